@@ -1,0 +1,1 @@
+"""The reference server: takes metrics over HTTP and keeps them in PostgreSQL."""
