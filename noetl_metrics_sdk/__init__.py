@@ -1,1 +1,96 @@
-"""Worker-side metrics for NoETL."""
+"""Worker-side metrics for NoETL: instruments that cost nothing, delivered exactly once.
+
+    from noetl_metrics_sdk import Counter, MetricsClient, track_job
+
+    JOBS = Counter("rows_read", "Rows that jobs have read", ["source"])
+
+    with MetricsClient("http://localhost:8082", "cpu-pool"):
+        with track_job(job_type="sql"):
+            JOBS.labels("orders").inc(42)
+
+Making instruments loads neither httpx nor pydantic, psutil or tenacity: the client does, when
+it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from noetl_metrics_sdk.errors import (
+    ConfigurationError,
+    DeliveryError,
+    DuplicateMetricError,
+    InvalidMetricError,
+    MetricsError,
+    PayloadTooLargeError,
+    RecoverableError,
+    RejectedError,
+    UnauthorizedError,
+    UnknownRuntimeError,
+)
+from noetl_metrics_sdk.instruments import Counter, Gauge, Histogram, Summary
+from noetl_metrics_sdk.jobs import track_job
+from noetl_metrics_sdk.model import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
+
+if TYPE_CHECKING:
+    from noetl_metrics_sdk.client import ClientStats, MetricsClient
+    from noetl_metrics_sdk.config import Config
+    from noetl_metrics_sdk.exporter import FlushResult
+    from noetl_metrics_sdk.process_client import flush, init, shutdown
+
+__all__ = [
+    "REGISTRY",
+    "ClientStats",
+    "Collector",
+    "Config",
+    "ConfigurationError",
+    "Counter",
+    "DeliveryError",
+    "DuplicateMetricError",
+    "FlushResult",
+    "Gauge",
+    "Histogram",
+    "InvalidMetricError",
+    "MetricFamily",
+    "MetricType",
+    "MetricsClient",
+    "MetricsError",
+    "PayloadTooLargeError",
+    "RecoverableError",
+    "Registry",
+    "RejectedError",
+    "Sample",
+    "Series",
+    "Summary",
+    "UnauthorizedError",
+    "UnknownRuntimeError",
+    "flush",
+    "init",
+    "shutdown",
+    "track_job",
+]
+
+_LOADED_ON_DEMAND = {
+    "ClientStats": "client",
+    "Config": "config",
+    "FlushResult": "exporter",
+    "MetricsClient": "client",
+    "flush": "process_client",
+    "init": "process_client",
+    "shutdown": "process_client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LOADED_ON_DEMAND.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LOADED_ON_DEMAND])

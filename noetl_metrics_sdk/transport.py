@@ -25,7 +25,8 @@ class Registration:
         labels: labels of the component.
         hostname: where this process runs.
         pid: the id of this process.
-        runtime: what it runs on: language, versions.
+        runtime: what its jobs run on.
+        meta: versions and whatever else is worth knowing.
     """
 
     name: str
@@ -33,7 +34,8 @@ class Registration:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     hostname: str = ""
     pid: int = 0
-    runtime: Mapping[str, str] = field(default_factory=dict[str, str])
+    runtime: str = "python"
+    meta: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Receipt(NamedTuple):

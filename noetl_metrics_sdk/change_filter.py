@@ -1,0 +1,72 @@
+"""Which samples are worth sending: those whose series changed, or was quiet for long enough."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from noetl_metrics_sdk.model import Sample, Series
+
+
+class _LastSent(NamedTuple):
+    value: float
+    at: float
+
+
+class ChangeFilter:
+    """Remembers what was last passed on of each series.
+
+    An idle series then costs one row per refresh interval, which also tells a reader that the
+    series is still alive. A series that was not offered for two refresh intervals is forgotten.
+
+    Args:
+        refresh_interval: after how many seconds an unchanged series is sent again.
+    """
+
+    def __init__(self, refresh_interval: float) -> None:
+        self._refresh_interval = refresh_interval
+        # Guards everything below: the collecting and the system-metrics thread both come here.
+        self._lock = threading.RLock()
+        self._last_sent: dict[Series, _LastSent] = {}
+        self._purge_at: float | None = None
+
+    def changed(self, samples: Iterable[Sample], now: float) -> list[Sample]:
+        """Return those samples that have to be sent.
+
+        Args:
+            samples: what was collected.
+            now: a monotonic clock's reading, in seconds.
+        """
+        with self._lock:
+            passed = [sample for sample in samples if self._pass_locked(sample, now)]
+            self._purge_locked(now)
+        return passed
+
+    def forget(self, series: Iterable[Series]) -> None:
+        """Have these series sent at the next opportunity: their last samples were dropped."""
+        with self._lock:
+            for one in series:
+                self._last_sent.pop(one, None)
+
+    def _pass_locked(self, sample: Sample, now: float) -> bool:
+        last = self._last_sent.get(sample.series)
+        if last is not None and now - last.at < self._refresh_interval:
+            unchanged = sample.value == last.value or (
+                # NaN differs from itself; an empty summary must not be sent at every flush.
+                sample.value != sample.value and last.value != last.value
+            )
+            if unchanged:
+                return False
+        self._last_sent[sample.series] = _LastSent(sample.value, now)
+        return True
+
+    def _purge_locked(self, now: float) -> None:
+        if self._purge_at is None or now >= self._purge_at:
+            oldest = now - 2 * self._refresh_interval
+            self._last_sent = {
+                series: last for series, last in self._last_sent.items() if last.at > oldest
+            }
+            self._purge_at = now + self._refresh_interval

@@ -1,0 +1,392 @@
+"""The client: the one place where collection, buffer, batches and delivery are wired together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import random as random_module
+import socket
+import sys
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from noetl_metrics_sdk.batching import BatchQueue
+from noetl_metrics_sdk.buffer import SampleBuffer
+from noetl_metrics_sdk.change_filter import ChangeFilter
+from noetl_metrics_sdk.clock import Clock, SystemClock
+from noetl_metrics_sdk.collection import Collection
+from noetl_metrics_sdk.config import Config
+from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.exporter import Exporter, FlushResult
+from noetl_metrics_sdk.fork import restart_client_after_fork
+from noetl_metrics_sdk.http_transport import HttpTransport
+from noetl_metrics_sdk.periodic import PeriodicThread
+from noetl_metrics_sdk.process_exit import finish_at_exit, finish_at_exit_of_forked_child
+from noetl_metrics_sdk.recording import recorded_sample
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+from noetl_metrics_sdk.transport import Registration, Transport
+from noetl_metrics_sdk.wire import SampleEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Unpack
+
+    from noetl_metrics_sdk.buffer import Ledger
+    from noetl_metrics_sdk.config import Settings
+    from noetl_metrics_sdk.model import MetricType
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+
+class ClientStats(NamedTuple):
+    """What a client has done so far, as of one moment.
+
+    | field | meaning |
+    |---|---|
+    | `runtime_id` | the component's id, once it is known |
+    | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
+    | `invalid_samples` | samples of foreign collectors that are no valid metrics, left out |
+    | `overflowed` | calls of `labels()` beyond `max_series`, answered by the overflow series |
+    | `collect_errors` | collections in which a collector raised |
+    | `batches_sent` | batches that the server has acknowledged |
+    | `batches_retried` | attempts that failed and were repeated |
+    | `last_error` | what went wrong last in delivery, in words |
+    """
+
+    runtime_id: str | None
+    samples: Ledger
+    invalid_samples: int
+    overflowed: int
+    collect_errors: int
+    batches_sent: int
+    batches_retried: int
+    last_error: str | None
+
+
+class _Engine(NamedTuple):
+    """Everything that has threads, locks or counts: made anew in a forked child."""
+
+    collection: Collection
+    buffer: SampleBuffer
+    exporter: Exporter
+    collector: PeriodicThread
+    system: PeriodicThread | None
+
+
+class MetricsClient:
+    """Sends what the instruments of a registry count to a NoETL server.
+
+    Nothing that a job calls ever blocks on the network or raises because of it: samples wait
+    in a bounded buffer until a thread of the client has delivered them. In a forked child the
+    client starts afresh by itself, with its own threads, counts and `worker_id`.
+
+    Args:
+        server_url: the server's address, like `http://localhost:8082`.
+        component_name: the worker pool's name: it is registered, and kept alive by heartbeats.
+        runtime_id: the id of a component that somebody else registers, in place of its name.
+        labels: labels that every sample gets.
+        registry: whose instruments are reported.
+        transport: where batches go, in place of HTTP to `server_url`.
+        clock: the time, for tests.
+        random: returns a number from 0 up to 1, for jitter; for tests.
+        settings: the further settings of `noetl_metrics_sdk.config.Config`.
+
+    Raises:
+        ConfigurationError: a setting is missing or not valid.
+    """
+
+    def __init__(
+        self,
+        server_url: str | None = None,
+        component_name: str | None = None,
+        *,
+        runtime_id: str | int | None = None,
+        labels: Mapping[str, str] | None = None,
+        registry: Registry = REGISTRY,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = random_module.random,
+        **settings: Unpack[Settings],
+    ) -> None:
+        given: dict[str, Any] = {**settings, "labels": labels or {}}
+        named = {
+            "server_url": server_url, "component_name": component_name, "runtime_id": runtime_id,
+        }  # fmt: skip
+        given.update({name: value for name, value in named.items() if value is not None})
+        self.config = Config.of(given)
+        if transport is None and self.config.server_url is None:
+            raise ConfigurationError(
+                "server_url is missing: give the server's address, like http://localhost:8082"
+            )
+        self._registry = registry
+        self._given_transport = transport
+        self._clock = clock or SystemClock()
+        self._random = random
+        # Guards starting and ending. Taken before any other lock of this package.
+        self._lock = threading.RLock()
+        self._started = False
+        self._ended = False
+        self._engine: _Engine
+        self._build(forked=False)
+        restart_client_after_fork(self)
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        registry: Registry = REGISTRY,
+        transport: Transport | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return a client with the settings that environment variables give.
+
+        Args:
+            registry: whose instruments are reported.
+            transport: where batches go, in place of HTTP.
+            environment: in place of `os.environ`.
+
+        Raises:
+            ConfigurationError: a variable is missing or not valid.
+        """
+        settings = Config.from_environment(os.environ if environment is None else environment)
+        return cls(registry=registry, transport=transport, **settings)
+
+    @property
+    def worker_id(self) -> str:
+        """The label that tells this process apart from the others of its component."""
+        return self._worker_id
+
+    def start(self) -> Self:
+        """Start the threads; register as soon as the server can be reached.
+
+        Returns at once, whether or not there is a server. Starting again changes nothing.
+
+        Raises:
+            ConfigurationError: the client has been shut down.
+        """
+        with self._lock:
+            if self._ended:
+                raise ConfigurationError("this client was shut down: make a new one")
+            if not self._started:
+                self._started = True
+                self._start_threads()
+                finish_at_exit(self)
+        return self
+
+    def record(
+        self,
+        name: str,
+        value: float,
+        *,
+        metric_type: MetricType | str = "gauge",
+        labels: Mapping[str, str] | None = None,
+        timestamp: float | None = None,
+        help_text: str = "",
+        unit: str = "",
+    ) -> None:
+        """Send one sample as it is, with a time of its own.
+
+        Args:
+            name: the metric's name; a counter's ends in `_total`.
+            value: its value; a counter's is cumulative.
+            metric_type: `counter`, `gauge`, `histogram` or `summary`.
+            labels: its labels.
+            timestamp: when it was taken, in seconds since the epoch; now unless given.
+            help_text: what it measures.
+            unit: the unit of the value.
+
+        Raises:
+            InvalidMetricError: a part of it is not valid.
+            TypeError: the value or the time is no number.
+        """
+        taken_at = self._clock.time() if timestamp is None else timestamp
+        sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
+        self._engine.collection.add([sample])
+        if len(self._engine.buffer) >= self.config.batch_samples_max:
+            self._engine.exporter.wake()
+
+    def flush(self, timeout: float = 10.0) -> FlushResult:
+        """Collect now, and wait until all that was collected so far is delivered.
+
+        Args:
+            timeout: how long to wait at most, in seconds.
+
+        Returns:
+            What was sent and dropped meanwhile, and what is pending still. Before `start()`
+            nothing can be sent, and all is pending.
+        """
+        deadline = self._clock.monotonic() + timeout
+        engine = self._engine
+        before = engine.buffer.ledger()
+        if not self._started or self._ended:
+            return _result(before, engine.buffer.ledger(), timed_out=False)
+        in_time = engine.collector.run_now(deadline, self._clock)
+        in_time = engine.exporter.flush(deadline) and in_time
+        return _result(before, engine.buffer.ledger(), timed_out=not in_time)
+
+    def shutdown(self, timeout: float | None = None) -> FlushResult:
+        """Collect a last time, deliver what is there, and end the threads.
+
+        Args:
+            timeout: how long it may take in all, in seconds; `shutdown_timeout` unless given.
+
+        Returns:
+            What was sent and dropped meanwhile, and what could not be delivered.
+        """
+        if timeout is None:
+            timeout = self.config.shutdown_timeout
+        deadline = self._clock.monotonic() + timeout
+        engine = self._engine
+        before = engine.buffer.ledger()
+        with self._lock:
+            to_end = self._started and not self._ended
+            self._ended = True
+        in_time = True
+        if to_end:
+            # The order matters: sources first, so that nothing enters behind the last batch.
+            sources = [engine.collector, *([engine.system] if engine.system else [])]
+            ended = [source.stop(deadline, self._clock) for source in sources]
+            in_time = engine.exporter.stop(deadline) and all(ended)
+            if in_time:
+                self._transport.close()
+        result = _result(before, engine.buffer.ledger(), timed_out=not in_time)
+        if to_end and result.pending:
+            _logger.warning("shut down with %d samples that were not delivered", result.pending)
+        return result
+
+    def stats(self) -> ClientStats:
+        """Return what the client has done so far."""
+        collection, buffer, exporter, _, _ = self._engine
+        return ClientStats(
+            runtime_id=exporter.runtime_id,
+            samples=buffer.ledger(),
+            invalid_samples=collection.invalid_samples,
+            overflowed=sum(
+                getattr(collector, "overflowed", 0) for collector in self._registry.collectors()
+            ),
+            collect_errors=collection.errors,
+            batches_sent=exporter.batches_sent,
+            batches_retried=exporter.batches_retried,
+            last_error=exporter.last_error,
+        )
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def _build(self, *, forked: bool) -> None:
+        config, clock = self.config, self._clock
+        self._worker_id = _worker_id(config.worker_id, forked=forked)
+        self._transport = self._given_transport or self._http_transport()
+        buffer = SampleBuffer(config.buffer_samples_max)
+        change_filter = ChangeFilter(config.refresh_interval)
+        collection = Collection(self._registry, buffer, change_filter, clock)
+        encoder = SampleEncoder({**config.labels, "worker_id": self._worker_id})
+        exporter = Exporter(
+            transport=self._transport,
+            buffer=buffer,
+            batches=BatchQueue(
+                buffer, encoder, uuid.uuid4().hex, config.batch_samples_max, config.batch_bytes_max
+            ),
+            registration=self._registration(),
+            # A forked child belongs to the component that its parent has registered.
+            runtime_id=self._engine.exporter.runtime_id if forked else config.runtime_id,
+            clock=clock,
+            random=self._random,
+            heartbeat_interval=config.heartbeat_interval,
+            request_timeout=config.request_timeout,
+            backoff_max=config.backoff_max,
+        )
+
+        def collect_and_deliver() -> None:
+            collection.collect()
+            exporter.wake()
+
+        collector = PeriodicThread(
+            "noetl-metrics-collector",
+            config.flush_interval,
+            collect_and_deliver,
+            self._random,
+            # Spread over the interval: the workers of a pool all start at once.
+            first_delay=config.flush_interval * self._random(),
+        )
+        self._engine = _Engine(
+            collection, buffer, exporter, collector, self._system_thread(collection)
+        )
+
+    def _system_thread(self, collection: Collection) -> PeriodicThread | None:
+        if not self.config.system_metrics:
+            return None
+        from noetl_metrics_sdk.system import SystemCollector  # noqa: PLC0415 - loads psutil
+
+        system = SystemCollector(self.config.system_metrics)
+        return PeriodicThread(
+            "noetl-metrics-system",
+            self.config.system_interval,
+            lambda: collection.collect_from(system),
+            self._random,
+            first_delay=0.0,
+        )
+
+    def _http_transport(self) -> Transport:
+        assert self.config.server_url is not None
+        return HttpTransport(self.config.server_url, self.config.headers)
+
+    def _registration(self) -> Registration | None:
+        if self.config.runtime_id is not None:
+            return None
+        assert self.config.component_name is not None
+        return Registration(
+            name=self.config.component_name,
+            component_type=self.config.component_type,
+            labels=self.config.labels,
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            meta={"python": platform.python_version(), "platform": sys.platform},
+        )
+
+    def _start_threads(self) -> None:
+        for thread in (self._engine.exporter, self._engine.collector, self._engine.system):
+            if thread is not None:
+                thread.start()
+
+    def _finish_at_exit(self) -> None:
+        if self._started and not self._ended:
+            self.shutdown()
+
+    def _reset_after_fork(self) -> None:
+        self._lock = threading.RLock()
+        # Kept, not closed: closing a TLS connection here would end it for the parent too.
+        self._parents_transport = self._transport
+        self._build(forked=True)
+        if self._started and not self._ended:
+            finish_at_exit_of_forked_child(self)
+            self._start_threads()
+
+
+def _worker_id(configured: str | None, *, forked: bool) -> str:
+    if configured is None:
+        return f"{socket.gethostname()}-{os.getpid()}"
+    process = sys.modules.get("multiprocessing.process")
+    is_child = process is not None and process.parent_process() is not None
+    # Children inherit NOETL_WORKER_ID, and two processes under one id would mix their totals.
+    return f"{configured}-{os.getpid()}" if forked or is_child else configured
+
+
+def _result(before: Ledger, after: Ledger, *, timed_out: bool) -> FlushResult:
+    return FlushResult(
+        sent=after.sent - before.sent,
+        pending=after.pending,
+        dropped=sum(after.dropped.values()) - sum(before.dropped.values()),
+        timed_out=timed_out,
+    )

@@ -1,0 +1,235 @@
+"""Every setting: what it means, its default, its bounds, and its environment variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtime
+from typing import TYPE_CHECKING, Any, Self, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
+from noetl_metrics_sdk.model import check_label_name, check_text
+from noetl_metrics_sdk.system_groups import SYSTEM_METRIC_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMPONENT_TYPES = ("worker_pool", "server_api", "broker")
+
+# The variables that NOETL's own workers use; every other setting is NOETL_METRICS_<NAME>.
+_NOETL_VARIABLES = {
+    "server_url": "NOETL_SERVER_URL",
+    "component_name": "NOETL_WORKER_POOL_NAME",
+    "worker_id": "NOETL_WORKER_ID",
+    "flush_interval": "NOETL_WORKER_METRICS_INTERVAL",
+}
+
+
+class Settings(TypedDict, total=False):
+    """The settings by name, for type checkers; `Config` says what each of them means."""
+
+    component_type: str
+    worker_id: str
+    headers: Mapping[str, str]
+    flush_interval: float
+    refresh_interval: float
+    heartbeat_interval: float
+    system_interval: float
+    system_metrics: Iterable[str]
+    buffer_samples_max: int
+    batch_samples_max: int
+    batch_bytes_max: int
+    request_timeout: float
+    shutdown_timeout: float
+    backoff_max: float
+
+
+class Config(BaseModel):
+    """The settings of a client. Durations are in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server_url: str | None = Field(
+        None, description="The server's address, like `http://localhost:8082`."
+    )
+    component_name: str | None = Field(
+        None, description="The worker pool's name. It is registered, and kept alive by heartbeats."
+    )
+    runtime_id: str | None = Field(
+        None,
+        description="The id under which somebody else has registered the component. With it, "
+        "this client neither registers nor sends heartbeats.",
+    )
+    component_type: str = Field(
+        "worker_pool", description="`worker_pool`, `server_api` or `broker`."
+    )
+    labels: Mapping[str, str] = Field(
+        default_factory=dict, description="Labels that every sample gets."
+    )
+    worker_id: str | None = Field(
+        None,
+        description="The label `worker_id` of every sample: what tells the processes of a pool "
+        "apart. By default host name and process id.",
+    )
+    headers: Mapping[str, str] = Field(
+        default_factory=dict, description="Sent with every request: credentials, for example."
+    )
+    flush_interval: float = Field(
+        10.0, gt=0, le=86_400, description="From one collection to the next, give or take 10 %."
+    )
+    refresh_interval: float = Field(
+        60.0, gt=0, le=86_400, description="After this long an unchanged series is sent again."
+    )
+    heartbeat_interval: float = Field(
+        30.0, gt=0, le=86_400, description="From one heartbeat to the next."
+    )
+    system_interval: float = Field(
+        10.0, gt=0, le=86_400, description="From one reading of the system to the next."
+    )
+    system_metrics: tuple[str, ...] = Field(
+        SYSTEM_METRIC_GROUPS,
+        description="Which groups of system metrics are read; none switches the thread off.",
+    )
+    buffer_samples_max: int = Field(
+        100_000, ge=1, description="How many samples wait at most; the oldest are dropped first."
+    )
+    batch_samples_max: int = Field(
+        5_000, ge=1, le=100_000, description="How many samples a request carries at most."
+    )
+    batch_bytes_max: int = Field(
+        1024 * 1024, ge=1024, description="How many bytes a request's body has at most."
+    )
+    request_timeout: float = Field(10.0, gt=0, le=600, description="How long a request may take.")
+    shutdown_timeout: float = Field(
+        5.0, ge=0, le=600, description="How long the delivery at the process's end may take."
+    )
+    backoff_max: float = Field(
+        60.0, gt=0, le=3_600, description="The longest wait between two attempts."
+    )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the configuration with these settings, and the defaults for the others.
+
+        Raises:
+            ConfigurationError: a setting is unknown or not valid.
+        """
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            raise ConfigurationError(_explained(error)) from None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> dict[str, Any]:
+        """Return the settings that environment variables give.
+
+        Args:
+            environment: `os.environ`, or what stands in for it.
+
+        Raises:
+            ConfigurationError: a variable cannot be read.
+        """
+        settings: dict[str, Any] = {}
+        for name in cls.model_fields:
+            variable = environment_variable(name)
+            text = environment.get(variable, "").strip()
+            if not text:
+                continue
+            if name in {"labels", "headers"}:
+                settings[name] = _pairs(variable, text)
+            elif name == "system_metrics":
+                settings[name] = _groups(text)
+            else:
+                settings[name] = text
+        return settings
+
+    @field_validator("server_url")
+    @classmethod
+    def _check_server_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("give a URL like http://localhost:8082")
+        return url
+
+    @field_validator("runtime_id", mode="before")
+    @classmethod
+    def _check_runtime_id(cls, runtime_id: object) -> object:
+        if isinstance(runtime_id, bool) or not str(runtime_id or 0).lstrip("-").isdecimal():
+            raise ValueError("give the number that the registration answered")
+        return None if runtime_id is None else str(runtime_id)
+
+    @field_validator("component_type")
+    @classmethod
+    def _check_component_type(cls, component_type: str) -> str:
+        if component_type not in COMPONENT_TYPES:
+            raise ValueError(f"give one of {', '.join(COMPONENT_TYPES)}")
+        return component_type
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
+        try:
+            for name, value in labels.items():
+                check_label_name(name, reserved=("le", "quantile"))
+                check_text("label value", value)
+        except InvalidMetricError as error:
+            raise ValueError(str(error)) from None
+        return labels
+
+    @field_validator("system_metrics", mode="before")
+    @classmethod
+    def _check_system_metrics(cls, groups: object) -> object:
+        if isinstance(groups, str):
+            raise ValueError(f"give a list of groups, like [{groups!r}]")  # noqa: TRY004
+        return tuple(groups) if isinstance(groups, (list, set, frozenset)) else groups  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+    @field_validator("system_metrics")
+    @classmethod
+    def _check_groups(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [group for group in groups if group not in SYSTEM_METRIC_GROUPS]
+        if unknown:
+            raise ValueError(
+                f"there is no group {unknown[0]!r}: choose from {', '.join(SYSTEM_METRIC_GROUPS)}"
+            )
+        return groups
+
+    @model_validator(mode="after")
+    def _check_component(self) -> Self:
+        if self.component_name is None and self.runtime_id is None:
+            raise ValueError(
+                "component_name is missing: give the worker pool's name, or the runtime_id under "
+                "which it is registered"
+            )
+        return self
+
+
+def environment_variable(setting: str) -> str:
+    """Return the name of the environment variable for a setting."""
+    return _NOETL_VARIABLES.get(setting, f"NOETL_METRICS_{setting.upper()}")
+
+
+def _explained(error: ValidationError) -> str:
+    explanations: list[str] = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"there is no such setting; there are {', '.join(Config.model_fields)}"
+        value = f" is {problem['input']!r}" if name else ""
+        explanations.append(f"{name}{value}: {message}" if name else message)
+    return "; ".join(explanations)
+
+
+def _pairs(variable: str, text: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{variable} has {part!r}: write name=value,name=value")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    if text in {"all", "none"}:
+        return SYSTEM_METRIC_GROUPS if text == "all" else ()
+    return tuple(part.strip() for part in text.split(","))

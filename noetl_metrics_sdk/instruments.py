@@ -1,0 +1,501 @@
+"""Counter, Gauge, Histogram and Summary: the hot path.
+
+The constructors and methods are those of prometheus_client, so that changing the import is
+enough. An amount that would spoil a total for ever (NaN, infinity, a negative increment of a
+counter) is refused where it is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from bisect import bisect_left
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.labelled import SERIES_MAX, Instrument
+from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+from noetl_metrics_sdk.sketch import SlidingWindowSketch, merged_quantiles
+from noetl_metrics_sdk.timing import ExceptionCounter, InProgressTracker, Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from noetl_metrics_sdk.timing import ExceptionTypes
+
+INFINITY = math.inf
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+
+class Counter(Instrument):
+    """A total that only goes up: jobs done, bytes read, errors.
+
+    It is reported with the suffix `_total`. The arguments are those of `Instrument`.
+    """
+
+    __slots__ = ("_value",)
+    _type = MetricType.COUNTER
+    _value: float
+
+    def inc(self, amount: float = 1.0, exemplar: Mapping[str, str] | None = None) -> None:
+        """Add to the total.
+
+        Args:
+            amount: a finite number, not negative.
+            exemplar: accepted for prometheus_client's sake, and not kept: `noetl.metric` has
+                no place for it.
+
+        Raises:
+            InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            if 0.0 <= amount < INFINITY:
+                with self._lock:
+                    self._value += amount
+                if exemplar is not None:
+                    _warn_of_exemplar()
+                return
+        except TypeError as error:
+            raise _not_a_number(self, amount) from error
+        raise InvalidMetricError(
+            f"{self}.inc({amount!r}): a counter goes up by a finite number that is not negative"
+        )
+
+    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
+        """Return a context manager and decorator that counts the exceptions passing through.
+
+        Args:
+            exception: the exception class, or a tuple of classes, that counts.
+        """
+        self._check_has_value()
+        return ExceptionCounter(self, exception)
+
+    def _zero(self) -> None:
+        self._value = 0.0
+
+    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
+        return (self._one_series("_total", labels),)
+
+    def _samples(self) -> list[Sample]:
+        (series,) = self._own_series()
+        return [Sample(series, self._value)]
+
+
+class Gauge(Instrument):
+    """A value that goes up and down: jobs in progress, queue length, temperature.
+
+    Args:
+        multiprocess_mode: accepted for prometheus_client's sake; here each process is a set of
+            series of its own, told apart by the label `worker_id`.
+
+    The other arguments are those of `Instrument`.
+    """
+
+    __slots__ = ("_function", "_function_fails", "_value")
+    _type = MetricType.GAUGE
+    _value: float
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: Registry | None = REGISTRY,
+        multiprocess_mode: str = "all",
+        *,
+        max_series: int = SERIES_MAX,
+    ) -> None:
+        del multiprocess_mode
+        self._function: Callable[[], float] | None = None
+        self._function_fails = False
+        super().__init__(
+            name,
+            documentation,
+            labelnames,
+            namespace,
+            subsystem,
+            unit,
+            registry,
+            max_series=max_series,
+        )
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Raise the value.
+
+        Args:
+            amount: a finite number.
+
+        Raises:
+            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            if -INFINITY < amount < INFINITY:
+                with self._lock:
+                    self._value += amount
+                return
+        except TypeError as error:
+            raise _not_a_number(self, amount) from error
+        raise InvalidMetricError(
+            f"{self}.inc({amount!r}): a gauge goes up or down by a finite number; "
+            "set() takes any value"
+        )
+
+    def dec(self, amount: float = 1.0) -> None:
+        """Lower the value; like `inc()` with the amount negated."""
+        try:
+            negated = -amount
+        except TypeError as error:
+            raise _not_a_number(self, amount) from error
+        self.inc(negated)
+
+    def set(self, value: float) -> None:
+        """Set the value.
+
+        Args:
+            value: any number, NaN and the infinities too.
+
+        Raises:
+            InvalidMetricError: labels are missing.
+            TypeError: the value is no number.
+        """
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            self._value = float(value)
+        except (TypeError, ValueError) as error:
+            raise _not_a_number(self, value) from error
+
+    def set_to_current_time(self) -> None:
+        """Set the value to the seconds since the epoch."""
+        self.set(time.time())
+
+    def set_function(self, f: Callable[[], float]) -> None:
+        """Have a function called for the value at every collection.
+
+        While the function raises, this series is left out; the first time is logged with its
+        traceback.
+
+        Args:
+            f: takes nothing and returns a number; called from the collecting thread.
+        """
+        self._check_has_value()
+        self._function = f
+
+    def track_inprogress(self) -> InProgressTracker:
+        """Return a context manager and decorator that raises the gauge by one while it runs."""
+        self._check_has_value()
+        return InProgressTracker(self)
+
+    def time(self) -> Timer:
+        """Return a context manager and decorator that sets the gauge to the duration."""
+        return Timer(self, "set")
+
+    def _zero(self) -> None:
+        self._value = 0.0
+
+    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
+        return (self._one_series("", labels),)
+
+    def _samples(self) -> list[Sample]:
+        (series,) = self._own_series()
+        if self._function is None:
+            return [Sample(series, self._value)]
+        try:
+            value = float(self._function())
+        except Exception:  # the worker's own code: whatever it raises must not end the collection
+            if not self._function_fails:
+                _logger.exception("%r is left out while its function raises", self)
+            self._function_fails = True
+            return []
+        self._function_fails = False
+        return [Sample(series, value)]
+
+
+class Histogram(Instrument):
+    """Counts observations in buckets: durations and sizes whose quantiles add up over workers.
+
+    Args:
+        buckets: the upper bounds, ascending; `+Inf` is added if it is missing.
+
+    The other arguments are those of `Instrument`.
+    """
+
+    __slots__ = ("_bounds", "_bucket_counts", "_sum")
+    _type = MetricType.HISTOGRAM
+    _reserved_label_names = ("le",)
+    _bucket_counts: list[int]
+    _sum: float
+
+    DEFAULT_BUCKETS = (
+        0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, INFINITY,
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: Registry | None = REGISTRY,
+        buckets: Sequence[float | str] = DEFAULT_BUCKETS,
+        *,
+        max_series: int = SERIES_MAX,
+    ) -> None:
+        self._bounds = _check_buckets(buckets)
+        super().__init__(
+            name,
+            documentation,
+            labelnames,
+            namespace,
+            subsystem,
+            unit,
+            registry,
+            max_series=max_series,
+        )
+
+    def observe(self, amount: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """Count an observation.
+
+        Args:
+            amount: a finite number.
+            exemplar: accepted for prometheus_client's sake, and not kept.
+
+        Raises:
+            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            if -INFINITY < amount < INFINITY:
+                bucket = bisect_left(self._bounds, amount)
+                with self._lock:
+                    self._sum += amount
+                    self._bucket_counts[bucket] += 1
+                if exemplar is not None:
+                    _warn_of_exemplar()
+                return
+        except TypeError as error:
+            raise _not_a_number(self, amount) from error
+        raise _not_finite(self, amount)
+
+    def time(self) -> Timer:
+        """Return a context manager and decorator that observes the duration in seconds."""
+        return Timer(self, "observe")
+
+    def _zero(self) -> None:
+        self._bucket_counts = [0] * len(self._bounds)
+        self._sum = 0.0
+
+    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
+        buckets = [
+            self._one_series("_bucket", labels, {"le": format_bound(bound)})
+            for bound in self._bounds
+        ]
+        return (*buckets, self._one_series("_sum", labels), self._one_series("_count", labels))
+
+    def _samples(self) -> list[Sample]:
+        with self._lock:
+            counts = self._bucket_counts.copy()
+            total = self._sum
+        cumulative = list(accumulate(counts))
+        values = [*cumulative, total, cumulative[-1]]
+        return [
+            Sample(series, float(value))
+            for series, value in zip(self._own_series(), values, strict=True)
+        ]
+
+
+class Summary(Instrument):
+    """Counts observations and estimates their quantiles over a sliding window.
+
+    Each estimate is within `relative_error` of the true quantile of the window (DDSketch; see
+    `noetl_metrics_sdk.sketch`). Quantiles of several workers do not add up: where that is
+    wanted, use a `Histogram`.
+
+    Args:
+        quantiles: which quantiles are reported, between 0 and 1.
+        max_age_seconds: how far back the quantiles look; sum and count are cumulative.
+        age_buckets: in how many steps the window moves on.
+        relative_error: how far an estimate may be off, as a part of the true value.
+
+    The other arguments are those of `Instrument`.
+    """
+
+    __slots__ = ("_count", "_quantiles", "_relative_error", "_sum", "_window", "_window_form")
+    _type = MetricType.SUMMARY
+    _reserved_label_names = ("quantile",)
+    _count: int
+    _sum: float
+    _window: SlidingWindowSketch
+
+    DEFAULT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: Registry | None = REGISTRY,
+        quantiles: Sequence[float] = DEFAULT_QUANTILES,
+        *,
+        max_age_seconds: float = 600.0,
+        age_buckets: int = 5,
+        relative_error: float = 0.01,
+        max_series: int = SERIES_MAX,
+    ) -> None:
+        self._quantiles = _check_quantiles(quantiles)
+        self._relative_error = _check_relative_error(relative_error)
+        self._window_form = _check_window(max_age_seconds, age_buckets)
+        super().__init__(
+            name,
+            documentation,
+            labelnames,
+            namespace,
+            subsystem,
+            unit,
+            registry,
+            max_series=max_series,
+        )
+
+    def observe(self, amount: float) -> None:
+        """Count an observation.
+
+        Args:
+            amount: a finite number.
+
+        Raises:
+            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            if -INFINITY < amount < INFINITY:
+                value = float(amount)
+                now = time.monotonic()
+                with self._lock:
+                    self._sum += value
+                    self._count += 1
+                    self._window.add(value, now)
+                return
+        except TypeError as error:
+            raise _not_a_number(self, amount) from error
+        raise _not_finite(self, amount)
+
+    def time(self) -> Timer:
+        """Return a context manager and decorator that observes the duration in seconds."""
+        return Timer(self, "observe")
+
+    def _zero(self) -> None:
+        self._sum = 0.0
+        self._count = 0
+        self._window = SlidingWindowSketch(self._relative_error, *self._window_form)
+
+    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
+        quantiles = [
+            self._one_series("", labels, {"quantile": repr(quantile)})
+            for quantile in self._quantiles
+        ]
+        return (*quantiles, self._one_series("_sum", labels), self._one_series("_count", labels))
+
+    def _samples(self) -> list[Sample]:
+        now = time.monotonic()
+        with self._lock:
+            sketches = self._window.snapshot(now)
+            total, count = self._sum, self._count
+        estimates = merged_quantiles(sketches, self._relative_error, self._quantiles)
+        values = [*estimates, total, float(count)]
+        return [
+            Sample(series, value) for series, value in zip(self._own_series(), values, strict=True)
+        ]
+
+
+def format_bound(bound: float) -> str:
+    """Return a bucket's bound as the label `le` has it, in prometheus_client's notation."""
+    if bound == INFINITY:
+        return "+Inf"
+    digits = repr(bound)
+    point = digits.find(".")
+    # Go, and with it every Prometheus client, turns to exponents from a million on.
+    if bound > 0 and "e" not in digits and point > 6:  # noqa: PLR2004
+        mantissa = f"{digits[0]}.{digits[1:point]}{digits[point + 1 :]}".rstrip("0.")
+        return f"{mantissa}e+{point - 1:02}"
+    return digits
+
+
+def _check_buckets(buckets: Sequence[float | str]) -> list[float]:
+    try:
+        bounds = [float(bound) for bound in buckets]
+    except (TypeError, ValueError) as error:
+        raise InvalidMetricError(f"buckets {buckets!r}: each must be a number") from error
+    if any(math.isnan(bound) for bound in bounds):
+        raise InvalidMetricError(f"buckets {buckets!r} hold NaN: each must be a number")
+    if any(lower >= upper for lower, upper in pairwise(bounds)):
+        raise InvalidMetricError(f"buckets {buckets!r} must ascend, each bound once")
+    if not bounds or bounds[-1] != INFINITY:
+        bounds.append(INFINITY)
+    if len(bounds) == 1:
+        raise InvalidMetricError(f"buckets {buckets!r}: at least one finite bound is needed")
+    return bounds
+
+
+def _check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
+    if not all(0.0 <= quantile <= 1.0 for quantile in quantiles):
+        raise InvalidMetricError(f"quantiles {quantiles!r}: each must be between 0 and 1")
+    return tuple(sorted({float(quantile) for quantile in quantiles}))
+
+
+def _check_relative_error(relative_error: float) -> float:
+    if not 0.0001 <= relative_error <= 0.5:  # noqa: PLR2004 - the message says them
+        raise InvalidMetricError(
+            f"relative_error is {relative_error!r}: it must be between 0.0001 and 0.5"
+        )
+    return relative_error
+
+
+def _check_window(max_age_seconds: float, age_buckets: int) -> tuple[float, int]:
+    if not 0.0 < max_age_seconds < INFINITY:
+        raise InvalidMetricError(
+            f"max_age_seconds is {max_age_seconds!r}: it must be a number above 0"
+        )
+    if age_buckets < 1:
+        raise InvalidMetricError(f"age_buckets is {age_buckets!r}: it must be at least 1")
+    return max_age_seconds, age_buckets
+
+
+def _not_a_number(instrument: Instrument, amount: object) -> TypeError:
+    kind = type(amount).__name__
+    return TypeError(f"{instrument}: {amount!r} is a {kind}: give a number, like 1 or 0.25")
+
+
+def _not_finite(instrument: Instrument, amount: float) -> InvalidMetricError:
+    return InvalidMetricError(
+        f"{instrument}.observe({amount!r}): an observation is a finite number; "
+        "this one would spoil the sum for ever"
+    )
+
+
+def _warn_of_exemplar() -> None:
+    warnings.warn(
+        "exemplars are not kept: noetl.metric has no place for them", UserWarning, stacklevel=3
+    )

@@ -1,0 +1,100 @@
+"""A thread that does one thing at an interval, and at once when asked."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noetl_metrics_sdk.clock import Clock
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+JITTER = 0.1
+"""By which part an interval varies, so that a fleet of workers does not report in step."""
+
+
+class PeriodicThread:
+    """Runs an action every so often until it is stopped.
+
+    Args:
+        name: the thread's name.
+        interval: the seconds between two runs, give or take the jitter.
+        action: what is run; what it raises is logged, and the next run comes all the same.
+        random: returns a number from 0 up to 1.
+        first_delay: the seconds before the first run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        interval: float,
+        action: Callable[[], None],
+        random: Callable[[], float],
+        first_delay: float,
+    ) -> None:
+        self._interval = interval
+        self._action = action
+        self._random = random
+        self._first_delay = first_delay
+        # Guards the two numbers and the flag below; never held while the action runs.
+        self._state = threading.Condition()
+        self._requested_runs = 0
+        self._granted_runs = 0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def run_now(self, deadline: float, clock: Clock) -> bool:
+        """Have a run that begins now, and wait until it is over.
+
+        Returns:
+            False if the deadline (of the monotonic clock) came first.
+        """
+        with self._state:
+            self._requested_runs += 1
+            wanted = self._requested_runs
+            self._state.notify_all()
+            return self._state.wait_for(
+                lambda: self._granted_runs >= wanted or not self._thread.is_alive(),
+                timeout=max(0.0, deadline - clock.monotonic()),
+            )
+
+    def stop(self, deadline: float, clock: Clock) -> bool:
+        """Have a last run and end the thread.
+
+        Returns:
+            False if the thread was still running at the deadline.
+        """
+        with self._state:
+            self._stopping = True
+            self._state.notify_all()
+        self._thread.join(timeout=max(0.0, deadline - clock.monotonic()))
+        return not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        delay = self._first_delay
+        while True:
+            with self._state:
+                self._state.wait_for(self._is_wanted, timeout=delay)
+                stopping = self._stopping
+                granting = self._requested_runs
+            try:
+                self._action()
+            except Exception:
+                _logger.exception("%s: a run failed", self._thread.name)
+            with self._state:
+                self._granted_runs = granting
+                self._state.notify_all()
+            if stopping:
+                return
+            delay = self._interval * (1 - JITTER + 2 * JITTER * self._random())
+
+    def _is_wanted(self) -> bool:
+        return self._stopping or self._requested_runs > self._granted_runs

@@ -1,0 +1,89 @@
+"""The client of a process that wants but one: `init()`, `flush()`, `shutdown()`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.client import MetricsClient
+from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.exporter import FlushResult
+from noetl_metrics_sdk.fork import reset_store_after_fork
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Unpack
+
+    from noetl_metrics_sdk.config import Settings
+    from noetl_metrics_sdk.transport import Transport
+
+
+class _ProcessClient:
+    """Holds the process-wide client; a forked child has the same one, started afresh."""
+
+    def __init__(self) -> None:
+        # Guards `client`. Taken before the client's own lock.
+        self.lock = threading.RLock()
+        self.client: MetricsClient | None = None
+        reset_store_after_fork(self)
+
+    def _reset_after_fork(self) -> None:
+        self.lock = threading.RLock()
+
+
+_process = _ProcessClient()
+
+
+def init(
+    server_url: str | None = None,
+    component_name: str | None = None,
+    *,
+    runtime_id: str | int | None = None,
+    labels: Mapping[str, str] | None = None,
+    registry: Registry = REGISTRY,
+    transport: Transport | None = None,
+    **settings: Unpack[Settings],
+) -> MetricsClient:
+    """Make and start the client of this process.
+
+    With no arguments at all, the settings come from environment variables. The other arguments
+    are those of `MetricsClient`.
+
+    Raises:
+        ConfigurationError: a setting is not valid, or this process has its client already.
+    """
+    with _process.lock:
+        if _process.client is not None:
+            raise ConfigurationError("init() was called before: call shutdown() first")
+        named = (server_url, component_name, runtime_id, labels)
+        if all(argument is None for argument in named) and not settings:
+            client = MetricsClient.from_env(registry=registry, transport=transport)
+        else:
+            client = MetricsClient(
+                server_url,
+                component_name,
+                runtime_id=runtime_id,
+                labels=labels,
+                registry=registry,
+                transport=transport,
+                **settings,
+            )
+        _process.client = client.start()
+        return client
+
+
+def flush(timeout: float = 10.0) -> FlushResult:
+    """Flush the client of this process; see `MetricsClient.flush`. Without one, do nothing."""
+    client = _process.client
+    return client.flush(timeout) if client is not None else FlushResult(0, 0, 0, timed_out=False)
+
+
+def shutdown(timeout: float | None = None) -> FlushResult:
+    """Shut the client of this process down, so that `init()` may make another.
+
+    See `MetricsClient.shutdown`. Without a client, do nothing.
+    """
+    with _process.lock:
+        client, _process.client = _process.client, None
+    return client.shutdown(timeout) if client is not None else FlushResult(0, 0, 0, timed_out=False)

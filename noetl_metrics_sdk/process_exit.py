@@ -1,0 +1,65 @@
+"""Have something done when this process ends, also where `atexit` alone is not enough.
+
+A child of `multiprocessing` ends by `os._exit`: before Python 3.13 it runs no `atexit`
+callbacks, and since then only those registered after its start. It does run
+`multiprocessing.util.Finalize`, which forgets what the parent had registered; so a forked
+child registers anew, once multiprocessing has set it up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_FINALIZER_PRIORITY = 100
+"""Before multiprocessing's own queues are closed (-5 to 15): a job may still be reporting."""
+
+
+class EndsWithProcess(Protocol):
+    """Something with work to do before its process ends."""
+
+    def _finish_at_exit(self) -> None: ...
+
+
+def finish_at_exit(owner: EndsWithProcess) -> None:
+    """Have `owner` finish its work when this process ends; it is not kept alive for that."""
+    reference = weakref.ref(owner)
+    atexit.register(_finish, reference)
+    if _is_multiprocessing_child():
+        _add_finalizer(owner)
+
+
+def finish_at_exit_of_forked_child(owner: EndsWithProcess) -> None:
+    """Repeat `finish_at_exit()` right after a fork, when the kind of child is not known yet."""
+    multiprocessing_util = _multiprocessing_util()
+    if multiprocessing_util is not None:
+        multiprocessing_util.register_after_fork(owner, _add_finalizer)
+
+
+def _add_finalizer(owner: EndsWithProcess) -> None:
+    multiprocessing_util = _multiprocessing_util()
+    assert multiprocessing_util is not None
+    multiprocessing_util.Finalize(
+        None, _finish, args=(weakref.ref(owner),), exitpriority=_FINALIZER_PRIORITY
+    )
+
+
+def _finish(reference: weakref.ref[EndsWithProcess]) -> None:
+    owner = reference()
+    if owner is not None:
+        owner._finish_at_exit()
+
+
+def _is_multiprocessing_child() -> bool:
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def _multiprocessing_util() -> ModuleType | None:
+    # Only if somebody has imported it: otherwise no child of it can be running.
+    return sys.modules.get("multiprocessing.util")
