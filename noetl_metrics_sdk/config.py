@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
 from noetl_metrics_sdk.model import check_label_name, check_text
-from noetl_metrics_sdk.system_groups import SYSTEM_METRIC_GROUPS
+from noetl_metrics_sdk.system_families import SYSTEM_METRIC_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -180,6 +180,8 @@ class Exporter:
         Raises:
             RecoverableError: nothing was settled; the same batch is due again.
         """
+        if self._stop_at is not None and not self._buffer.ledger().pending:
+            return False  # nothing left to register for
         try:
             runtime_id = self._registered_runtime_id()
             batch = self._batches.current()

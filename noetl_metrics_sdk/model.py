@@ -158,10 +158,11 @@ def check_label_name(name: str, reserved: tuple[str, ...] = ()) -> str:
     Raises:
         InvalidMetricError: it is not valid, begins with `__`, or is reserved.
     """
-    _check_name("label name", name, _LABEL_NAME, "letters, digits and '_'")
+    _check_name("label name", name, _LABEL_NAME, "letters, digits and '_'", reserved)
     if name.startswith("__"):
         raise InvalidMetricError(
-            f"label name {name!r} begins with '__', which is reserved: use {name.lstrip('_')!r}"
+            f"label name {name!r} begins with '__', which is reserved: "
+            f"use {_valid_name_like(name, reserved)!r}"
         )
     if name in reserved:
         raise InvalidMetricError(
@@ -192,13 +193,15 @@ def check_text(what: str, text: str) -> str:
     return text
 
 
-def _check_name(what: str, name: str, pattern: re.Pattern[str], allowed: str) -> str:
+def _check_name(
+    what: str, name: str, pattern: re.Pattern[str], allowed: str, reserved: tuple[str, ...] = ()
+) -> str:
     if not isinstance(name, str):
         raise InvalidMetricError(f"{what} {name!r} is a {type(name).__name__}: it must be a string")
     if not pattern.fullmatch(name):
         raise InvalidMetricError(
             f"{what} {name!r} is not valid: use {allowed}, not beginning with a digit, "
-            f"like {re.sub('[^a-zA-Z0-9_]', '_', name).lstrip('0123456789') or 'jobs'!r}"
+            f"like {_valid_name_like(name, reserved)!r}"
         )
     if len(name) > NAME_LENGTH_MAX:
         raise InvalidMetricError(
@@ -206,3 +209,9 @@ def _check_name(what: str, name: str, pattern: re.Pattern[str], allowed: str) ->
             f"at most {NAME_LENGTH_MAX} are allowed"
         )
     return name
+
+
+def _valid_name_like(name: str, reserved: tuple[str, ...]) -> str:
+    # Beginning with a letter it is good for a metric and for a label.
+    like = re.sub("[^a-zA-Z0-9_]", "_", name).lstrip("0123456789_")[:NAME_LENGTH_MAX]
+    return f"my_{like}" if like in reserved else like or "jobs"

@@ -1,0 +1,219 @@
+"""For tests of instrumented code: a transport that stays in memory, a clock, and a probe.
+
+With pytest, the fixture `metrics_probe` comes with the package:
+
+    def test_a_failed_import_is_counted(metrics_probe):
+        import_orders("no such file")
+        assert metrics_probe.change("orders_failed_total", {"reason": "missing"}) == 1
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.errors import RecoverableError, UnknownRuntimeError
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+from noetl_metrics_sdk.transport import Receipt, Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from noetl_metrics_sdk.errors import DeliveryError
+    from noetl_metrics_sdk.wire import Batch
+
+
+class ManualClock:
+    """A clock that stands still until it is moved.
+
+    Args:
+        time: the seconds since the epoch that it shows at first.
+    """
+
+    def __init__(self, time: float = 1_700_000_000.0) -> None:
+        self._time = time
+        self._monotonic = 0.0
+
+    def time(self) -> float:
+        """Return the seconds since the epoch."""
+        return self._time
+
+    def monotonic(self) -> float:
+        """Return the seconds of the monotonic clock."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by."""
+        self._time += seconds
+        self._monotonic += seconds
+
+    def set_time(self, time: float) -> None:
+        """Set the wall clock, as an operator would: the monotonic clock does not notice."""
+        self._time = time
+
+
+class ReceivedSample(NamedTuple):
+    """A sample as the other side of a transport has received it."""
+
+    runtime_id: str
+    name: str
+    metric_type: str
+    value: float
+    labels: Mapping[str, str]
+    timestamp: float
+    help_text: str
+    unit: str
+
+
+class InMemoryTransport:
+    """Keeps what it is sent, and fails when it is told to.
+
+    Like a server it recognises a batch by its key: a repeat is acknowledged and not kept twice.
+    """
+
+    def __init__(self) -> None:
+        # Guards everything below: a test reads while the delivery thread writes.
+        self._lock = threading.RLock()
+        self._failures: deque[tuple[DeliveryError, bool]] = deque()
+        self._receipts: dict[str, Receipt] = {}
+        self._rejections: dict[str, str] = {}
+        self._next_runtime_id = 1
+        self.runtime_ids: dict[str, str] = {}
+        self.registrations: list[Registration] = []
+        self.heartbeats: list[Registration] = []
+        self.samples: list[ReceivedSample] = []
+        self.keys: list[str] = []
+        self.closed = False
+
+    def fail_next(self, *errors: DeliveryError, after_delivery: bool = False) -> None:
+        """Have the next calls of `register()` and `send()` raise these errors, one each.
+
+        Args:
+            errors: what is raised.
+            after_delivery: whether `send()` keeps the batch first, as when an answer is lost.
+        """
+        with self._lock:
+            self._failures.extend((error, after_delivery) for error in errors)
+
+    def reject_samples(self, name: str, reason: str) -> None:
+        """Have every sample of this name rejected, as a server rejects a bad one."""
+        with self._lock:
+            self._rejections[name] = reason
+
+    def forget_runtimes(self) -> None:
+        """Forget who has registered, as a server whose database was replaced."""
+        with self._lock:
+            self.runtime_ids.clear()
+
+    def register(self, registration: Registration, timeout: float) -> str:
+        """Give the component an id, the same one each time."""
+        del timeout
+        with self._lock:
+            self._raise_next_failure()
+            self.registrations.append(registration)
+            if registration.name not in self.runtime_ids:
+                self.runtime_ids[registration.name] = str(self._next_runtime_id)
+                self._next_runtime_id += 1
+            return self.runtime_ids[registration.name]
+
+    def heartbeat(self, registration: Registration, timeout: float) -> None:
+        """Keep the heartbeat."""
+        del timeout
+        with self._lock:
+            if registration.name not in self.runtime_ids:
+                raise UnknownRuntimeError(f"no component {registration.name!r}", 404)
+            self.heartbeats.append(registration)
+
+    def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
+        """Keep the batch's samples, as a server would read them from the body."""
+        del timeout
+        with self._lock:
+            self.keys.append(batch.key)
+            failure = self._failures.popleft() if self._failures else None
+            if failure is not None and not failure[1]:
+                raise failure[0]
+            if self.runtime_ids and runtime_id not in self.runtime_ids.values():
+                raise UnknownRuntimeError(f"no runtime {runtime_id}", 404)
+            receipt = self._keep(batch, runtime_id)
+            if failure is not None:
+                raise failure[0]
+            return receipt
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def received(self, name: str) -> list[ReceivedSample]:
+        """Return the samples of a name, in the order in which they arrived."""
+        with self._lock:
+            return [sample for sample in self.samples if sample.name == name]
+
+    def _keep(self, batch: Batch, runtime_id: str) -> Receipt:
+        earlier = self._receipts.get(batch.key)
+        if earlier is not None:
+            return earlier._replace(duplicate=True)
+        body = json.loads(batch.body(runtime_id))
+        reasons: list[str] = []
+        for metric in body["metrics"]:
+            if metric["metric_name"] in self._rejections:
+                reasons.append(self._rejections[metric["metric_name"]])
+                continue
+            self.samples.append(
+                ReceivedSample(
+                    body["runtime_id"],
+                    metric["metric_name"],
+                    metric["metric_type"],
+                    float(metric["metric_value"]),
+                    metric["labels"],
+                    metric["timestamp"],
+                    metric["help_text"],
+                    metric["unit"],
+                )
+            )
+        receipt = Receipt(len(body["metrics"]) - len(reasons), len(reasons), tuple(reasons))
+        self._receipts[batch.key] = receipt
+        return receipt
+
+    def _raise_next_failure(self) -> None:
+        if self._failures:
+            raise self._failures.popleft()[0]
+
+
+def server_away(retry_after: float | None = None) -> RecoverableError:
+    """Return the error of a server that cannot be reached or wants to be left alone."""
+    return RecoverableError("the server is away", 503, retry_after)
+
+
+class MetricsProbe:
+    """Tells what the instruments of a registry say now, and what has changed since it was made.
+
+    Args:
+        registry: whose instruments are asked.
+    """
+
+    def __init__(self, registry: Registry = REGISTRY) -> None:
+        self._registry = registry
+        self._before = self._values()
+
+    def value(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
+        """Return the value of a series now; None if there is none.
+
+        Args:
+            name: the sample's name, with its suffix: `jobs_total`.
+            labels: all of its labels.
+        """
+        return self._registry.get_sample_value(name, labels)
+
+    def change(self, name: str, labels: Mapping[str, str] | None = None) -> float:
+        """Return by how much a series has grown; one that there is not counts as zero."""
+        key = (name, frozenset((labels or {}).items()))
+        return self._values().get(key, 0.0) - self._before.get(key, 0.0)
+
+    def _values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        return {
+            (sample.name, frozenset(sample.labels.items())): float(sample.value)
+            for family in self._registry.collect()
+            for sample in family.samples
+        }

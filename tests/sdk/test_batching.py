@@ -1,0 +1,101 @@
+"""Cutting batches: bounds in samples and bytes, keys, and splitting."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noetl_metrics_sdk.batching import BatchQueue
+from noetl_metrics_sdk.buffer import SampleBuffer
+from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.wire import SampleEncoder
+
+
+def make_samples(lengths):
+    return [
+        Sample(Series(f"value_{n}", MetricType.GAUGE, {"text": "x" * length}), float(n), 1.0)
+        for n, length in enumerate(lengths)
+    ]
+
+
+def drain(queue, buffer):
+    batches = []
+    while (batch := queue.current()) is not None:
+        batches.append(batch)
+        buffer.settle_sent(len(batch.items))
+        queue.finish()
+    return batches
+
+
+@given(st.lists(st.integers(min_value=0, max_value=3_000), max_size=60))
+def test_batches_keep_their_bounds_and_lose_nothing(lengths):
+    """Every sample is in exactly one batch, in order, and no body is too long unless alone."""
+    buffer = SampleBuffer(1_000)
+    buffer.add(make_samples(lengths))
+    batches = drain(BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096), buffer)
+    values = [item.sample.value for batch in batches for item in batch.items]
+    assert values == [float(n) for n in range(len(lengths))]
+    assert all(len(batch.items) <= 10 for batch in batches)
+    assert all(
+        len(batch.body("9223372036854775807")) <= 4_096 for batch in batches if len(batch.items) > 1
+    )
+    assert buffer.ledger().pending == 0
+
+
+def test_a_batch_is_the_same_until_it_is_finished():
+    """Asked again, the queue gives the batch under way, key and all."""
+    buffer = SampleBuffer(10)
+    buffer.add(make_samples([1]))
+    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    first = queue.current()
+    buffer.add(make_samples([1]))
+    assert queue.current() is first
+    assert first is not None
+    assert first.key == "boot:1"
+
+
+def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
+    """The halves follow each other before anything newer, each under a new number."""
+    buffer = SampleBuffer(10)
+    buffer.add(make_samples([1, 1, 1]))
+    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    queue.current()
+    buffer.add(make_samples([1]))
+    assert queue.split()
+    batches = drain(queue, buffer)
+    assert [batch.key for batch in batches] == ["boot:2", "boot:3", "boot:4"]
+    assert [len(batch.items) for batch in batches] == [1, 2, 1]
+
+
+def test_a_single_sample_cannot_be_split():
+    """A batch of one stays as it is."""
+    buffer = SampleBuffer(10)
+    buffer.add(make_samples([1]))
+    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    batch = queue.current()
+    assert not queue.split()
+    assert queue.current() is batch
+
+
+def test_a_body_is_the_contracts_envelope():
+    """The body names the runtime and lists the samples."""
+    buffer = SampleBuffer(10)
+    buffer.add(make_samples([1]))
+    batch = BatchQueue(buffer, SampleEncoder({"worker_id": "w"}), "boot", 10, 4_096).current()
+    assert batch is not None
+    assert json.loads(batch.body("7")) == {
+        "runtime_id": "7",
+        "metrics": [
+            {
+                "metric_name": "value_0",
+                "metric_type": "gauge",
+                "metric_value": 0.0,
+                "labels": {"worker_id": "w", "text": "x"},
+                "help_text": "",
+                "unit": "",
+                "timestamp": 1.0,
+            }
+        ],
+    }

@@ -1,0 +1,160 @@
+"""Collectors that somebody else has written: adopted, and kept from doing harm."""
+
+from __future__ import annotations
+
+import prometheus_client
+import pytest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    SummaryMetricFamily,
+    UntypedMetricFamily,
+)
+
+from noetl_metrics_sdk import Counter, Gauge, MetricsClient, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+
+@pytest.fixture
+def registry():
+    return Registry()
+
+
+def delivered(registry, flushes=1):
+    transport = InMemoryTransport()
+    client = MetricsClient(
+        component_name="pool", registry=registry, transport=transport, system_metrics=(),
+        flush_interval=3600.0, random=lambda: 0.99,
+    )  # fmt: skip
+    with client:
+        for _ in range(flushes):
+            client.flush()
+        stats = client.stats()
+    return transport, stats
+
+
+class Families:
+    """A collector of prometheus_client's form."""
+
+    def __init__(self, *families):
+        self.families = families
+
+    def collect(self):
+        yield from self.families
+
+
+def test_prometheus_clients_own_registry_is_reported(registry):
+    """A whole prometheus_client registry is a collector like any other."""
+    theirs = prometheus_client.CollectorRegistry()
+    counter = prometheus_client.Counter("seen", "Seen", ["kind"], registry=theirs)
+    counter.labels("a").inc(3)
+    prometheus_client.Histogram("took", "Took", registry=theirs, buckets=[1]).observe(0.5)
+    prometheus_client.Info("build", "Build", registry=theirs).info({"version": "1"})
+    registry.register(theirs)
+    transport, stats = delivered(registry)
+    (seen,) = transport.received("seen_total")
+    assert (seen.value, seen.metric_type, seen.labels["kind"]) == (3.0, "counter", "a")
+    buckets = {s.labels["le"]: s.value for s in transport.received("took_bucket")}
+    assert buckets == {"1.0": 1.0, "+Inf": 1.0}
+    assert transport.received("took_sum")[0].metric_type == "histogram"
+    assert transport.received("build_info")[0].metric_type == "gauge"
+    assert transport.received("seen_created")[0].metric_type == "gauge"
+    assert stats.invalid_samples == 0
+
+
+def test_the_default_registry_of_prometheus_client_can_be_registered(registry):
+    """prometheus_client.REGISTRY, with its process and platform collectors, is adopted whole."""
+    registry.register(prometheus_client.REGISTRY)
+    transport, stats = delivered(registry)
+    assert transport.received("python_info")[0].value == 1.0
+    assert (stats.invalid_samples, stats.collect_errors) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "metric_type"),
+    [
+        (CounterMetricFamily("a", "A", value=1), "a_total", "counter"),
+        (GaugeMetricFamily("a", "A", value=1), "a", "gauge"),
+        (SummaryMetricFamily("a", "A", count_value=1, sum_value=1), "a_sum", "summary"),
+        (HistogramMetricFamily("a", "A", buckets=[("+Inf", 1)], sum_value=1), "a_sum", "histogram"),
+        (UntypedMetricFamily("a", "A", value=1), "a", "gauge"),
+        (InfoMetricFamily("a", "A", value={"x": "y"}), "a_info", "gauge"),
+    ],
+)
+def test_every_type_of_prometheus_client_has_its_place(registry, family, name, metric_type):
+    """Types that the table does not have are reported as gauges."""
+    registry.register(Families(family))
+    transport, _ = delivered(registry)
+    assert [sample.metric_type for sample in transport.received(name)] == [metric_type]
+
+
+def test_a_sample_with_a_time_of_its_own_keeps_it(registry):
+    """A foreign sample's timestamp is sent as it is."""
+    family = GaugeMetricFamily("a", "A", labels=["x"])
+    family.add_metric(["y"], 1.0, timestamp=1234.5)
+    registry.register(Families(family))
+    transport, _ = delivered(registry)
+    assert transport.received("a")[0].timestamp == 1234.5
+
+
+def test_a_collector_that_raises_harms_no_other(registry, caplog):
+    """Its failures are counted, logged once, and the others are collected."""
+
+    class Broken:
+        def collect(self):
+            raise ZeroDivisionError("no figures today")
+
+    registry.register(Broken())
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport, stats = delivered(registry, flushes=3)
+    assert len(transport.received("jobs_total")) == 1
+    assert stats.collect_errors >= 3
+    assert caplog.text.count("raises; its metrics are missing") == 1
+
+
+def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
+    """A failing function leaves out its own series and is logged once."""
+    Gauge("broken", "Broken", registry=registry).set_function(lambda: 1 / 0)
+    gauge = Gauge("kinds", "Kinds", ["kind"], registry=registry)
+    gauge.labels("good").set(1)
+    gauge.labels("bad").set_function(lambda: 1 / 0)
+    transport, _ = delivered(registry, flushes=3)
+    assert transport.received("broken") == []
+    assert [sample.labels["kind"] for sample in transport.received("kinds")] == ["good"]
+    assert caplog.text.count("is left out while its function raises") == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda family: family.add_sample("a b", {}, 1.0),
+        lambda family: family.add_sample("a", {"1x": "y"}, 1.0),
+        lambda family: family.add_sample("a", {"__x": "y"}, 1.0),
+        lambda family: family.add_sample("a", {"x": "\x00"}, 1.0),
+        lambda family: family.add_sample("a", {"x": 1}, 1.0),
+        lambda family: family.add_sample("a", {}, "many"),
+        lambda family: family.add_sample("a", {}, 1.0, float("nan")),
+        lambda family: family.add_sample("a", None, 1.0),
+    ],
+)
+def test_a_foreign_sample_that_is_not_valid_is_left_out_alone(registry, spoil, caplog):
+    """It is counted and logged; the family's good samples arrive."""
+    family = GaugeMetricFamily("a", "A", value=2.0)
+    spoil(family)
+    registry.register(Families(family))
+    transport, stats = delivered(registry)
+    assert [sample.value for sample in transport.received("a")] == [2.0]
+    assert stats.invalid_samples >= 1
+    assert "samples of a are left out" in caplog.text
+
+
+def test_a_family_of_an_unknown_type_is_left_out(registry):
+    """A type that nobody knows is counted, not guessed."""
+    family = GaugeMetricFamily("a", "A", value=2.0)
+    family.type = "thermometer"
+    registry.register(Families(family))
+    transport, stats = delivered(registry)
+    assert transport.received("a") == []
+    assert stats.invalid_samples >= 1

@@ -1,0 +1,441 @@
+"""What the client promises about delivery, against a transport in memory that fails on demand."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from noetl_metrics_sdk import (
+    Counter,
+    FlushResult,
+    MetricsClient,
+    PayloadTooLargeError,
+    Registry,
+    RejectedError,
+    UnauthorizedError,
+)
+from noetl_metrics_sdk.errors import UnknownRuntimeError
+from noetl_metrics_sdk.testing import InMemoryTransport, server_away
+from noetl_metrics_sdk.transport import Receipt
+
+
+@pytest.fixture
+def registry():
+    return Registry()
+
+
+@pytest.fixture
+def transport():
+    return InMemoryTransport()
+
+
+@pytest.fixture
+def client(registry, transport):
+    client = make_client(registry, transport)
+    yield client
+    client.shutdown(timeout=5)
+
+
+def make_client(registry, transport, **settings):
+    # With random() at 0 every wait between two attempts is 0, so no test waits for one. The
+    # collector's first turn, at start-up, comes at once; the next one after the test.
+    settings = {"flush_interval": 3600.0, "system_metrics": (), **settings}
+    return MetricsClient(
+        component_name="pool",
+        registry=registry,
+        transport=transport,
+        random=lambda: 0.0,
+        **settings,
+    )
+
+
+def test_a_flush_delivers_what_was_counted(registry, transport, client):
+    """A flush returns once the samples are on the other side, and says how many."""
+    Counter("jobs", "Jobs", registry=registry).inc(3)
+    client.start()
+    result = client.flush()
+    assert (result.pending, result.dropped, result.timed_out) == (0, 0, False)
+    assert [sample.value for sample in transport.received("jobs_total")] == [3.0]
+    assert client.stats().samples.sent == len(transport.samples)
+
+
+def test_every_sample_carries_the_identity_of_its_process(registry, transport):
+    """Runtime id, worker id and the client's labels are on every sample."""
+    Counter("jobs", "Jobs done", ["kind"], unit="jobs", registry=registry).labels("sql").inc()
+    client = MetricsClient(
+        component_name="pool", labels={"site": "a"}, worker_id="w1", registry=registry,
+        transport=transport, system_metrics=(),
+    )  # fmt: skip
+    with client:
+        client.flush()
+    (sample,) = transport.received("jobs_total")
+    assert sample.runtime_id == transport.runtime_ids["pool"]
+    assert sample.labels == {"site": "a", "worker_id": "w1", "kind": "sql"}
+    assert (sample.metric_type, sample.help_text, sample.unit) == ("counter", "Jobs done", "jobs")
+
+
+def test_a_series_label_wins_over_a_constant_label(registry, transport):
+    """A label of the series itself is kept where the client has one of the same name."""
+    Counter("jobs", "Jobs", ["site"], registry=registry).labels("own").inc()
+    client = MetricsClient(
+        component_name="pool", labels={"site": "constant"}, registry=registry,
+        transport=transport, system_metrics=(),
+    )  # fmt: skip
+    with client:
+        client.flush()
+    assert transport.received("jobs_total")[0].labels["site"] == "own"
+
+
+def test_an_unchanged_series_is_not_sent_again(registry, transport, client):
+    """A second flush sends only what has changed since the first."""
+    jobs = Counter("jobs", "Jobs", registry=registry)
+    idle = Counter("idle", "Idle", registry=registry)
+    jobs.inc()
+    idle.inc()
+    client.start()
+    client.flush()
+    jobs.inc()
+    client.flush()
+    assert [sample.value for sample in transport.received("jobs_total")] == [1.0, 2.0]
+    assert [sample.value for sample in transport.received("idle_total")] == [1.0]
+
+
+def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
+    """Failed attempts are repeated with the same key until the batch is through, once."""
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport.fail_next(*[server_away()] * 5)
+    client.start()
+    client.flush()
+    samples = client.stats().samples
+    assert (samples.sent, samples.pending, samples.dropped) == (1, 0, {})
+    assert len(transport.received("jobs_total")) == 1
+    assert client.stats().batches_retried == 5
+
+
+def test_a_lost_answer_does_not_double_a_batch(registry, transport, client):
+    """A batch that arrived although its answer was lost is sent again under the same key."""
+    client.start()
+    client.flush()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport.fail_next(server_away(), after_delivery=True)
+    result = client.flush()
+    assert result.sent == 1
+    assert len(transport.received("jobs_total")) == 1
+    assert transport.keys[-1] == transport.keys[-2]
+
+
+def test_batches_are_numbered_in_the_order_of_sending(registry, transport, client):
+    """Keys are the boot id and an ascending number, also after a batch was split."""
+    for number in range(8):
+        Counter(f"jobs_{number}", "Jobs", registry=registry).inc()
+    client.start()
+    client.flush()
+    Counter("more", "More", ["n"], registry=registry).labels("a").inc()
+    transport.fail_next(PayloadTooLargeError("too large", 413))
+    client.flush()
+    boot_ids = {key.split(":")[0] for key in transport.keys}
+    numbers = [int(key.split(":")[1]) for key in transport.keys]
+    assert len(boot_ids) == 1
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_batch_that_is_too_large_is_split(registry, transport, client):
+    """413 halves the batch until it fits; every sample still arrives, in order."""
+    counter = Counter("jobs", "Jobs", ["n"], registry=registry)
+    for number in range(9):
+        counter.labels(number).inc()
+    client.start()
+    client.flush()
+    for number in range(9):
+        counter.labels(number).inc()
+    error = PayloadTooLargeError("too large", 413)
+    transport.fail_next(error, error)
+    result = client.flush()
+    assert result == FlushResult(sent=9, pending=0, dropped=0, timed_out=False)
+    arrived = [s.labels["n"] for s in transport.received("jobs_total") if s.value == 2.0]
+    assert arrived == [str(number) for number in range(9)]
+
+
+def test_one_sample_that_is_too_large_is_dropped_alone(registry, transport, client, caplog):
+    """413 for a single sample drops that sample, counted under its reason."""
+    client.start()
+    client.flush()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport.fail_next(PayloadTooLargeError("too large", 413))
+    assert client.flush() == FlushResult(sent=0, pending=0, dropped=1, timed_out=False)
+    assert client.stats().samples.dropped == {"too_large": 1}
+    assert "too large" in caplog.text
+
+
+def test_a_poison_batch_is_put_aside_once_and_the_next_goes_on(registry, transport, client, caplog):
+    """A 4xx drops its batch, counted and with the server's reason in the log; no other."""
+    client.start()
+    client.flush()
+    jobs = Counter("jobs", "Jobs", registry=registry)
+    jobs.inc()
+    transport.fail_next(RejectedError("422: labels must be strings", 422))
+    assert client.flush().dropped == 1
+    jobs.inc()
+    assert client.flush().sent == 1
+    assert [sample.value for sample in transport.received("jobs_total")] == [2.0]
+    assert client.stats().samples.dropped == {"batch_rejected": 1}
+    assert "labels must be strings" in caplog.text
+
+
+def test_a_rejected_sample_is_counted_and_its_batch_is_not_sent_again(
+    registry, transport, client, caplog
+):
+    """A partial success counts the rejected samples, logs the reasons, and is over."""
+    transport.reject_samples("bad", "value out of range")
+    client.start()
+    client.flush()
+    client.record("bad", 1.0)
+    client.record("good", 2.0)
+    assert client.flush() == FlushResult(sent=1, pending=0, dropped=1, timed_out=False)
+    assert len(transport.received("good")) == 1
+    assert client.stats().samples.dropped == {"rejected": 1}
+    assert "value out of range" in caplog.text
+
+
+def test_wrong_credentials_keep_the_samples_and_are_logged_once(
+    registry, transport, client, caplog
+):
+    """401 is loud, once, and loses nothing."""
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport.fail_next(*[UnauthorizedError("401: no token", 401)] * 3)
+    client.start()
+    assert client.flush().pending == 0
+    assert len(transport.received("jobs_total")) == 1
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "credentials" in errors[0].getMessage()
+
+
+def test_a_runtime_that_was_deleted_is_registered_again(registry, transport, client):
+    """404 registers anew and sends the same batch under the new id."""
+    client.start()
+    client.flush()
+    transport.forget_runtimes()
+    transport.runtime_ids["somebody else"] = "77"
+    Counter("jobs", "Jobs", registry=registry).inc()
+    client.flush()
+    (sample,) = transport.received("jobs_total")
+    assert len(transport.registrations) == 2
+    assert sample.runtime_id == transport.runtime_ids["pool"]
+
+
+def test_a_given_runtime_id_leaves_registration_and_heartbeats_alone(registry, transport):
+    """A client with a runtime_id neither registers nor sends heartbeats."""
+    Counter("jobs", "Jobs", registry=registry).inc()
+    client = MetricsClient(
+        runtime_id=42, registry=registry, transport=transport, system_metrics=(),
+        heartbeat_interval=0.000001,
+    )  # fmt: skip
+    with client:
+        client.flush()
+        client.flush()
+    assert transport.received("jobs_total")[0].runtime_id == "42"
+    assert (transport.registrations, transport.heartbeats) == ([], [])
+
+
+def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transport):
+    """404 for an id that somebody else registers waits for them to do so."""
+    Counter("jobs", "Jobs", registry=registry).inc()
+    transport.fail_next(*[UnknownRuntimeError("no runtime 42", 404)] * 3)
+    client = MetricsClient(
+        runtime_id=42, registry=registry, transport=transport, system_metrics=(),
+        random=lambda: 0.0,
+    )  # fmt: skip
+    with client:
+        assert client.flush().pending == 0
+    assert len(transport.received("jobs_total")) == 1
+
+
+def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
+    """A component that registered keeps itself alive, again and again."""
+    beats = threading.Semaphore(0)
+
+    class Listening(InMemoryTransport):
+        def heartbeat(self, registration, timeout):
+            super().heartbeat(registration, timeout)
+            beats.release()
+
+    listening = Listening()
+    with make_client(registry, listening, heartbeat_interval=0.001):
+        assert [beats.acquire(timeout=10) for _ in range(3)] == [True] * 3
+    assert listening.heartbeats[0].name == "pool"
+
+
+def test_a_heartbeat_that_finds_no_component_registers_again(registry):
+    """404 for a heartbeat registers the component anew."""
+    registered = threading.Semaphore(0)
+
+    class Listening(InMemoryTransport):
+        def register(self, registration, timeout):
+            runtime_id = super().register(registration, timeout)
+            registered.release()
+            return runtime_id
+
+    listening = Listening()
+    with make_client(registry, listening, heartbeat_interval=0.001):
+        assert registered.acquire(timeout=10)
+        listening.forget_runtimes()
+        assert registered.acquire(timeout=10)
+
+
+def test_a_full_buffer_drops_the_oldest_and_counts_them(registry, transport):
+    """Beyond its bound the buffer keeps the newest samples, and says what it dropped."""
+    client = make_client(registry, transport, buffer_samples_max=3)
+    for number in range(5):
+        client.record("numbered", number)
+    assert client.stats().samples.dropped == {"buffer_full": 2}
+    with client:
+        client.flush()
+    assert [sample.value for sample in transport.received("numbered")] == [2.0, 3.0, 4.0]
+
+
+def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, transport):
+    """What fell out of the buffer does not count as sent: the series is reported anew."""
+    Counter("first", "First", registry=registry).inc()
+    Counter("second", "Second", registry=registry).inc()
+    client = make_client(registry, transport, buffer_samples_max=1)
+    with client:
+        client.flush()
+        client.flush()
+    names = {sample.name for sample in transport.samples}
+    assert names == {"first_total", "second_total"}
+
+
+def test_a_recorded_sample_keeps_the_time_it_was_given(registry, transport, client):
+    """record() sends value, labels and time as they are."""
+    client.start()
+    client.record(
+        "rows_total", 5, metric_type="counter", labels={"table": "orders"}, timestamp=1234.5,
+        help_text="Rows", unit="rows",
+    )  # fmt: skip
+    client.flush()
+    (sample,) = transport.received("rows_total")
+    assert (sample.value, sample.timestamp) == (5.0, 1234.5)
+    assert sample.labels == {"table": "orders", "worker_id": client.worker_id}
+    assert (sample.metric_type, sample.help_text, sample.unit) == ("counter", "Rows", "rows")
+
+
+def test_many_recorded_samples_travel_in_bounded_batches(registry, transport):
+    """No batch has more samples than it may, and all arrive in order."""
+    with make_client(registry, transport, batch_samples_max=10) as client:
+        for number in range(105):
+            client.record("numbered", number)
+        client.flush()
+    assert [sample.value for sample in transport.received("numbered")] == list(range(105))
+    assert client.stats().batches_sent >= 11
+
+
+class BlockedTransport(InMemoryTransport):
+    """A server that takes a request and does not answer before it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered = threading.Event()
+        self.answer = threading.Event()
+
+    def send(self, batch, runtime_id, timeout):
+        self.entered.set()
+        self.answer.wait()
+        return super().send(batch, runtime_id, timeout)
+
+
+def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
+    """A flush to a server that does not answer says what is pending, and that time ran out."""
+    transport = BlockedTransport()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    client = make_client(registry, transport).start()
+    result = client.flush(timeout=0.05)
+    assert result == FlushResult(sent=0, pending=1, dropped=0, timed_out=True)
+    transport.answer.set()
+    assert client.shutdown().pending == 0
+
+
+def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
+    """A shutdown while a request hangs ends in time and reports what was left."""
+    transport = BlockedTransport()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    client = make_client(registry, transport).start()
+    assert transport.entered.wait(10)
+    result = client.shutdown(timeout=0.05)
+    assert result == FlushResult(sent=0, pending=1, dropped=0, timed_out=True)
+    assert "1 samples that were not delivered" in caplog.text
+    transport.answer.set()
+
+
+def test_a_shutdown_cuts_a_wait_between_attempts_short(registry, transport):
+    """A client that waits for half an hour before it tries again still ends at once."""
+    failed = threading.Event()
+
+    class Failing(InMemoryTransport):
+        def register(self, registration, timeout):
+            failed.set()
+            raise server_away(retry_after=1800)
+
+    client = make_client(registry, Failing()).start()
+    assert failed.wait(10)
+    assert client.shutdown(timeout=5) == FlushResult(0, 0, 0, timed_out=False)
+
+
+def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(registry):
+    """A server that is away for good costs the shutdown its time and no more."""
+
+    class Away(InMemoryTransport):
+        def register(self, registration, timeout):
+            raise server_away()
+
+    client = make_client(registry, Away())
+    client.record("value", 1)
+    result = client.start().shutdown(timeout=0.05)
+    assert (result.sent, result.pending, result.dropped) == (0, 1, 0)
+
+
+def test_a_shutdown_sends_what_was_counted_last(registry, transport, client):
+    """What is counted before the shutdown is collected and delivered by it."""
+    jobs = Counter("jobs", "Jobs", registry=registry)
+    client.start()
+    client.flush()
+    jobs.inc(7)
+    assert client.shutdown().sent == 1
+    assert transport.received("jobs_total")[-1].value == 7.0
+    assert transport.closed
+
+
+def test_a_transport_that_breaks_does_not_end_the_thread(registry, caplog):
+    """An exception that no transport should raise is logged, and delivery goes on."""
+
+    class Broken(InMemoryTransport):
+        calls = 0
+
+        def send(self, batch, runtime_id, timeout):
+            self.calls += 1
+            if self.calls == 1:
+                raise ZeroDivisionError("a bug")
+            return super().send(batch, runtime_id, timeout)
+
+    transport = Broken()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    with make_client(registry, transport) as client:
+        assert client.flush().pending == 0
+    assert len(transport.received("jobs_total")) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_server_that_counts_wrongly_does_not_spoil_the_ledger(registry):
+    """More rejections than samples count as all of them."""
+
+    class Miscounting(InMemoryTransport):
+        def send(self, batch, runtime_id, timeout):
+            return Receipt(inserted=0, rejected=len(batch.items) + 5)
+
+    with make_client(registry, Miscounting()) as client:
+        client.record("value", 1)
+        client.flush()
+        samples = client.stats().samples
+    assert (samples.sent, samples.dropped, samples.pending) == (0, {"rejected": 1}, 0)

@@ -1,0 +1,254 @@
+"""Processes that fork, spawn and exit: nobody reports what another has counted, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+# Each program writes what its transport has received to a file of its process, when it closes.
+PREAMBLE = """
+import atexit, json, multiprocessing, os, sys, threading, warnings
+# From 3.12 on, a fork in a process with threads is warned of; being right in one is what is
+# tested here.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+import noetl_metrics_sdk as metrics
+from noetl_metrics_sdk import Counter, Gauge, Histogram, MetricsClient, Summary
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+FOLDER = sys.argv[1]
+
+
+class WritingTransport(InMemoryTransport):
+    def close(self):
+        samples = [s._asdict() for s in self.samples]
+        if len(sys.argv) < 3:  # a forked transport holds what the parent's had received
+            own = str(os.getpid())
+            samples = [s for s in samples if s["labels"]["worker_id"].endswith(own)]
+        with open(os.path.join(FOLDER, str(os.getpid())), "w") as file:
+            json.dump({"samples": samples, "keys": self.keys}, file)
+
+
+JOBS = Counter("jobs", "Jobs", ["kind"])
+RUNNING = Gauge("running", "Running")
+SECONDS = Histogram("seconds", "Seconds")
+SIZES = Summary("sizes", "Sizes")
+
+
+def start():
+    metrics.init(component_name="pool", transport=WritingTransport(), system_metrics=())
+
+
+def count(amount):
+    JOBS.labels("a").inc(amount)
+    RUNNING.inc()
+    SECONDS.observe(0.5)
+    SIZES.observe(2.0)
+"""
+
+
+def run(program, folder, *arguments):
+    source = PREAMBLE + textwrap.dedent(program)
+    path = folder / "program.py"
+    path.write_text(source)
+    subprocess.run(
+        [sys.executable, "-W", "error", str(path), str(folder), *arguments],
+        check=True,
+        timeout=60,
+    )
+    return {
+        int(file.name): json.loads(file.read_text())
+        for file in folder.iterdir()
+        if file.name.isdigit()
+    }
+
+
+def last_values(process, name):
+    return [
+        sample["value"]
+        for sample in process["samples"]
+        if sample["name"] == name and sample["labels"].get("kind", "a") == "a"
+    ][-1:]
+
+
+def totals(processes, name="jobs_total"):
+    return sorted(value for process in processes.values() for value in last_values(process, name))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_starts_from_zero(tmp_path):
+    """Parent and child each report what they counted themselves, and nothing of the other."""
+    processes = run(
+        """
+        start()
+        count(7)
+        pid = os.fork()
+        if pid == 0:
+            count(2)
+            sys.exit()
+        os.waitpid(pid, 0)
+        count(1)
+        """,
+        tmp_path,
+    )
+    assert totals(processes) == [2.0, 8.0]
+    assert totals(processes, "seconds_count") == [1.0, 2.0]
+    assert totals(processes, "sizes_sum") == [2.0, 4.0]
+    assert totals(processes, "running") == [1.0, 2.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_fork_has_its_own_identity(tmp_path):
+    """No batch key and no worker id of the parent is used by the child."""
+    processes = run(
+        """
+        start()
+        count(1)
+        metrics.flush()
+        pid = os.fork()
+        if pid == 0:
+            count(1)
+            sys.exit()
+        os.waitpid(pid, 0)
+        """,
+        tmp_path,
+    )
+    assert len(processes) == 2
+    workers = [{s["labels"]["worker_id"] for s in p["samples"]} for p in processes.values()]
+    assert [len(worker_ids) for worker_ids in workers] == [1, 1]
+    assert workers[0] != workers[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_fork_under_load_neither_hangs_nor_mixes_counts(tmp_path):
+    """With every lock in use at the moment of the fork, each child still counts its own."""
+    processes = run(
+        """
+        start()
+        stop = threading.Event()
+
+        def load():
+            while not stop.is_set():
+                count(1)
+                JOBS.labels(str(len(JOBS._children) % 50)).inc(0)
+
+        sys.setswitchinterval(1e-5)
+        threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(20):
+            pid = os.fork()
+            if pid == 0:
+                count(number)
+                sys.exit()
+            assert os.waitpid(pid, 0)[1] == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        """,
+        tmp_path,
+    )
+    children = sorted(totals(processes))[:20]
+    assert len(processes) == 21
+    assert children == [float(number) for number in range(20)]
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_deliver_what_they_counted(tmp_path, start_method):
+    """A child that ends by os._exit() still flushes, whichever way it was started."""
+    processes = run(
+        f"""
+        def work(amount):
+            if "{start_method}" != "fork":
+                start()
+            count(amount)
+
+        if __name__ == "__main__":
+            start()
+            context = multiprocessing.get_context("{start_method}")
+            children = [context.Process(target=work, args=(n,)) for n in (3, 4)]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join()
+                assert child.exitcode == 0
+            count(1)
+        """,
+        tmp_path,
+    )
+    assert totals(processes) == [1.0, 3.0, 4.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_grandchild_counts_for_itself(tmp_path):
+    """A child of a child of multiprocessing starts afresh too, and delivers."""
+    processes = run(
+        """
+        def work(depth):
+            count(depth)
+            if depth < 3:
+                child = multiprocessing.get_context("fork").Process(target=work, args=(depth + 1,))
+                child.start()
+                child.join()
+
+        start()
+        work(1)
+        """,
+        tmp_path,
+    )
+    assert totals(processes) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "pass",
+        "sys.exit(0)",
+        "metrics.shutdown()",
+        "threading.Thread(target=count, args=(0,)).start()",
+    ],
+)
+def test_what_is_buffered_goes_out_when_the_process_ends(tmp_path, ending):
+    """A worker that just ends loses nothing."""
+    processes = run(f"start()\ncount(5)\n{ending}\n", tmp_path)
+    assert totals(processes) == [5.0]
+
+
+def test_an_unhandled_exception_loses_nothing(tmp_path):
+    """A worker that dies of an exception still delivers what it has counted."""
+    with pytest.raises(subprocess.CalledProcessError):
+        run("start()\ncount(5)\nraise SystemError('the worker is broken')\n", tmp_path)
+    (process,) = [json.loads(f.read_text()) for f in tmp_path.iterdir() if f.name.isdigit()]
+    assert last_values(process, "jobs_total") == [5.0]
+
+
+def test_a_configured_worker_id_stays_unique_among_children(tmp_path):
+    """Children that inherit NOETL_WORKER_ID append their process id to it."""
+    processes = run(
+        """
+        os.environ["NOETL_WORKER_ID"] = "w"
+        os.environ["NOETL_WORKER_POOL_NAME"] = "pool"
+        os.environ["NOETL_METRICS_SYSTEM_METRICS"] = "none"
+
+        def work():
+            metrics.init(transport=WritingTransport())
+            count(1)
+
+        if __name__ == "__main__":
+            metrics.init(transport=WritingTransport())
+            count(1)
+            child = multiprocessing.get_context("spawn").Process(target=work)
+            child.start()
+            child.join()
+        """,
+        tmp_path,
+        "all",
+    )
+    workers = {s["labels"]["worker_id"] for p in processes.values() for s in p["samples"]}
+    (child_id,) = workers - {"w"}
+    assert workers == {"w", child_id}
+    assert child_id.removeprefix("w-").isdigit()

@@ -1,0 +1,252 @@
+"""The HTTP transport: what it sends, and what each answer means."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import httpx
+import pytest
+
+from noetl_metrics_sdk.errors import (
+    PayloadTooLargeError,
+    RecoverableError,
+    RejectedError,
+    UnauthorizedError,
+    UnknownRuntimeError,
+)
+from noetl_metrics_sdk.http_transport import ANSWER_BYTES_MAX, HttpTransport, retry_after_seconds
+from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.transport import Receipt, Registration
+from noetl_metrics_sdk.wire import Batch, SampleEncoder
+
+URL = "http://metrics.test"
+
+
+@pytest.fixture
+def transport():
+    transport = HttpTransport(URL + "/", {"X-Token": "t"})
+    yield transport
+    transport.close()
+
+
+def make_batch(samples=1):
+    encoder = SampleEncoder({})
+    items = [
+        encoder.encode(Sample(Series("jobs_total", MetricType.COUNTER, {"n": str(n)}), 1.0, 5.0))
+        for n in range(samples)
+    ]
+    return Batch("boot:1", items)
+
+
+def ok(inserted=1, **fields):
+    answer = {"status": "ok", "metrics_inserted": inserted, "metrics_rejected": 0, **fields}
+    return httpx.Response(200, json=answer)
+
+
+def test_a_batch_travels_with_its_name(respx_mock, transport):
+    """The request has the body, the idempotency key and the configured headers."""
+    route = respx_mock.post(URL + "/api/metrics").mock(return_value=ok())
+    assert transport.send(make_batch(), "7", 5) == Receipt(inserted=1)
+    request = route.calls.last.request
+    assert request.headers["Idempotency-Key"] == "boot:1"
+    assert request.headers["X-Token"] == "t"
+    assert json.loads(request.content)["runtime_id"] == "7"
+
+
+def test_a_partial_success_names_the_reasons(respx_mock, transport):
+    """Rejected samples and the server's reasons are in the receipt."""
+    errors = [{"index": 0, "reason": "bad value"}, {"index": 1, "reason": "bad name"}]
+    answer = ok(1, metrics_rejected=2, errors=errors)
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    receipt = transport.send(make_batch(3), "7", 5)
+    assert receipt == Receipt(inserted=1, rejected=2, reasons=("bad value", "bad name"))
+
+
+def test_a_duplicate_is_seen_as_one(respx_mock, transport):
+    """The status `duplicate` is in the receipt."""
+    answer = httpx.Response(200, json={"status": "duplicate", "metrics_inserted": 4})
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    assert transport.send(make_batch(), "7", 5) == Receipt(inserted=4, duplicate=True)
+
+
+def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_mock, transport):
+    """The first request is plain; after an Accept-Encoding in an answer they are gzipped."""
+    answer = ok()
+    answer.headers["Accept-Encoding"] = "gzip, identity"
+    route = respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    batch = make_batch(100)
+    transport.send(batch, "7", 5)
+    transport.send(batch, "7", 5)
+    first, second = (call.request for call in route.calls)
+    assert "Content-Encoding" not in first.headers
+    assert second.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(second.content) == first.content
+
+
+def test_compression_stops_when_the_server_no_longer_offers_it(respx_mock, transport):
+    """A server that was replaced by one without gzip gets plain bodies again."""
+    with_gzip = ok()
+    with_gzip.headers["Accept-Encoding"] = "gzip"
+    route = respx_mock.post(URL + "/api/metrics").mock(side_effect=[with_gzip, ok(), ok()])
+    for _ in range(3):
+        transport.send(make_batch(100), "7", 5)
+    encodings = [call.request.headers.get("Content-Encoding") for call in route.calls]
+    assert encodings == [None, "gzip", None]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, RejectedError),
+        (401, UnauthorizedError),
+        (403, UnauthorizedError),
+        (404, UnknownRuntimeError),
+        (405, RejectedError),
+        (408, RecoverableError),
+        (409, RejectedError),
+        (413, PayloadTooLargeError),
+        (415, RejectedError),
+        (422, RejectedError),
+        (425, RecoverableError),
+        (429, RecoverableError),
+        (500, RecoverableError),
+        (502, RecoverableError),
+        (503, RecoverableError),
+        (504, RecoverableError),
+        (302, RecoverableError),
+    ],
+)
+def test_every_status_has_its_error(respx_mock, transport, status, error):
+    """The table from status to error; the message carries the server's own reason."""
+    answer = httpx.Response(status, json={"detail": "the reason"})
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    with pytest.raises(error) as raised:
+        transport.send(make_batch(), "7", 5)
+    assert type(raised.value) is error
+    assert raised.value.status == status
+    assert f"{status}: the reason" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ConnectTimeout("slow"),
+        httpx.ReadTimeout("slow"),
+        httpx.WriteError("reset"),
+        httpx.ReadError("reset"),
+        httpx.RemoteProtocolError("no HTTP"),
+        httpx.PoolTimeout("busy"),
+    ],
+)
+def test_a_broken_connection_may_be_tried_again(respx_mock, transport, failure):
+    """Whatever breaks the connection is recoverable, and named."""
+    respx_mock.post(URL + "/api/metrics").mock(side_effect=failure)
+    with pytest.raises(RecoverableError, match=type(failure).__name__):
+        transport.send(make_batch(), "7", 5)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>a proxy's page</html>", b"", b"[]", b"7", b'{"metrics_inserted":"x"}',
+     b'{"metrics_rejected":-1}', b"\xff\xfe"],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_read_may_be_tried_again(respx_mock, transport, content):
+    """A 200 that is not the server's own answer acknowledges nothing."""
+    answer = httpx.Response(200, content=content)
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    with pytest.raises(RecoverableError):
+        transport.send(make_batch(), "7", 5)
+
+
+def test_an_endless_answer_is_cut_off(respx_mock, transport):
+    """An answer beyond its bound is not read to its end."""
+    answer = httpx.Response(200, content=b"x" * (ANSWER_BYTES_MAX + 1))
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    with pytest.raises(RecoverableError, match="exceeds"):
+        transport.send(make_batch(), "7", 5)
+
+
+def test_an_answer_that_drips_is_cut_off_at_the_deadline(respx_mock):
+    """The time-out covers the whole answer, not one read of it."""
+    times = iter([0.0, 4.0, 6.0])
+    transport = HttpTransport(URL, monotonic=lambda: next(times))
+
+    class Dripping(httpx.SyncByteStream):
+        def __iter__(self):
+            while True:
+                yield b" "
+
+    answer = httpx.Response(200, stream=Dripping())
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    with pytest.raises(RecoverableError, match="did not end in time"):
+        transport.send(make_batch(), "7", timeout=5)
+    transport.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("120", 120.0),
+        (" 3 ", 3.0),
+        ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("Tue, 99 Nov 2023 22:14:20 GMT", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_is_read_in_both_its_forms(header, seconds):
+    """Seconds and HTTP dates are understood; anything else is as if it were not there."""
+    assert retry_after_seconds(header, now=1_700_000_000.0) == seconds
+
+
+def test_retry_after_reaches_the_error(respx_mock, transport):
+    """A 503 carries the seconds for which the server wants to be left alone."""
+    answer = httpx.Response(503, headers={"Retry-After": "7"}, json={"detail": "full"})
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    with pytest.raises(RecoverableError) as raised:
+        transport.send(make_batch(), "7", 5)
+    assert raised.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("component_type", "path"),
+    [("worker_pool", "/api/worker/pool/register"), ("server_api", "/api/runtime/register")],
+)
+@pytest.mark.parametrize("answered_id", ["9007199254740993", 9007199254740993])
+def test_a_component_registers_at_the_route_of_its_type(
+    respx_mock, transport, component_type, path, answered_id
+):
+    """The registration says who it is; the id may be answered as a string or a number."""
+    answer = httpx.Response(200, json={"status": "ok", "runtime_id": answered_id})
+    route = respx_mock.post(URL + path).mock(return_value=answer)
+    registration = Registration("pool", component_type, {"site": "a"}, "host", 12)
+    assert transport.register(registration, 5) == "9007199254740993"
+    body = json.loads(route.calls.last.request.content)
+    assert (body["name"], body["kind"], body["labels"]) == ("pool", component_type, {"site": "a"})
+    assert (body["hostname"], body["pid"], body["runtime"]) == ("host", 12, "python")
+
+
+@pytest.mark.parametrize("answered_id", [None, "", "abc", True, 1.5, {}])
+def test_a_registration_without_an_id_may_be_tried_again(respx_mock, transport, answered_id):
+    """An answer whose runtime_id is no number registers nothing."""
+    answer = httpx.Response(200, json={"runtime_id": answered_id})
+    respx_mock.post(URL + "/api/worker/pool/register").mock(return_value=answer)
+    with pytest.raises(RecoverableError, match="no number"):
+        transport.register(Registration("pool"), 5)
+
+
+def test_a_heartbeat_names_the_component(respx_mock, transport):
+    """The heartbeat has the component's name; 404 says that it is not known."""
+    answers = [httpx.Response(200, json={}), httpx.Response(404, json={"detail": "no pool"})]
+    route = respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(side_effect=answers)
+    transport.heartbeat(Registration("pool"), 5)
+    assert json.loads(route.calls.last.request.content)["name"] == "pool"
+    with pytest.raises(UnknownRuntimeError):
+        transport.heartbeat(Registration("pool"), 5)
