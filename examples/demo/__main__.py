@@ -1,0 +1,220 @@
+"""The demo: a PostgreSQL, a server, a pool of workers, and whether every figure has arrived."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections import Counter as Tally
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+from database import ask
+from report import differences, show_exposition, show_table
+from worker import COMPONENT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+HERE = Path(__file__).parent
+SHOW_EVERY_SECONDS = 0.5
+
+
+def main() -> int:
+    """Run the demo; return 0 if the table holds exactly what the pool did."""
+    arguments = parse_arguments()
+    with ExitStack() as stack:
+        folder = arguments.data_directory
+        if folder is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="noetl-demo-"))
+        print(f"== A PostgreSQL and a server, with its data in {folder}", flush=True)
+        server_url, database_url = stack.enter_context(running_server(folder, arguments.port))
+        connection = stack.enter_context(psycopg.connect(database_url, autocommit=True))
+
+        files = source_files(arguments.files)
+        print(f"== {arguments.workers} workers, {3 * len(files)} jobs on {len(files)} files")
+        rows_before = rows_of_pool(connection)
+        reports = run_pool(server_url, files, arguments.workers, connection)
+
+        answer_questions(connection, server_url)
+        exit_code = verdict(connection, reports, rows_before)
+        show_addresses(server_url, database_url)
+        if arguments.keep:
+            print("\n== The server stays up until Ctrl-C", flush=True)
+            wait_for_interrupt()
+    return exit_code
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the server up until Ctrl-C")
+    parser.add_argument(
+        "--data-directory", help="keep PostgreSQL's data there; thrown away unless given"
+    )
+    parser.add_argument("--workers", type=positive, default=3, help="how many processes work")
+    parser.add_argument("--files", type=positive, default=450, help="how many files they work on")
+    parser.add_argument("--port", type=int, default=0, help="the server's port; any free one")
+    return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """Return a number above zero."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above zero")
+    return number
+
+
+@contextmanager
+def running_server(data_directory: str, port: int) -> Generator[tuple[str, str]]:
+    """Run `python -m server_stub`; give its address and the database's."""
+    command = [sys.executable, "-m", "server_stub"]
+    log = Path(data_directory) / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a+") as log_file:
+        server = subprocess.Popen(  # noqa: S603 - our own program
+            [*command, "--port", str(port), "--data-directory", data_directory],
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            text=True,
+        )
+        try:
+            yield addresses_of(server, log)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+
+
+def addresses_of(server: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+    """Read from a server's own lines where it and its database are."""
+    assert server.stdout is not None
+    database_url = ""
+    for line in server.stdout:
+        print(f"   {line.rstrip()}", flush=True)
+        if line.startswith("server_stub database: "):
+            database_url = line.split(": ", 1)[1].strip()
+        if line.startswith("server_stub ready at "):
+            return line.rsplit(" ", 1)[1].strip(), database_url
+    raise SystemExit(f"the server ended with exit code {server.wait()}:\n{log.read_text()}")
+
+
+def source_files(count: int) -> list[str]:
+    """Return some of the standard library's source files, the same ones every time."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    files = [
+        str(path) for path in sorted(library.rglob("*.py")) if "site-packages" not in path.parts
+    ]
+    step = max(1, len(files) // count)
+    return files[::step][:count]
+
+
+def run_pool(
+    server_url: str, files: Sequence[str], workers: int, connection: psycopg.Connection
+) -> list[dict[str, Any]]:
+    """Run the workers, each on its share of the files; show rows arriving meanwhile."""
+    pool: list[subprocess.Popen[str]] = []
+    for number in range(workers):
+        worker = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, str(HERE / "worker.py"), server_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert worker.stdin is not None
+        worker.stdin.write("\n".join(files[number::workers]))
+        worker.stdin.close()
+        pool.append(worker)
+    started_at = time.monotonic()
+    while any(worker.poll() is None for worker in pool):
+        time.sleep(SHOW_EVERY_SECONDS)
+        seconds = time.monotonic() - started_at
+        print(
+            f"   {seconds:5.1f} s: {rows_of_pool(connection):6d} rows in noetl.metric", flush=True
+        )
+    if any(worker.returncode for worker in pool):
+        raise SystemExit(f"a worker failed: exit codes {[worker.returncode for worker in pool]}")
+    return [json.loads(worker.stdout.read()) for worker in pool if worker.stdout is not None]
+
+
+def rows_of_pool(connection: psycopg.Connection) -> int:
+    """Return how many rows of the pool are in the table."""
+    ((rows,),) = ask(connection, "row_count", component=COMPONENT).rows
+    return int(str(rows))
+
+
+def answer_questions(connection: psycopg.Connection, server_url: str) -> None:
+    """Print what an operator would ask."""
+    questions = {
+        "jobs_by_status": "Jobs by type and outcome:",
+        "slowest_job_types": "The slowest job types (quantiles over all workers):",
+        "summary_quantiles": "Input sizes (each worker's own summary):",
+        "worker_resources": "CPU and memory by worker:",
+        "partitions": "Partitions of noetl.metric:",
+    }
+    for question, title in questions.items():
+        show_table(title, ask(connection, question, component=COMPONENT))
+    page = httpx.get(f"{server_url}/metrics", timeout=30).raise_for_status().text
+    show_exposition(page, ["noetl_jobs_processed_total", "demo_compression_ratio"])
+
+
+def verdict(
+    connection: psycopg.Connection, reports: Sequence[dict[str, Any]], rows_before: int
+) -> int:
+    """Say whether the table holds exactly what the workers did; return the exit code."""
+    work_done: Tally[str] = Tally()
+    for report in reports:
+        work_done.update(report["work_done"])
+    worker_ids = [report["worker_id"] for report in reports]
+    found = differences(connection, COMPONENT, worker_ids, work_done)
+    sent = sum(report["samples_sent"] for report in reports)
+    rows = rows_of_pool(connection) - rows_before
+    if rows != sent:
+        found.append(f"rows: the workers sent {sent} samples, the table has {rows} rows")
+    for report in reports:
+        if report["samples_dropped"] or report["samples_pending"]:
+            found.append(
+                f"{report['worker_id']}: dropped {report['samples_dropped']}, "
+                f"pending {report['samples_pending']}"
+            )
+    if found:
+        print("\n== The table and the work differ:", *found, sep="\n   ", file=sys.stderr)
+        return 1
+    jobs = sum(count for key, count in work_done.items() if key.startswith("noetl_jobs_processed"))
+    print(f"\n== All {jobs} jobs and all {sent} samples are in the table: every sum agrees")
+    return 0
+
+
+def show_addresses(server_url: str, database_url: str) -> None:
+    """Print what to try by hand."""
+    print("\nTo try (with --keep):")
+    for address in [
+        f"curl '{server_url}/api/metrics?metric_name=noetl_jobs_processed_total&limit=3'",
+        f"curl '{server_url}/metrics'",
+        f"curl '{server_url}/api/runtime'",
+        f"curl -X POST '{server_url}/api/metrics/cleanup'",
+        f"{server_url}/docs",
+        f"psql '{database_url}'",
+    ]:
+        print(f"  {address}")
+
+
+def wait_for_interrupt() -> None:
+    """Return at Ctrl-C or SIGTERM."""
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
+    interrupted.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What the demo asks the database: each question is a file in questions/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import psycopg
+
+QUESTIONS = Path(__file__).parent / "questions"
+
+
+class Answer(NamedTuple):
+    """A table: the names of its columns, and its rows."""
+
+    columns: list[str]
+    rows: list[tuple[object, ...]]
+
+
+def ask(connection: psycopg.Connection, question: str, **parameters: object) -> Answer:
+    """Return the answer to a question.
+
+    Args:
+        connection: to the database, in autocommit mode.
+        question: the name of a file in questions/.
+        parameters: what the question is about.
+    """
+    cursor = connection.execute((QUESTIONS / f"{question}.sql").read_bytes(), parameters)
+    assert cursor.description is not None
+    return Answer([column.name for column in cursor.description], cursor.fetchall())

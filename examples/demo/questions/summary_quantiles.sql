@@ -1,0 +1,10 @@
+-- The size of the inputs as each worker's own sketch has it, within 1 percent; sketches of
+-- several workers do not add up, so each worker has its line.
+SELECT DISTINCT ON (m.labels ->> 'worker_id', m.labels ->> 'quantile')
+    m.labels ->> 'worker_id' AS worker_id,
+    m.labels ->> 'quantile' AS quantile,
+    metric_value::bigint AS bytes
+FROM noetl.metric AS m
+JOIN noetl.runtime AS r USING (runtime_id)
+WHERE r.name = %(component)s AND metric_name = 'demo_input_bytes' AND m.labels ? 'quantile'
+ORDER BY m.labels ->> 'worker_id', m.labels ->> 'quantile', timestamp DESC

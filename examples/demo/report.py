@@ -1,0 +1,69 @@
+"""What the demo shows, and whether the table holds what the workers did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from database import Answer, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+# A sum of floats depends on the order of the additions.
+TOLERANCE = 1e-9
+
+
+def show_table(title: str, answer: Answer) -> None:
+    """Print a table under its title."""
+    cells = [answer.columns, *[["" if v is None else str(v) for v in row] for row in answer.rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(answer.columns))]
+    print(f"\n{title}")
+    for row in cells:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def show_exposition(page: str, names: Sequence[str]) -> None:
+    """Print those lines of an exposition page that speak of some metrics."""
+    print("\nA few lines of GET /metrics:")
+    for name in names:
+        matching = [
+            line for line in page.splitlines() if f" {name} " in line or line.startswith(name)
+        ]
+        for line in matching[:4]:
+            print(f"  {line}")
+
+
+def differences(
+    connection: psycopg.Connection,
+    component: str,
+    worker_ids: Sequence[str],
+    work_done: Mapping[str, float],
+) -> list[str]:
+    """Compare the table with what was done; return a line for each figure that differs.
+
+    Args:
+        connection: to the database.
+        component: the worker pool's name.
+        worker_ids: whose figures are compared.
+        work_done: totals by `metric/job type/status/exception`.
+    """
+    metric_names = sorted({key.split("/")[0] for key in work_done})
+    in_table: dict[str, float] = {}
+    for metric_name in metric_names:
+        answer = ask(
+            connection,
+            "totals",
+            component=component,
+            metric_name=metric_name,
+            worker_ids=list(worker_ids),
+        )
+        for *labels, total in answer.rows:
+            in_table["/".join([metric_name, *map(str, labels)])] = float(str(total))
+    found: list[str] = []
+    for key in sorted({*work_done, *in_table}):
+        done, stored = work_done.get(key, 0.0), in_table.get(key, 0.0)
+        if abs(done - stored) > TOLERANCE * abs(done):
+            found.append(f"{key}: the workers did {done:g}, the table has {stored:g}")
+    return found

@@ -1,0 +1,85 @@
+"""The demo: it ends with 0 when every figure is in the table, and says which differs when not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+DEMO = Path(__file__).parent.parent.parent / "examples" / "demo"
+
+
+@pytest.fixture
+def report_module(monkeypatch):
+    """The demo's own comparison, imported as the demo does."""
+    monkeypatch.syspath_prepend(str(DEMO))
+    import report  # noqa: PLC0415 - found only once its folder is on the path
+
+    return report
+
+
+def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
+    """It starts everything, answers every question, and agrees with the workers."""
+    result = subprocess.run(
+        [sys.executable, str(DEMO), "--files", "30", "--workers", "2",
+         "--data-directory", str(tmp_path / "kept")],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "All 90 jobs" in result.stdout
+    for heading in ["Jobs by type", "slowest job types", "CPU and memory", "Partitions", "/docs"]:
+        assert heading in result.stdout
+    assert (tmp_path / "kept" / "postgresql").is_dir()
+
+
+def test_the_demo_can_run_again_on_kept_data(tmp_path):
+    """A second run on the same data folder compares only what it did itself."""
+    for _ in range(2):
+        result = subprocess.run(
+            [sys.executable, str(DEMO), "--files", "6", "--workers", "1",
+             "--data-directory", str(tmp_path / "kept")],
+            capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "All 18 jobs" in result.stdout
+
+
+def test_the_demo_notices_what_is_missing(server, report_module):
+    """A row that is gone from the table is named, with both figures."""
+    files = "\n".join(str(path) for path in sorted(DEMO.glob("*.py")))
+    finished = subprocess.run(
+        [sys.executable, str(DEMO / "worker.py"), server.url],
+        input=files, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    worker = json.loads(finished.stdout)
+    question = ("demo-pool", [worker["worker_id"]], worker["work_done"])
+    with psycopg.connect(server.database_url, autocommit=True) as connection:
+        assert report_module.differences(connection, *question) == []
+        connection.execute(
+            "UPDATE noetl.metric SET metric_value = metric_value - 1 "
+            "WHERE metric_name = 'noetl_jobs_processed_total' AND labels ->> 'job_type' = 'hash'"
+        )
+        (difference,) = report_module.differences(connection, *question)
+    jobs = len(files.splitlines())
+    assert difference == (
+        f"noetl_jobs_processed_total/hash/completed/: "
+        f"the workers did {jobs}, the table has {jobs - 1}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"), [("--workers", "not a number above zero"), ("--files", "invalid")]
+)
+def test_the_demo_refuses_what_it_cannot_do(flag, message):
+    """A bad flag is named."""
+    value = "0" if flag == "--workers" else "many"
+    result = subprocess.run(
+        [sys.executable, str(DEMO), flag, value], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert flag in result.stderr
+    assert message in result.stderr
