@@ -1,0 +1,139 @@
+"""Every command and code block of the documentation is run, and shows what it says it shows.
+
+A document is worked through from top to bottom, as a reader would, against one server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from noetl_metrics_sdk import Config
+from noetl_metrics_sdk.config import environment_variable
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTED_SERVER = "http://localhost:8082"
+
+# Set-up, which these tests have behind them, and where else each is run.
+DONE_ELSEWHERE = {
+    "./scripts/demo": "test_demo.py runs what it starts",
+    "./scripts/test": "it runs this test",
+    "python3 -m venv venv && . venv/bin/activate": "scripts/make-venv",
+    'pip install ".[server]"': "scripts/make-venv",
+    "python -m server_stub --port 8082": "the fixture `server`",
+}
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+
+
+def blocks_of(document):
+    found = re.findall(
+        r"^```(\w*)\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return [Block(language, text) for language, text in found]
+
+
+class Reader:
+    """Somebody who does what a document says."""
+
+    def __init__(self, server, folder):
+        self.server = server
+        self.folder = folder
+        self.output = None
+
+    def follow(self, block):
+        text = block.text.replace(DOCUMENTED_SERVER, self.server.url)
+        getattr(self, f"follow_{block.language}")(text)
+
+    def follow_python(self, text):
+        named = re.match(r"# (\w+\.py)\n", text)
+        path = self.folder / (named[1] if named else "block.py")
+        path.write_text(text, encoding="utf-8")
+        if "def test_" in text:
+            self.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name])
+        elif not named:
+            self.run([sys.executable, path.name])
+
+    def follow_sh(self, text):
+        commands = [line.split("  #")[0].strip() for line in text.splitlines()]
+        if all(command in DONE_ELSEWHERE for command in commands):
+            self.output = None
+        else:
+            self.run(["sh", "-eu", "-c", text])
+
+    def follow_sql(self, text):
+        with psycopg.connect(self.server.database_url) as connection:
+            for statement in filter(str.strip, text.split(";")):
+                connection.execute(statement.encode())
+
+    def follow_text(self, text):
+        """Compare what the last command has printed with what the document shows of it."""
+        if self.output is None:
+            return
+        printed = [comparable(line) for line in self.output.splitlines()]
+        for line in text.splitlines():
+            shown = comparable(line).removesuffix("…").rstrip()
+            assert any(one.startswith(shown) for one in printed), (line, self.output)
+
+    def run(self, command):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        result = subprocess.run(
+            command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True,
+            text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+        self.output = result.stdout
+
+
+def comparable(line):
+    """Return a line without what differs from run to run: long numbers, this host's name."""
+    return re.sub(r"\d{2,}", "N", line.replace(socket.gethostname(), "vm"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_does_what_it_says(document, server, tmp_path):
+    """Its blocks run from top to bottom, and print what it shows."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl, which the documents use, is not installed")
+    reader = Reader(server, tmp_path)
+    for block in blocks_of(document):
+        reader.follow(block)
+
+
+def test_every_setting_is_documented():
+    """docs/client.md has each setting with its default, its variable and its meaning."""
+    document = (ROOT / "docs/client.md").read_text(encoding="utf-8")
+    section = document.partition("## Settings")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", section, re.MULTILINE))
+    for name, field in Config.model_fields.items():
+        _, variable, meaning = (cell.strip() for cell in rows[name].rsplit("|", 2))
+        assert variable == f"`{environment_variable(name)}`"
+        assert meaning == field.description
+    defaults = {
+        name: str(field.default)
+        for name, field in Config.model_fields.items()
+        if isinstance(field.default, (int, float))
+    }
+    documented = {name: rows[name].split("|")[0].strip().strip("`") for name in defaults}
+    assert documented == defaults
+
+
+def test_every_link_leads_somewhere():
+    """A link to a file of this repository is a link to a file that is there."""
+    documents = [*DOCUMENTS, *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"))]
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), (document.name, target)
