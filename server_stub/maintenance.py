@@ -1,0 +1,95 @@
+"""Partitions made ahead and expired ones dropped, in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from server_stub.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+    from server_stub.store import Store
+
+DROP_ATTEMPTS = 5
+DROP_PAUSE_SECONDS = 0.5
+"""Between two attempts to drop a partition, inserts that waited behind the first one go on."""
+
+RETRY_SECONDS = 10.0
+"""How soon a failed run is tried again, unless the interval is shorter."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Maintenance:
+    """Keeps the partitions as they should be.
+
+    Args:
+        store: the database.
+        settings: the interval, and how many days ahead partitions are made.
+        statistics: counts partitions and failures.
+    """
+
+    def __init__(self, store: Store, settings: Settings, statistics: Statistics) -> None:
+        self._store = store
+        self._settings = settings
+        self._statistics = statistics
+
+    async def run_once(self) -> None:
+        """Make the partitions that are needed, drop the expired ones, forget old batches.
+
+        Raises:
+            StoreUnavailableError: the database is away or busy.
+        """
+        await self._store.set_retention()
+        created = await self._store.initialize_partitions(self._settings.partitions_days_ahead)
+        self._statistics.partitions_created.inc(len(created))
+        await self.drop_expired_partitions()
+        await self._store.forget_batches()
+
+    async def drop_expired_partitions(self) -> list[str]:
+        """Drop the expired partitions, each in its own transaction; return their names.
+
+        One that is in use for as long as all attempts take is left for the next time.
+
+        Raises:
+            StoreUnavailableError: the database is away or busy.
+        """
+        dropped: list[str] = []
+        for partition_name in await self._store.list_expired_partitions():
+            for _ in range(DROP_ATTEMPTS):
+                outcome = await self._store.try_drop_expired_partition(partition_name)
+                if outcome is not None:
+                    break
+                await asyncio.sleep(DROP_PAUSE_SECONDS)
+            else:
+                self._statistics.maintenance_failures.inc()
+                _logger.warning("%s is in use and is dropped next time", partition_name)
+                continue
+            # Another server may have been faster.
+            if outcome:
+                _logger.info("dropped %s", partition_name)
+                dropped.append(partition_name)
+        self._statistics.partitions_dropped.inc(len(dropped))
+        return dropped
+
+    async def run_forever(self) -> None:
+        """Run once every interval, and sooner again after a failure, until cancelled."""
+        interval_seconds = self._settings.maintenance_interval_seconds
+        pause_seconds = interval_seconds
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                await self.run_once()
+            except StoreUnavailableError as error:
+                self._statistics.maintenance_failures.inc()
+                pause_seconds = min(RETRY_SECONDS, interval_seconds)
+                _logger.warning("maintenance failed, next try in %g s: %s", pause_seconds, error)
+            except Exception:  # the loop must outlive what nobody foresaw
+                self._statistics.maintenance_failures.inc()
+                pause_seconds = min(RETRY_SECONDS, interval_seconds)
+                _logger.exception("maintenance failed, next try in %g s", pause_seconds)
+            else:
+                pause_seconds = interval_seconds

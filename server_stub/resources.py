@@ -1,0 +1,37 @@
+"""What the routes work with, made once for each running server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from server_stub.component_store import ComponentStore
+    from server_stub.intake import Intake
+    from server_stub.maintenance import Maintenance
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+    from server_stub.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that lives as long as the server does."""
+
+    settings: Settings
+    statistics: Statistics
+    store: Store
+    components: ComponentStore
+    intake: Intake
+    maintenance: Maintenance
+
+
+def resources_of(request: Request) -> Resources:
+    """Return the resources of the server that a request came to."""
+    return cast("Resources", request.app.state.resources)
+
+
+Server = Annotated[Resources, Depends(resources_of)]
+"""The parameter by which a route gets the resources."""

@@ -1,0 +1,111 @@
+"""`POST /api/metrics`: the bulk insert."""
+
+# FastAPI reads the annotations of a route at run time, so their types are imported at run time.
+# ruff: noqa: TC001, TC002
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from server_stub.batch_key import parse_batch_key
+from server_stub.resources import Server
+from server_stub.responses import json_response, problems
+
+router = APIRouter(tags=["metrics"])
+
+_RUNTIME_ID = {
+    "anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}],
+    "description": "as answered by the registration",
+}
+_SAMPLE = {
+    "type": "object",
+    "required": ["metric_name", "metric_type", "metric_value"],
+    "properties": {
+        "metric_name": {"type": "string", "example": "noetl_jobs_processed_total"},
+        "metric_type": {"enum": ["counter", "gauge", "histogram", "summary"]},
+        "metric_value": {"anyOf": [{"type": "number"}, {"enum": ["NaN", "+Inf", "-Inf"]}]},
+        "runtime_id": _RUNTIME_ID,
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "help_text": {"type": "string"},
+        "unit": {"type": "string"},
+        "timestamp": {
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
+            "description": "ISO 8601 with an offset, or epoch seconds; else the time of arrival",
+        },
+    },
+}
+_ENVELOPE = {
+    "type": "object",
+    "required": ["metrics"],
+    "properties": {
+        "runtime_id": _RUNTIME_ID,
+        "component_name": {"type": "string"},
+        "metrics": {"type": "array", "items": _SAMPLE},
+    },
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [_ENVELOPE, {"type": "array", "items": _SAMPLE}, _SAMPLE]}
+            }
+        },
+    }
+}
+
+
+class RejectedSample(BaseModel):
+    """A sample that was not stored."""
+
+    index: int = Field(description="Its place in the request, from 0")
+    reason: str = Field(description="What is wrong with it, and what is right")
+
+
+class IngestAnswer(BaseModel):
+    """What became of a batch: every sample is either inserted or rejected."""
+
+    status: str = Field(description="ok, or duplicate for a batch that was there already")
+    runtime_id: str | None = Field(description="Null where the samples are of several runtimes")
+    metrics_inserted: int
+    metrics_rejected: int
+    errors: list[RejectedSample]
+
+
+@router.post(
+    "/api/metrics",
+    summary="Insert samples",
+    response_model=IngestAnswer,
+    responses=problems(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ),
+    openapi_extra=_BODY,
+)
+@router.post("/api/metrics/report", include_in_schema=False)
+async def insert_metrics(
+    request: Request,
+    server: Server,
+    content_encoding: Annotated[str, Header(description="gzip or none")] = "",
+    idempotency_key: Annotated[
+        str | None, Header(description="`boot id:sequence`; a repeat inserts nothing")
+    ] = None,
+) -> Response:
+    """Insert a batch in one transaction.
+
+    A sample that cannot be stored is rejected on its own and named in the answer. With an
+    `Idempotency-Key`, a batch that was there already gets its first answer with the status
+    `duplicate`; where a later batch of the same process has come since, the counts are those
+    of the samples just sent.
+    """
+    key = None if idempotency_key is None else parse_batch_key(idempotency_key)
+    body = await request.body()
+    answer: dict[str, Any] = await server.intake.take(body, content_encoding, key)
+    return json_response(answer)

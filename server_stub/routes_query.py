@@ -1,0 +1,200 @@
+"""Reading metrics: by filters, and as a page for Prometheus."""
+
+# FastAPI reads the annotations of a route at run time, so their types are imported at run time.
+# ruff: noqa: TC001
+
+from __future__ import annotations
+
+import json
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from noetl_metrics_sdk.model import check_text
+from server_stub import exposition
+from server_stub.cursor import decode_cursor, encode_cursor
+from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
+from server_stub.ingest import parse_runtime_id
+from server_stub.resources import Resources, Server
+from server_stub.responses import json_response, problems
+from server_stub.timestamps import parse_timestamp_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+router = APIRouter(tags=["metrics"])
+
+LIMIT_MAX = 10_000
+
+
+class Metric(BaseModel):
+    """One stored sample."""
+
+    metric_id: str
+    runtime_id: str
+    component_name: str
+    component_type: str
+    metric_name: str
+    metric_type: Literal["counter", "gauge", "histogram", "summary"]
+    metric_value: float | Literal["NaN", "+Inf", "-Inf"]
+    labels: dict[str, Any]
+    help_text: str | None
+    unit: str | None
+    timestamp: str = Field(description="When the sample was taken, in UTC")
+    created_at: str = Field(description="When it was inserted, in UTC")
+
+
+class MetricPage(BaseModel):
+    """A page of metrics."""
+
+    metrics: list[Metric]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page")
+
+
+class ComponentQuery(BaseModel):
+    """The parameters of a query of one component; all filters given must hold."""
+
+    # A filter that is misspelt must not answer everything.
+    model_config = ConfigDict(extra="forbid")
+
+    metric_name: str | None = Field(None, description="Of this name")
+    metric_type: Literal["counter", "gauge", "histogram", "summary"] | None = None
+    start_time: str | None = Field(
+        None, description="Taken at or after: ISO 8601 with an offset, or epoch seconds"
+    )
+    end_time: str | None = Field(None, description="Taken before this time")
+    labels: str | None = Field(None, description='With these labels, as JSON: {"status": "ok"}')
+    order: Literal["asc", "desc"] = Field(
+        "desc", description="By metric_id, which is by insertion: newest or oldest first"
+    )
+    limit: int = Field(100, ge=1, le=LIMIT_MAX, description="The most metrics of a page")
+    cursor: str | None = Field(None, description="The next_cursor of the page before")
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters as the store takes them.
+
+        Raises:
+            ParameterInvalidError: one is not valid.
+        """
+        filters: dict[str, Any] = {}
+        for name, parse in _PARSERS.items():
+            text = getattr(self, name, None)
+            if text is None:
+                continue
+            try:
+                filters[name] = parse(check_text("the value", text))
+            except ValueError as error:
+                raise ParameterInvalidError(f"query parameter {name}: {error}"[:500]) from None
+        return filters
+
+
+class MetricQuery(ComponentQuery):
+    """The parameters of a query; all filters given must hold."""
+
+    runtime_id: str | None = Field(None, description="Of this component")
+    component_name: str | None = Field(None, description="Of the components of this name")
+
+
+_labels_adapter = TypeAdapter(dict[str, str])
+
+
+def _parse_labels(text: str) -> dict[str, str]:
+    try:
+        labels = _labels_adapter.validate_python(json.loads(text))
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f'{text[:100]!r} is not valid: it must be a JSON object of strings, {{"status": "ok"}}'
+        ) from None
+    for name, value in labels.items():
+        check_text("label name", name)
+        check_text(f"label {name!r}", value)
+    return labels
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "runtime_id": parse_runtime_id,
+    "component_name": str,
+    "metric_name": str,
+    "metric_type": str,
+    "start_time": parse_timestamp_parameter,
+    "end_time": parse_timestamp_parameter,
+    "labels": _parse_labels,
+}
+
+_PROBLEMS = problems(HTTPStatus.BAD_REQUEST)
+
+
+@router.get("/api/metrics", summary="Query samples", response_model=MetricPage, responses=_PROBLEMS)
+@router.get("/api/metrics/query", include_in_schema=False)
+async def query_metrics(server: Server, query: Annotated[MetricQuery, Query()]) -> Response:
+    """Return the samples within the retention that match every filter, newest first.
+
+    Every sample that was there when the first page was asked for is on exactly one page,
+    whatever arrives meanwhile; what arrives is only on later pages of an ascending query.
+    """
+    return await _page(server, query, query.filters())
+
+
+@router.get(
+    "/api/runtime/{runtime_id}/metrics",
+    summary="Query the samples of one component",
+    response_model=MetricPage,
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+)
+async def query_component_metrics(
+    runtime_id: Annotated[str, Path(description="As answered by the registration")],
+    server: Server,
+    query: Annotated[ComponentQuery, Query()],
+) -> Response:
+    """Return the samples of one component, as `GET /api/metrics` does."""
+    try:
+        number = parse_runtime_id(runtime_id)
+    except ValueError as error:
+        raise ParameterInvalidError(str(error)) from None
+    filters = query.filters() | {"runtime_id": number}
+    if not await server.components.find_runtime_ids([number]):
+        raise RuntimeNotFoundError(
+            f"no runtime {number} is registered: GET /api/runtime lists those that are"
+        )
+    return await _page(server, query, filters)
+
+
+async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any]) -> Response:
+    # The cursor belongs to what selects and orders the rows.
+    identity = {name: str(value) for name, value in filters.items()} | {"order": query.order}
+    if query.cursor is not None:
+        filters = filters | {"position": decode_cursor(query.cursor, identity)}
+    # One more than asked for tells whether there is a next page.
+    rows = await server.store.select_metrics(filters | {"limit": query.limit + 1}, query.order)
+    page = rows[: query.limit]
+    next_cursor = encode_cursor(page[-1].metric_id, identity) if len(rows) > query.limit else None
+    return json_response(
+        {"metrics": [_metric(row._asdict()) for row in page], "next_cursor": next_cursor}
+    )
+
+
+def _metric(row: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no number for some values, and JavaScript none for some ids.
+    value = row["metric_value"]
+    row["metric_value"] = value if math.isfinite(value) else exposition.format_value(value)
+    row["metric_id"] = str(row["metric_id"])
+    row["runtime_id"] = str(row["runtime_id"])
+    row["labels"] = row["labels"] or {}
+    return row
+
+
+@router.get(
+    "/metrics",
+    summary="The latest samples for Prometheus",
+    response_class=PlainTextResponse,
+    responses=problems(),
+)
+@router.get("/api/metrics/prometheus", include_in_schema=False)
+async def expose_metrics(server: Server) -> Response:
+    """Return the latest sample of each series that has a recent one, in the text format 0.0.4."""
+    samples = await server.store.latest_samples()
+    return Response(exposition.render(samples), media_type=exposition.CONTENT_TYPE)

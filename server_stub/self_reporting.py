@@ -1,0 +1,114 @@
+"""The server reports its own metrics through the SDK, over a transport to its own store."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from noetl_metrics_sdk import MetricsClient, RecoverableError, RejectedError, UnknownRuntimeError
+from noetl_metrics_sdk.transport import Receipt
+from server_stub.batch_key import parse_batch_key
+from server_stub.components import Registration as Registered
+from server_stub.errors import RuntimeNotFoundError, ServerError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
+    from noetl_metrics_sdk import Registry
+    from noetl_metrics_sdk.transport import Registration
+    from noetl_metrics_sdk.wire import Batch
+    from server_stub.component_store import ComponentStore
+    from server_stub.intake import Intake
+    from server_stub.settings import Settings
+
+SHUTDOWN_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def self_reporting(
+    intake: Intake, components: ComponentStore, registry: Registry, settings: Settings
+) -> AsyncGenerator[None]:
+    """Report the server's own metrics while the block runs, and what is left at its end.
+
+    Args:
+        intake: takes the batches, as it takes those of the workers.
+        components: registers the server.
+        registry: the server's instruments.
+        settings: the server's name.
+    """
+    client = MetricsClient(
+        component_name=settings.component_name,
+        component_type="server_api",
+        registry=registry,
+        transport=StoreTransport(intake, components, asyncio.get_running_loop()),
+    )
+    client.start()
+    try:
+        yield
+    finally:
+        # It waits for its thread, which waits for this loop.
+        await asyncio.to_thread(client.shutdown, SHUTDOWN_SECONDS)
+
+
+class StoreTransport:
+    """A transport whose other side is this server's own store.
+
+    Args:
+        intake: takes the batches.
+        components: registers the server.
+        loop: the server's loop, which is not the caller's thread.
+    """
+
+    def __init__(
+        self, intake: Intake, components: ComponentStore, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._intake = intake
+        self._components = components
+        self._loop = loop
+
+    def register(self, registration: Registration, timeout: float) -> str:
+        """Register the server; return its runtime id."""
+        component = Registered.model_validate(asdict(registration))
+        return str(self._run(self._components.register(component.columns()), timeout))
+
+    def heartbeat(self, registration: Registration, timeout: float) -> None:
+        """Say that the server is alive."""
+        self._run(
+            self._components.heartbeat(registration.component_type, registration.name), timeout
+        )
+
+    def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
+        """Insert a batch."""
+        taking = self._intake.take(batch.body(runtime_id), "", parse_batch_key(batch.key))
+        answer = self._run(taking, timeout)
+        return Receipt(
+            inserted=answer["metrics_inserted"],
+            rejected=answer["metrics_rejected"],
+            reasons=tuple(error["reason"] for error in answer["errors"]),
+            duplicate=answer["status"] == "duplicate",
+        )
+
+    def close(self) -> None:
+        """Do nothing: the pool belongs to the server."""
+
+    def _run(self, work: Coroutine[Any, Any, Any], timeout: float) -> Any:
+        """Run on the server's loop, and turn the server's errors into the SDK's."""
+        try:
+            running = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise RecoverableError(f"the server has ended: {error}") from error
+        try:
+            return running.result(timeout)
+        except (TimeoutError, CancelledError) as error:
+            running.cancel()
+            raise RecoverableError(f"the store did not answer within {timeout:g} s") from error
+        except StoreUnavailableError as error:
+            raise RecoverableError(str(error), retry_after=error.retry_after_seconds) from error
+        except RuntimeNotFoundError as error:
+            raise UnknownRuntimeError(str(error)) from error
+        except ServerError as error:
+            raise RejectedError(str(error)) from error

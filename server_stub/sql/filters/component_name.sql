@@ -1,0 +1,1 @@
+    AND r.name = %(component_name)s

@@ -1,0 +1,1 @@
+    AND m.timestamp < %(end_time)s

@@ -1,0 +1,1 @@
+    AND m.metric_name = %(metric_name)s

@@ -1,0 +1,1 @@
+    AND m.metric_type = %(metric_type)s

@@ -1,0 +1,2 @@
+ORDER BY m.metric_id ASC
+LIMIT %(limit)s

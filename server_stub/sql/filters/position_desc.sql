@@ -1,0 +1,1 @@
+    AND m.metric_id < %(position)s

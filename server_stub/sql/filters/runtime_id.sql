@@ -1,0 +1,1 @@
+    AND m.runtime_id = %(runtime_id)s

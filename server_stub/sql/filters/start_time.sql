@@ -1,0 +1,1 @@
+    AND m.timestamp >= %(start_time)s

@@ -1,0 +1,1 @@
+SELECT noetl.create_metric_partitions_ahead(%(days_ahead)s::integer)

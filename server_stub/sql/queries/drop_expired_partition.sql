@@ -1,0 +1,1 @@
+SELECT noetl.drop_expired_metric_partition(%(partition_name)s)

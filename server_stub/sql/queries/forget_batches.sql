@@ -1,0 +1,2 @@
+DELETE FROM noetl.metric_batch
+WHERE updated_at < now() - interval '7 days'

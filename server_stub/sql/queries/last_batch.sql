@@ -1,0 +1,3 @@
+SELECT last_sequence, answer
+FROM noetl.metric_batch
+WHERE boot_id = %(boot_id)s

@@ -1,0 +1,17 @@
+-- The latest sample of each series that is no older than the lookback. The bound on created_at
+-- prunes the partitions, and hides what a clock in the future would keep for ever.
+SELECT DISTINCT ON (m.metric_name, m.runtime_id, m.labels)
+    m.runtime_id,
+    r.name AS component_name,
+    r.component_type,
+    m.metric_name,
+    m.metric_type,
+    m.metric_value,
+    m.labels,
+    m.help_text
+FROM noetl.metric AS m
+INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
+WHERE m.created_at > now() - %(lookback)s::interval
+    AND m.timestamp > now() - %(lookback)s::interval
+    AND m.expires_at > now()
+ORDER BY m.metric_name, m.runtime_id, m.labels, m.timestamp DESC, m.metric_id DESC

@@ -1,0 +1,1 @@
+SELECT noetl.list_expired_metric_partitions()

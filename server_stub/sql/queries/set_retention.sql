@@ -1,0 +1,1 @@
+SELECT noetl.set_metric_retention(%(retention)s::interval)

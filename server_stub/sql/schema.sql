@@ -1,0 +1,241 @@
+-- The whole schema as it is now. A database that has none of it gets this file; one that has an
+-- older state of it gets the missing files of migrations/ instead. A test proves both equal.
+-- Everything is idempotent, because a NoETL server may have made the same tables before.
+
+CREATE SCHEMA IF NOT EXISTS noetl;
+
+CREATE TABLE IF NOT EXISTS noetl.runtime (
+    runtime_id BIGINT PRIMARY KEY,
+    name TEXT NOT NULL,
+    component_type TEXT NOT NULL
+        CHECK (component_type IN ('worker_pool', 'server_api', 'broker')),
+    base_url TEXT,
+    status TEXT NOT NULL,
+    labels JSONB,
+    capabilities JSONB,
+    capacity INTEGER,
+    runtime JSONB,
+    last_heartbeat TIMESTAMPTZ,
+    created_at TIMESTAMPTZ DEFAULT now(),
+    updated_at TIMESTAMPTZ DEFAULT now()
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS idx_runtime_component_name
+    ON noetl.runtime (component_type, name);
+
+-- The partition column has to be part of the key of a partitioned table.
+CREATE TABLE IF NOT EXISTS noetl.metric (
+    metric_id BIGSERIAL NOT NULL,
+    runtime_id BIGINT NOT NULL REFERENCES noetl.runtime (runtime_id) ON DELETE CASCADE,
+    metric_name TEXT NOT NULL,
+    metric_type TEXT NOT NULL
+        CHECK (metric_type IN ('counter', 'gauge', 'histogram', 'summary')),
+    metric_value DOUBLE PRECISION NOT NULL,
+    labels JSONB,
+    help_text TEXT,
+    unit TEXT,
+    timestamp TIMESTAMPTZ NOT NULL DEFAULT now(),
+    created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    expires_at TIMESTAMPTZ NOT NULL DEFAULT now() + interval '1 day',
+    PRIMARY KEY (metric_id, created_at)
+) PARTITION BY RANGE (created_at);
+
+CREATE INDEX IF NOT EXISTS idx_metrics_runtime_id ON noetl.metric (runtime_id);
+CREATE INDEX IF NOT EXISTS idx_metrics_name ON noetl.metric (metric_name);
+CREATE INDEX IF NOT EXISTS idx_metrics_timestamp ON noetl.metric (timestamp);
+CREATE INDEX IF NOT EXISTS idx_metrics_runtime_name ON noetl.metric (runtime_id, metric_name);
+CREATE INDEX IF NOT EXISTS idx_metrics_labels ON noetl.metric USING gin (labels);
+
+-- One row: how long a metric is kept. It stands in the database, so that
+-- cleanup_expired_metrics() drops the same partitions whoever calls it.
+CREATE TABLE IF NOT EXISTS noetl.metric_retention (
+    only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
+    retention INTERVAL NOT NULL CHECK (retention >= interval '1 hour')
+);
+
+INSERT INTO noetl.metric_retention (retention)
+VALUES (interval '1 day')
+ON CONFLICT DO NOTHING;
+
+-- One row a reporting process: its last batch and the answer to it, so that a batch that is
+-- sent again inserts nothing.
+CREATE TABLE IF NOT EXISTS noetl.metric_batch (
+    boot_id TEXT PRIMARY KEY,
+    last_sequence BIGINT NOT NULL,
+    answer JSONB NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS noetl.metrics_schema_migration (
+    name TEXT PRIMARY KEY,
+    applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
+-- A NoETL server may have functions of these names that return something else, which
+-- CREATE OR REPLACE would refuse to replace.
+DROP FUNCTION IF EXISTS noetl.initialize_metric_partitions();
+DROP FUNCTION IF EXISTS noetl.create_metric_partitions_ahead(integer);
+DROP FUNCTION IF EXISTS noetl.create_metric_partition(date);
+DROP FUNCTION IF EXISTS noetl.cleanup_expired_metrics();
+
+-- Makes the partition of one UTC day. Returns its name, or NULL where it is there already.
+-- It is attached rather than created in place, which would lock out every insert meanwhile.
+CREATE FUNCTION noetl.create_metric_partition(partition_date date) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+AS $$
+DECLARE
+    partition_name text := to_char(partition_date, '"metric_"YYYY_MM_DD');
+BEGIN
+    IF partition_date IS NULL OR NOT isfinite(partition_date) THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'partition_date must be a date';
+    END IF;
+    -- The servers of one database take turns; the lock goes with the transaction.
+    PERFORM pg_advisory_xact_lock(hashtextextended('noetl.metric', 0));
+    IF EXISTS (
+        SELECT FROM pg_inherits AS i
+        WHERE i.inhparent = 'noetl.metric'::regclass
+            AND i.inhrelid = to_regclass(format('noetl.%I', partition_name))
+    ) THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format(
+        'CREATE TABLE noetl.%I (LIKE noetl.metric INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+        partition_name
+    );
+    EXECUTE format(
+        'ALTER TABLE noetl.metric ATTACH PARTITION noetl.%I FOR VALUES FROM (%L) TO (%L)',
+        partition_name,
+        partition_date::timestamptz,
+        (partition_date + 1)::timestamptz
+    );
+    RETURN partition_name;
+END
+$$;
+
+-- Makes the partitions from tomorrow up to `days_ahead` days ahead; returns those it made.
+CREATE FUNCTION noetl.create_metric_partitions_ahead(days_ahead integer) RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    day_offset integer;
+    created text[] := '{}';
+BEGIN
+    IF days_ahead IS NULL OR days_ahead NOT BETWEEN 1 AND 366 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'days_ahead must be from 1 to 366';
+    END IF;
+    FOR day_offset IN 1..days_ahead LOOP
+        created := array_append(created, noetl.create_metric_partition(today + day_offset));
+    END LOOP;
+    RETURN array_remove(created, NULL);
+END
+$$;
+
+-- Makes the partitions of yesterday, today and the next 7 days; returns those it made.
+CREATE FUNCTION noetl.initialize_metric_partitions() RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    created text[];
+BEGIN
+    created := ARRAY[
+        noetl.create_metric_partition(today - 1),
+        noetl.create_metric_partition(today)
+    ];
+    RETURN array_remove(created, NULL) || noetl.create_metric_partitions_ahead(7);
+END
+$$;
+
+-- The partitions all of whose rows are past the retention, oldest first. What counts is a
+-- partition's true upper bound, whatever its name.
+CREATE OR REPLACE FUNCTION noetl.list_expired_metric_partitions() RETURNS SETOF text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+AS $$
+    SELECT bounded.partition_name
+    FROM (
+        SELECT
+            c.relname::text AS partition_name,
+            substring(
+                pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)'
+            )::timestamptz AS upper_bound
+        FROM pg_inherits AS i
+        INNER JOIN pg_class AS c ON i.inhrelid = c.oid
+        WHERE i.inhparent = 'noetl.metric'::regclass
+    ) AS bounded
+    CROSS JOIN noetl.metric_retention AS r
+    WHERE bounded.upper_bound <= now() - r.retention
+    ORDER BY bounded.upper_bound
+$$;
+
+-- Drops one expired partition; returns false where it is not there or has not expired. A drop
+-- locks the whole of noetl.metric, and whatever comes after it waits behind it: after the
+-- lock_timeout it gives up with lock_not_available, and the caller tries again later.
+CREATE OR REPLACE FUNCTION noetl.drop_expired_metric_partition(partition_name text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '250ms'
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('noetl.metric', 0));
+    IF partition_name NOT IN (SELECT noetl.list_expired_metric_partitions()) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DROP TABLE noetl.%I', partition_name);
+    RETURN true;
+END
+$$;
+
+-- Drops the expired partitions; returns those it dropped. One that is in use is left for the
+-- next call. The locks last until the transaction ends, so a server that must not hold up
+-- inserts calls drop_expired_metric_partition() once a transaction instead.
+CREATE FUNCTION noetl.cleanup_expired_metrics() RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition_name text;
+    dropped text[] := '{}';
+BEGIN
+    FOR partition_name IN SELECT noetl.list_expired_metric_partitions() LOOP
+        BEGIN
+            IF noetl.drop_expired_metric_partition(partition_name) THEN
+                dropped := array_append(dropped, partition_name);
+            END IF;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                RAISE NOTICE '% is in use and is left for the next cleanup', partition_name;
+        END;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+
+-- Sets how long metrics are kept, which is also the default of expires_at.
+CREATE OR REPLACE FUNCTION noetl.set_metric_retention(new_retention interval) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '250ms'
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('noetl.metric', 0));
+    UPDATE noetl.metric_retention
+    SET retention = new_retention
+    WHERE retention <> new_retention;
+    -- Nothing changes nearly always, and then noetl.metric is not locked.
+    IF FOUND THEN
+        EXECUTE format(
+            'ALTER TABLE ONLY noetl.metric ALTER COLUMN expires_at SET DEFAULT now() + %L::interval',
+            new_retention
+        );
+    END IF;
+END
+$$;

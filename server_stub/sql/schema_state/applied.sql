@@ -1,0 +1,1 @@
+SELECT name FROM noetl.metrics_schema_migration

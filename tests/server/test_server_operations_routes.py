@@ -1,0 +1,159 @@
+"""Partitions, liveness, readiness, and what every route has in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from server_stub import maintenance
+from tests.server.conftest import running_api
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Api
+
+
+def partition_name(offset: int) -> str:
+    return f"metric_{datetime.now(UTC).date() + timedelta(offset):%Y_%m_%d}"
+
+
+def test_cleanup_names_what_it_dropped(api: Api) -> None:
+    """The answer has the form of the contract, and the second one is empty."""
+    api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
+    for dropped in (["metric_2024_02_29"], []):
+        answer = api.post("/api/metrics/cleanup")
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "status": "ok",
+            "dropped_partitions": dropped,
+            "dropped_count": len(dropped),
+            "message": f"Dropped {len(dropped)} expired partitions",
+        }
+
+
+def test_cleanup_does_not_wait_for_ever(embedded_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition that stays in use is left, and dropped by the next cleanup."""
+    monkeypatch.setattr(maintenance, "DROP_PAUSE_SECONDS", 0)
+    api = embedded_api
+    api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
+    with psycopg.connect(api.database_url) as reader:
+        reader.execute("SELECT count(*) FROM noetl.metric")
+        assert api.post("/api/metrics/cleanup").json()["dropped_partitions"] == []
+    assert api.post("/api/metrics/cleanup").json()["dropped_partitions"] == ["metric_2024_02_29"]
+
+
+def test_partitions_are_made_ahead(api: Api) -> None:
+    """The answer has the form of the contract, and the second one is empty."""
+    for created in ([partition_name(8), partition_name(9)], []):
+        answer = api.post("/api/metrics/partitions/create", params={"days_ahead": 9})
+        assert answer.status_code == 200
+        assert answer.json() == {
+            "status": "ok",
+            "created_partitions": created,
+            "created_count": len(created),
+            "days_ahead": 9,
+            "message": f"Created {len(created)} partitions",
+        }
+
+
+@pytest.mark.parametrize("days_ahead", ["0", "367", "x", "-1", "99999999999999999999", ""])
+def test_a_bad_number_of_days_is_refused(embedded_api_shared: Api, days_ahead: str) -> None:
+    """The parameter is named, with its value and what is right."""
+    answer = embedded_api_shared.post(
+        "/api/metrics/partitions/create", params={"days_ahead": days_ahead}
+    )
+    assert answer.status_code == 422
+    assert f"query.days_ahead is {days_ahead!r}" in answer.json()["detail"]
+
+
+def test_a_server_is_ready_when_its_partitions_are_there(api: Api) -> None:
+    """Readiness asks for today's and tomorrow's partitions, and names those that are missing."""
+    assert api.get("/healthz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ok"}
+    api.sql(f"DROP TABLE noetl.{partition_name(1)}")
+    answer = api.get("/readyz")
+    assert answer.status_code == 503
+    assert partition_name(1) in answer.json()["detail"]
+    assert partition_name(0) not in answer.json()["detail"]
+    assert api.get("/healthz").status_code == 200
+
+
+def test_maintenance_makes_and_drops_partitions(database_url: str) -> None:
+    """What is missing is made, and what has expired is dropped, without anybody asking."""
+    with running_api(database_url, maintenance_interval_seconds=0.1) as api:
+        api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
+        api.sql(f"DROP TABLE noetl.{partition_name(1)}")
+        there = partition_name(1)
+        query = (
+            "SELECT to_regclass('noetl.metric_2024_02_29')::text, "
+            f"to_regclass('noetl.{there}')::text"
+        )
+        # pytest's own time-out ends the wait.
+        while api.sql(query) != [(None, f"noetl.{there}")]:
+            pass
+
+
+def test_the_configured_retention_is_the_databases(database_url: str) -> None:
+    """A server that keeps metrics for a week makes it the database's own rule."""
+    with running_api(database_url, retention_days=7) as api:
+        day = datetime.now(UTC).date() - timedelta(days=5)
+        assert api.sql("SELECT retention FROM noetl.metric_retention") == [(timedelta(days=7),)]
+        api.sql("SELECT noetl.create_metric_partition(%s)", day)
+        assert api.post("/api/metrics/cleanup").json()["dropped_count"] == 0
+
+
+def test_a_route_that_is_not_there_is_named(embedded_api_shared: Api) -> None:
+    """An unknown path is 404 and a wrong method 405, each with a detail and no HTML."""
+    missing = embedded_api_shared.get("/api/nothing")
+    assert (missing.status_code, list(missing.json())) == (404, ["detail"])
+    assert "GET /api/nothing" in missing.json()["detail"]
+    wrong = embedded_api_shared.request("PUT", "/api/metrics/cleanup")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert "this path takes POST" in wrong.json()["detail"]
+
+
+def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
+    """OpenAPI lists the routes with the body of the bulk insert and the form of errors."""
+    assert embedded_api_shared.get("/docs").status_code == 200
+    document = embedded_api_shared.get("/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create", "/api/runtime",
+        "/api/runtime/{runtime_id}/metrics", "/api/worker/pool/deregister",
+        "/api/worker/pool/heartbeat", "/api/worker/pool/register", "/healthz", "/metrics",
+        "/readyz",
+    }  # fmt: skip
+    insert = document["paths"]["/api/metrics"]["post"]
+    assert len(insert["requestBody"]["content"]["application/json"]["schema"]["anyOf"]) == 3
+    problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert {
+        insert["responses"][status]["content"] == problem for status in ("400", "404", "413")
+    } == {True}
+
+
+def test_the_server_reports_its_own_metrics(database_url: str) -> None:
+    """At its end at the latest, the server's counts are rows under its own runtime."""
+    with running_api(database_url, component_name="this-server") as api:
+        runtime_id = api.register()
+        api.insert({"runtime_id": runtime_id, "metrics": [{}]})
+        api.get("/nowhere/at/all")
+        api.get("/api/runtime/1/metrics")
+    reported = {
+        (name, labels.get("endpoint"), labels.get("status")): value
+        for name, labels, value in api.sql(
+            "SELECT metric_name, m.labels, metric_value FROM noetl.metric AS m "
+            "INNER JOIN noetl.runtime AS r USING (runtime_id) "
+            "WHERE r.name = 'this-server' AND r.component_type = 'server_api' ORDER BY metric_id"
+        )
+    }
+    expected = {
+        ("noetl_api_requests_total", "/api/worker/pool/register", "200"): 1,
+        ("noetl_api_requests_total", "/api/metrics", "200"): 1,
+        ("noetl_api_requests_total", "unmatched", "404"): 1,
+        ("noetl_api_requests_total", "/api/runtime/{runtime_id}/metrics", "404"): 1,
+        ("noetl_api_request_duration_seconds_count", "/api/metrics", None): 1,
+        ("noetl_api_samples_rejected_total", None, None): 1,
+        ("noetl_api_partitions_created_total", None, None): 9,
+    }
+    assert {key: reported.get(key) for key in expected} == expected

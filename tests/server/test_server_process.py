@@ -1,0 +1,192 @@
+"""`python -m server_stub` as a process: starting, ending, leaving nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import READY, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tests.conftest import ServerProcess
+
+
+def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "server_stub", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **variables},
+    )
+
+
+def processes_of(folder: Path) -> list[list[str]]:
+    """Return the command lines of processes that have this folder in theirs."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command: list[str] = process.info["cmdline"] or []
+        if any(str(folder) in part for part in command):
+            found.append(command)
+    return found
+
+
+@pytest.fixture
+def short_path() -> Generator[Path]:
+    """A temporary folder whose path leaves room for the name of a socket in it."""
+    with tempfile.TemporaryDirectory(prefix="noetl-tests-") as folder:
+        # PostgreSQL runs as a user of its own where the tests run as root.
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def running(*flags: str, temporary: Path | None = None) -> Generator[subprocess.Popen[str]]:
+    """Run a server in a session of its own; it is killed should the test fail."""
+    environment = {name: text for name, text in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    if temporary is not None:
+        environment["TMPDIR"] = str(temporary)
+    with subprocess.Popen(
+        [sys.executable, "-m", "server_stub", "--port=0", *flags],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """Return the server's URL."""
+    assert process.stdout is not None
+    lines = [process.stdout.readline(), process.stdout.readline()]
+    assert lines[0].startswith("server_stub database: ")
+    assert lines[1].startswith(READY)
+    return lines[1].removeprefix(READY).strip()
+
+
+def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
+    """The ready line comes once requests are answered, and the database line hides a password."""
+    assert httpx.get(f"{server.url}/readyz").json() == {"status": "ok"}
+    registered = httpx.post(f"{server.url}/api/worker/pool/register", json={"name": "cpu-01"})
+    assert registered.json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_embedded_database_ends_with_its_server(
+    short_path: Path, number: signal.Signals, keep: bool
+) -> None:
+    """No process is left, nor a temporary folder; a data directory that was named is kept."""
+    temporary, data = short_path / "tmp", short_path / "data"
+    temporary.mkdir()
+    flags = [f"--data-directory={data}"] if keep else []
+    with running(*flags, temporary=temporary) as process:
+        wait_until_ready(process)
+        assert processes_of(short_path) != []
+        os.killpg(process.pid, number)  # as a terminal does
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    assert processes_of(short_path) == []
+    assert list(temporary.iterdir()) == []
+    assert data.exists() == keep
+
+
+def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
+    """What was stored is there after a restart, also after the server was killed."""
+    flag = f"--data-directory={short_path}/data"
+    ids = []
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with running(flag, temporary=short_path) as process:
+            url = wait_until_ready(process)
+            body = {"name": "cpu-01"}
+            ids.append(httpx.post(f"{url}/api/runtime/register", json=body).json()["runtime_id"])
+            if number == signal.SIGKILL:
+                second = run("--port=0", flag)
+                assert second.returncode == 1
+                assert "is in use by another server" in second.stderr
+            process.send_signal(number)
+            process.wait(30)
+    assert ids[0] == ids[1]
+    assert processes_of(short_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: signal.Signals) -> None:
+    """A server that is told to end while PostgreSQL starts ends in order."""
+    with running(temporary=short_path) as process:
+        while not list(short_path.iterdir()):  # the folder appears just before PostgreSQL starts
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    assert list(short_path.iterdir()) == []
+    assert processes_of(short_path) == []
+
+
+def test_an_unreachable_database_is_said() -> None:
+    """The message names what is wrong, without the password, and the exit code is not zero."""
+    ended = run("--port=0", "--database-url=postgresql://me:hidden@127.0.0.1:1/none")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("server_stub: the database cannot be used: ")
+    assert "hidden" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_in_use_is_said(server: ServerProcess) -> None:
+    """The message names the port and the flag that changes it."""
+    port = server.url.rsplit(":", 1)[1]
+    ended = run(f"--port={port}", f"--database-url={server.database_url}")
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+
+
+def test_two_servers_share_a_database(database_url: str) -> None:
+    """Two servers that start at once on an empty database both serve it."""
+    first = start_server(database_url)
+    second = start_server(database_url)
+    try:
+        body = {"name": "cpu-01"}
+        ids = {
+            httpx.post(f"{each.url}/api/runtime/register", json=body).json()["runtime_id"]
+            for each in (first, second)
+        }
+        assert len(ids) == 1
+    finally:
+        for each in (first, second):
+            assert each.stop() == 0
+            assert each.process.stdout is not None
+            each.process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable", "value", "right"),
+    [
+        ("--port", "NOETL_METRICS_SERVER_PORT", "x", "a whole number from 0 to 65535"),
+        ("--retention-days", "NOETL_METRICS_SERVER_RETENTION_DAYS", "0", "from 1 to 3650"),
+    ],
+)
+def test_a_bad_setting_ends_the_server(flag: str, variable: str, value: str, right: str) -> None:
+    """The message names the flag or the variable, its value and what is right; the code is 2."""
+    by_flag, by_variable = run(f"{flag}={value}"), run(**{variable: value})
+    for ended, source in ((by_flag, flag), (by_variable, variable)):
+        assert ended.returncode == 2
+        assert f"{source} is {value!r}:" in ended.stderr
+        assert right in ended.stderr

@@ -1,0 +1,209 @@
+"""`GET /api/metrics` and its kin: filters, pages, retention, bad parameters."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from server_stub.store import select_metrics_query
+from tests.server.conftest import sample
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Api
+
+
+def values(api: Api, path: str = "/api/metrics", **parameters: Any) -> list[float]:
+    answer = api.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    return [metric["metric_value"] for metric in answer.json()["metrics"]]
+
+
+def insert(api: Api, runtime_id: str, *samples: dict[str, Any]) -> None:
+    answer = api.insert({"runtime_id": runtime_id, "metrics": list(samples)}).json()
+    assert answer["metrics_inserted"] == len(samples)
+
+
+def test_a_metric_comes_back_as_it_was_sent(api: Api) -> None:
+    """Ids are strings, times are UTC, and every field is there."""
+    runtime_id = api.register("cpu-01")
+    full = sample(
+        labels={"a": "b"}, help_text="Jobs", unit="jobs", timestamp="2026-01-31T13:00:00+01:00"
+    )
+    insert(api, runtime_id, full)
+    page = api.get("/api/metrics", params={"runtime_id": runtime_id}).json()
+    (metric,) = page["metrics"]
+    assert page["next_cursor"] is None
+    assert metric.pop("created_at").endswith("Z")
+    assert metric.pop("metric_id").isdecimal()
+    assert metric == {
+        **full,
+        "runtime_id": runtime_id,
+        "component_name": "cpu-01",
+        "component_type": "worker_pool",
+        "timestamp": "2026-01-31T12:00:00.000000Z",
+    }
+
+
+def test_every_filter_selects(api: Api) -> None:
+    """Each filter, and all of them together, answer what matches, newest first."""
+    first, second = api.register("cpu-01"), api.register("cpu-02")
+    insert(
+        api,
+        first,
+        sample(metric_value=1, timestamp=1000, labels={"status": "ok", "queue": "a"}),
+        sample(metric_value=2, timestamp=2000, labels={"status": "failed"}),
+        sample(metric_value=3, timestamp=3000, metric_name="load", metric_type="gauge"),
+    )
+    insert(api, second, sample(metric_value=4, timestamp=4000, labels={"status": "ok"}))
+    expected: list[tuple[dict[str, Any], list[float]]] = [
+        ({"runtime_id": first}, [3, 2, 1]),
+        ({"component_name": "cpu-02"}, [4]),
+        ({"metric_name": "load"}, [3]),
+        ({"component_name": "cpu-01", "metric_type": "gauge"}, [3]),
+        ({"component_name": "cpu-01", "start_time": "2000"}, [3, 2]),
+        ({"component_name": "cpu-01", "end_time": "1970-01-01T00:33:20+00:00"}, [1]),
+        ({"labels": '{"status": "ok"}'}, [4, 1]),
+        ({"labels": "{}", "component_name": "cpu-02"}, [4]),
+        ({"runtime_id": first, "order": "asc"}, [1, 2, 3]),
+        ({"runtime_id": first, "limit": "2"}, [3, 2]),
+        (
+            {
+                "runtime_id": first,
+                "component_name": "cpu-01",
+                "metric_name": "jobs_total",
+                "metric_type": "counter",
+                "start_time": "0",
+                "end_time": "2000.5",
+                "labels": '{"queue": "a"}',
+            },
+            [1],
+        ),
+        ({"metric_name": "none"}, []),
+    ]
+    for parameters, found in expected:
+        assert values(api, **parameters) == found
+        assert values(api, "/api/metrics/query", **parameters) == found
+    assert values(api, f"/api/runtime/{first}/metrics") == [3, 2, 1]
+    assert values(api, f"/api/runtime/{first}/metrics", metric_name="load") == [3]
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_pages_hold_every_row_once_while_rows_arrive(api: Api, order: str) -> None:
+    """Rows that arrive between two pages neither repeat nor hide those that were there."""
+    runtime_id = api.register()
+    insert(api, runtime_id, *[sample(metric_value=value) for value in range(10)])
+    parameters = {"runtime_id": runtime_id, "limit": "3", "order": order}
+    seen: list[float] = []
+    for _ in range(4):
+        page = api.get("/api/metrics", params=parameters).json()
+        seen += [metric["metric_value"] for metric in page["metrics"]]
+        insert(api, runtime_id, sample(metric_value=100))
+        parameters["cursor"] = page["next_cursor"]
+    there = [value for value in seen if value < 100]
+    assert there == sorted(range(10), reverse=order == "desc")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "detail"),
+    [
+        ({"runtime_id": "x"}, 400, "runtime_id 'x' is not valid"),
+        ({"runtime_id": str(2**63)}, 400, "whole number from 0 to"),
+        ({"metric_type": "timer"}, 422, "'counter', 'gauge', 'histogram' or 'summary'"),
+        ({"metric_name": "a\x00"}, 400, "metric_name"),
+        ({"component_name": "\x00"}, 400, "component_name"),
+        ({"start_time": "yesterday"}, 400, "start_time: timestamp 'yesterday' is not valid"),
+        ({"start_time": "2026-01-01T00:00:00"}, 400, "no offset"),
+        ({"end_time": "1e99"}, 400, "years 1 to 9999"),
+        ({"labels": "status=ok"}, 400, "JSON object of strings"),
+        ({"labels": '{"a": 1}'}, 400, "JSON object of strings"),
+        ({"labels": '{"a": "\\u0000"}'}, 400, "NUL"),
+        ({"labels": "[" * 20_000}, 400, "JSON object of strings"),
+        ({"limit": "0"}, 422, "greater than or equal to 1"),
+        ({"limit": "10001"}, 422, "less than or equal to 10000"),
+        ({"limit": "x"}, 422, "query.limit is 'x'"),
+        ({"order": "up"}, 422, "'asc' or 'desc'"),
+        ({"cursor": "x"}, 400, "cursor 'x' is not valid"),
+        ({"cursor": "ü"}, 400, "is not valid"),
+        ({"name": "jobs_total"}, 422, "query.name"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_parameter_is_refused(
+    embedded_api_shared: Api, parameters: dict[str, str], status: int, detail: str
+) -> None:
+    """A parameter that is not valid or not known is named, with what is right."""
+    for path in ("/api/metrics", "/api/metrics/query"):
+        answer = embedded_api_shared.get(path, params=parameters)
+        assert answer.status_code == status
+        assert list(answer.json()) == ["detail"]
+        assert detail in answer.json()["detail"]
+
+
+def test_a_cursor_belongs_to_its_query(embedded_api_shared: Api) -> None:
+    """A cursor that is taken to another query is refused rather than skipping rows."""
+    api = embedded_api_shared
+    runtime_id = api.register("cursors")
+    insert(api, runtime_id, sample(), sample())
+    parameters = {"runtime_id": runtime_id, "limit": "1"}
+    cursor = api.get("/api/metrics", params=parameters).json()["next_cursor"]
+    for other in ({"order": "asc"}, {"metric_name": "jobs_total"}):
+        answer = api.get("/api/metrics", params={**parameters, **other, "cursor": cursor})
+        assert answer.status_code == 400
+        assert "another query" in answer.json()["detail"]
+    assert values(api, **parameters, cursor=cursor) == [1.0]
+
+
+def test_a_component_that_is_not_registered_is_404(embedded_api_shared: Api) -> None:
+    """The metrics of an unknown component are not an empty page."""
+    unknown = embedded_api_shared.get("/api/runtime/4/metrics")
+    assert (unknown.status_code, list(unknown.json())) == (404, ["detail"])
+    invalid = embedded_api_shared.get("/api/runtime/x/metrics")
+    assert invalid.status_code == 400
+    assert "runtime_id 'x' is not valid" in invalid.json()["detail"]
+
+
+def test_readers_see_nothing_past_the_retention(api: Api) -> None:
+    """Rows that have expired are on disk until their partition goes, and in no answer."""
+    runtime_id = api.register()
+    insert(api, runtime_id, sample(metric_value=1), sample(metric_value=2))
+    api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
+    assert values(api, runtime_id=runtime_id) == [2]
+    assert "jobs_total" in api.get("/metrics").text
+    api.sql("UPDATE noetl.metric SET expires_at = now()")
+    assert values(api, runtime_id=runtime_id) == []
+    assert "jobs_total" not in api.get("/metrics").text
+
+
+def test_queries_look_into_the_partitions_of_the_retention_only(api: Api) -> None:
+    """Older and later partitions are pruned from the plan."""
+    for day in ("2024-01-01", "2024-01-02"):
+        api.sql("SELECT noetl.create_metric_partition(%s)", day)
+    parameters = {"retention": "1 day", "runtime_id": 1, "limit": 10}
+    with psycopg.connect(api.database_url) as connection:
+        plan = connection.execute(
+            "EXPLAIN (FORMAT JSON) " + select_metrics_query(["runtime_id"], "desc"), parameters
+        ).fetchone()
+    assert plan is not None
+    text = json.dumps(plan[0])
+    assert "metric_2024_01" not in text
+    assert "Subplans Removed" in text
+
+
+def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
+    """The page has each recent series once, with its latest value and its component."""
+    runtime_id = api.register("cpu-01")
+    insert(api, runtime_id, sample(metric_value=1, labels={"a": 'x"\n\\'}), sample(metric_value=7))
+    insert(api, runtime_id, sample(metric_value=2, labels={"a": 'x"\n\\'}))
+    insert(api, runtime_id, sample(metric_name="ancient", timestamp=1000))
+    for path in ("/metrics", "/api/metrics/prometheus"):
+        answer = api.get(path)
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        own = f'runtime_id="{runtime_id}",component="cpu-01",component_type="worker_pool"'
+        assert [line for line in answer.text.splitlines() if line.startswith("jobs_total")] == [
+            f'jobs_total{{a="x\\"\\n\\\\",{own}}} 2.0',
+            f"jobs_total{{{own}}} 7.0",
+        ]
+        assert "ancient" not in answer.text

@@ -1,0 +1,341 @@
+"""The schema: as one file and as migrations, its functions, and several servers at once."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from server_stub import schema
+from server_stub.errors import StartupError
+from server_stub.sql_files import migration_names, read_sql
+from tests.postgresql import with_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.postgresql import Cluster
+
+CATALOG = """
+SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
+    a.attnotnull::text, pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute AS a
+INNER JOIN pg_class AS c ON c.oid = a.attrelid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'noetl'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'constraint', c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid), '', ''
+FROM pg_constraint AS c WHERE c.connamespace = 'noetl'::regnamespace
+UNION ALL
+SELECT 'index', c.relname, '', pg_get_indexdef(c.oid), '', ''
+FROM pg_class AS c
+WHERE c.relnamespace = 'noetl'::regnamespace AND c.relkind IN ('i', 'I')
+UNION ALL
+SELECT 'function', p.proname, '', pg_get_functiondef(p.oid), '', ''
+FROM pg_proc AS p WHERE p.pronamespace = 'noetl'::regnamespace
+UNION ALL
+SELECT 'key', c.relname, '', pg_get_partkeydef(c.oid), '', ''
+FROM pg_class AS c WHERE c.relnamespace = 'noetl'::regnamespace AND c.relkind = 'p'
+ORDER BY 1, 2, 3, 4
+"""
+
+
+def query(url: str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(sql, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def scalar(url: str, sql: str, *parameters: object) -> Any:
+    return query(url, sql, *parameters)[0][0]
+
+
+def partitions(url: str) -> dict[str, str]:
+    """Return each partition's bounds, as UTC has them."""
+    return dict(
+        query(
+            with_options(url, "-c timezone=UTC"),
+            "SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits AS i "
+            "INNER JOIN pg_class AS c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = 'noetl.metric'::regclass ORDER BY 1",
+        )
+    )
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def partition_name(day: date) -> str:
+    return f"metric_{day:%Y_%m_%d}"
+
+
+def at_once(count: int, work: Callable[[], object]) -> list[object]:
+    """Run `work` in several threads at the same moment; return what each returned or raised."""
+    barrier = threading.Barrier(count)
+    outcomes: list[object] = []
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            outcomes.append(work())
+        except Exception as error:  # noqa: BLE001 - the test compares it
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def test_the_migrations_make_the_schema(postgresql: Cluster) -> None:
+    """Applied one after the other, the migrations end where the one file begins."""
+    with postgresql.database() as whole, postgresql.database() as migrated:
+        query(whole, read_sql("schema.sql"))
+        for name in migration_names():
+            query(migrated, read_sql(f"migrations/{name}"))
+        assert query(migrated, CATALOG) == query(whole, CATALOG)
+        assert len(query(whole, CATALOG)) > 50
+
+
+def test_the_tables_are_those_of_the_contract(each_database_url: str) -> None:
+    """The key, the foreign key, the indexes and the partitioning are as the contract has them."""
+    schema.apply_schema(each_database_url)
+    constraints = dict(
+        query(
+            each_database_url,
+            "SELECT contype::text, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE conrelid = 'noetl.metric'::regclass AND contype IN ('p', 'f')",
+        )
+    )
+    assert constraints == {
+        "p": "PRIMARY KEY (metric_id, created_at)",
+        "f": "FOREIGN KEY (runtime_id) REFERENCES noetl.runtime(runtime_id) ON DELETE CASCADE",
+    }
+    indexes = query(
+        each_database_url,
+        "SELECT indexname::text FROM pg_indexes WHERE tablename = 'metric' ORDER BY 1",
+    )
+    assert [name for (name,) in indexes] == [
+        "idx_metrics_labels", "idx_metrics_name", "idx_metrics_runtime_id",
+        "idx_metrics_runtime_name", "idx_metrics_timestamp", "metric_pkey",
+    ]  # fmt: skip
+
+
+def test_applying_the_schema_again_changes_nothing(each_database_url: str) -> None:
+    """A server that starts again, or that misses a migration, leaves the schema as it is."""
+    schema.apply_schema(each_database_url)
+    before = query(each_database_url, CATALOG)
+    schema.apply_schema(each_database_url)
+    query(each_database_url, "DELETE FROM noetl.metrics_schema_migration")
+    schema.apply_schema(each_database_url)
+    assert query(each_database_url, CATALOG) == before
+    applied = query(each_database_url, "SELECT name FROM noetl.metrics_schema_migration")
+    assert [name for (name,) in applied] == migration_names()
+
+
+def test_servers_that_start_at_once_make_one_schema(each_database_url: str) -> None:
+    """Servers that find an empty database at the same moment all start."""
+    outcomes = at_once(4, lambda: schema.apply_schema(each_database_url))
+    assert outcomes == [None] * 4
+
+
+def test_a_noetl_database_is_kept(each_database_url: str) -> None:
+    """Components that a NoETL server has registered stay, and its functions are replaced."""
+    query(
+        each_database_url,
+        """
+        CREATE SCHEMA noetl;
+        CREATE TABLE noetl.runtime (
+            runtime_id BIGINT PRIMARY KEY, name TEXT NOT NULL, component_type TEXT NOT NULL,
+            base_url TEXT, status TEXT NOT NULL, labels JSONB, capabilities JSONB,
+            capacity INTEGER, runtime JSONB, last_heartbeat TIMESTAMPTZ,
+            created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ
+        );
+        CREATE UNIQUE INDEX idx_runtime_component_name ON noetl.runtime (component_type, name);
+        INSERT INTO noetl.runtime VALUES (7, 'cpu-01', 'worker_pool', NULL, 'ready');
+        CREATE FUNCTION noetl.create_metric_partition(partition_date date) RETURNS void
+        LANGUAGE sql AS 'SELECT NULL::void';
+        """,
+    )
+    schema.apply_schema(each_database_url)
+    assert query(each_database_url, "SELECT runtime_id, name FROM noetl.runtime") == [(7, "cpu-01")]
+    assert scalar(each_database_url, "SELECT noetl.create_metric_partition('2026-01-31')") == (
+        "metric_2026_01_31"
+    )
+
+
+def test_a_metric_table_of_another_shape_is_refused(database_url: str) -> None:
+    """A table that is not partitioned is not touched, and the message says what to do."""
+    query(database_url, "CREATE SCHEMA noetl; CREATE TABLE noetl.metric (metric_id BIGINT)")
+    with pytest.raises(StartupError, match="not partitioned by RANGE"):
+        schema.apply_schema(database_url)
+    assert query(database_url, "SELECT to_regclass('noetl.runtime')") == [(None,)]
+
+
+def test_an_old_postgresql_is_refused() -> None:
+    """The message names the version found and the oldest that works."""
+    schema.check_version(150_000)
+    with pytest.raises(StartupError, match=r"PostgreSQL 14: version 15 or newer"):
+        schema.check_version(140_011)
+
+
+def test_partitions_are_utc_days_in_every_time_zone(each_database_url: str) -> None:
+    """Names and bounds are those of UTC, and adjoin, whatever the session's time zone."""
+    schema.apply_schema(each_database_url)
+    for zone in ("Pacific/Kiritimati", "America/Los_Angeles", "UTC"):
+        session = with_options(each_database_url, f"-c timezone={zone} -c datestyle=German")
+        query(session, "SELECT noetl.initialize_metric_partitions()")
+    days = [today() + timedelta(offset) for offset in range(-1, 8)]
+    assert partitions(each_database_url) == {
+        partition_name(day): f"FOR VALUES FROM ('{day} 00:00:00+00') "
+        f"TO ('{day + timedelta(1)} 00:00:00+00')"
+        for day in days
+    }
+
+
+def test_the_functions_say_what_they_made(each_database_url: str) -> None:
+    """Each function returns the partitions that it made, and none the second time."""
+    schema.apply_schema(each_database_url)
+    days = [partition_name(today() + timedelta(offset)) for offset in range(-1, 11)]
+    for sql, expected in [
+        ("SELECT noetl.initialize_metric_partitions()", days[:9]),
+        ("SELECT noetl.create_metric_partitions_ahead(10)", days[9:]),
+    ]:
+        assert scalar(each_database_url, sql) == expected
+        assert scalar(each_database_url, sql) == []
+    one = "SELECT noetl.create_metric_partition('2024-02-29')"
+    assert scalar(each_database_url, one) == "metric_2024_02_29"
+    assert scalar(each_database_url, one) is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "create_metric_partitions_ahead(0)",
+        "create_metric_partitions_ahead(367)",
+        "create_metric_partitions_ahead(NULL)",
+        "create_metric_partition(NULL)",
+        "create_metric_partition('infinity')",
+    ],
+)
+def test_the_functions_refuse_bad_arguments(database_url: str, call: str) -> None:
+    """A number of days or a date that makes no sense is refused by name."""
+    schema.apply_schema(database_url)
+    with pytest.raises(errors.InvalidParameterValue, match=r"must be"):
+        query(database_url, f"SELECT noetl.{call}")
+
+
+def test_the_functions_can_run_at_once(each_database_url: str) -> None:
+    """Several servers that make and drop partitions at the same moment get in nobody's way."""
+    schema.apply_schema(each_database_url)
+    outcomes = at_once(
+        4, lambda: scalar(each_database_url, "SELECT noetl.initialize_metric_partitions()")
+    )
+    assert sorted(map(len, outcomes)) == [0, 0, 0, 9]  # type: ignore[arg-type] # lists of names
+    query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
+    dropped = at_once(
+        4, lambda: scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()")
+    )
+    assert sorted(dropped, key=str) == [["metric_2024_02_29"], [], [], []]
+
+
+def test_cleanup_drops_what_has_expired_only(each_database_url: str) -> None:
+    """A partition goes when its youngest row can have expired, and no sooner."""
+    schema.apply_schema(each_database_url)
+    kept = [today() - timedelta(1), today(), today() + timedelta(1)]
+    for day in [today() - timedelta(3), today() - timedelta(2), *kept]:
+        query(each_database_url, "SELECT noetl.create_metric_partition(%s)", day)
+    session = with_options(each_database_url, "-c timezone=Asia/Tokyo -c datestyle=German")
+    assert scalar(session, "SELECT noetl.cleanup_expired_metrics()") == [
+        partition_name(today() - timedelta(3)),
+        partition_name(today() - timedelta(2)),
+    ]
+    assert list(partitions(each_database_url)) == [partition_name(day) for day in kept]
+    assert scalar(session, "SELECT noetl.cleanup_expired_metrics()") == []
+
+
+def test_the_retention_can_be_longer(each_database_url: str) -> None:
+    """Whoever calls cleanup drops by the configured retention, which rows get as well."""
+    schema.apply_schema(each_database_url)
+    for offset in (4, 3):
+        query(
+            each_database_url,
+            "SELECT noetl.create_metric_partition(%s)",
+            today() - timedelta(offset),
+        )
+    query(each_database_url, "SELECT noetl.initialize_metric_partitions()")
+    for _ in range(2):
+        query(each_database_url, "SELECT noetl.set_metric_retention('2 days')")
+    query(
+        each_database_url,
+        "INSERT INTO noetl.runtime (runtime_id, name, component_type, status)"
+        " VALUES (1, 'a', 'broker', 'ready');"
+        "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value)"
+        " VALUES (1, 'a', 'gauge', 1)",
+    )
+    assert scalar(each_database_url, "SELECT expires_at - created_at FROM noetl.metric") == (
+        timedelta(days=2)
+    )
+    assert scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()") == [
+        partition_name(today() - timedelta(4)), partition_name(today() - timedelta(3)),
+    ]  # fmt: skip
+
+
+def test_a_partition_in_use_is_left_for_later(each_database_url: str) -> None:
+    """A reader in an expired partition is not waited for long, and inserts go on behind it."""
+    schema.apply_schema(each_database_url)
+    query(each_database_url, "SELECT noetl.initialize_metric_partitions()")
+    query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
+    with psycopg.connect(each_database_url) as reader:
+        reader.execute("SELECT count(*) FROM noetl.metric")
+        assert scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()") == []
+        with pytest.raises(errors.LockNotAvailable):
+            query(
+                each_database_url,
+                "SELECT noetl.drop_expired_metric_partition('metric_2024_02_29')",
+            )
+    assert scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()") == [
+        "metric_2024_02_29"
+    ]
+
+
+def test_making_a_partition_does_not_wait_for_inserts(each_database_url: str) -> None:
+    """A partition is made, and one dropped later, beside a transaction that has inserted."""
+    schema.apply_schema(each_database_url)
+    query(each_database_url, "SELECT noetl.initialize_metric_partitions()")
+    query(
+        each_database_url,
+        "INSERT INTO noetl.runtime (runtime_id, name, component_type, status)"
+        " VALUES (1, 'a', 'broker', 'ready')",
+    )
+    with psycopg.connect(each_database_url) as writer:
+        writer.execute(
+            "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value)"
+            " VALUES (1, 'a', 'gauge', 1)"
+        )
+        impatient = with_options(each_database_url, "-c lock_timeout=5s")
+        assert scalar(impatient, "SELECT noetl.create_metric_partition('2024-02-29')") == (
+            "metric_2024_02_29"
+        )
+
+
+def test_only_expired_partitions_can_be_dropped(database_url: str) -> None:
+    """The function that drops takes no name but that of an expired partition."""
+    schema.apply_schema(database_url)
+    query(database_url, "SELECT noetl.initialize_metric_partitions()")
+    for name in (partition_name(today()), "runtime", "metric", "no'such\"table"):
+        assert scalar(database_url, "SELECT noetl.drop_expired_metric_partition(%s)", name) is False
+    assert len(partitions(database_url)) == 9
+
+
+def test_an_unreachable_database_is_a_clear_error() -> None:
+    """The message says that the database cannot be used, and why."""
+    with pytest.raises(StartupError, match=r"the database cannot be used: .*127\.0\.0\.1"):
+        schema.apply_schema("postgresql://nobody:hidden@127.0.0.1:1/none")
