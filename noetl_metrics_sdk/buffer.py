@@ -58,10 +58,12 @@ class SampleBuffer:
 
     def add(self, samples: Iterable[Sample]) -> list[Sample]:
         """Append samples; return those that were dropped to make room, already counted."""
+        # Read first: an iterable that raises then adds nothing, and one that records samples
+        # itself has them counted once.
+        batch = list(samples)
         with self._lock:
-            before = len(self._queue)
-            self._queue.extend(samples)
-            self._added += len(self._queue) - before
+            self._queue.extend(batch)
+            self._added += len(batch)
             excess = max(0, len(self._queue) - self._samples_max)
             self._dropped["buffer_full"] += excess
             return [self._queue.popleft() for _ in range(excess)]

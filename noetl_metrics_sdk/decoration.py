@@ -49,8 +49,11 @@ def decorate(function: Function, scope: Scope) -> Function:
 
 
 def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
-    # An object with `async def __call__` is as good as a coroutine function.
-    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004
+    while isinstance(function, functools.partial):
+        function = function.func
+    # An object with `async def __call__` is as good as a coroutine function; a class with one
+    # is not, nor is a wrapper that took over the attributes of such a class.
+    return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004
 
 
 def _wrap_function(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:

@@ -65,6 +65,8 @@ class Counter(Instrument):
                 return
         except TypeError as error:
             raise _not_a_number(self, amount) from error
+        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
+            pass
         raise InvalidMetricError(
             f"{self}.inc({amount!r}): a counter goes up by a finite number that is not negative"
         )
@@ -149,6 +151,8 @@ class Gauge(Instrument):
                 return
         except TypeError as error:
             raise _not_a_number(self, amount) from error
+        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
+            pass
         raise InvalidMetricError(
             f"{self}.inc({amount!r}): a gauge goes up or down by a finite number; "
             "set() takes any value"
@@ -175,9 +179,12 @@ class Gauge(Instrument):
         if self._children is not None:
             self._check_has_value()
         try:
-            self._value = float(value)
-        except (TypeError, ValueError) as error:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
             raise _not_a_number(self, value) from error
+        # Under the lock, or inc() in another thread could write over it what it read before.
+        with self._lock:
+            self._value = number
 
     def set_to_current_time(self) -> None:
         """Set the value to the seconds since the epoch."""
@@ -293,6 +300,8 @@ class Histogram(Instrument):
                 return
         except TypeError as error:
             raise _not_a_number(self, amount) from error
+        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
+            pass
         raise _not_finite(self, amount)
 
     def time(self) -> Timer:
@@ -391,7 +400,7 @@ class Summary(Instrument):
             self._check_has_value()
         try:
             if -INFINITY < amount < INFINITY:
-                value = float(amount)
+                value = amount + 0.0
                 now = time.monotonic()
                 with self._lock:
                     self._sum += value
@@ -400,6 +409,8 @@ class Summary(Instrument):
                 return
         except TypeError as error:
             raise _not_a_number(self, amount) from error
+        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
+            pass
         raise _not_finite(self, amount)
 
     def time(self) -> Timer:
@@ -432,8 +443,8 @@ class Summary(Instrument):
 
 def format_bound(bound: float) -> str:
     """Return a bucket's bound as the label `le` has it, in prometheus_client's notation."""
-    if bound == INFINITY:
-        return "+Inf"
+    if math.isinf(bound):
+        return "+Inf" if bound > 0 else "-Inf"
     digits = repr(bound)
     point = digits.find(".")
     # Go, and with it every Prometheus client, turns to exponents from a million on.
@@ -446,7 +457,7 @@ def format_bound(bound: float) -> str:
 def _check_buckets(buckets: Sequence[float | str]) -> list[float]:
     try:
         bounds = [float(bound) for bound in buckets]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMetricError(f"buckets {buckets!r}: each must be a number") from error
     if any(math.isnan(bound) for bound in bounds):
         raise InvalidMetricError(f"buckets {buckets!r} hold NaN: each must be a number")
@@ -478,8 +489,10 @@ def _check_window(max_age_seconds: float, age_buckets: int) -> tuple[float, int]
         raise InvalidMetricError(
             f"max_age_seconds is {max_age_seconds!r}: it must be a number above 0"
         )
-    if age_buckets < 1:
-        raise InvalidMetricError(f"age_buckets is {age_buckets!r}: it must be at least 1")
+    if not isinstance(age_buckets, int) or age_buckets < 1:
+        raise InvalidMetricError(
+            f"age_buckets is {age_buckets!r}: it must be a whole number, at least 1"
+        )
     return max_age_seconds, age_buckets
 
 

@@ -67,7 +67,9 @@ class JobCollector:
             with self._lock:
                 found = self._instruments.get(label_names)
                 if found is None:
-                    found = self._instruments[label_names] = _make_instruments(label_names)
+                    # Not overwritten: a signal handler may have made the same ones meanwhile.
+                    made = _make_instruments(label_names)
+                    found = self._instruments.setdefault(label_names, made)
         return found
 
     @property

@@ -136,7 +136,11 @@ class Instrument(ABC):
             except TypeError:  # an unhashable value: it is made a string below
                 child = None
             if child is not None:
-                return child
+                for value in values:
+                    if type(value) is not str:  # equal to a string, as some enumerations are
+                        break
+                else:
+                    return child
         return self._find_or_make_child(self._label_values_of(values, labels))
 
     def remove(self, *values: object) -> None:
@@ -237,8 +241,11 @@ class Instrument(ABC):
 
     def _parent_children(self) -> dict[tuple[object, ...], Self]:
         if self._children is None:
-            reason = "has its labels already" if self._label_values else "has no label names"
-            raise InvalidMetricError(f"{self} {reason}: labels belong to an instrument made with")
+            raise InvalidMetricError(
+                f"{self} has its labels already: use it as it is"
+                if self._label_values
+                else f"{self} has no label names: make it with labelnames"
+            )
         return self._children
 
     def _label_values_of(
@@ -266,17 +273,16 @@ class Instrument(ABC):
             child = children.get(label_values)
             if child is not None:
                 return child
+            for value in label_values:
+                check_text("label value", value)
             if len(children) >= self._max_series:
                 self.overflowed += 1
                 label_values = (OVERFLOW_LABEL_VALUE,) * len(label_values)
                 overflow = children.get(label_values)
                 if overflow is not None:
                     return overflow
-            for value in label_values:
-                check_text("label value", value)
-            child = self._make_child(label_values)
-            children[label_values] = child
-            return child
+            # Not overwritten: a signal handler may have made the same child meanwhile.
+            return children.setdefault(label_values, self._make_child(label_values))
 
     def _make_child(self, label_values: tuple[str, ...]) -> Self:
         child = copy.copy(self)
@@ -303,7 +309,8 @@ class Instrument(ABC):
 
 def _full_name(metric_type: MetricType, namespace: str, subsystem: str, name: str) -> str:
     check_metric_name(name)
-    full_name = "_".join(part for part in (namespace, subsystem, name) if part)
+    prefixes = [check_text("namespace or subsystem", p) for p in (namespace, subsystem) if p]
+    full_name = "_".join([*prefixes, name])
     if metric_type is MetricType.COUNTER:
         full_name = full_name.removesuffix("_total")
     return check_metric_name(full_name)

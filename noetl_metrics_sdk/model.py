@@ -102,6 +102,14 @@ class Sample(NamedTuple):
         """The series' labels, as on a prometheus_client sample."""
         return self.series.labels
 
+    @property
+    def exemplar(self) -> None:
+        """None: prometheus_client's OpenMetrics writer asks every sample for one."""
+
+    @property
+    def native_histogram(self) -> None:
+        """None, as for `exemplar`."""
+
 
 class MetricFamily:
     """All samples of one instrument, with what describes them.

@@ -9,6 +9,7 @@ a of every value in it.
 from __future__ import annotations
 
 import math
+import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 BINS_MAX = 2048
 """At 1 % this covers nearly 18 powers of ten before the lowest bins are folded together."""
+
+_LOG_MAX = math.log(sys.float_info.max)
 
 
 class QuantileSketch:
@@ -48,7 +51,7 @@ class QuantileSketch:
             self._zeros += 1
             self.count += 1
             return
-        bins[index] = bins.get(index, 0) + 1
+        _increase(bins, index, 1)
         self.count += 1
         if len(bins) > BINS_MAX:
             _fold_lowest(bins)
@@ -84,13 +87,15 @@ class QuantileSketch:
         Args:
             quantiles: between 0 and 1, ascending.
         """
-        if not self.count:
+        # Not `self.count`: a signal handler may have observed between the two.
+        total = self._zeros + sum(self._positive.values()) + sum(self._negative.values())
+        if not total:
             return [math.nan] * len(quantiles)
         estimates: list[float] = []
         bins = self._ascending()
         value, seen = next(bins)
         for quantile in quantiles:
-            rank = math.floor(quantile * (self.count - 1))
+            rank = math.floor(quantile * (total - 1))
             while seen <= rank:
                 value, count = next(bins)
                 seen += count
@@ -106,7 +111,9 @@ class QuantileSketch:
     def _middle(self, index: int) -> float:
         # The bin holds gamma^(index - 1) < value <= gamma^index; this point is equally far from
         # both ends in relative terms. By way of the logarithm, as gamma^index may overflow.
-        return math.exp(index / self._per_log - math.log((self._gamma + 1) / 2))
+        # Of the last bin that holds floats, even the middle may be greater than the greatest.
+        exponent = index / self._per_log - math.log((self._gamma + 1) / 2)
+        return math.exp(min(exponent, _LOG_MAX))
 
 
 class SlidingWindowSketch:
@@ -173,5 +180,15 @@ def merged_quantiles(
 
 def _fold_lowest(bins: dict[int, int]) -> None:
     # An eighth at a time, so that a stream of ever new bins does not sort at every value.
-    lowest = sorted(bins)[: BINS_MAX // 8]
-    bins[lowest[-1]] += sum(bins.pop(index) for index in lowest[:-1])
+    *lowest, highest_of_them = sorted(bins)[: BINS_MAX // 8]
+    # With a default, as a signal handler that observes may have folded some of them meanwhile.
+    _increase(bins, highest_of_them, sum([bins.pop(index, 0) for index in lowest]))
+
+
+def _increase(bins: dict[int, int], index: int, count: int) -> None:
+    # There is no call between reading and writing: after one, a signal handler or a finalizer
+    # could observe, and its count would be overwritten.
+    try:
+        bins[index] += count
+    except KeyError:
+        bins[index] = count

@@ -33,14 +33,17 @@ class Timer:
         instrument: what is timed; may still lack its label values, if `labels()` is called in
             the block.
         method: the name of the instrument's method that takes the duration.
+
+    `duration` is how long the block took that ended last, or None.
     """
 
-    __slots__ = ("_instrument", "_method", "_started_at")
+    __slots__ = ("_instrument", "_method", "_started_at", "duration")
 
     def __init__(self, instrument: _Timed, method: str) -> None:
         self._instrument = instrument
         self._method = method
         self._started_at = 0.0
+        self.duration: float | None = None
 
     def labels(self, *values: object, **labels: object) -> None:
         """Choose the label values from within the block, when they are known at last."""
@@ -56,9 +59,9 @@ class Timer:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        duration_seconds = perf_counter() - self._started_at
+        self.duration = perf_counter() - self._started_at
         report: Callable[[float], None] = getattr(self._instrument, self._method)
-        report(duration_seconds)
+        report(self.duration)
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function, coroutine function or (asynchronous) generator function."""

@@ -29,7 +29,7 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
          "--data-directory", str(tmp_path / "kept")],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (0, "") == (result.returncode, result.stderr)
     assert "All 90 jobs" in result.stdout
     for heading in ["Jobs by type", "slowest job types", "CPU and memory", "Partitions", "/docs"]:
         assert heading in result.stdout
@@ -44,7 +44,7 @@ def test_the_demo_can_run_again_on_kept_data(tmp_path):
              "--data-directory", str(tmp_path / "kept")],
             capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
-        assert (result.returncode, result.stderr) == (0, "")
+        assert (0, "") == (result.returncode, result.stderr)
         assert "All 18 jobs" in result.stdout
 
 
@@ -58,7 +58,7 @@ def test_the_demo_notices_what_is_missing(server, report_module):
     worker = json.loads(finished.stdout)
     question = ("demo-pool", [worker["worker_id"]], worker["work_done"])
     with psycopg.connect(server.database_url, autocommit=True) as connection:
-        assert report_module.differences(connection, *question) == []
+        assert [] == report_module.differences(connection, *question)
         connection.execute(
             "UPDATE noetl.metric SET metric_value = metric_value - 1 "
             "WHERE metric_name = 'noetl_jobs_processed_total' AND labels ->> 'job_type' = 'hash'"
@@ -80,6 +80,6 @@ def test_the_demo_refuses_what_it_cannot_do(flag, message):
     result = subprocess.run(
         [sys.executable, str(DEMO), flag, value], capture_output=True, text=True, check=False
     )
-    assert result.returncode == 2
+    assert 2 == result.returncode
     assert flag in result.stderr
     assert message in result.stderr

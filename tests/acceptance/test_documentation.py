@@ -94,7 +94,7 @@ class Reader:
             command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True,
             text=True, timeout=100, check=False,
         )  # fmt: skip
-        assert result.returncode == 0, (command, result.stdout, result.stderr)
+        assert 0 == result.returncode, (command, result.stdout, result.stderr)
         self.output = result.stdout
 
 

@@ -24,7 +24,7 @@ def run_example(server, name, *arguments):
         timeout=90,
         check=False,
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (0, "") == (result.returncode, result.stderr)
     return result.stdout
 
 
@@ -43,9 +43,9 @@ def test_the_thread_pool(server):
     """Forty jobs on four threads are counted, to the byte."""
     assert "40 jobs done" in run_example(server, "thread_pool.py")
     (series,) = last_values(server, "example_bytes_hashed_total").items()
-    assert series[1] == 40 * 1024 * 1024
-    assert dict(series[0])["site"] == "lab"
-    assert sum(last_values(server, "noetl_jobs_processed_total").values()) == 40
+    assert 40 * 1024 * 1024 == series[1]
+    assert "lab" == dict(series[0])["site"]
+    assert 40 == sum(last_values(server, "noetl_jobs_processed_total").values())
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
@@ -53,9 +53,9 @@ def test_the_process_pool(server, start_method):
     """What the children have counted arrives, from each child under an id of its own."""
     assert "40 jobs done" in run_example(server, "process_pool.py", start_method)
     values = last_values(server, "example_bytes_compressed_total")
-    assert sum(values.values()) == 40 * 512 * 1024
+    assert 40 * 512 * 1024 == sum(values.values())
     jobs = last_values(server, "noetl_jobs_processed_total")
-    assert sum(jobs.values()) == 40
+    assert 40 == sum(jobs.values())
     workers = {dict(labels)["worker_id"] for labels in jobs}
     assert len(workers) in {1, 2}  # one child may have taken all the jobs
 
@@ -67,10 +67,10 @@ def test_the_asyncio_worker(server):
         (dict(labels)["status"], dict(labels)["exception"]): value
         for labels, value in last_values(server, "noetl_jobs_processed_total").items()
     }
-    assert outcomes == {
+    assert {
         ("completed", ""): 18.0,
         ("failed", "ConnectionError"): 1.0,
         ("cancelled", ""): 1.0,
-    }
+    } == outcomes
     in_progress = last_values(server, "noetl_jobs_in_progress")
-    assert list(in_progress.values()) == [0.0]
+    assert [0.0] == list(in_progress.values())

@@ -23,7 +23,7 @@ def ledgers(server, tmp_path):
         subprocess.Popen([sys.executable, str(WORKER_PROGRAM), server.url, str(file), str(seed)])
         for seed, file in enumerate(files)
     ]
-    assert [worker.wait(timeout=90) for worker in workers] == [0] * WORKERS
+    assert [0] * WORKERS == [worker.wait(timeout=90) for worker in workers]
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
@@ -41,7 +41,7 @@ def rows_of(server, condition):
 
 def last_values(rows):
     """Return the last value of each series; cumulative ones must never have gone back."""
-    values = {}
+    values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for labels, name, metric_type, value, *_ in rows:
         key = (name, tuple(sorted(labels.items())))
         if metric_type == "counter":
@@ -67,9 +67,9 @@ def test_every_sample_is_in_the_table_once_as_it_was_recorded(server, ledgers):
             server, "metric_name LIKE 'recorded%'"
         )
     )
-    assert sum(recorded.values()) == WORKERS * 3 * 400
-    assert in_table - recorded == Tally()
-    assert recorded - in_table == Tally()
+    assert WORKERS * 3 * 400 == sum(recorded.values())
+    assert Tally() == in_table - recorded
+    assert Tally() == recorded - in_table
 
 
 def test_the_sums_in_the_table_are_what_the_jobs_did(server, ledgers):
@@ -86,20 +86,20 @@ def test_the_sums_in_the_table_are_what_the_jobs_did(server, ledgers):
     rows = sum(ledger["tally"]["rows"] for ledger in ledgers)
     jobs = sum(ledger["tally"]["jobs"] for ledger in ledgers)
     seconds = sum(ledger["tally"]["seconds"] for ledger in ledgers)
-    assert total("accepted_rows_total") == rows
-    assert total("accepted_seconds_count") == jobs
-    assert total("accepted_seconds_sum") == seconds
-    assert total("accepted_seconds_bucket", le="+Inf") == jobs
-    assert total("accepted_size_sum") == rows
-    assert total("noetl_jobs_processed_total", status="completed") == jobs
-    assert total("noetl_job_duration_seconds_count") == jobs
-    assert total("noetl_jobs_in_progress") == 0
-    assert total("accepted_level") == 0.5 + 1.5 + 2.5
+    assert rows == total("accepted_rows_total")
+    assert jobs == total("accepted_seconds_count")
+    assert seconds == total("accepted_seconds_sum")
+    assert jobs == total("accepted_seconds_bucket", le="+Inf")
+    assert rows == total("accepted_size_sum")
+    assert jobs == total("noetl_jobs_processed_total", status="completed")
+    assert jobs == total("noetl_job_duration_seconds_count")
+    assert 0 == total("noetl_jobs_in_progress")
+    assert 0.5 + 1.5 + 2.5 == total("accepted_level")
 
 
 def test_what_a_worker_counts_as_sent_is_what_the_table_has(server, ledgers):
     """The SDK's own ledger agrees with the table, row for row, and nothing was dropped."""
-    assert [(ledger["dropped"], ledger["pending"]) for ledger in ledgers] == [({}, 0)] * WORKERS
+    assert [({}, 0)] * WORKERS == [(ledger["dropped"], ledger["pending"]) for ledger in ledgers]
     assert len(rows_of(server, "true")) == sum(ledger["sent"] for ledger in ledgers)
 
 
@@ -110,5 +110,5 @@ def test_the_workers_of_a_pool_share_a_runtime_and_keep_their_series_apart(serve
             "SELECT count(*) FROM noetl.runtime WHERE name = 'accepted-pool'"
         ).fetchone()
     worker_ids = {labels["worker_id"] for labels, *_ in rows_of(server, "true")}
-    assert runtimes == (1,)
+    assert (1,) == runtimes
     assert worker_ids == {ledger["worker_id"] for ledger in ledgers}

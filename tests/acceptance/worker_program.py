@@ -10,6 +10,7 @@ import random
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, MetricsClient, Summary, track_job
 
@@ -23,7 +24,7 @@ SIZES = Summary("accepted_size", "Sizes", unit="bytes")
 LEVEL = Gauge("accepted_level", "Level", ["worker"])
 
 
-def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, object]]) -> None:
+def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, Any]]) -> None:
     """Record samples of every type with times, labels and values of all kinds."""
     chance = random.Random(seed)
     for number in range(RECORDED_PER_THREAD):
@@ -31,7 +32,7 @@ def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, obje
         value = chance.choice([chance.random(), float(number), -1e300, 5e-324, 0.1, 1e15])
         if metric_type == "gauge":
             value = chance.choice([value, float("nan"), float("inf"), float("-inf")])
-        sample = {
+        sample: dict[str, Any] = {
             "name": f"recorded_{chance.randrange(5)}_total",
             "value": value,
             "metric_type": metric_type,
@@ -61,7 +62,7 @@ def use_instruments(seed: int, tally: dict[str, float]) -> None:
 
 def main(server_url: str, ledger_file: str, seed: int) -> None:
     """Record from several threads, and write down what was recorded."""
-    ledgers: list[list[dict[str, object]]] = [[] for _ in range(THREADS)]
+    ledgers: list[list[dict[str, Any]]] = [[] for _ in range(THREADS)]
     tallies: list[dict[str, float]] = [{} for _ in range(THREADS)]
     LEVEL.labels(seed).set(seed + 0.5)
     with MetricsClient(

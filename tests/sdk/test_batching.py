@@ -41,7 +41,7 @@ def test_batches_keep_their_bounds_and_lose_nothing(lengths):
     assert all(
         len(batch.body("9223372036854775807")) <= 4_096 for batch in batches if len(batch.items) > 1
     )
-    assert buffer.ledger().pending == 0
+    assert 0 == buffer.ledger().pending
 
 
 def test_a_batch_is_the_same_until_it_is_finished():
@@ -53,7 +53,7 @@ def test_a_batch_is_the_same_until_it_is_finished():
     buffer.add(make_samples([1]))
     assert queue.current() is first
     assert first is not None
-    assert first.key == "boot:1"
+    assert "boot:1" == first.key
 
 
 def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
@@ -65,8 +65,8 @@ def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
     buffer.add(make_samples([1]))
     assert queue.split()
     batches = drain(queue, buffer)
-    assert [batch.key for batch in batches] == ["boot:2", "boot:3", "boot:4"]
-    assert [len(batch.items) for batch in batches] == [1, 2, 1]
+    assert ["boot:2", "boot:3", "boot:4"] == [batch.key for batch in batches]
+    assert [1, 2, 1] == [len(batch.items) for batch in batches]
 
 
 def test_a_single_sample_cannot_be_split():
@@ -85,7 +85,7 @@ def test_a_body_is_the_contracts_envelope():
     buffer.add(make_samples([1]))
     batch = BatchQueue(buffer, SampleEncoder({"worker_id": "w"}), "boot", 10, 4_096).current()
     assert batch is not None
-    assert json.loads(batch.body("7")) == {
+    assert {
         "runtime_id": "7",
         "metrics": [
             {
@@ -98,4 +98,4 @@ def test_a_body_is_the_contracts_envelope():
                 "timestamp": 1.0,
             }
         ],
-    }
+    } == json.loads(batch.body("7"))

@@ -67,12 +67,12 @@ def test_settings_come_from_the_environment():
         "NOETL_METRICS_HEADERS": "Authorization=Bearer t",
     }
     config = MetricsClient.from_env(registry=Registry(), environment=environment).config
-    assert config.server_url == "http://metrics:8082"
-    assert (config.component_name, config.worker_id) == ("cpu-01", "w7")
-    assert (config.flush_interval, config.buffer_samples_max) == (2.5, 500)
-    assert config.labels == {"site": "a", "rack": "12"}
-    assert config.system_metrics == ("cpu", "memory")
-    assert config.headers == {"Authorization": "Bearer t"}
+    assert "http://metrics:8082" == config.server_url
+    assert ("cpu-01", "w7") == (config.component_name, config.worker_id)
+    assert (2.5, 500) == (config.flush_interval, config.buffer_samples_max)
+    assert {"site": "a", "rack": "12"} == config.labels
+    assert ("cpu", "memory") == config.system_metrics
+    assert {"Authorization": "Bearer t"} == config.headers
 
 
 def test_a_variable_that_cannot_be_read_is_refused_by_name():
@@ -80,7 +80,7 @@ def test_a_variable_that_cannot_be_read_is_refused_by_name():
     environment = {"NOETL_METRICS_LABELS": "site"}
     with pytest.raises(ConfigurationError) as refused:
         MetricsClient.from_env(environment=environment)
-    assert str(refused.value) == "NOETL_METRICS_LABELS has 'site': write name=value,name=value"
+    assert "NOETL_METRICS_LABELS has 'site': write name=value,name=value" == str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "count"), [("all", 10), ("none", 0), ("", 10)])
@@ -116,13 +116,13 @@ def test_flush_and_shutdown_are_safe_at_any_time():
     """Before start, twice, and after the end they return at once and say what is pending."""
     client = make_client()
     client.record("value", 1)
-    assert client.flush() == FlushResult(sent=0, pending=1, dropped=0, timed_out=False)
+    assert FlushResult(sent=0, pending=1, dropped=0, timed_out=False) == client.flush()
     client.start()
     first = client.shutdown()
-    assert (first.pending, first.dropped, first.timed_out) == (0, 0, False)
-    assert client.stats().samples.sent == 1
-    assert client.shutdown() == FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
-    assert client.flush() == FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
+    assert (0, 0, False) == (first.pending, first.dropped, first.timed_out)
+    assert 1 == client.stats().samples.sent
+    assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == client.shutdown()
+    assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == client.flush()
 
 
 def test_shutdown_ends_every_thread():
@@ -130,9 +130,9 @@ def test_shutdown_ends_every_thread():
     before = set(threading.enumerate())
     client = make_client(system_metrics=("process",)).start()
     names = {thread.name for thread in threading.enumerate()} - {t.name for t in before}
-    assert names == {"noetl-metrics-exporter", "noetl-metrics-collector", "noetl-metrics-system"}
+    assert {"noetl-metrics-exporter", "noetl-metrics-collector", "noetl-metrics-system"} == names
     client.shutdown()
-    assert set(threading.enumerate()) - before == set()
+    assert set() == set(threading.enumerate()) - before
 
 
 def test_many_threads_may_flush_and_shut_down_at_once():
@@ -149,8 +149,8 @@ def test_many_threads_may_flush_and_shut_down_at_once():
         thread.start()
     for thread in threads:
         thread.join(timeout=20)
-    assert len(results) == 8
-    assert len(transport.received("value")) == 1
+    assert 8 == len(results)
+    assert 1 == len(transport.received("value"))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_recorded_sample_that_is_not_valid_is_refused(arguments, error, messag
     with pytest.raises(error) as refused:
         client.record(**arguments)
     assert message in str(refused.value)
-    assert client.stats().samples.added == 0
+    assert 0 == client.stats().samples.added
 
 
 def test_a_sample_is_stamped_with_the_clock_it_is_given():
@@ -186,7 +186,7 @@ def test_a_sample_is_stamped_with_the_clock_it_is_given():
     client.record("value", 1)
     with client:
         client.flush()
-    assert {sample.timestamp for sample in transport.samples} == {1_000.0}
+    assert {1_000.0} == {sample.timestamp for sample in transport.samples}
 
 
 def test_an_idle_series_is_sent_again_after_the_refresh_interval():
@@ -202,10 +202,10 @@ def test_an_idle_series_is_sent_again_after_the_refresh_interval():
         client.flush()
         clock.advance(59.0)
         client.flush()
-        assert len(transport.received("jobs_total")) == 1
+        assert 1 == len(transport.received("jobs_total"))
         clock.advance(1.0)
         client.flush()
-        assert len(transport.received("jobs_total")) == 2
+        assert 2 == len(transport.received("jobs_total"))
 
 
 def test_stats_tell_what_overflowed():
@@ -214,7 +214,7 @@ def test_stats_tell_what_overflowed():
     counter = Counter("jobs", "Jobs", ["n"], registry=registry, max_series=2)
     for number in range(5):
         counter.labels(number).inc()
-    assert make_client(registry=registry).stats().overflowed == 3
+    assert 3 == make_client(registry=registry).stats().overflowed
 
 
 def test_the_system_thread_reports_the_process():
@@ -241,17 +241,17 @@ def test_a_process_has_one_client_until_it_is_shut_down():
     with pytest.raises(ConfigurationError, match="init"):
         metrics.init(component_name="pool", transport=transport)
     client.record("value", 1)
-    assert metrics.flush().pending == 0
+    assert 0 == metrics.flush().pending
     metrics.shutdown()
-    assert len(transport.received("value")) == 1
+    assert 1 == len(transport.received("value"))
     metrics.init(component_name="pool", transport=transport, registry=Registry())
     metrics.shutdown()
 
 
 def test_flush_and_shutdown_without_a_client_do_nothing():
     """The process-wide functions may be called before init()."""
-    assert metrics.flush() == FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
-    assert metrics.shutdown() == FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
+    assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == metrics.flush()
+    assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == metrics.shutdown()
 
 
 def test_init_without_arguments_reads_the_environment(monkeypatch):
@@ -259,5 +259,5 @@ def test_init_without_arguments_reads_the_environment(monkeypatch):
     monkeypatch.setenv("NOETL_WORKER_POOL_NAME", "from-environment")
     monkeypatch.setenv("NOETL_METRICS_SYSTEM_METRICS", "none")
     client = metrics.init(transport=InMemoryTransport(), registry=Registry())
-    assert client.config.component_name == "from-environment"
+    assert "from-environment" == client.config.component_name
     metrics.shutdown()

@@ -55,21 +55,21 @@ def test_prometheus_clients_own_registry_is_reported(registry):
     registry.register(theirs)
     transport, stats = delivered(registry)
     (seen,) = transport.received("seen_total")
-    assert (seen.value, seen.metric_type, seen.labels["kind"]) == (3.0, "counter", "a")
+    assert (3.0, "counter", "a") == (seen.value, seen.metric_type, seen.labels["kind"])
     buckets = {s.labels["le"]: s.value for s in transport.received("took_bucket")}
-    assert buckets == {"1.0": 1.0, "+Inf": 1.0}
-    assert transport.received("took_sum")[0].metric_type == "histogram"
-    assert transport.received("build_info")[0].metric_type == "gauge"
-    assert transport.received("seen_created")[0].metric_type == "gauge"
-    assert stats.invalid_samples == 0
+    assert {"1.0": 1.0, "+Inf": 1.0} == buckets
+    assert "histogram" == transport.received("took_sum")[0].metric_type
+    assert "gauge" == transport.received("build_info")[0].metric_type
+    assert "gauge" == transport.received("seen_created")[0].metric_type
+    assert 0 == stats.invalid_samples
 
 
 def test_the_default_registry_of_prometheus_client_can_be_registered(registry):
     """prometheus_client.REGISTRY, with its process and platform collectors, is adopted whole."""
     registry.register(prometheus_client.REGISTRY)
     transport, stats = delivered(registry)
-    assert transport.received("python_info")[0].value == 1.0
-    assert (stats.invalid_samples, stats.collect_errors) == (0, 0)
+    assert 1.0 == transport.received("python_info")[0].value
+    assert (0, 0) == (stats.invalid_samples, stats.collect_errors)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_sample_with_a_time_of_its_own_keeps_it(registry):
     family.add_metric(["y"], 1.0, timestamp=1234.5)
     registry.register(Families(family))
     transport, _ = delivered(registry)
-    assert transport.received("a")[0].timestamp == 1234.5
+    assert 1234.5 == transport.received("a")[0].timestamp
 
 
 def test_a_collector_that_raises_harms_no_other(registry, caplog):
@@ -109,9 +109,9 @@ def test_a_collector_that_raises_harms_no_other(registry, caplog):
     registry.register(Broken())
     Counter("jobs", "Jobs", registry=registry).inc()
     transport, stats = delivered(registry, flushes=3)
-    assert len(transport.received("jobs_total")) == 1
+    assert 1 == len(transport.received("jobs_total"))
     assert stats.collect_errors >= 3
-    assert caplog.text.count("raises; its metrics are missing") == 1
+    assert 1 == caplog.text.count("raises; its metrics are missing")
 
 
 def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
@@ -121,9 +121,9 @@ def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
     gauge.labels("good").set(1)
     gauge.labels("bad").set_function(lambda: 1 / 0)
     transport, _ = delivered(registry, flushes=3)
-    assert transport.received("broken") == []
-    assert [sample.labels["kind"] for sample in transport.received("kinds")] == ["good"]
-    assert caplog.text.count("is left out while its function raises") == 2
+    assert [] == transport.received("broken")
+    assert ["good"] == [sample.labels["kind"] for sample in transport.received("kinds")]
+    assert 2 == caplog.text.count("is left out while its function raises")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_foreign_sample_that_is_not_valid_is_left_out_alone(registry, spoil, c
     spoil(family)
     registry.register(Families(family))
     transport, stats = delivered(registry)
-    assert [sample.value for sample in transport.received("a")] == [2.0]
+    assert [2.0] == [sample.value for sample in transport.received("a")]
     assert stats.invalid_samples >= 1
     assert "samples of a are left out" in caplog.text
 
@@ -156,5 +156,5 @@ def test_a_family_of_an_unknown_type_is_left_out(registry):
     family.type = "thermometer"
     registry.register(Families(family))
     transport, stats = delivered(registry)
-    assert transport.received("a") == []
+    assert [] == transport.received("a")
     assert stats.invalid_samples >= 1

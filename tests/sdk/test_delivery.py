@@ -56,8 +56,8 @@ def test_a_flush_delivers_what_was_counted(registry, transport, client):
     Counter("jobs", "Jobs", registry=registry).inc(3)
     client.start()
     result = client.flush()
-    assert (result.pending, result.dropped, result.timed_out) == (0, 0, False)
-    assert [sample.value for sample in transport.received("jobs_total")] == [3.0]
+    assert (0, 0, False) == (result.pending, result.dropped, result.timed_out)
+    assert [3.0] == [sample.value for sample in transport.received("jobs_total")]
     assert client.stats().samples.sent == len(transport.samples)
 
 
@@ -72,8 +72,8 @@ def test_every_sample_carries_the_identity_of_its_process(registry, transport):
         client.flush()
     (sample,) = transport.received("jobs_total")
     assert sample.runtime_id == transport.runtime_ids["pool"]
-    assert sample.labels == {"site": "a", "worker_id": "w1", "kind": "sql"}
-    assert (sample.metric_type, sample.help_text, sample.unit) == ("counter", "Jobs done", "jobs")
+    assert {"site": "a", "worker_id": "w1", "kind": "sql"} == sample.labels
+    assert ("counter", "Jobs done", "jobs") == (sample.metric_type, sample.help_text, sample.unit)
 
 
 def test_a_series_label_wins_over_a_constant_label(registry, transport):
@@ -85,7 +85,7 @@ def test_a_series_label_wins_over_a_constant_label(registry, transport):
     )  # fmt: skip
     with client:
         client.flush()
-    assert transport.received("jobs_total")[0].labels["site"] == "own"
+    assert "own" == transport.received("jobs_total")[0].labels["site"]
 
 
 def test_an_unchanged_series_is_not_sent_again(registry, transport, client):
@@ -98,8 +98,8 @@ def test_an_unchanged_series_is_not_sent_again(registry, transport, client):
     client.flush()
     jobs.inc()
     client.flush()
-    assert [sample.value for sample in transport.received("jobs_total")] == [1.0, 2.0]
-    assert [sample.value for sample in transport.received("idle_total")] == [1.0]
+    assert [1.0, 2.0] == [sample.value for sample in transport.received("jobs_total")]
+    assert [1.0] == [sample.value for sample in transport.received("idle_total")]
 
 
 def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
@@ -109,9 +109,9 @@ def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
     client.start()
     client.flush()
     samples = client.stats().samples
-    assert (samples.sent, samples.pending, samples.dropped) == (1, 0, {})
-    assert len(transport.received("jobs_total")) == 1
-    assert client.stats().batches_retried == 5
+    assert (1, 0, {}) == (samples.sent, samples.pending, samples.dropped)
+    assert 1 == len(transport.received("jobs_total"))
+    assert 5 == client.stats().batches_retried
 
 
 def test_a_lost_answer_does_not_double_a_batch(registry, transport, client):
@@ -121,8 +121,8 @@ def test_a_lost_answer_does_not_double_a_batch(registry, transport, client):
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(server_away(), after_delivery=True)
     result = client.flush()
-    assert result.sent == 1
-    assert len(transport.received("jobs_total")) == 1
+    assert 1 == result.sent
+    assert 1 == len(transport.received("jobs_total"))
     assert transport.keys[-1] == transport.keys[-2]
 
 
@@ -137,7 +137,7 @@ def test_batches_are_numbered_in_the_order_of_sending(registry, transport, clien
     client.flush()
     boot_ids = {key.split(":")[0] for key in transport.keys}
     numbers = [int(key.split(":")[1]) for key in transport.keys]
-    assert len(boot_ids) == 1
+    assert 1 == len(boot_ids)
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -153,7 +153,7 @@ def test_a_batch_that_is_too_large_is_split(registry, transport, client):
     error = PayloadTooLargeError("too large", 413)
     transport.fail_next(error, error)
     result = client.flush()
-    assert result == FlushResult(sent=9, pending=0, dropped=0, timed_out=False)
+    assert FlushResult(sent=9, pending=0, dropped=0, timed_out=False) == result
     arrived = [s.labels["n"] for s in transport.received("jobs_total") if s.value == 2.0]
     assert arrived == [str(number) for number in range(9)]
 
@@ -164,8 +164,8 @@ def test_one_sample_that_is_too_large_is_dropped_alone(registry, transport, clie
     client.flush()
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(PayloadTooLargeError("too large", 413))
-    assert client.flush() == FlushResult(sent=0, pending=0, dropped=1, timed_out=False)
-    assert client.stats().samples.dropped == {"too_large": 1}
+    assert FlushResult(sent=0, pending=0, dropped=1, timed_out=False) == client.flush()
+    assert {"too_large": 1} == client.stats().samples.dropped
     assert "too large" in caplog.text
 
 
@@ -176,11 +176,11 @@ def test_a_poison_batch_is_put_aside_once_and_the_next_goes_on(registry, transpo
     jobs = Counter("jobs", "Jobs", registry=registry)
     jobs.inc()
     transport.fail_next(RejectedError("422: labels must be strings", 422))
-    assert client.flush().dropped == 1
+    assert 1 == client.flush().dropped
     jobs.inc()
-    assert client.flush().sent == 1
-    assert [sample.value for sample in transport.received("jobs_total")] == [2.0]
-    assert client.stats().samples.dropped == {"batch_rejected": 1}
+    assert 1 == client.flush().sent
+    assert [2.0] == [sample.value for sample in transport.received("jobs_total")]
+    assert {"batch_rejected": 1} == client.stats().samples.dropped
     assert "labels must be strings" in caplog.text
 
 
@@ -193,9 +193,9 @@ def test_a_rejected_sample_is_counted_and_its_batch_is_not_sent_again(
     client.flush()
     client.record("bad", 1.0)
     client.record("good", 2.0)
-    assert client.flush() == FlushResult(sent=1, pending=0, dropped=1, timed_out=False)
-    assert len(transport.received("good")) == 1
-    assert client.stats().samples.dropped == {"rejected": 1}
+    assert FlushResult(sent=1, pending=0, dropped=1, timed_out=False) == client.flush()
+    assert 1 == len(transport.received("good"))
+    assert {"rejected": 1} == client.stats().samples.dropped
     assert "value out of range" in caplog.text
 
 
@@ -206,10 +206,10 @@ def test_wrong_credentials_keep_the_samples_and_are_logged_once(
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(*[UnauthorizedError("401: no token", 401)] * 3)
     client.start()
-    assert client.flush().pending == 0
-    assert len(transport.received("jobs_total")) == 1
+    assert 0 == client.flush().pending
+    assert 1 == len(transport.received("jobs_total"))
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(errors) == 1
+    assert 1 == len(errors)
     assert "credentials" in errors[0].getMessage()
 
 
@@ -222,7 +222,7 @@ def test_a_runtime_that_was_deleted_is_registered_again(registry, transport, cli
     Counter("jobs", "Jobs", registry=registry).inc()
     client.flush()
     (sample,) = transport.received("jobs_total")
-    assert len(transport.registrations) == 2
+    assert 2 == len(transport.registrations)
     assert sample.runtime_id == transport.runtime_ids["pool"]
 
 
@@ -236,8 +236,8 @@ def test_a_given_runtime_id_leaves_registration_and_heartbeats_alone(registry, t
     with client:
         client.flush()
         client.flush()
-    assert transport.received("jobs_total")[0].runtime_id == "42"
-    assert (transport.registrations, transport.heartbeats) == ([], [])
+    assert "42" == transport.received("jobs_total")[0].runtime_id
+    assert ([], []) == (transport.registrations, transport.heartbeats)
 
 
 def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transport):
@@ -249,8 +249,8 @@ def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transpor
         random=lambda: 0.0,
     )  # fmt: skip
     with client:
-        assert client.flush().pending == 0
-    assert len(transport.received("jobs_total")) == 1
+        assert 0 == client.flush().pending
+    assert 1 == len(transport.received("jobs_total"))
 
 
 def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
@@ -264,8 +264,8 @@ def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
 
     listening = Listening()
     with make_client(registry, listening, heartbeat_interval=0.001):
-        assert [beats.acquire(timeout=10) for _ in range(3)] == [True] * 3
-    assert listening.heartbeats[0].name == "pool"
+        assert [True] * 3 == [beats.acquire(timeout=10) for _ in range(3)]
+    assert "pool" == listening.heartbeats[0].name
 
 
 def test_a_heartbeat_that_finds_no_component_registers_again(registry):
@@ -290,10 +290,10 @@ def test_a_full_buffer_drops_the_oldest_and_counts_them(registry, transport):
     client = make_client(registry, transport, buffer_samples_max=3)
     for number in range(5):
         client.record("numbered", number)
-    assert client.stats().samples.dropped == {"buffer_full": 2}
+    assert {"buffer_full": 2} == client.stats().samples.dropped
     with client:
         client.flush()
-    assert [sample.value for sample in transport.received("numbered")] == [2.0, 3.0, 4.0]
+    assert [2.0, 3.0, 4.0] == [sample.value for sample in transport.received("numbered")]
 
 
 def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, transport):
@@ -305,7 +305,7 @@ def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, tr
         client.flush()
         client.flush()
     names = {sample.name for sample in transport.samples}
-    assert names == {"first_total", "second_total"}
+    assert {"first_total", "second_total"} == names
 
 
 def test_a_recorded_sample_keeps_the_time_it_was_given(registry, transport, client):
@@ -317,9 +317,9 @@ def test_a_recorded_sample_keeps_the_time_it_was_given(registry, transport, clie
     )  # fmt: skip
     client.flush()
     (sample,) = transport.received("rows_total")
-    assert (sample.value, sample.timestamp) == (5.0, 1234.5)
+    assert (5.0, 1234.5) == (sample.value, sample.timestamp)
     assert sample.labels == {"table": "orders", "worker_id": client.worker_id}
-    assert (sample.metric_type, sample.help_text, sample.unit) == ("counter", "Rows", "rows")
+    assert ("counter", "Rows", "rows") == (sample.metric_type, sample.help_text, sample.unit)
 
 
 def test_many_recorded_samples_travel_in_bounded_batches(registry, transport):
@@ -328,7 +328,7 @@ def test_many_recorded_samples_travel_in_bounded_batches(registry, transport):
         for number in range(105):
             client.record("numbered", number)
         client.flush()
-    assert [sample.value for sample in transport.received("numbered")] == list(range(105))
+    assert list(range(105)) == [sample.value for sample in transport.received("numbered")]
     assert client.stats().batches_sent >= 11
 
 
@@ -352,9 +352,9 @@ def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
     Counter("jobs", "Jobs", registry=registry).inc()
     client = make_client(registry, transport).start()
     result = client.flush(timeout=0.05)
-    assert result == FlushResult(sent=0, pending=1, dropped=0, timed_out=True)
+    assert FlushResult(sent=0, pending=1, dropped=0, timed_out=True) == result
     transport.answer.set()
-    assert client.shutdown().pending == 0
+    assert 0 == client.shutdown().pending
 
 
 def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
@@ -364,7 +364,7 @@ def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
     client = make_client(registry, transport).start()
     assert transport.entered.wait(10)
     result = client.shutdown(timeout=0.05)
-    assert result == FlushResult(sent=0, pending=1, dropped=0, timed_out=True)
+    assert FlushResult(sent=0, pending=1, dropped=0, timed_out=True) == result
     assert "1 samples that were not delivered" in caplog.text
     transport.answer.set()
 
@@ -380,7 +380,7 @@ def test_a_shutdown_cuts_a_wait_between_attempts_short(registry, transport):
 
     client = make_client(registry, Failing()).start()
     assert failed.wait(10)
-    assert client.shutdown(timeout=5) == FlushResult(0, 0, 0, timed_out=False)
+    assert FlushResult(0, 0, 0, timed_out=False) == client.shutdown(timeout=5)
 
 
 def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(registry):
@@ -393,7 +393,7 @@ def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(regis
     client = make_client(registry, Away())
     client.record("value", 1)
     result = client.start().shutdown(timeout=0.05)
-    assert (result.sent, result.pending, result.dropped) == (0, 1, 0)
+    assert (0, 1, 0) == (result.sent, result.pending, result.dropped)
 
 
 def test_a_shutdown_sends_what_was_counted_last(registry, transport, client):
@@ -402,8 +402,8 @@ def test_a_shutdown_sends_what_was_counted_last(registry, transport, client):
     client.start()
     client.flush()
     jobs.inc(7)
-    assert client.shutdown().sent == 1
-    assert transport.received("jobs_total")[-1].value == 7.0
+    assert 1 == client.shutdown().sent
+    assert 7.0 == transport.received("jobs_total")[-1].value
     assert transport.closed
 
 
@@ -422,8 +422,8 @@ def test_a_transport_that_breaks_does_not_end_the_thread(registry, caplog):
     transport = Broken()
     Counter("jobs", "Jobs", registry=registry).inc()
     with make_client(registry, transport) as client:
-        assert client.flush().pending == 0
-    assert len(transport.received("jobs_total")) == 1
+        assert 0 == client.flush().pending
+    assert 1 == len(transport.received("jobs_total"))
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -438,4 +438,4 @@ def test_a_server_that_counts_wrongly_does_not_spoil_the_ledger(registry):
         client.record("value", 1)
         client.flush()
         samples = client.stats().samples
-    assert (samples.sent, samples.dropped, samples.pending) == (0, {"rejected": 1}, 0)
+    assert (0, {"rejected": 1}, 0) == (samples.sent, samples.dropped, samples.pending)

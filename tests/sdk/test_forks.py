@@ -95,10 +95,10 @@ def test_a_forked_child_starts_from_zero(tmp_path):
         """,
         tmp_path,
     )
-    assert totals(processes) == [2.0, 8.0]
-    assert totals(processes, "seconds_count") == [1.0, 2.0]
-    assert totals(processes, "sizes_sum") == [2.0, 4.0]
-    assert totals(processes, "running") == [1.0, 2.0]
+    assert [2.0, 8.0] == totals(processes)
+    assert [1.0, 2.0] == totals(processes, "seconds_count")
+    assert [2.0, 4.0] == totals(processes, "sizes_sum")
+    assert [1.0, 2.0] == totals(processes, "running")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -117,9 +117,9 @@ def test_a_fork_has_its_own_identity(tmp_path):
         """,
         tmp_path,
     )
-    assert len(processes) == 2
+    assert 2 == len(processes)
     workers = [{s["labels"]["worker_id"] for s in p["samples"]} for p in processes.values()]
-    assert [len(worker_ids) for worker_ids in workers] == [1, 1]
+    assert [1, 1] == [len(worker_ids) for worker_ids in workers]
     assert workers[0] != workers[1]
 
 
@@ -153,7 +153,7 @@ def test_a_fork_under_load_neither_hangs_nor_mixes_counts(tmp_path):
         tmp_path,
     )
     children = sorted(totals(processes))[:20]
-    assert len(processes) == 21
+    assert 21 == len(processes)
     assert children == [float(number) for number in range(20)]
 
 
@@ -180,7 +180,7 @@ def test_children_of_multiprocessing_deliver_what_they_counted(tmp_path, start_m
         """,
         tmp_path,
     )
-    assert totals(processes) == [1.0, 3.0, 4.0]
+    assert [1.0, 3.0, 4.0] == totals(processes)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -200,7 +200,7 @@ def test_a_grandchild_counts_for_itself(tmp_path):
         """,
         tmp_path,
     )
-    assert totals(processes) == [1.0, 2.0, 3.0]
+    assert [1.0, 2.0, 3.0] == totals(processes)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_grandchild_counts_for_itself(tmp_path):
 def test_what_is_buffered_goes_out_when_the_process_ends(tmp_path, ending):
     """A worker that just ends loses nothing."""
     processes = run(f"start()\ncount(5)\n{ending}\n", tmp_path)
-    assert totals(processes) == [5.0]
+    assert [5.0] == totals(processes)
 
 
 def test_an_unhandled_exception_loses_nothing(tmp_path):
@@ -223,7 +223,7 @@ def test_an_unhandled_exception_loses_nothing(tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
         run("start()\ncount(5)\nraise SystemError('the worker is broken')\n", tmp_path)
     (process,) = [json.loads(f.read_text()) for f in tmp_path.iterdir() if f.name.isdigit()]
-    assert last_values(process, "jobs_total") == [5.0]
+    assert [5.0] == last_values(process, "jobs_total")
 
 
 def test_a_configured_worker_id_stays_unique_among_children(tmp_path):

@@ -47,11 +47,11 @@ def ok(inserted=1, **fields):
 def test_a_batch_travels_with_its_name(respx_mock, transport):
     """The request has the body, the idempotency key and the configured headers."""
     route = respx_mock.post(URL + "/api/metrics").mock(return_value=ok())
-    assert transport.send(make_batch(), "7", 5) == Receipt(inserted=1)
+    assert Receipt(inserted=1) == transport.send(make_batch(), "7", 5)
     request = route.calls.last.request
-    assert request.headers["Idempotency-Key"] == "boot:1"
-    assert request.headers["X-Token"] == "t"
-    assert json.loads(request.content)["runtime_id"] == "7"
+    assert "boot:1" == request.headers["Idempotency-Key"]
+    assert "t" == request.headers["X-Token"]
+    assert "7" == json.loads(request.content)["runtime_id"]
 
 
 def test_a_partial_success_names_the_reasons(respx_mock, transport):
@@ -60,14 +60,14 @@ def test_a_partial_success_names_the_reasons(respx_mock, transport):
     answer = ok(1, metrics_rejected=2, errors=errors)
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     receipt = transport.send(make_batch(3), "7", 5)
-    assert receipt == Receipt(inserted=1, rejected=2, reasons=("bad value", "bad name"))
+    assert Receipt(inserted=1, rejected=2, reasons=("bad value", "bad name")) == receipt
 
 
 def test_a_duplicate_is_seen_as_one(respx_mock, transport):
     """The status `duplicate` is in the receipt."""
     answer = httpx.Response(200, json={"status": "duplicate", "metrics_inserted": 4})
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
-    assert transport.send(make_batch(), "7", 5) == Receipt(inserted=4, duplicate=True)
+    assert Receipt(inserted=4, duplicate=True) == transport.send(make_batch(), "7", 5)
 
 
 def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_mock, transport):
@@ -80,7 +80,7 @@ def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_m
     transport.send(batch, "7", 5)
     first, second = (call.request for call in route.calls)
     assert "Content-Encoding" not in first.headers
-    assert second.headers["Content-Encoding"] == "gzip"
+    assert "gzip" == second.headers["Content-Encoding"]
     assert gzip.decompress(second.content) == first.content
 
 
@@ -92,7 +92,7 @@ def test_compression_stops_when_the_server_no_longer_offers_it(respx_mock, trans
     for _ in range(3):
         transport.send(make_batch(100), "7", 5)
     encodings = [call.request.headers.get("Content-Encoding") for call in route.calls]
-    assert encodings == [None, "gzip", None]
+    assert [None, "gzip", None] == encodings
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_an_answer_that_drips_is_cut_off_at_the_deadline(respx_mock):
 )
 def test_retry_after_is_read_in_both_its_forms(header, seconds):
     """Seconds and HTTP dates are understood; anything else is as if it were not there."""
-    assert retry_after_seconds(header, now=1_700_000_000.0) == seconds
+    assert seconds == retry_after_seconds(header, now=1_700_000_000.0)
 
 
 def test_retry_after_reaches_the_error(respx_mock, transport):
@@ -212,7 +212,7 @@ def test_retry_after_reaches_the_error(respx_mock, transport):
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     with pytest.raises(RecoverableError) as raised:
         transport.send(make_batch(), "7", 5)
-    assert raised.value.retry_after == 7.0
+    assert 7.0 == raised.value.retry_after
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_a_component_registers_at_the_route_of_its_type(
     answer = httpx.Response(200, json={"status": "ok", "runtime_id": answered_id})
     route = respx_mock.post(URL + path).mock(return_value=answer)
     registration = Registration("pool", component_type, {"site": "a"}, "host", 12)
-    assert transport.register(registration, 5) == "9007199254740993"
+    assert "9007199254740993" == transport.register(registration, 5)
     body = json.loads(route.calls.last.request.content)
     assert (body["name"], body["kind"], body["labels"]) == ("pool", component_type, {"site": "a"})
-    assert (body["hostname"], body["pid"], body["runtime"]) == ("host", 12, "python")
+    assert ("host", 12, "python") == (body["hostname"], body["pid"], body["runtime"])
 
 
 @pytest.mark.parametrize("answered_id", [None, "", "abc", True, 1.5, {}])
@@ -247,6 +247,6 @@ def test_a_heartbeat_names_the_component(respx_mock, transport):
     answers = [httpx.Response(200, json={}), httpx.Response(404, json={"detail": "no pool"})]
     route = respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(side_effect=answers)
     transport.heartbeat(Registration("pool"), 5)
-    assert json.loads(route.calls.last.request.content)["name"] == "pool"
+    assert "pool" == json.loads(route.calls.last.request.content)["name"]
     with pytest.raises(UnknownRuntimeError):
         transport.heartbeat(Registration("pool"), 5)

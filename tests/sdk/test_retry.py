@@ -21,7 +21,7 @@ def test_a_wait_is_a_random_part_of_a_capped_span(attempt, random):
 def test_the_span_doubles_up_to_the_cap():
     """The longest possible wait doubles with each attempt until the cap is reached."""
     spans = [backoff_seconds(attempt, None, 60.0, random=1.0) for attempt in range(1, 10)]
-    assert spans == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] == spans
 
 
 @given(st.floats(min_value=0, max_value=1e9), numbers_below_one)

@@ -167,7 +167,7 @@ def test_every_defined_metric_is_collected(host: Host) -> None:
     collector.collect()
     host.advance()
     assert set(FAMILY_DEFINITIONS) == names(collector.collect())
-    assert dict(collector.failures) == {}
+    assert {} == dict(collector.failures)
 
 
 def test_first_collect_omits_usage_and_nothing_else(host: Host) -> None:
@@ -290,7 +290,7 @@ def test_host_without_swap_or_disks(host: Host) -> None:
         "system_swap_out_bytes_total",
     }
     assert expected == names(collector.collect())
-    assert dict(collector.failures) == {}
+    assert {} == dict(collector.failures)
 
 
 def test_swap_activity_that_psutil_would_make_up(host: Host) -> None:
@@ -343,7 +343,7 @@ def test_file_systems_once_and_each_by_itself(host: Host) -> None:
         {"mountpoint": "/over", "device": "/dev/new", "fstype": "xfs"},
     ]
     assert expected == labels
-    assert dict(collector.failures) == {"filesystem_usage": 1}
+    assert {"filesystem_usage": 1} == dict(collector.failures)
 
 
 def test_file_system_figures(host: Host) -> None:
@@ -462,7 +462,7 @@ def test_platform_without_a_function(host: Host) -> None:
     host.patch.delattr(psutil, "virtual_memory")
     collector = host.collector("memory", "load")
     assert {"system_load_average"} == names(collector.collect())
-    assert dict(collector.failures) == {"memory": 1}
+    assert {"memory": 1} == dict(collector.failures)
 
 
 def test_cgroup_that_cannot_be_read(host: Host) -> None:
@@ -470,7 +470,7 @@ def test_cgroup_that_cannot_be_read(host: Host) -> None:
     (host.tmp_path / "cgroup").unlink()
     collector = host.collector("cgroup", "load")
     assert {"system_load_average"} == names(collector.collect())
-    assert dict(collector.failures) == {"cgroup": 1}
+    assert {"cgroup": 1} == dict(collector.failures)
 
 
 def test_one_cgroup_file_that_cannot_be_read(host: Host) -> None:
@@ -485,10 +485,10 @@ def test_one_cgroup_file_that_cannot_be_read(host: Host) -> None:
         "container_memory_usage_bytes",
     }
     assert expected == names(collector.collect())
-    assert dict(collector.failures) == {
+    assert {
         "container_memory_limit_bytes": 1,
         "container_memory_usage_percent": 1,
-    }
+    } == dict(collector.failures)
 
 
 def test_failure_is_logged_once(host: Host, caplog: pytest.LogCaptureFixture) -> None:
@@ -505,7 +505,7 @@ def test_failure_is_logged_once(host: Host, caplog: pytest.LogCaptureFixture) ->
         ("DEBUG", left_out.format("swap", "NotImplementedError: absent")),
     ]
     assert expected == [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert dict(collector.failures) == {"memory": 3, "swap": 3}
+    assert {"memory": 3, "swap": 3} == dict(collector.failures)
 
 
 def test_series_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,7 +514,7 @@ def test_series_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None
     host.disks = {f"sd{number}": DiskWithoutBusy(1, 2, 3, 4) for number in range(5)}
     collector = host.collector("disk")
     assert {3} == {len(family.samples) for family in collector.collect()}
-    assert collector.failures["system_disk_reads_total"] == 2
+    assert 2 == collector.failures["system_disk_reads_total"]
 
 
 @pytest.mark.parametrize("group", SYSTEM_METRIC_GROUPS)
@@ -598,7 +598,7 @@ def test_forked_child_reports_itself() -> None:
     assert not [series for series in child if "usage_percent" in series]
     assert child["process_cpu_seconds_total{}"] < parent["process_cpu_seconds_total{}"]
     assert child["process_start_time_seconds{}"] > parent["process_start_time_seconds{}"]
-    assert child['python_gc_collections_total{generation="2"}'] == 0
+    assert 0 == child['python_gc_collections_total{generation="2"}']
     assert parent['python_gc_collections_total{generation="2"}'] > 0
 
 
@@ -613,7 +613,7 @@ def test_child_that_was_not_reset_has_no_usage_of_its_parent() -> None:
     assert "process_cpu_seconds_total" in child
     assert "process_cpu_usage_percent" not in child
     usage = {name: value for name, _, value in process.read(no_guard)}
-    assert usage["process_cpu_usage_percent"] == 0.0
+    assert 0.0 == usage["process_cpu_usage_percent"]
 
 
 def test_reset_after_fork_forgets(host: Host) -> None:
@@ -622,7 +622,7 @@ def test_reset_after_fork_forgets(host: Host) -> None:
     collector = host.collector("cpu", "memory")
     collector.collect()
     collector._reset_after_fork()
-    assert dict(collector.failures) == {}
+    assert {} == dict(collector.failures)
     host.advance()
     assert {"system_cpu_count"} == names(collector.collect())
 

@@ -17,9 +17,9 @@ def test_the_probe_tells_what_a_test_has_changed(metrics_probe):
     """change() counts from the test's beginning, value() from the process's."""
     before = metrics_probe.value("probed_jobs_total", {"kind": "a"}) or 0.0
     JOBS.labels("a").inc(2)
-    assert metrics_probe.change("probed_jobs_total", {"kind": "a"}) == 2.0
+    assert 2.0 == metrics_probe.change("probed_jobs_total", {"kind": "a"})
     assert metrics_probe.value("probed_jobs_total", {"kind": "a"}) == before + 2.0
-    assert metrics_probe.change("probed_jobs_total", {"kind": "never"}) == 0.0
+    assert 0.0 == metrics_probe.change("probed_jobs_total", {"kind": "never"})
     assert metrics_probe.value("probed_jobs_total", {"kind": "never"}) is None
 
 
@@ -28,7 +28,7 @@ def test_a_probe_of_another_registry_sees_that_one():
     registry = Registry()
     probe = MetricsProbe(registry)
     Counter("other", "Other", registry=registry).inc()
-    assert probe.change("other_total") == 1.0
+    assert 1.0 == probe.change("other_total")
 
 
 def test_pytest_finds_the_fixture_by_itself(pytester):
@@ -52,9 +52,9 @@ def test_the_manual_clock_moves_only_when_told():
     """advance() moves both times, set_time() the wall clock alone."""
     clock = ManualClock(time=100.0)
     clock.advance(5.0)
-    assert (clock.time(), clock.monotonic()) == (105.0, 5.0)
+    assert (105.0, 5.0) == (clock.time(), clock.monotonic())
     clock.set_time(7.0)
-    assert (clock.time(), clock.monotonic()) == (7.0, 5.0)
+    assert (7.0, 5.0) == (clock.time(), clock.monotonic())
 
 
 def test_the_transport_in_memory_fails_as_often_as_told():
@@ -63,8 +63,8 @@ def test_the_transport_in_memory_fails_as_often_as_told():
     transport.fail_next(server_away())
     with pytest.raises(type(server_away())):
         transport.register(Registration("pool"), 1)
-    assert transport.register(Registration("pool"), 1) == "1"
-    assert transport.register(Registration("pool"), 1) == "1"
+    assert "1" == transport.register(Registration("pool"), 1)
+    assert "1" == transport.register(Registration("pool"), 1)
 
 
 def test_the_transport_in_memory_knows_who_has_registered():
@@ -79,4 +79,4 @@ def test_a_client_on_the_transport_in_memory_needs_no_server():
     Counter("jobs", "Jobs", registry=registry).inc()
     with MetricsClient(component_name="pool", transport=transport, registry=registry) as client:
         client.flush()
-    assert [sample.value for sample in transport.received("jobs_total")] == [1.0]
+    assert [1.0] == [sample.value for sample in transport.received("jobs_total")]

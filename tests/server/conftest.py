@@ -67,7 +67,7 @@ class Api:
 
     def register(self, name: str = "cpu-01", **fields: Any) -> str:
         answer = self.post("/api/worker/pool/register", json={"name": name, **fields})
-        assert answer.status_code == 200, answer.text
+        assert 200 == answer.status_code, answer.text
         runtime_id: str = answer.json()["runtime_id"]
         return runtime_id
 

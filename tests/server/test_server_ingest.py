@@ -201,9 +201,9 @@ def test_special_values_and_own_labels() -> None:
         latest(metric_value=value, labels={"component": "mine", "n": str(number)})
         for number, value in enumerate(values)
     )
-    assert [line.rsplit(" ", 1)[1] for line in page.splitlines()[1:]] == ["NaN", "+Inf", "-Inf"]
-    assert {labels["exported_component"] for _, labels, _ in parsed(page)} == {"mine"}
-    assert {labels["component"] for _, labels, _ in parsed(page)} == {"cpu-01"}
+    assert ["NaN", "+Inf", "-Inf"] == [line.rsplit(" ", 1)[1] for line in page.splitlines()[1:]]
+    assert {"mine"} == {labels["exported_component"] for _, labels, _ in parsed(page)}
+    assert {"cpu-01"} == {labels["component"] for _, labels, _ in parsed(page)}
 
 
 def test_components_may_disagree() -> None:
@@ -211,14 +211,14 @@ def test_components_may_disagree() -> None:
     page = render(
         [latest(runtime_id=2, help_text="two"), latest(help_text="one", metric_type="gauge")]
     )
-    assert page.splitlines()[:2] == ["# HELP jobs_total one", "# TYPE jobs_total untyped"]
-    assert len(parsed(page)) == 2
+    assert ["# HELP jobs_total one", "# TYPE jobs_total untyped"] == page.splitlines()[:2]
+    assert 2 == len(parsed(page))
 
 
 def test_names_of_others_that_are_not_valid_are_counted() -> None:
     """A row that no ingest has checked is left out, and the page says so."""
     page = render([latest(metric_name="a-b"), latest(labels={"a.b": "c"}), latest()])
-    assert len(parsed(page)) == 1
+    assert 1 == len(parsed(page))
     assert page.endswith("# 2 series omitted: their names are not valid in this format\n")
 
 

@@ -27,7 +27,7 @@ def test_an_envelope_is_inserted_whole(api: Api) -> None:
     )
     del full["labels"]["ünï"]
     answer = api.insert({"runtime_id": runtime_id, "metrics": [full]})
-    assert answer.status_code == 200
+    assert 200 == answer.status_code
     assert answer.json() == {
         "status": "ok",
         "runtime_id": runtime_id,
@@ -65,22 +65,22 @@ def test_every_form_of_body_is_taken(api: Api) -> None:
             answer["metrics_inserted"],
             answer["metrics_rejected"],
         )
-    assert [value for _, _, value, _ in api.stored()] == [1, 2, 3, 4, 5, 6]
+    assert [1, 2, 3, 4, 5, 6] == [value for _, _, value, _ in api.stored()]
 
 
 def test_the_alias_inserts_too(embedded_api: Api) -> None:
     """`/api/metrics/report` is `/api/metrics`."""
     body = {"runtime_id": embedded_api.register(), "metrics": [sample()]}
     answer = embedded_api.post("/api/metrics/report", json=body)
-    assert (answer.status_code, answer.json()["metrics_inserted"]) == (200, 1)
-    assert answer.headers["accept-encoding"] == "gzip"
+    assert (200, 1) == (answer.status_code, answer.json()["metrics_inserted"])
+    assert "gzip" == answer.headers["accept-encoding"]
 
 
 def test_samples_of_several_runtimes_have_no_runtime_in_common(embedded_api: Api) -> None:
     """An array may report for several runtimes; then the answer names none."""
     ids = [embedded_api.register("a"), embedded_api.register("b")]
     answer = embedded_api.insert([sample(runtime_id=runtime_id) for runtime_id in ids]).json()
-    assert (answer["runtime_id"], answer["metrics_inserted"]) == (None, 2)
+    assert (None, 2) == (answer["runtime_id"], answer["metrics_inserted"])
 
 
 def test_values_that_json_has_no_number_for_are_kept(api: Api) -> None:
@@ -141,10 +141,10 @@ def test_a_bad_sample_is_rejected_alone(
     api = embedded_api_shared
     body = {"runtime_id": api.register(), "metrics": [sample(), sample(**fields), sample()]}
     answer = api.insert(body)
-    assert answer.status_code == 200
-    assert answer.json()["metrics_inserted"] == 2
+    assert 200 == answer.status_code
+    assert 2 == answer.json()["metrics_inserted"]
     (error,) = answer.json()["errors"]
-    assert error["index"] == 1
+    assert 1 == error["index"]
     assert reason in error["reason"]
 
 
@@ -157,8 +157,8 @@ def test_a_number_beyond_a_double_is_rejected_alone(embedded_api_shared: Api, nu
     )
     body = f'{{"runtime_id":{api.register()},"metrics":[{json.dumps(sample())},{bad}]}}'
     answer = api.post("/api/metrics", content=body)
-    assert (answer.status_code, answer.json()["metrics_inserted"]) == (200, 1)
-    assert answer.json()["errors"][0]["index"] == 1
+    assert (200, 1) == (answer.status_code, answer.json()["metrics_inserted"])
+    assert 1 == answer.json()["errors"][0]["index"]
 
 
 def test_a_sample_without_a_field_or_a_runtime_is_rejected(embedded_api_shared: Api) -> None:
@@ -166,8 +166,8 @@ def test_a_sample_without_a_field_or_a_runtime_is_rejected(embedded_api_shared: 
     api = embedded_api_shared
     body = [sample(runtime_id=api.register()), {"metric_name": "a"}, sample(), 7]
     answer = api.insert(body).json()
-    assert answer["metrics_inserted"] == 1
-    assert [error["index"] for error in answer["errors"]] == [1, 2, 3]
+    assert 1 == answer["metrics_inserted"]
+    assert [1, 2, 3] == [error["index"] for error in answer["errors"]]
     assert "missing required field" in answer["errors"][0]["reason"]
     assert "runtime_id is missing" in answer["errors"][1]["reason"]
 
@@ -206,9 +206,9 @@ def test_a_body_that_cannot_be_read_is_refused(
     """What is wrong with a body, its encoding or its key is said in `detail`."""
     answer = embedded_api_shared.post("/api/metrics", content=body, headers=headers)
     assert answer.status_code == status
-    assert list(answer.json()) == ["detail"]
+    assert ["detail"] == list(answer.json())
     assert detail in answer.json()["detail"]
-    assert answer.headers["accept-encoding"] == "gzip"
+    assert "gzip" == answer.headers["accept-encoding"]
 
 
 def test_gzip_is_taken(embedded_api: Api) -> None:
@@ -217,7 +217,7 @@ def test_gzip_is_taken(embedded_api: Api) -> None:
     body = json.dumps({"runtime_id": api.register(), "metrics": [sample()] * 3}).encode()
     for packed in (gzip.compress(body), gzip.compress(body[:9]) + gzip.compress(body[9:])):
         answer = api.post("/api/metrics", content=packed, headers={"content-encoding": "gzip"})
-        assert (answer.status_code, answer.json()["metrics_inserted"]) == (200, 3)
+        assert (200, 3) == (answer.status_code, answer.json()["metrics_inserted"])
 
 
 def test_too_much_is_refused(database_url: str) -> None:
@@ -241,11 +241,11 @@ def test_too_much_is_refused(database_url: str) -> None:
         ]
         for body, headers, detail in bodies:
             answer = api.post("/api/metrics", content=body, headers=headers)
-            assert answer.status_code == 413
+            assert 413 == answer.status_code
             assert detail in answer.json()["detail"]
         register = api.post("/api/worker/pool/register", content=b" " * 2049)
-        assert register.status_code == 413
-        assert api.stored() == []
+        assert 413 == register.status_code
+        assert [] == api.stored()
 
 
 def test_a_batch_is_inserted_once(api: Api) -> None:
@@ -254,7 +254,7 @@ def test_a_batch_is_inserted_once(api: Api) -> None:
     first = api.insert(body, idempotency_key="boot:1").json()
     again = api.insert(body, idempotency_key="boot:1").json()
     assert again == {**first, "status": "duplicate"}
-    assert len(api.stored()) == 1
+    assert 1 == len(api.stored())
 
 
 def test_an_earlier_batch_is_a_duplicate_too(embedded_api: Api) -> None:
@@ -265,18 +265,18 @@ def test_an_earlier_batch_is_a_duplicate_too(embedded_api: Api) -> None:
         api.insert(body, idempotency_key=key).json()["status"]
         for key in ("boot:1", "boot:3", "boot:2", "other:2", "boot:4")
     ]
-    assert statuses == ["ok", "ok", "duplicate", "ok", "ok"]
-    assert len(api.stored()) == 4
+    assert ["ok", "ok", "duplicate", "ok", "ok"] == statuses
+    assert 4 == len(api.stored())
 
 
 def test_a_refused_batch_leaves_no_trace(embedded_api: Api) -> None:
     """The key of a batch that was not inserted is free for the batch that mends it."""
     api = embedded_api
     refused = api.insert({"runtime_id": 4, "metrics": [sample()]}, idempotency_key="boot:1")
-    assert refused.status_code == 404
-    assert api.sql("SELECT count(*) FROM noetl.metric_batch WHERE boot_id = 'boot'") == [(0,)]
+    assert 404 == refused.status_code
+    assert [(0,)] == api.sql("SELECT count(*) FROM noetl.metric_batch WHERE boot_id = 'boot'")
     body = {"runtime_id": api.register(), "metrics": [sample()]}
-    assert api.insert(body, idempotency_key="boot:1").json()["status"] == "ok"
+    assert "ok" == api.insert(body, idempotency_key="boot:1").json()["status"]
 
 
 def test_a_batch_sent_twice_at_once_is_inserted_once(api: Api) -> None:
@@ -294,8 +294,8 @@ def test_a_batch_sent_twice_at_once_is_inserted_once(api: Api) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == ["duplicate"] * 5 + ["ok"]
-    assert len(api.stored()) == 500
+    assert ["duplicate"] * 5 + ["ok"] == sorted(statuses)
+    assert 500 == len(api.stored())
 
 
 def test_a_missing_partition_is_made_on_the_spot(api: Api) -> None:
@@ -304,8 +304,8 @@ def test_a_missing_partition_is_made_on_the_spot(api: Api) -> None:
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     api.sql(f"DROP TABLE noetl.{name}")
     answer = api.insert(body, idempotency_key="boot:1")
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert len(api.stored()) == 1
+    assert (200, "ok") == (answer.status_code, answer.json()["status"])
+    assert 1 == len(api.stored())
 
 
 def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
@@ -314,7 +314,7 @@ def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     api.sql("ALTER TABLE noetl.metric_batch RENAME TO hidden")
     failed = api.insert(body, idempotency_key="boot:1")
-    assert failed.status_code == 500
+    assert 500 == failed.status_code
     assert "metric_batch" not in failed.text
     api.sql("ALTER TABLE noetl.hidden RENAME TO metric_batch")
     api.sql(
@@ -323,7 +323,7 @@ def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
     )
     answers = [api.insert(body, idempotency_key="boot:1") for _ in range(20)]
     assert {answer.status_code for answer in answers} <= {200, 503}
-    assert answers[0].status_code == 503
-    assert answers[0].headers["retry-after"] == "1"
-    assert answers[-1].status_code == 200
-    assert len(api.stored()) == 1
+    assert 503 == answers[0].status_code
+    assert "1" == answers[0].headers["retry-after"]
+    assert 200 == answers[-1].status_code
+    assert 1 == len(api.stored())

@@ -24,7 +24,7 @@ def test_cleanup_names_what_it_dropped(api: Api) -> None:
     api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
     for dropped in (["metric_2024_02_29"], []):
         answer = api.post("/api/metrics/cleanup")
-        assert answer.status_code == 200
+        assert 200 == answer.status_code
         assert answer.json() == {
             "status": "ok",
             "dropped_partitions": dropped,
@@ -40,15 +40,15 @@ def test_cleanup_does_not_wait_for_ever(embedded_api: Api, monkeypatch: pytest.M
     api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
     with psycopg.connect(api.database_url) as reader:
         reader.execute("SELECT count(*) FROM noetl.metric")
-        assert api.post("/api/metrics/cleanup").json()["dropped_partitions"] == []
-    assert api.post("/api/metrics/cleanup").json()["dropped_partitions"] == ["metric_2024_02_29"]
+        assert [] == api.post("/api/metrics/cleanup").json()["dropped_partitions"]
+    assert ["metric_2024_02_29"] == api.post("/api/metrics/cleanup").json()["dropped_partitions"]
 
 
 def test_partitions_are_made_ahead(api: Api) -> None:
     """The answer has the form of the contract, and the second one is empty."""
     for created in ([partition_name(8), partition_name(9)], []):
         answer = api.post("/api/metrics/partitions/create", params={"days_ahead": 9})
-        assert answer.status_code == 200
+        assert 200 == answer.status_code
         assert answer.json() == {
             "status": "ok",
             "created_partitions": created,
@@ -64,20 +64,20 @@ def test_a_bad_number_of_days_is_refused(embedded_api_shared: Api, days_ahead: s
     answer = embedded_api_shared.post(
         "/api/metrics/partitions/create", params={"days_ahead": days_ahead}
     )
-    assert answer.status_code == 422
+    assert 422 == answer.status_code
     assert f"query.days_ahead is {days_ahead!r}" in answer.json()["detail"]
 
 
 def test_a_server_is_ready_when_its_partitions_are_there(api: Api) -> None:
     """Readiness asks for today's and tomorrow's partitions, and names those that are missing."""
-    assert api.get("/healthz").json() == {"status": "ok"}
-    assert api.get("/readyz").json() == {"status": "ok"}
+    assert {"status": "ok"} == api.get("/healthz").json()
+    assert {"status": "ok"} == api.get("/readyz").json()
     api.sql(f"DROP TABLE noetl.{partition_name(1)}")
     answer = api.get("/readyz")
-    assert answer.status_code == 503
+    assert 503 == answer.status_code
     assert partition_name(1) in answer.json()["detail"]
     assert partition_name(0) not in answer.json()["detail"]
-    assert api.get("/healthz").status_code == 200
+    assert 200 == api.get("/healthz").status_code
 
 
 def test_maintenance_makes_and_drops_partitions(database_url: str) -> None:
@@ -101,35 +101,35 @@ def test_the_configured_retention_is_the_databases(database_url: str) -> None:
         day = datetime.now(UTC).date() - timedelta(days=5)
         assert api.sql("SELECT retention FROM noetl.metric_retention") == [(timedelta(days=7),)]
         api.sql("SELECT noetl.create_metric_partition(%s)", day)
-        assert api.post("/api/metrics/cleanup").json()["dropped_count"] == 0
+        assert 0 == api.post("/api/metrics/cleanup").json()["dropped_count"]
 
 
 def test_a_route_that_is_not_there_is_named(embedded_api_shared: Api) -> None:
     """An unknown path is 404 and a wrong method 405, each with a detail and no HTML."""
     missing = embedded_api_shared.get("/api/nothing")
-    assert (missing.status_code, list(missing.json())) == (404, ["detail"])
+    assert (404, ["detail"]) == (missing.status_code, list(missing.json()))
     assert "GET /api/nothing" in missing.json()["detail"]
     wrong = embedded_api_shared.request("PUT", "/api/metrics/cleanup")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert (405, "POST") == (wrong.status_code, wrong.headers["allow"])
     assert "this path takes POST" in wrong.json()["detail"]
 
 
 def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
     """OpenAPI lists the routes with the body of the bulk insert and the form of errors."""
-    assert embedded_api_shared.get("/docs").status_code == 200
+    assert 200 == embedded_api_shared.get("/docs").status_code
     document = embedded_api_shared.get("/openapi.json").json()
-    assert set(document["paths"]) == {
+    assert {
         "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create", "/api/runtime",
         "/api/runtime/{runtime_id}/metrics", "/api/worker/pool/deregister",
         "/api/worker/pool/heartbeat", "/api/worker/pool/register", "/healthz", "/metrics",
         "/readyz",
-    }  # fmt: skip
+    } == set(document["paths"])  # fmt: skip
     insert = document["paths"]["/api/metrics"]["post"]
-    assert len(insert["requestBody"]["content"]["application/json"]["schema"]["anyOf"]) == 3
+    assert 3 == len(insert["requestBody"]["content"]["application/json"]["schema"]["anyOf"])
     problem = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    assert {
+    assert {True} == {
         insert["responses"][status]["content"] == problem for status in ("400", "404", "413")
-    } == {True}
+    }
 
 
 def test_the_server_reports_its_own_metrics(database_url: str) -> None:

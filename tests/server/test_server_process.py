@@ -84,9 +84,9 @@ def wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
     """The ready line comes once requests are answered, and the database line hides a password."""
-    assert httpx.get(f"{server.url}/readyz").json() == {"status": "ok"}
+    assert {"status": "ok"} == httpx.get(f"{server.url}/readyz").json()
     registered = httpx.post(f"{server.url}/api/worker/pool/register", json={"name": "cpu-01"})
-    assert registered.json()["status"] == "ok"
+    assert "ok" == registered.json()["status"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,11 +102,11 @@ def test_the_embedded_database_ends_with_its_server(
         wait_until_ready(process)
         assert processes_of(short_path) != []
         os.killpg(process.pid, number)  # as a terminal does
-        assert process.wait(30) == 0
+        assert 0 == process.wait(30)
         assert process.stdout is not None
-        assert process.stdout.read() == ""
-    assert processes_of(short_path) == []
-    assert list(temporary.iterdir()) == []
+        assert "" == process.stdout.read()
+    assert [] == processes_of(short_path)
+    assert [] == list(temporary.iterdir())
     assert data.exists() == keep
 
 
@@ -121,12 +121,12 @@ def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
             ids.append(httpx.post(f"{url}/api/runtime/register", json=body).json()["runtime_id"])
             if number == signal.SIGKILL:
                 second = run("--port=0", flag)
-                assert second.returncode == 1
+                assert 1 == second.returncode
                 assert "is in use by another server" in second.stderr
             process.send_signal(number)
             process.wait(30)
     assert ids[0] == ids[1]
-    assert processes_of(short_path) == []
+    assert [] == processes_of(short_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -136,15 +136,15 @@ def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: sign
         while not list(short_path.iterdir()):  # the folder appears just before PostgreSQL starts
             assert process.poll() is None
         process.send_signal(number)
-        assert process.wait(30) == 0
-    assert list(short_path.iterdir()) == []
-    assert processes_of(short_path) == []
+        assert 0 == process.wait(30)
+    assert [] == list(short_path.iterdir())
+    assert [] == processes_of(short_path)
 
 
 def test_an_unreachable_database_is_said() -> None:
     """The message names what is wrong, without the password, and the exit code is not zero."""
     ended = run("--port=0", "--database-url=postgresql://me:hidden@127.0.0.1:1/none")
-    assert ended.returncode == 1
+    assert 1 == ended.returncode
     assert ended.stderr.startswith("server_stub: the database cannot be used: ")
     assert "hidden" not in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -154,7 +154,7 @@ def test_a_port_in_use_is_said(server: ServerProcess) -> None:
     """The message names the port and the flag that changes it."""
     port = server.url.rsplit(":", 1)[1]
     ended = run(f"--port={port}", f"--database-url={server.database_url}")
-    assert ended.returncode == 1
+    assert 1 == ended.returncode
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
 
 
@@ -168,10 +168,10 @@ def test_two_servers_share_a_database(database_url: str) -> None:
             httpx.post(f"{each.url}/api/runtime/register", json=body).json()["runtime_id"]
             for each in (first, second)
         }
-        assert len(ids) == 1
+        assert 1 == len(ids)
     finally:
         for each in (first, second):
-            assert each.stop() == 0
+            assert 0 == each.stop()
             assert each.process.stdout is not None
             each.process.stdout.close()
 
@@ -187,6 +187,6 @@ def test_a_bad_setting_ends_the_server(flag: str, variable: str, value: str, rig
     """The message names the flag or the variable, its value and what is right; the code is 2."""
     by_flag, by_variable = run(f"{flag}={value}"), run(**{variable: value})
     for ended, source in ((by_flag, flag), (by_variable, variable)):
-        assert ended.returncode == 2
+        assert 2 == ended.returncode
         assert f"{source} is {value!r}:" in ended.stderr
         assert right in ended.stderr

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def values(api: Api, path: str = "/api/metrics", **parameters: Any) -> list[float]:
     answer = api.get(path, params=parameters)
-    assert answer.status_code == 200, answer.text
+    assert 200 == answer.status_code, answer.text
     return [metric["metric_value"] for metric in answer.json()["metrics"]]
 
 
@@ -86,8 +86,8 @@ def test_every_filter_selects(api: Api) -> None:
     for parameters, found in expected:
         assert values(api, **parameters) == found
         assert values(api, "/api/metrics/query", **parameters) == found
-    assert values(api, f"/api/runtime/{first}/metrics") == [3, 2, 1]
-    assert values(api, f"/api/runtime/{first}/metrics", metric_name="load") == [3]
+    assert [3, 2, 1] == values(api, f"/api/runtime/{first}/metrics")
+    assert [3] == values(api, f"/api/runtime/{first}/metrics", metric_name="load")
 
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
@@ -138,7 +138,7 @@ def test_a_bad_parameter_is_refused(
     for path in ("/api/metrics", "/api/metrics/query"):
         answer = embedded_api_shared.get(path, params=parameters)
         assert answer.status_code == status
-        assert list(answer.json()) == ["detail"]
+        assert ["detail"] == list(answer.json())
         assert detail in answer.json()["detail"]
 
 
@@ -151,17 +151,17 @@ def test_a_cursor_belongs_to_its_query(embedded_api_shared: Api) -> None:
     cursor = api.get("/api/metrics", params=parameters).json()["next_cursor"]
     for other in ({"order": "asc"}, {"metric_name": "jobs_total"}):
         answer = api.get("/api/metrics", params={**parameters, **other, "cursor": cursor})
-        assert answer.status_code == 400
+        assert 400 == answer.status_code
         assert "another query" in answer.json()["detail"]
-    assert values(api, **parameters, cursor=cursor) == [1.0]
+    assert [1.0] == values(api, **parameters, cursor=cursor)
 
 
 def test_a_component_that_is_not_registered_is_404(embedded_api_shared: Api) -> None:
     """The metrics of an unknown component are not an empty page."""
     unknown = embedded_api_shared.get("/api/runtime/4/metrics")
-    assert (unknown.status_code, list(unknown.json())) == (404, ["detail"])
+    assert (404, ["detail"]) == (unknown.status_code, list(unknown.json()))
     invalid = embedded_api_shared.get("/api/runtime/x/metrics")
-    assert invalid.status_code == 400
+    assert 400 == invalid.status_code
     assert "runtime_id 'x' is not valid" in invalid.json()["detail"]
 
 
@@ -170,10 +170,10 @@ def test_readers_see_nothing_past_the_retention(api: Api) -> None:
     runtime_id = api.register()
     insert(api, runtime_id, sample(metric_value=1), sample(metric_value=2))
     api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
-    assert values(api, runtime_id=runtime_id) == [2]
+    assert [2] == values(api, runtime_id=runtime_id)
     assert "jobs_total" in api.get("/metrics").text
     api.sql("UPDATE noetl.metric SET expires_at = now()")
-    assert values(api, runtime_id=runtime_id) == []
+    assert [] == values(api, runtime_id=runtime_id)
     assert "jobs_total" not in api.get("/metrics").text
 
 
@@ -200,7 +200,7 @@ def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
     insert(api, runtime_id, sample(metric_name="ancient", timestamp=1000))
     for path in ("/metrics", "/api/metrics/prometheus"):
         answer = api.get(path)
-        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["content-type"]
         own = f'runtime_id="{runtime_id}",component="cpu-01",component_type="worker_pool"'
         assert [line for line in answer.text.splitlines() if line.startswith("jobs_total")] == [
             f'jobs_total{{a="x\\"\\n\\\\",{own}}} 2.0',

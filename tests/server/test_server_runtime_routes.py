@@ -39,7 +39,7 @@ def test_a_registration_is_kept_and_answered(api: Api, path: str) -> None:
         "meta": {"version": "1.0"},
     }
     answer = api.post(path, json=registration)
-    assert answer.status_code == 200
+    assert 200 == answer.status_code
     runtime_id = answer.json()["runtime_id"]
     assert answer.json() == {
         "status": "ok",
@@ -50,7 +50,7 @@ def test_a_registration_is_kept_and_answered(api: Api, path: str) -> None:
     }
     listed = component(api, "cpu-01")
     times = {name: listed.pop(name) for name in ("last_heartbeat", "created_at", "updated_at")}
-    assert len(set(times.values())) == 1
+    assert 1 == len(set(times.values()))
     assert listed == {
         "runtime_id": runtime_id,
         "name": "cpu-01",
@@ -77,13 +77,13 @@ def test_registering_again_updates_and_keeps_the_id(api: Api) -> None:
     other = api.register("cpu-01", kind="broker")
     assert first == again != other
     listed = component(api, "cpu-01")
-    assert listed["kind"] == "broker"
+    assert "broker" == listed["kind"]
     (pool,) = [
         entry
         for entry in api.get("/api/metrics/components").json()["components"]
         if entry["runtime_id"] == first
     ]
-    assert (pool["capacity"], pool["labels"], pool["base_url"]) == (9, {"a": "b"}, "http://x")
+    assert (9, {"a": "b"}, "http://x") == (pool["capacity"], pool["labels"], pool["base_url"])
 
 
 def test_ids_are_beyond_a_javascript_number(embedded_api: Api) -> None:
@@ -97,12 +97,12 @@ def test_a_heartbeat_makes_ready(api: Api) -> None:
     runtime_id = api.register("cpu-01", status="busy")
     registered_at = component(api, "cpu-01")["last_heartbeat"]
     answer = api.post(HEARTBEAT, json={"name": "cpu-01"})
-    assert answer.status_code == 200
+    assert 200 == answer.status_code
     assert answer.json() == {
         "status": "ok", "name": "cpu-01", "runtime_id": runtime_id, "kind": "worker_pool",
     }  # fmt: skip
     listed = component(api, "cpu-01")
-    assert listed["status"] == "ready"
+    assert "ready" == listed["status"]
     assert listed["last_heartbeat"] > registered_at
 
 
@@ -116,8 +116,8 @@ def test_deregistering_keeps_the_metrics(embedded_api_shared: Api, method: str, 
     api.insert({"runtime_id": runtime_id, "metrics": [sample()]})
     answer = api.request(method, path, json={"name": name})
     assert (answer.status_code, answer.json()["runtime_id"]) == (200, runtime_id)
-    assert component(api, name)["status"] == "offline"
-    assert len(api.get(f"/api/runtime/{runtime_id}/metrics").json()["metrics"]) == 1
+    assert "offline" == component(api, name)["status"]
+    assert 1 == len(api.get(f"/api/runtime/{runtime_id}/metrics").json()["metrics"])
 
 
 @pytest.mark.parametrize("path", [HEARTBEAT, *DEREGISTER])
@@ -126,7 +126,7 @@ def test_an_unknown_component_is_404(embedded_api_shared: Api, path: str) -> Non
     embedded_api_shared.register("a-broker", kind="broker")
     for name in ("nobody", "a-broker"):
         answer = embedded_api_shared.post(path, json={"name": name})
-        assert answer.status_code == 404
+        assert 404 == answer.status_code
         assert answer.json() == {
             "detail": f"no worker_pool named {name!r} is registered: register it first"
         }
@@ -137,7 +137,7 @@ def test_a_name_of_two_kinds_is_ambiguous(embedded_api_shared: Api) -> None:
     embedded_api_shared.register("twice")
     embedded_api_shared.register("twice", kind="broker")
     answer = embedded_api_shared.insert({"component_name": "twice", "metrics": []})
-    assert answer.status_code == 400
+    assert 400 == answer.status_code
     assert "a broker and a worker_pool: use the runtime_id" in answer.json()["detail"]
 
 
@@ -177,7 +177,7 @@ def test_a_bad_registration_is_refused(
     for path in (REGISTER, "/api/runtime/register"):
         answer = embedded_api_shared.post(path, content=body)
         assert answer.status_code == status
-        assert list(answer.json()) == ["detail"]
+        assert ["detail"] == list(answer.json())
         assert detail in answer.json()["detail"]
 
 
@@ -186,11 +186,11 @@ def test_a_bad_name_is_refused(embedded_api_shared: Api, path: str) -> None:
     """A heartbeat or a deregistration without a valid name is refused."""
     for body in ({}, {"name": "\x00"}, {"name": "a", "kind": "x"}):
         answer = embedded_api_shared.post(path, json=body)
-        assert answer.status_code == 422
+        assert 422 == answer.status_code
         assert "body." in answer.json()["detail"]
 
 
 def test_a_backslash_is_no_nul(embedded_api_shared: Api) -> None:
     """The text `\\u0000`, written with a backslash of its own, is kept."""
     embedded_api_shared.register("backslash", meta={"a": "\\u0000"})
-    assert component(embedded_api_shared, "backslash")["runtime"] == {"meta": {"a": "\\u0000"}}
+    assert {"meta": {"a": "\\u0000"}} == component(embedded_api_shared, "backslash")["runtime"]

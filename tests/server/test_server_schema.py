@@ -114,18 +114,18 @@ def test_the_tables_are_those_of_the_contract(each_database_url: str) -> None:
             "WHERE conrelid = 'noetl.metric'::regclass AND contype IN ('p', 'f')",
         )
     )
-    assert constraints == {
+    assert {
         "p": "PRIMARY KEY (metric_id, created_at)",
         "f": "FOREIGN KEY (runtime_id) REFERENCES noetl.runtime(runtime_id) ON DELETE CASCADE",
-    }
+    } == constraints
     indexes = query(
         each_database_url,
         "SELECT indexname::text FROM pg_indexes WHERE tablename = 'metric' ORDER BY 1",
     )
-    assert [name for (name,) in indexes] == [
+    assert [
         "idx_metrics_labels", "idx_metrics_name", "idx_metrics_runtime_id",
         "idx_metrics_runtime_name", "idx_metrics_timestamp", "metric_pkey",
-    ]  # fmt: skip
+    ] == [name for (name,) in indexes]  # fmt: skip
 
 
 def test_applying_the_schema_again_changes_nothing(each_database_url: str) -> None:
@@ -143,7 +143,7 @@ def test_applying_the_schema_again_changes_nothing(each_database_url: str) -> No
 def test_servers_that_start_at_once_make_one_schema(each_database_url: str) -> None:
     """Servers that find an empty database at the same moment all start."""
     outcomes = at_once(4, lambda: schema.apply_schema(each_database_url))
-    assert outcomes == [None] * 4
+    assert [None] * 4 == outcomes
 
 
 def test_a_noetl_database_is_kept(each_database_url: str) -> None:
@@ -165,9 +165,9 @@ def test_a_noetl_database_is_kept(each_database_url: str) -> None:
         """,
     )
     schema.apply_schema(each_database_url)
-    assert query(each_database_url, "SELECT runtime_id, name FROM noetl.runtime") == [(7, "cpu-01")]
-    assert scalar(each_database_url, "SELECT noetl.create_metric_partition('2026-01-31')") == (
-        "metric_2026_01_31"
+    assert [(7, "cpu-01")] == query(each_database_url, "SELECT runtime_id, name FROM noetl.runtime")
+    assert "metric_2026_01_31" == (
+        scalar(each_database_url, "SELECT noetl.create_metric_partition('2026-01-31')")
     )
 
 
@@ -176,7 +176,7 @@ def test_a_metric_table_of_another_shape_is_refused(database_url: str) -> None:
     query(database_url, "CREATE SCHEMA noetl; CREATE TABLE noetl.metric (metric_id BIGINT)")
     with pytest.raises(StartupError, match="not partitioned by RANGE"):
         schema.apply_schema(database_url)
-    assert query(database_url, "SELECT to_regclass('noetl.runtime')") == [(None,)]
+    assert [(None,)] == query(database_url, "SELECT to_regclass('noetl.runtime')")
 
 
 def test_an_old_postgresql_is_refused() -> None:
@@ -209,9 +209,9 @@ def test_the_functions_say_what_they_made(each_database_url: str) -> None:
         ("SELECT noetl.create_metric_partitions_ahead(10)", days[9:]),
     ]:
         assert scalar(each_database_url, sql) == expected
-        assert scalar(each_database_url, sql) == []
+        assert [] == scalar(each_database_url, sql)
     one = "SELECT noetl.create_metric_partition('2024-02-29')"
-    assert scalar(each_database_url, one) == "metric_2024_02_29"
+    assert "metric_2024_02_29" == scalar(each_database_url, one)
     assert scalar(each_database_url, one) is None
 
 
@@ -238,12 +238,12 @@ def test_the_functions_can_run_at_once(each_database_url: str) -> None:
     outcomes = at_once(
         4, lambda: scalar(each_database_url, "SELECT noetl.initialize_metric_partitions()")
     )
-    assert sorted(map(len, outcomes)) == [0, 0, 0, 9]  # type: ignore[arg-type] # lists of names
+    assert [0, 0, 0, 9] == sorted(map(len, outcomes))  # type: ignore[arg-type] # lists of names
     query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
     dropped = at_once(
         4, lambda: scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()")
     )
-    assert sorted(dropped, key=str) == [["metric_2024_02_29"], [], [], []]
+    assert [["metric_2024_02_29"], [], [], []] == sorted(dropped, key=str)
 
 
 def test_cleanup_drops_what_has_expired_only(each_database_url: str) -> None:
@@ -258,7 +258,7 @@ def test_cleanup_drops_what_has_expired_only(each_database_url: str) -> None:
         partition_name(today() - timedelta(2)),
     ]
     assert list(partitions(each_database_url)) == [partition_name(day) for day in kept]
-    assert scalar(session, "SELECT noetl.cleanup_expired_metrics()") == []
+    assert [] == scalar(session, "SELECT noetl.cleanup_expired_metrics()")
 
 
 def test_the_retention_can_be_longer(each_database_url: str) -> None:
@@ -295,15 +295,15 @@ def test_a_partition_in_use_is_left_for_later(each_database_url: str) -> None:
     query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
     with psycopg.connect(each_database_url) as reader:
         reader.execute("SELECT count(*) FROM noetl.metric")
-        assert scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()") == []
+        assert [] == scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()")
         with pytest.raises(errors.LockNotAvailable):
             query(
                 each_database_url,
                 "SELECT noetl.drop_expired_metric_partition('metric_2024_02_29')",
             )
-    assert scalar(each_database_url, "SELECT noetl.cleanup_expired_metrics()") == [
-        "metric_2024_02_29"
-    ]
+    assert ["metric_2024_02_29"] == scalar(
+        each_database_url, "SELECT noetl.cleanup_expired_metrics()"
+    )
 
 
 def test_making_a_partition_does_not_wait_for_inserts(each_database_url: str) -> None:
@@ -321,8 +321,8 @@ def test_making_a_partition_does_not_wait_for_inserts(each_database_url: str) ->
             " VALUES (1, 'a', 'gauge', 1)"
         )
         impatient = with_options(each_database_url, "-c lock_timeout=5s")
-        assert scalar(impatient, "SELECT noetl.create_metric_partition('2024-02-29')") == (
-            "metric_2024_02_29"
+        assert "metric_2024_02_29" == (
+            scalar(impatient, "SELECT noetl.create_metric_partition('2024-02-29')")
         )
 
 
@@ -332,7 +332,7 @@ def test_only_expired_partitions_can_be_dropped(database_url: str) -> None:
     query(database_url, "SELECT noetl.initialize_metric_partitions()")
     for name in (partition_name(today()), "runtime", "metric", "no'such\"table"):
         assert scalar(database_url, "SELECT noetl.drop_expired_metric_partition(%s)", name) is False
-    assert len(partitions(database_url)) == 9
+    assert 9 == len(partitions(database_url))
 
 
 def test_an_unreachable_database_is_a_clear_error() -> None:
