@@ -23,7 +23,11 @@ from noetl_metrics_sdk.exporter import Exporter, FlushResult
 from noetl_metrics_sdk.fork import restart_client_after_fork
 from noetl_metrics_sdk.http_transport import HttpTransport
 from noetl_metrics_sdk.periodic import PeriodicThread
-from noetl_metrics_sdk.process_exit import finish_at_exit, finish_at_exit_of_forked_child
+from noetl_metrics_sdk.process_exit import (
+    finish_at_exit,
+    finish_at_exit_of_forked_child,
+    has_finished,
+)
 from noetl_metrics_sdk.recording import recorded_sample
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.transport import Registration, Transport
@@ -252,6 +256,7 @@ class MetricsClient:
             in_time = engine.exporter.stop(deadline) and all(ended)
             if in_time:
                 self._transport.close()
+            has_finished(self)
         result = _result(before, engine.buffer.ledger(), timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning("shut down with %d samples that were not delivered", result.pending)
@@ -366,10 +371,12 @@ class MetricsClient:
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
+        if self._ended:
+            return
         # Kept, not closed: closing a TLS connection here would end it for the parent too.
         self._parents_transport = self._transport
         self._build(forked=True)
-        if self._started and not self._ended:
+        if self._started:
             finish_at_exit_of_forked_child(self)
             self._start_threads()
 

@@ -54,11 +54,11 @@ class HttpTransport:
         self._monotonic = monotonic
         self._now = now
         self._server_takes_gzip = False
-        self._client = httpx.Client(
-            base_url=server_url.rstrip("/"),
-            headers={"User-Agent": "noetl-metrics-sdk", **(headers or {})},
-            limits=httpx.Limits(max_connections=2),
-        )
+        self._server_url = server_url.rstrip("/")
+        self._headers = {"User-Agent": "noetl-metrics-sdk", **(headers or {})}
+        # Made at the first request, in the delivery thread: it loads the CA certificates, which
+        # takes longer than a worker, or a forked child, wants to wait at its start.
+        self._client: httpx.Client | None = None
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register a component; return its runtime id."""
@@ -91,7 +91,8 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
@@ -101,6 +102,12 @@ class HttpTransport:
         self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> dict[str, Any]:
         deadline = self._monotonic() + timeout
+        if self._client is None:
+            self._client = httpx.Client(
+                base_url=self._server_url,
+                headers=self._headers,
+                limits=httpx.Limits(max_connections=2),
+            )
         try:
             with self._client.stream(
                 "POST", path, content=body, headers=headers, timeout=timeout

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import sys
-import weakref
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,10 +25,13 @@ class EndsWithProcess(Protocol):
     def _finish_at_exit(self) -> None: ...
 
 
+# Kept alive until they have finished: a worker need not hold on to its client.
+_owners: dict[EndsWithProcess, None] = {}
+
+
 def finish_at_exit(owner: EndsWithProcess) -> None:
-    """Have `owner` finish its work when this process ends; it is not kept alive for that."""
-    reference = weakref.ref(owner)
-    atexit.register(_finish, reference)
+    """Have `owner` finish its work when this process ends."""
+    _owners[owner] = None
     if _is_multiprocessing_child():
         _add_finalizer(owner)
 
@@ -41,17 +43,21 @@ def finish_at_exit_of_forked_child(owner: EndsWithProcess) -> None:
         multiprocessing_util.register_after_fork(owner, _add_finalizer)
 
 
+def has_finished(owner: EndsWithProcess) -> None:
+    """Let go of `owner`: there is nothing left for it to do."""
+    _owners.pop(owner, None)
+
+
 def _add_finalizer(owner: EndsWithProcess) -> None:
+    del owner  # all of them are finished by one finalizer
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None
-    multiprocessing_util.Finalize(
-        None, _finish, args=(weakref.ref(owner),), exitpriority=_FINALIZER_PRIORITY
-    )
+    multiprocessing_util.Finalize(None, _finish_all, exitpriority=_FINALIZER_PRIORITY)
 
 
-def _finish(reference: weakref.ref[EndsWithProcess]) -> None:
-    owner = reference()
-    if owner is not None:
+def _finish_all() -> None:
+    while _owners:
+        owner, _ = _owners.popitem()
         owner._finish_at_exit()
 
 
@@ -63,3 +69,6 @@ def _is_multiprocessing_child() -> bool:
 def _multiprocessing_util() -> ModuleType | None:
     # Only if somebody has imported it: otherwise no child of it can be running.
     return sys.modules.get("multiprocessing.util")
+
+
+atexit.register(_finish_all)

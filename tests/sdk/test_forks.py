@@ -218,6 +218,23 @@ def test_what_is_buffered_goes_out_when_the_process_ends(tmp_path, ending):
     assert [5.0] == totals(processes)
 
 
+def test_a_client_that_nobody_holds_on_to_still_delivers(tmp_path):
+    """A worker may start a client and forget it: what is counted goes out at the end."""
+    processes = run(
+        """
+        import gc
+        MetricsClient(
+            component_name="pool", transport=WritingTransport(), system_metrics=(),
+            flush_interval=3600,
+        ).start()
+        gc.collect()
+        count(5)
+        """,
+        tmp_path,
+    )
+    assert [5.0] == totals(processes)
+
+
 def test_an_unhandled_exception_loses_nothing(tmp_path):
     """A worker that dies of an exception still delivers what it has counted."""
     with pytest.raises(subprocess.CalledProcessError):
