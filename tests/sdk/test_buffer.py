@@ -1,0 +1,226 @@
+"""The sample buffer: its bound, its order, and a ledger that always balances."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from noetl_metrics_sdk import MetricType, Sample, Series
+from noetl_metrics_sdk.buffer import Ledger, SampleBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SERIES = Series("jobs_total", MetricType.COUNTER, {})
+
+
+def numbered(numbers: Iterable[int]) -> list[Sample]:
+    return [Sample(SERIES, float(number), 0.0) for number in numbers]
+
+
+def numbers(samples: Iterable[Sample]) -> list[int]:
+    return [int(sample.value) for sample in samples]
+
+
+def test_first_in_first_out() -> None:
+    """Samples are taken in the order in which they were added."""
+    buffer = SampleBuffer(10)
+    buffer.add(numbered(range(3)))
+    buffer.add(numbered(range(3, 5)))
+    assert [[0, 1], [2, 3], [4], []] == [numbers(buffer.take(2)) for _ in range(4)]
+
+
+def test_oldest_are_dropped_first() -> None:
+    """A full buffer makes room by dropping its oldest samples, returns and counts them."""
+    buffer = SampleBuffer(3)
+    dropped = [numbers(buffer.add(numbered(batch))) for batch in ([0, 1], [2, 3], [4])]
+    assert [[], [0], [1]] == dropped
+    assert [2, 3, 4] == numbers(buffer.take(9))
+    assert Ledger(5, 0, 3, {"buffer_full": 2}) == buffer.ledger()
+
+
+def test_more_than_fits_at_once() -> None:
+    """Of an addition that is larger than the buffer the newest samples stay."""
+    buffer = SampleBuffer(3)
+    buffer.add(numbered([-1]))
+    assert [-1, 0, 1] == numbers(buffer.add(numbered(range(5))))
+    assert [2, 3, 4] == numbers(buffer.take(9))
+
+
+def test_put_back_samples_come_first() -> None:
+    """Samples that are put back are taken again before all others, in their order."""
+    buffer = SampleBuffer(10)
+    buffer.add(numbered(range(5)))
+    taken = buffer.take(3)
+    buffer.put_back(taken[1:])
+    assert [1, 2, 3, 4] == numbers(buffer.take(9))
+
+
+def test_taken_samples_are_pending() -> None:
+    """Until it is settled a sample is pending, in the buffer or on its way."""
+    buffer = SampleBuffer(10)
+    buffer.add(numbered(range(6)))
+    buffer.take(4)
+    before = buffer.ledger()
+    buffer.settle_sent(3)
+    buffer.settle_dropped(1, "rejected")
+    assert Ledger(6, 0, 6, {}) == before
+    assert Ledger(6, 3, 2, {"rejected": 1}) == buffer.ledger()
+    assert (0, 4, 2) == (before.settled, buffer.ledger().settled, len(buffer))
+
+
+def test_reasons_are_counted_apart() -> None:
+    """Drops are counted by reason, and reasons without a drop are not mentioned."""
+    buffer = SampleBuffer(10)
+    buffer.add(numbered(range(6)))
+    buffer.take(6)
+    for count, reason in ((1, "rejected"), (2, "too_large"), (3, "rejected"), (0, "other")):
+        buffer.settle_dropped(count, reason)
+    assert {"rejected": 4, "too_large": 2} == buffer.ledger().dropped
+
+
+def test_ledger_is_of_one_moment() -> None:
+    """A ledger does not change when the buffer does."""
+    buffer = SampleBuffer(1)
+    buffer.add(numbered(range(2)))
+    before = buffer.ledger()
+    buffer.add(numbered(range(2)))
+    assert Ledger(2, 0, 1, {"buffer_full": 1}) == before
+
+
+def test_failing_iterable_adds_nothing() -> None:
+    """Samples from an iterable that raises midway are not half added."""
+    buffer = SampleBuffer(10)
+
+    def failing() -> Iterator[Sample]:
+        yield from numbered([1])
+        raise OSError
+
+    with pytest.raises(OSError, match=r"^$"):
+        buffer.add(failing())
+    assert Ledger(0, 0, 0, {}) == buffer.ledger()
+
+
+def test_adding_while_adding_is_counted_once() -> None:
+    """A sample that is recorded while an addition is read is counted once, as are the others."""
+    buffer = SampleBuffer(10)
+
+    def recording() -> Iterator[Sample]:
+        buffer.add(numbered([1, 2]))
+        yield from numbered([3])
+
+    buffer.add(recording())
+    assert Ledger(3, 0, 3, {}) == buffer.ledger()
+    assert [1, 2, 3] == numbers(buffer.take(9))
+
+
+def test_ledger_balances_under_threads() -> None:
+    """While threads add, take, put back and settle, the ledger balances in every reading."""
+    buffer = SampleBuffer(50)
+    done = threading.Event()
+
+    def add() -> None:
+        for number in range(1_000):
+            buffer.add(numbered([number, number]))
+
+    def deliver() -> None:
+        while not done.is_set():
+            taken = buffer.take(7)
+            buffer.put_back(taken[5:])
+            if taken:
+                buffer.settle_dropped(1, "rejected")
+                buffer.settle_sent(len(taken[:5]) - 1)
+
+    adding = [threading.Thread(target=add) for _ in range(4)]
+    delivering = [threading.Thread(target=deliver) for _ in range(2)]
+    for thread in (*adding, *delivering):
+        thread.start()
+    while any(thread.is_alive() for thread in adding):
+        ledger = buffer.ledger()
+        assert ledger.added == ledger.sent + ledger.pending + sum(ledger.dropped.values())
+    done.set()
+    for thread in (*adding, *delivering):
+        thread.join()
+    ledger = buffer.ledger()
+    assert (8_000, len(buffer)) == (ledger.added, ledger.pending)
+    assert ledger.added == ledger.sent + ledger.pending + sum(ledger.dropped.values())
+
+
+class BufferMachine(RuleBasedStateMachine):
+    """Any sequence of operations, beside a model that is nothing but lists."""
+
+    @initialize(samples_max=st.integers(1, 8))
+    def make(self, samples_max: int) -> None:
+        """Begin with an empty buffer."""
+        self.samples_max = samples_max
+        self.buffer = SampleBuffer(samples_max)
+        self.next_number = 0
+        self.waiting: deque[int] = deque()
+        self.taken: list[int] = []
+        self.sent = 0
+        self.dropped: dict[str, int] = {}
+
+    @rule(count=st.integers(0, 12))
+    def add(self, count: int) -> None:
+        """Add new samples."""
+        added = range(self.next_number, self.next_number + count)
+        self.next_number += count
+        self.waiting.extend(added)
+        excess = max(0, len(self.waiting) - self.samples_max)
+        expected = [self.waiting.popleft() for _ in range(excess)]
+        self._count_dropped("buffer_full", excess)
+        assert expected == numbers(self.buffer.add(iter(numbered(added))))
+
+    @rule(count=st.integers(0, 12))
+    def take(self, count: int) -> None:
+        """Take samples, as a batch does."""
+        expected = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
+        self.taken += expected
+        assert expected == numbers(self.buffer.take(count))
+
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        """Put back the last of the samples that were taken."""
+        kept = data.draw(st.integers(0, len(self.taken)))
+        self.taken, returned = self.taken[:kept], self.taken[kept:]
+        self.waiting.extendleft(reversed(returned))
+        self.buffer.put_back(numbered(returned))
+
+    @rule(data=st.data())
+    def settle_sent(self, data: st.DataObject) -> None:
+        """Have some samples acknowledged."""
+        count = data.draw(st.integers(0, len(self.taken)))
+        del self.taken[:count]
+        self.sent += count
+        self.buffer.settle_sent(count)
+
+    @rule(data=st.data(), reason=st.sampled_from(["rejected", "too_large", "buffer_full"]))
+    def settle_dropped(self, data: st.DataObject, reason: str) -> None:
+        """Give up some samples."""
+        count = data.draw(st.integers(0, len(self.taken)))
+        del self.taken[:count]
+        self._count_dropped(reason, count)
+        self.buffer.settle_dropped(count, reason)
+
+    @invariant()
+    def ledger_balances(self) -> None:
+        """Every sample is in exactly one place, and it is the place of the model."""
+        ledger = self.buffer.ledger()
+        assert ledger.added == ledger.sent + sum(ledger.dropped.values()) + ledger.pending
+        pending = len(self.waiting) + len(self.taken)
+        assert Ledger(self.next_number, self.sent, pending, self.dropped) == ledger
+        assert len(self.waiting) == len(self.buffer)
+
+    def _count_dropped(self, reason: str, count: int) -> None:
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+TestBufferMachine = BufferMachine.TestCase
+TestBufferMachine.settings = settings(max_examples=100, stateful_step_count=30)

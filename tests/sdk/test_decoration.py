@@ -1,0 +1,371 @@
+"""Timers and their kin around functions and coroutines.  Generators: test_generators."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
+from noetl_metrics_sdk.decoration import decorate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+
+class Stopwatch:
+    """A clock that the timed code itself moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    stopwatch = Stopwatch()
+    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", stopwatch)
+    return stopwatch
+
+
+class Instruments:
+    """One instrument for each of the three decorators."""
+
+    def __init__(self) -> None:
+        self._registry = Registry()
+        self.seconds = Histogram("seconds", "d", registry=self._registry)
+        self.errors = Counter("errors", "d", registry=self._registry)
+        self.running = Gauge("running", "d", registry=self._registry)
+
+    def around(self, function: Any) -> Any:
+        decorated = self.running.track_inprogress()(function)
+        return self.seconds.time()(self.errors.count_exceptions(LookupError)(decorated))
+
+    def measured(self) -> tuple[float | None, float | None, float | None, float | None]:
+        """Return how many runs there were, their seconds, their errors, and what still runs."""
+        value = self._registry.get_sample_value
+        names = ("seconds_count", "seconds_sum", "errors_total", "running")
+        return value(names[0]), value(names[1]), value(names[2]), value(names[3])
+
+
+@pytest.fixture
+def instruments() -> Instruments:
+    return Instruments()
+
+
+class Callables:
+    """Everything that can be decorated and then called with a number of seconds."""
+
+    def __init__(self, stopwatch: Stopwatch) -> None:
+        def function(seconds: float) -> float:
+            """Work, and say so."""
+            stopwatch.work(seconds)
+            return seconds * 2
+
+        async def coroutine(seconds: float) -> float:
+            """Work after others had their turn, and say so."""
+            await asyncio.sleep(0)
+            stopwatch.work(seconds)
+            await asyncio.sleep(0)
+            return seconds * 2
+
+        class PlainCallable:
+            def __call__(self, seconds: float) -> float:
+                return function(seconds)
+
+            def method(self, seconds: float) -> float:
+                return function(seconds)
+
+            async def async_method(self, seconds: float) -> float:
+                return await coroutine(seconds)
+
+        class AsyncCallable:
+            async def __call__(self, seconds: float) -> float:
+                return await coroutine(seconds)
+
+        self.function = function
+        self.coroutine = coroutine
+        self.lambda_ = lambda seconds: function(seconds)  # noqa: PLW0108 - a lambda is the point
+        self.partial = functools.partial(function)
+        self.partial_coroutine = functools.partial(coroutine)
+        self.callable_object = PlainCallable()
+        self.async_callable_object = AsyncCallable()
+        self.partial_async_callable_object = functools.partial(AsyncCallable())
+        self.bound_method = PlainCallable().method
+        self.bound_async_method = PlainCallable().async_method
+
+
+PLAIN = ["function", "lambda_", "partial", "callable_object", "bound_method"]
+ASYNC = [
+    "coroutine",
+    "partial_coroutine",
+    "async_callable_object",
+    "partial_async_callable_object",
+    "bound_async_method",
+]
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_function_is_measured(kind: str, instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """Whatever can be called is timed over its call, and returns what it returned."""
+    decorated = instruments.around(getattr(Callables(stopwatch), kind))
+    assert [4.0, 1.0] == [decorated(2.0), decorated(seconds=0.5)]
+    assert (2.0, 2.5, 0.0, 0.0) == instruments.measured()
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_coroutine_is_measured(kind: str, instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """A coroutine's time is that of its work, awaits included, and not of its creation."""
+    decorated = instruments.around(getattr(Callables(stopwatch), kind))
+    coroutine = decorated(2.0)
+    assert (0.0, 0.0, 0.0, 0.0) == instruments.measured()
+    assert 4.0 == asyncio.run(coroutine)
+    assert (1.0, 2.0, 0.0, 0.0) == instruments.measured()
+
+
+def test_exception_passes_through(instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """What a function raises leaves unchanged, counted if its class is asked for, and timed."""
+    raised = KeyError("missing"), ValueError("other"), KeyboardInterrupt()
+
+    @instruments.around
+    def fail(number: int) -> None:
+        stopwatch.work(1)
+        raise raised[number]
+
+    caught: list[BaseException] = []
+    for number in range(3):
+        try:
+            fail(number)
+        except BaseException as error:  # noqa: BLE001 - it is compared below
+            caught.append(error)
+    assert [True] * 3 == [a is b for a, b in zip(raised, caught, strict=True)]
+    assert (3.0, 3.0, 1.0, 0.0) == instruments.measured()
+
+
+def test_exception_of_a_coroutine_passes_through(instruments: Instruments) -> None:
+    """What a coroutine raises leaves unchanged, and is counted."""
+    raised = KeyError("missing")
+
+    @instruments.around
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise raised
+
+    with pytest.raises(KeyError) as caught:
+        asyncio.run(fail())
+    assert caught.value is raised
+    assert (1.0, 1.0, 0.0) == (instruments.measured()[0], *instruments.measured()[2:])
+
+
+def test_cancelled_coroutine_is_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """Cancelling a task ends the run, whose time is kept and which is no exception."""
+
+    @instruments.around
+    async def wait() -> None:
+        stopwatch.work(3)
+        await asyncio.Event().wait()
+
+    async def main() -> tuple[float | None, ...]:
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        during = instruments.measured()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return during
+
+    assert (0.0, 0.0, 0.0, 1.0) == asyncio.run(main())
+    assert (1.0, 3.0, 0.0, 0.0) == instruments.measured()
+
+
+def test_recursion_is_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """Every depth of a recursion is a run with a start of its own."""
+
+    @instruments.around
+    def descend(depth: int) -> int:
+        stopwatch.work(1)
+        return depth if depth == 0 else descend(depth - 1) + depth
+
+    assert 6 == descend(3)
+    assert (4.0, 4.0 + 3 + 2 + 1, 0.0, 0.0) == instruments.measured()
+
+
+def test_concurrent_coroutines_are_measured_apart(
+    instruments: Instruments, stopwatch: Stopwatch
+) -> None:
+    """Runs of one coroutine function that overlap each have a start of their own."""
+
+    @instruments.around
+    async def job(turn: asyncio.Event, next_turn: asyncio.Event) -> None:
+        stopwatch.work(1)
+        await turn.wait()
+        stopwatch.work(10)
+        next_turn.set()
+
+    async def main() -> float | None:
+        turns = [asyncio.Event() for _ in range(4)]
+        tasks = [asyncio.create_task(job(turns[n], turns[n + 1])) for n in range(3)]
+        await asyncio.sleep(0)
+        running = instruments.measured()[3]
+        turns[0].set()
+        await asyncio.gather(*tasks)
+        return running
+
+    assert 3.0 == asyncio.run(main())
+    # Started at 0, 1 and 2; ended at 13, 23 and 33.
+    assert (3.0, 13.0 + 22 + 31, 0.0, 0.0) == instruments.measured()
+
+
+def test_concurrent_threads_are_measured_apart(
+    instruments: Instruments, stopwatch: Stopwatch
+) -> None:
+    """Calls of one function in several threads each have a start of their own."""
+    inside = threading.Barrier(3)
+
+    @instruments.around
+    def meet() -> None:
+        inside.wait(timeout=60)
+
+    threads = [threading.Thread(target=meet) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    inside.wait(timeout=60)
+    for thread in threads:
+        thread.join()
+    assert (2.0, 0.0, 0.0, 0.0) == instruments.measured()
+
+
+def test_methods_are_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """Methods are decorated inside of `classmethod` and `staticmethod`, like any function."""
+
+    class Job:
+        factor = 3
+
+        @instruments.around
+        def run(self, seconds: float) -> float:
+            stopwatch.work(seconds)
+            return self.factor * seconds
+
+        @classmethod
+        @instruments.around
+        def of_class(cls, seconds: float) -> float:
+            stopwatch.work(seconds)
+            return cls.factor * seconds
+
+        @staticmethod
+        @instruments.around
+        async def static(seconds: float) -> float:
+            stopwatch.work(seconds)
+            return seconds
+
+    results = [Job().run(1.0), Job.of_class(2.0), Job().of_class(2.0), asyncio.run(Job.static(4.0))]
+    assert [3.0, 6.0, 6.0, 4.0] == results
+    assert (4.0, 9.0, 0.0, 0.0) == instruments.measured()
+
+
+def test_classmethod_outside_is_refused(instruments: Instruments) -> None:
+    """In the wrong order the decorator says so when the class is made."""
+    with pytest.raises(TypeError, match="cannot be called: decorate a function or a coroutine"):
+        instruments.around(classmethod(lambda cls: None))
+
+
+@pytest.mark.parametrize("thing", [None, 5, "name"])
+def test_what_cannot_be_called_is_refused(thing: object, instruments: Instruments) -> None:
+    """Only what can be called can be decorated."""
+    with pytest.raises(TypeError, match="cannot be called: decorate a function or a coroutine"):
+        instruments.around(thing)
+
+
+def test_class_is_measured_as_it_is_made(instruments: Instruments) -> None:
+    """A decorated class is timed as it is called, whatever its objects do when they are."""
+
+    class Job:
+        async def __call__(self) -> None:
+            """Do nothing, later."""
+
+    make = instruments.around(Job)
+    assert Job is type(make())
+    assert (1.0, 0.0) == (instruments.measured()[0], instruments.measured()[3])
+
+
+def sync_function(a: int, /, b: str = "x", *, c: float = 1.0) -> None:
+    """Do nothing."""
+
+
+async def coroutine_function(a: int) -> None:
+    """Do nothing, later."""
+
+
+def generator_function(a: int) -> Generator[int, None, None]:
+    """Yield it."""
+    yield a
+
+
+async def async_generator_function(a: int) -> AsyncGenerator[int, None]:
+    """Yield it, later."""
+    yield a
+
+
+FUNCTIONS: list[Callable[..., Any]] = [
+    sync_function,
+    coroutine_function,
+    generator_function,
+    async_generator_function,
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_metadata_is_kept(function: Any, instruments: Instruments) -> None:
+    """Name, docstring, module, signature and attributes of the function stay its own."""
+    function.mark = "kept"
+    decorated = instruments.around(function)
+    for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "mark"):
+        assert getattr(function, attribute) == getattr(decorated, attribute)
+    assert inspect.signature(function) == inspect.signature(decorated)
+    assert function is inspect.unwrap(decorated)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_kind_is_kept(function: Any, instruments: Instruments) -> None:
+    """What `inspect` says of a function it says of the decorated one: frameworks ask it."""
+    decorated = instruments.around(function)
+    kinds: list[Callable[[Any], bool]] = [
+        inspect.isfunction,
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    ]
+    assert [kind(function) for kind in kinds] == [kind(decorated) for kind in kinds]
+
+
+def test_scope_is_made_for_every_run() -> None:
+    """`decorate()` asks for a context manager once a call, and enters it before the function."""
+    log: list[str] = []
+
+    class Scope:
+        def __enter__(self) -> None:
+            log.append("enter")
+
+        def __exit__(self, *_: object) -> None:
+            log.append("exit")
+
+    def scope() -> Scope:
+        log.append("scope")
+        return Scope()
+
+    def run() -> None:
+        log.append("run")
+
+    decorated = decorate(run, scope)
+    assert [] == log
+    decorated()
+    decorated()
+    assert ["scope", "enter", "run", "exit"] * 2 == log

@@ -1,0 +1,377 @@
+"""Decorated generators and asynchronous generators behave as without the decorator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+
+
+class Instruments:
+    """One instrument for each of the three decorators, and a clock that the work moves."""
+
+    def __init__(self) -> None:
+        self._registry = Registry()
+        self._seconds = Histogram("seconds", "d", registry=self._registry)
+        self._errors = Counter("errors", "d", registry=self._registry)
+        self._running = Gauge("running", "d", registry=self._registry)
+        self.now = 1_000.0
+
+    def around(self, function: Any) -> Any:
+        decorated = self._running.track_inprogress()(function)
+        return self._seconds.time()(self._errors.count_exceptions()(decorated))
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+    def measured(self) -> list[float | None]:
+        """Return how many runs there were, their seconds, their errors, and what still runs."""
+        names = ("seconds_count", "seconds_sum", "errors_total", "running")
+        return [self._registry.get_sample_value(name) for name in names]
+
+
+@pytest.fixture
+def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
+    instruments = Instruments()
+    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", lambda: instruments.now)
+    return instruments
+
+
+class Conversation:
+    """A generator and its asynchronous twin that log all that happens to them."""
+
+    def __init__(self, work: Callable[[float], None]) -> None:
+        self.log: list[object] = []
+        self._work = work
+
+    def generator(self, turns: int) -> Generator[int, str, str]:
+        try:
+            for turn in range(turns):
+                self._work(1)
+                try:
+                    self.log.append((yield turn))
+                except KeyError as error:
+                    self.log.append(repr(error))
+            return "over"
+        finally:
+            self.log.append("finally")
+
+    async def async_generator(self, turns: int) -> AsyncGenerator[int, str]:
+        try:
+            for turn in range(turns):
+                await asyncio.sleep(0)
+                self._work(1)
+                try:
+                    self.log.append((yield turn))
+                except KeyError as error:
+                    self.log.append(repr(error))
+        finally:
+            await asyncio.sleep(0)
+            self.log.append("finally")
+
+
+# Each drives a generator of three turns, and returns what it got from it.
+def exhaust(generator: Generator[int, Any, str]) -> list[object]:
+    return [list(generator)]
+
+
+def send(generator: Generator[int, Any, str]) -> list[object]:
+    got: list[object] = [next(generator), generator.send("a"), generator.send("b")]
+    try:
+        generator.send("c")
+    except StopIteration as stop:
+        got.append(stop.value)
+    return got
+
+
+def throw_handled(generator: Generator[int, Any, str]) -> list[object]:
+    return [next(generator), generator.throw(KeyError("k")), list(generator)]
+
+
+def throw_unhandled(generator: Generator[int, Any, str]) -> list[object]:
+    error = ValueError("v")
+    got: list[object] = [next(generator)]
+    try:
+        generator.throw(error)
+    except ValueError as raised:
+        got.append(raised is error)
+    return [*got, list(generator)]
+
+
+def close(generator: Generator[int, Any, str]) -> list[object]:
+    first = next(generator)
+    generator.close()
+    return [first, list(generator)]
+
+
+def abandon(generator: Generator[int, Any, str]) -> list[object]:
+    return [next(generator)]
+
+
+def never_start(generator: Generator[int, Any, str]) -> list[object]:
+    generator.close()
+    return []
+
+
+def delegate(generator: Generator[int, Any, str]) -> list[object]:
+    results: list[object] = []
+
+    def outer() -> Generator[int, Any, None]:
+        results.append((yield from generator))
+
+    return [list(outer()), results]
+
+
+# How a run counts: runs, seconds, errors.
+DRIVES = [
+    (exhaust, [1.0, 3.0, 0.0]),
+    (send, [1.0, 3.0, 0.0]),
+    (throw_handled, [1.0, 3.0, 0.0]),
+    (throw_unhandled, [1.0, 1.0, 1.0]),
+    (close, [1.0, 1.0, 0.0]),
+    (abandon, [1.0, 1.0, 0.0]),
+    (never_start, [0.0, 0.0, 0.0]),
+    (delegate, [1.0, 3.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize(("drive", "expected"), DRIVES)
+def test_generator_behaves_as_without_decorator(
+    drive: Callable[[Any], list[object]], expected: list[float], instruments: Instruments
+) -> None:
+    """next, send, throw, close, return and being forgotten all reach the generator, and end it."""
+    plain = Conversation(lambda _: None)
+    measured = Conversation(instruments.work)
+    got = drive(plain.generator(3))
+    assert got == drive(instruments.around(measured.generator)(3))
+    gc.collect()
+    assert plain.log == measured.log
+    assert [*expected, 0.0] == instruments.measured()
+
+
+def test_generator_runs_from_its_first_next(instruments: Instruments) -> None:
+    """The run of a generator begins with its first `next()`, and lasts until its end."""
+    generator = instruments.around(Conversation(instruments.work).generator)(2)
+    instruments.work(100)
+    states = []
+    for _ in range(2):
+        next(generator)
+        states.append(instruments.measured())
+    assert [[0.0, 0.0, 0.0, 1.0]] * 2 == states
+    assert [] == list(generator)
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
+
+
+def test_generator_that_raises(instruments: Instruments) -> None:
+    """What the body of a generator raises leaves unchanged, and is counted once."""
+    raised = OSError("disk")
+
+    @instruments.around
+    def fail() -> Generator[int, None, None]:
+        yield 1
+        raise raised
+
+    generator = fail()
+    with pytest.raises(OSError, match="disk") as caught:
+        list(generator)
+    assert caught.value is raised
+    assert [1.0, 0.0, 1.0, 0.0] == instruments.measured()
+
+
+def test_generator_that_ignores_closing(instruments: Instruments) -> None:
+    """A generator that yields while it is closed is told off by Python, as without decorator."""
+
+    @instruments.around
+    def stubborn() -> Generator[int, None, None]:
+        try:
+            yield 1
+        except GeneratorExit:
+            yield 2
+
+    generator = stubborn()
+    next(generator)
+    with pytest.raises(RuntimeError, match="generator ignored GeneratorExit"):
+        generator.close()
+
+
+def test_context_manager_is_measured(instruments: Instruments) -> None:
+    """A decorated generator still makes a context manager, which sees what its block raises."""
+    handled: list[str] = []
+
+    @contextlib.contextmanager
+    @instruments.around
+    def scope() -> Generator[str, None, None]:
+        try:
+            yield "in"
+        except KeyError as error:
+            handled.append(repr(error))
+
+    def use(entered: str) -> None:
+        instruments.work(2)
+        raise KeyError(entered)
+
+    with scope() as entered:
+        use(entered)
+    assert ["KeyError('in')"] == handled
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
+
+
+async def aexhaust(generator: AsyncGenerator[int, Any]) -> list[object]:
+    return [[item async for item in generator]]
+
+
+async def asend(generator: AsyncGenerator[int, Any]) -> list[object]:
+    got: list[object] = [await anext(generator)]
+    got += [await generator.asend(text) for text in ("a", "b")]
+    try:
+        await generator.asend("c")
+    except StopAsyncIteration:
+        got.append("stopped")
+    return got
+
+
+async def athrow_handled(generator: AsyncGenerator[int, Any]) -> list[object]:
+    first = await anext(generator)
+    return [first, await generator.athrow(KeyError("k")), [item async for item in generator]]
+
+
+async def athrow_unhandled(generator: AsyncGenerator[int, Any]) -> list[object]:
+    error = ValueError("v")
+    got: list[object] = [await anext(generator)]
+    try:
+        await generator.athrow(error)
+    except ValueError as raised:
+        got += [raised is error, raised.__context__]
+    return [*got, [item async for item in generator]]
+
+
+async def athrow_exit(generator: AsyncGenerator[int, Any]) -> list[object]:
+    got: list[object] = [await anext(generator)]
+    try:
+        await generator.athrow(GeneratorExit())
+    except GeneratorExit:
+        got.append("exit")
+    return got
+
+
+async def aclose(generator: AsyncGenerator[int, Any]) -> list[object]:
+    first = await anext(generator)
+    await generator.aclose()
+    return [first, [item async for item in generator]]
+
+
+async def abreak(generator: AsyncGenerator[int, Any]) -> list[object]:
+    async with contextlib.aclosing(generator):
+        async for item in generator:
+            return [item]
+    return []
+
+
+async def anever_start(generator: AsyncGenerator[int, Any]) -> list[object]:
+    await generator.aclose()
+    return []
+
+
+ASYNC_DRIVES = [
+    (aexhaust, [1.0, 3.0, 0.0]),
+    (asend, [1.0, 3.0, 0.0]),
+    (athrow_handled, [1.0, 3.0, 0.0]),
+    (athrow_unhandled, [1.0, 1.0, 1.0]),
+    (athrow_exit, [1.0, 1.0, 0.0]),
+    (aclose, [1.0, 1.0, 0.0]),
+    (abreak, [1.0, 1.0, 0.0]),
+    (anever_start, [0.0, 0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize(("drive", "expected"), ASYNC_DRIVES)
+def test_async_generator_behaves_as_without_decorator(
+    drive: Callable[[Any], Coroutine[None, None, list[object]]],
+    expected: list[float],
+    instruments: Instruments,
+) -> None:
+    """asend, athrow, aclose and the end all reach an asynchronous generator, and end its run."""
+    plain = Conversation(lambda _: None)
+    measured = Conversation(instruments.work)
+    got = asyncio.run(drive(plain.async_generator(3)))
+    assert got == asyncio.run(drive(instruments.around(measured.async_generator)(3)))
+    assert plain.log == measured.log
+    assert [*expected, 0.0] == instruments.measured()
+
+
+def test_async_generator_that_raises(instruments: Instruments) -> None:
+    """What the body of an asynchronous generator raises leaves unchanged, and is counted once."""
+    raised = OSError("disk")
+
+    @instruments.around
+    async def fail() -> AsyncGenerator[int, None]:
+        yield 1
+        raise raised
+
+    with pytest.raises(OSError, match="disk") as caught:
+        asyncio.run(aexhaust(fail()))
+    assert caught.value is raised
+    assert [1.0, 0.0, 1.0, 0.0] == instruments.measured()
+
+
+def test_async_generator_is_finalised_by_the_loop(instruments: Instruments) -> None:
+    """An asynchronous generator that is forgotten is closed by the event loop, and so its run."""
+    conversation = Conversation(instruments.work)
+
+    async def main() -> None:
+        async for _ in instruments.around(conversation.async_generator)(3):
+            break
+        gc.collect()
+        # The loop closes it in a task of its own, which needs two turns: one to begin, and one
+        # after the generator's own await.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert ["finally"] == conversation.log
+    assert [1.0, 1.0, 0.0, 0.0] == instruments.measured()
+
+
+def test_async_generator_in_a_cancelled_task(instruments: Instruments) -> None:
+    """Cancelling a task that waits within the generator ends the run, and passes through."""
+
+    @instruments.around
+    async def wait() -> AsyncGenerator[int, None]:
+        instruments.work(2)
+        await asyncio.Event().wait()
+        yield 1
+
+    async def main() -> list[object]:
+        task = asyncio.create_task(aexhaust(wait()))
+        await asyncio.sleep(0)
+        task.cancel()
+        return [type(error) for error in await asyncio.gather(task, return_exceptions=True)]
+
+    assert [asyncio.CancelledError] == asyncio.run(main())
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
+
+
+def test_async_context_manager_is_measured(instruments: Instruments) -> None:
+    """A decorated asynchronous generator still makes a context manager."""
+
+    @contextlib.asynccontextmanager
+    @instruments.around
+    async def scope() -> AsyncGenerator[str, None]:
+        with contextlib.suppress(KeyError):
+            yield "in"
+
+    async def main() -> None:
+        async with scope() as entered:
+            instruments.work(2)
+            raise KeyError(entered)
+
+    asyncio.run(main())
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()

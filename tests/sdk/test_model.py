@@ -1,0 +1,215 @@
+"""Names, labels and texts: which are valid, and how the others are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noetl_metrics_sdk import InvalidMetricError, MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.model import (
+    NAME_LENGTH_MAX,
+    check_label_name,
+    check_metric_name,
+    check_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+METRIC_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]{0,254}"
+LABEL_NAME = r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,254}"
+ANYTHING_BUT_TEXT = st.one_of(
+    st.none(), st.integers(), st.floats(), st.binary(), st.lists(st.text()), st.booleans()
+)
+RESERVED = ("le", "quantile")
+# Text near what is valid, which arbitrary text rarely is.
+NEARLY_VALID = st.text(st.sampled_from("aZ_:09-. élequantile"), max_size=12)
+
+
+def refusal(check: Callable[[Any], str], value: object) -> str:
+    with pytest.raises(InvalidMetricError) as refused:
+        check(value)
+    return str(refused.value)
+
+
+def suggestion(message: str) -> str:
+    found = re.search(r"(?:like|use) '([^']*)'$", message)
+    assert found is not None, message
+    return found.group(1)
+
+
+@given(st.from_regex(METRIC_NAME, fullmatch=True))
+def test_valid_metric_name_is_returned(name: str) -> None:
+    """A name of the data model of Prometheus is valid."""
+    assert name == check_metric_name(name)
+
+
+@given(st.text() | NEARLY_VALID)
+def test_metric_name_is_valid_or_refused(name: str) -> None:
+    """Any text is valid exactly when the data model's pattern matches all of it."""
+    if re.fullmatch(METRIC_NAME, name):
+        assert name == check_metric_name(name)
+    else:
+        assert repr(name) in refusal(check_metric_name, name)
+
+
+@given(st.from_regex(LABEL_NAME, fullmatch=True))
+def test_valid_label_name_is_returned(name: str) -> None:
+    """A label name without leading double underscore is valid."""
+    assert name == check_label_name(name)
+
+
+@given(st.text() | NEARLY_VALID)
+def test_label_name_is_valid_or_refused(name: str) -> None:
+    """Any text is valid exactly when the pattern matches all of it."""
+    if re.fullmatch(LABEL_NAME, name):
+        assert name == check_label_name(name)
+    else:
+        assert repr(name) in refusal(check_label_name, name)
+
+
+@given(st.text() | NEARLY_VALID | st.text("_0", max_size=4))
+def test_suggested_metric_name_is_valid(name: str) -> None:
+    """What the message of a refused name shows is itself a valid name."""
+    if not re.fullmatch(METRIC_NAME, name):
+        shown = suggestion(refusal(check_metric_name, name))
+        assert shown == check_metric_name(shown)
+
+
+@given(st.text() | NEARLY_VALID | st.text("_0l", max_size=4) | st.just("9le") | st.just("__le"))
+def test_suggested_label_name_is_valid(name: str) -> None:
+    """What the message of a refused label name shows is valid, and not reserved either."""
+    if not re.fullmatch(LABEL_NAME, name):
+        shown = suggestion(refusal(lambda value: check_label_name(value, RESERVED), name))
+        assert shown == check_label_name(shown, RESERVED)
+
+
+@pytest.mark.parametrize("check", [check_metric_name, check_label_name])
+def test_suggested_name_for_a_long_one_is_valid(check: Callable[[str], str]) -> None:
+    """The message for a name that is both wrong and too long shows a short one."""
+    shown = suggestion(refusal(check, "é" + "x" * 300))
+    assert shown == check(shown)
+
+
+@pytest.mark.parametrize("check", [check_metric_name, check_label_name])
+def test_longest_name(check: Callable[[str], str]) -> None:
+    """A name may have 255 characters."""
+    assert "n" * 255 == check("n" * NAME_LENGTH_MAX)
+
+
+@pytest.mark.parametrize("check", [check_metric_name, check_label_name])
+def test_too_long_name_is_refused(check: Callable[[str], str]) -> None:
+    """A name of 256 characters is refused, and the message says how many are allowed."""
+    assert "has 256 characters: at most 255 are allowed" in refusal(check, "n" * 256)
+
+
+@pytest.mark.parametrize("check", [check_metric_name, check_label_name])
+@given(value=ANYTHING_BUT_TEXT)
+def test_name_that_is_no_string_is_refused(check: Callable[[Any], str], value: object) -> None:
+    """Anything but a string is refused with its value and its type, whatever it is."""
+    message = refusal(check, value)
+    assert message.endswith(f"{value!r} is a {type(value).__name__}: it must be a string")
+
+
+@pytest.mark.parametrize("name", ["jobs\n", "jobs\x00", "jobs ", "", "jöbs", "\ud800"])
+def test_name_is_matched_to_its_end(name: str) -> None:
+    """A newline, NUL, space or letter outside ASCII is not let through at the end."""
+    assert repr(name) in refusal(check_metric_name, name)
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_reserved_label_name_is_refused(name: str) -> None:
+    """A label that the instrument needs for itself is refused by name."""
+    message = refusal(lambda value: check_label_name(value, RESERVED), name)
+    assert message.startswith(f"label name {name!r} is what this type of metric labels")
+
+
+def test_double_underscore_is_reserved() -> None:
+    """A label name for internal use is refused, and the message shows it without underscores."""
+    message = refusal(check_label_name, "__name__x")
+    assert "label name '__name__x' begins with '__', which is reserved: use 'name__x'" == message
+
+
+STORABLE = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
+
+
+@given(st.text(STORABLE))
+def test_text_that_postgresql_can_hold_is_returned(text: str) -> None:
+    """Any text without NUL and surrogates is good for a label value."""
+    assert text == check_text("label value", text)
+
+
+@given(st.text(STORABLE), st.sampled_from(["\x00", "\ud800", "\udbff", "\udc00", "\udfff"]))
+def test_unstorable_text_is_refused(before: str, bad: str) -> None:
+    """NUL and halves of a surrogate pair are refused, with their position."""
+    message = refusal(lambda text: check_text("unit", text), before + bad + "x")
+    assert f"has {bad!r} at position {len(before)}: any text will do but NUL" in message
+
+
+@given(ANYTHING_BUT_TEXT)
+def test_text_that_is_no_string_is_refused(value: object) -> None:
+    """A text has to be a string."""
+    message = refusal(lambda text: check_text("unit", text), value)
+    assert f"unit {value!r} is a {type(value).__name__}: it must be a string" == message
+
+
+@given(
+    st.text(),
+    st.dictionaries(st.text(), st.text()),
+    st.text(),
+    st.dictionaries(st.text(), st.text()),
+)
+def test_series_are_equal_by_name_and_labels(
+    name: str, labels: dict[str, str], other_name: str, other_labels: dict[str, str]
+) -> None:
+    """Two series are the same when their names and labels are, whatever describes them."""
+    one = Series(name, MetricType.GAUGE, labels, "help", "bytes")
+    other = Series(other_name, MetricType.COUNTER, other_labels)
+    assert (name == other_name and labels == other_labels) == (one == other)
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), unique_by=lambda pair: pair[0]))
+def test_equal_series_have_equal_hashes(pairs: list[tuple[str, str]]) -> None:
+    """The order of the labels does not matter."""
+    one = Series("jobs", MetricType.GAUGE, dict(pairs))
+    other = Series("jobs", MetricType.GAUGE, dict(reversed(pairs)))
+    assert (one, hash(one)) == (other, hash(other))
+
+
+def test_series_is_not_equal_to_its_name() -> None:
+    """A series equals nothing that is no series."""
+    assert Series("jobs", MetricType.GAUGE, {}) != "jobs"
+
+
+def test_sample_has_the_name_and_labels_of_its_series() -> None:
+    """A sample looks like one of prometheus_client."""
+    sample = Sample(Series("jobs", MetricType.GAUGE, {"pool": "cpu"}), 2.0)
+    assert ("jobs", {"pool": "cpu"}, 2.0, None) == (
+        sample.name, sample.labels, sample.value, sample.timestamp,
+    )  # fmt: skip
+
+
+def test_family_adds_samples_under_its_name() -> None:
+    """`add()` makes the series from the family's name, type, documentation and unit."""
+    family = MetricFamily("disk", "What is used", MetricType.GAUGE, "bytes")
+    family.add("_used", {"path": "/"}, 5.0)
+    (sample,) = family.samples
+    described = (sample.series.type, sample.series.help_text, sample.series.unit)
+    assert (MetricType.GAUGE, "What is used", "bytes") == described
+    assert '[Sample(series=disk_used{path="/"}, value=5.0, timestamp=None)]' == repr(family.samples)
+
+
+def test_families_do_not_share_their_samples() -> None:
+    """A family copies the samples it is given."""
+    samples: list[Sample] = []
+    MetricFamily("a", "a", MetricType.GAUGE, samples=samples).add("", {}, 1.0)
+    assert [] == samples
+
+
+def test_metric_types_are_those_of_the_table() -> None:
+    """The table knows four types."""
+    assert ["counter", "gauge", "histogram", "summary"] == [str(kind) for kind in MetricType]

@@ -1,0 +1,201 @@
+"""The public API: which names there are, what importing them costs, and that each is documented."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import noetl_metrics_sdk
+from noetl_metrics_sdk.config import Config, Settings
+
+PUBLIC_NAMES = [
+    "REGISTRY",
+    "ClientStats",
+    "Collector",
+    "Config",
+    "ConfigurationError",
+    "Counter",
+    "DeliveryError",
+    "DuplicateMetricError",
+    "FlushResult",
+    "Gauge",
+    "Histogram",
+    "InvalidMetricError",
+    "MetricFamily",
+    "MetricType",
+    "MetricsClient",
+    "MetricsError",
+    "PayloadTooLargeError",
+    "RecoverableError",
+    "Registry",
+    "RejectedError",
+    "Sample",
+    "Series",
+    "Summary",
+    "UnauthorizedError",
+    "UnknownRuntimeError",
+    "flush",
+    "init",
+    "shutdown",
+    "track_job",
+]
+HEAVY_MODULES = ["httpx", "psutil", "pydantic", "tenacity"]
+
+
+def in_a_fresh_interpreter(program: str) -> Any:
+    """Run a program whose last act is to print JSON, and return what it printed."""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(result.stdout)
+
+
+def test_public_names_are_pinned() -> None:
+    """The package root exports these names, no more and no fewer."""
+    assert PUBLIC_NAMES == noetl_metrics_sdk.__all__
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_every_public_name_is_there(name: str) -> None:
+    """Every name of `__all__` can be taken from the package root, also one loaded on demand."""
+    assert getattr(noetl_metrics_sdk, name) is not None
+
+
+def test_dir_lists_every_public_name_once() -> None:
+    """`dir()` of the package shows the names that are loaded on demand too."""
+    assert set(PUBLIC_NAMES) <= set(dir(noetl_metrics_sdk))
+
+
+def test_star_import_brings_every_public_name() -> None:
+    """`from noetl_metrics_sdk import *` works, and brings exactly `__all__`."""
+    program = (
+        "import json\nbefore = set(globals())\nfrom noetl_metrics_sdk import *\n"
+        "print(json.dumps(sorted(set(globals()) - before - {'before'})))"
+    )
+    assert sorted(PUBLIC_NAMES) == in_a_fresh_interpreter(program)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A name that is not there is missed as on any module."""
+    with pytest.raises(AttributeError, match=r"'noetl_metrics_sdk' has no attribute 'Meter'"):
+        noetl_metrics_sdk.__getattr__("Meter")
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    """Instruments can be made and used without the dependencies of the client."""
+    program = (
+        "import json, sys\nimport noetl_metrics_sdk as sdk\n"
+        "sdk.Counter('a', 'a').inc()\nsdk.Summary('b', 'b').observe(1)\n"
+        "with sdk.track_job(job_type='c'): pass\n"
+        "print(json.dumps(sorted(m for m in sys.modules if '.' not in m)))"
+    )
+    assert set() == set(in_a_fresh_interpreter(program)) & set(HEAVY_MODULES)
+
+
+def test_the_client_is_what_loads_them() -> None:
+    """The check above can fail: asking for the client loads what it needs to deliver."""
+    program = (
+        "import json, sys\nfrom noetl_metrics_sdk import MetricsClient\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    assert {"httpx", "pydantic", "tenacity"} <= set(in_a_fresh_interpreter(program))
+
+
+def test_importing_starts_no_thread() -> None:
+    """Importing every public name leaves the process with its main thread alone."""
+    program = (
+        "import json, threading\nfrom noetl_metrics_sdk import *\n"
+        "print(json.dumps([thread.name for thread in threading.enumerate()]))"
+    )
+    assert ["MainThread"] == in_a_fresh_interpreter(program)
+
+
+def test_importing_writes_nothing() -> None:
+    """Importing every public name prints nothing and reads no setting from the environment."""
+    program = (
+        "import os\nread = []\nget = os.environ.__class__.__getitem__\n"
+        "def spy(self, key):\n    read.append(key)\n    return get(self, key)\n"
+        "os.environ.__class__.__getitem__ = spy\n"
+        "from noetl_metrics_sdk import *\nimport json\n"
+        "print(json.dumps([key for key in read if key.startswith('NOETL')]))"
+    )
+    assert [] == in_a_fresh_interpreter(program)
+
+
+def test_package_is_marked_as_typed() -> None:
+    """Type checkers read the annotations, as PEP 561 wants it."""
+    assert files(noetl_metrics_sdk).joinpath("py.typed").is_file()
+
+
+def documented_members() -> list[Any]:
+    members = []
+    for name in PUBLIC_NAMES:
+        value = getattr(noetl_metrics_sdk, name)
+        if not (inspect.isclass(value) or inspect.isroutine(value)):
+            value = type(value)
+        members.append(pytest.param(value, id=name))
+        if not inspect.isclass(value):
+            continue
+        for owner in value.__mro__:
+            if not owner.__module__.startswith("noetl_metrics_sdk"):
+                continue
+            for attribute, member in vars(owner).items():
+                function = getattr(member, "__func__", member)
+                is_code = inspect.isroutine(function) or isinstance(function, property)
+                if is_code and not attribute.startswith("_"):
+                    members.append(pytest.param(member, id=f"{name}.{attribute}"))
+    return members
+
+
+@pytest.mark.parametrize("member", documented_members())
+def test_every_public_member_is_documented(member: Any) -> None:
+    """Each class, function and method that can be reached from the root has a docstring."""
+    # A NamedTuple's own docstring is made up from its fields: not one that somebody wrote.
+    documentation = member.__doc__ or ""
+    assert (True, False) == (
+        len(documentation.split()) > 2,
+        documentation.startswith(f"{getattr(member, '__name__', '')}("),
+    )
+
+
+def test_the_search_for_members_finds_inherited_methods() -> None:
+    """The check above reaches the methods that instruments inherit."""
+    found = {parameter.id for parameter in documented_members()}
+    assert {"Counter.labels", "Registry.collect", "MetricsClient.from_env", "Sample.name"} <= found
+
+
+EXPLICIT_PARAMETERS = {"server_url", "component_name", "runtime_id", "labels"}
+
+
+def setting_types() -> dict[str, Any]:
+    # Imported for type checkers only in config.py, which is what needs them by name.
+    return get_type_hints(Settings, localns={"Iterable": Iterable})
+
+
+def test_settings_are_the_fields_of_config() -> None:
+    """The keywords that type checkers allow are the settings that `Config` has."""
+    assert set(Config.model_fields) - EXPLICIT_PARAMETERS == set(setting_types())
+
+
+@pytest.mark.parametrize("name", sorted(setting_types().keys() - {"system_metrics"}))
+def test_each_setting_has_the_type_of_its_field(name: str) -> None:
+    """A keyword has its field's type; None is only a default, and is not given by hand."""
+    annotation: Any = Config.model_fields[name].annotation
+    if isinstance(annotation, types.UnionType):
+        (annotation,) = [kind for kind in get_args(annotation) if kind is not types.NoneType]
+    assert annotation == setting_types()[name]
+
+
+@pytest.mark.parametrize("groups", [["cpu"], ("cpu",), {"cpu"}, frozenset({"cpu"})])
+def test_system_metrics_take_any_collection_of_names(groups: Iterable[str]) -> None:
+    """The one setting whose keyword is wider than its field takes what the keyword allows."""
+    config = Config.of({"component_name": "pool", "system_metrics": groups})
+    assert ("cpu",) == config.system_metrics

@@ -1,0 +1,369 @@
+"""Instruments under threads, signal handlers, and code that runs in between."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noetl_metrics_sdk import (
+    Counter,
+    DuplicateMetricError,
+    Gauge,
+    Histogram,
+    Registry,
+    Summary,
+    track_job,
+)
+from noetl_metrics_sdk.sketch import BINS_MAX, QuantileSketch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+THREADS = 8
+ROUNDS = 2_000
+# A binary fraction: sums of it are exact, in whatever order they are made.
+AMOUNT = 0.5
+
+
+@pytest.fixture(autouse=True)
+def _switch_threads_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def in_threads(work: Callable[[int], object], threads: int = THREADS) -> None:
+    """Run `work(number)` in threads that start together, and raise what any of them raised."""
+    barrier = threading.Barrier(threads)
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
+            errors.append(error)
+
+    running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def repeat(work: Callable[[int], None], rounds: int = ROUNDS) -> None:
+    for number in range(rounds):
+        work(number)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Repeat some work in another thread, at least once, while the block runs."""
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while True:
+                work()
+                if done.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_counter_loses_nothing() -> None:
+    """A counter's total is exact after concurrent increments."""
+    registry = Registry()
+    counter = Counter("jobs", "d", registry=registry)
+    in_threads(lambda _: repeat(lambda n: counter.inc(AMOUNT)))
+    assert THREADS * ROUNDS * AMOUNT == registry.get_sample_value("jobs_total")
+
+
+def test_labelled_counter_loses_nothing() -> None:
+    """Children that several threads make at the same time are the same child."""
+    registry = Registry()
+    counter = Counter("jobs", "d", ["pool"], registry=registry)
+
+    def work(_: int) -> None:
+        for number in range(ROUNDS):
+            counter.labels(number % 50).inc()
+
+    in_threads(work)
+    (family,) = counter.collect()
+    expected = {str(pool): float(THREADS * ROUNDS / 50) for pool in range(50)}
+    assert expected == {sample.labels["pool"]: sample.value for sample in family.samples}
+
+
+def test_overflow_is_counted_exactly() -> None:
+    """Concurrent calls of `labels()` keep to the cap, and each one beyond it is counted."""
+    counter = Counter("jobs", "d", ["pool"], registry=None, max_series=10)
+    in_threads(lambda thread: repeat(lambda n: counter.labels((thread, n)).inc(), 100))
+    (family,) = counter.collect()
+    total = sum(sample.value for sample in family.samples)
+    assert (THREADS * 100, 11) == (total, len(family.samples))
+    assert THREADS * 100 - 10 == counter.overflowed
+
+
+def test_gauge_loses_nothing() -> None:
+    """A gauge that threads raise and lower as often is what it was."""
+    registry = Registry()
+    gauge = Gauge("running", "d", registry=registry)
+
+    def work(_: int) -> None:
+        for _round in range(ROUNDS):
+            gauge.inc(3)
+            gauge.dec(AMOUNT)
+
+    in_threads(work)
+    assert THREADS * ROUNDS * (3 - AMOUNT) == registry.get_sample_value("running")
+
+
+@pytest.mark.parametrize("instrument", [Histogram, Summary])
+def test_collection_never_sees_half_an_observation(
+    instrument: type[Histogram | Summary],
+) -> None:
+    """Sum, count and buckets agree in every collection, while threads observe."""
+    made = instrument("seconds", "d", ["pool"], registry=None)
+    made.labels("a")
+
+    def check() -> None:
+        (family,) = made.collect()
+        found = {
+            sample.labels.get("le", sample.name.removeprefix("seconds")): sample.value
+            for sample in family.samples
+            if "quantile" not in sample.labels
+        }
+        expected = found["_count"] * AMOUNT
+        assert expected == found["_sum"]
+        assert {found["_count"]} == {
+            found.get(le, found["_count"]) for le in ("0.5", "1.0", "+Inf")
+        }
+
+    with meanwhile(check):
+        in_threads(lambda _: repeat(lambda n: made.labels("a").observe(AMOUNT)))
+    check()
+    (family,) = made.collect()
+    values = {sample.name: sample.value for sample in family.samples}
+    assert THREADS * ROUNDS == values["seconds_count"]
+
+
+def test_summary_window_loses_nothing() -> None:
+    """The sketch has counted every concurrent observation."""
+    summary = Summary("seconds", "d", registry=None)
+
+    def work(thread: int) -> None:
+        for number in range(ROUNDS):
+            summary.observe(thread * 7.0 + number)
+
+    with meanwhile(summary.collect):
+        in_threads(work)
+    (sketch,) = summary._window.snapshot(0.0)
+    counted = sketch._zeros + sum(sketch._positive.values())
+    assert (THREADS * ROUNDS, THREADS * ROUNDS) == (sketch.count, counted)
+
+
+def test_series_may_be_removed_while_they_count() -> None:
+    """Removing, clearing and collecting do not disturb threads that make the same series."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+
+    def forget() -> None:
+        counter.remove(3)
+        counter.remove_by_labels({"pool": 4})
+        counter.collect()
+        counter.clear()
+
+    with meanwhile(forget):
+        in_threads(lambda _: repeat(lambda n: counter.labels(n % 9).inc()))
+    counter.clear()
+    assert [] == counter.collect()[0].samples
+
+
+def test_jobs_of_many_threads_are_counted() -> None:
+    """Threads may track the first job of a registry, and of a label set, at the same time."""
+    registry = Registry()
+
+    def work(thread: int) -> None:
+        for number in range(100):
+            with track_job("python", registry=registry, **{f"label_{number % 5}": "x"}):
+                pass
+
+    in_threads(work)
+    processed = [family for family in registry.collect() if family.name == "noetl_jobs_processed"]
+    running = [family for family in registry.collect() if family.name == "noetl_jobs_in_progress"]
+    assert (1, 5) == (len(processed), len(processed[0].samples))
+    assert {float(THREADS * 20)} == {sample.value for sample in processed[0].samples}
+    assert {0.0} == {sample.value for sample in running[0].samples}
+
+
+def test_one_name_is_registered_once() -> None:
+    """Of threads that register one name, exactly one succeeds."""
+    registry = Registry()
+    refused: list[DuplicateMetricError] = []
+
+    def work(_: int) -> None:
+        try:
+            Counter("jobs", "d", registry=registry)
+        except DuplicateMetricError as error:
+            refused.append(error)
+
+    in_threads(work)
+    assert (1, THREADS - 1) == (len(registry.collectors()), len(refused))
+
+
+def test_signal_handler_does_not_deadlock() -> None:
+    """A handler may touch an instrument whose lock its own thread holds."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    before = signal.signal(signal.SIGUSR1, lambda *_: counter.labels("a").inc())
+    try:
+        with counter._lock:
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [1.0] == [sample.value for sample in counter.collect()[0].samples]
+
+
+def test_timer_signals_lose_nothing() -> None:
+    """Totals are exact when a handler counts too, whenever it interrupts."""
+    counter = Counter("jobs", "d", registry=None)
+    histogram = Histogram("seconds", "d", registry=None)
+    summary = Summary("sizes", "d", registry=None)
+    handled = count()
+
+    def observe(*_: object) -> None:
+        counter.inc()
+        histogram.observe(AMOUNT)
+        summary.observe(AMOUNT)
+        next(handled)
+
+    # The timer that counts processor time: pytest-timeout has the other one.
+    before = signal.signal(signal.SIGVTALRM, observe)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0001, 0.0001)
+    rounds = 0
+    try:
+        while rounds < 20_000:
+            observe()
+            rounds += 1
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    total = next(handled)
+    assert total > rounds
+    values = [
+        sample.value
+        for instrument in (counter, histogram, summary)
+        for sample in instrument.collect()[0].samples
+        if sample.name.endswith(("_total", "_count"))
+    ]
+    assert [total, total, total] == values
+    assert [total] == [sum(s._positive.values()) for s in summary._window.snapshot(0.0)]
+
+
+def interrupted(point: int, work: Callable[[], object], handler: Callable[[], object]) -> bool:
+    """Run the handler once within `work()`, at the given point; False if it has fewer points.
+
+    The points are the calls and returns of functions: where a signal handler or a finalizer
+    can run. While the profiler runs the handler, Python does not profile.
+    """
+    passed = 0
+
+    def profile(*_: object) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == point:
+            handler()
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return passed > point
+
+
+def fold(sketch: QuantileSketch) -> QuantileSketch:
+    for power in range(BINS_MAX):
+        sketch._positive[power] = 1
+    sketch.count = BINS_MAX
+    return sketch
+
+
+def observe_in_new_series(_: Registry) -> tuple[Callable[[], object], Callable[[], float]]:
+    summary = Summary("sizes", "d", ["pool"], registry=None, quantiles=[1])
+
+    def total() -> float:
+        (family,) = summary.collect()
+        return {sample.name: sample.value for sample in family.samples}["sizes_count"]
+
+    return (lambda: summary.labels("a").observe(3)), total
+
+
+def observe_and_collect(_: Registry) -> tuple[Callable[[], object], Callable[[], float]]:
+    summary = Summary("sizes", "d", registry=None)
+
+    def work() -> None:
+        summary.observe(3)
+        summary.collect()
+
+    return work, lambda: sum(sum(s._positive.values()) for s in summary._window.snapshot(0.0))
+
+
+def add_to_a_full_sketch(_: Registry) -> tuple[Callable[[], object], Callable[[], float]]:
+    sketch = fold(QuantileSketch(0.01))
+    values = iter([1e200, 1e201])
+
+    def total() -> float:
+        sketch.quantiles([0.0, 1.0])
+        return sum(sketch._positive.values()) - BINS_MAX
+
+    return (lambda: sketch.add(next(values))), total
+
+
+def track_new_labels(registry: Registry) -> tuple[Callable[[], object], Callable[[], float]]:
+    def work() -> None:
+        with track_job("python", registry=registry, pool="a"):
+            pass
+
+    labels = {"job_type": "python", "pool": "a", "status": "completed", "exception": ""}
+    name = "noetl_jobs_processed_total"
+    return work, lambda: registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    "case", [observe_in_new_series, observe_and_collect, add_to_a_full_sketch, track_new_labels]
+)
+def test_code_in_between_loses_nothing(
+    case: Callable[[Registry], tuple[Callable[[], object], Callable[[], float]]],
+) -> None:
+    """Wherever a handler interrupts an observation with one of its own, both are counted."""
+    totals = []
+    for point in count(1):
+        registry = Registry()
+        with track_job("first", registry=registry):
+            pass
+        work, total = case(registry)
+        if not interrupted(point, work, work):
+            break
+        totals.append(total())
+    assert len(totals) > 5
+    assert totals == [2.0] * len(totals)

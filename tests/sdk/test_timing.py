@@ -1,0 +1,117 @@
+"""Timers, exception counters and in-progress trackers as context managers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from noetl_metrics_sdk import Counter, Gauge, Histogram, InvalidMetricError, Registry
+
+
+class Stopwatch:
+    """A clock that the timed code itself moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    stopwatch = Stopwatch()
+    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", stopwatch)
+    return stopwatch
+
+
+def value_of(instrument: Counter | Gauge) -> float:
+    (family,) = instrument.collect()
+    (sample,) = family.samples
+    return sample.value
+
+
+def test_gauge_tracks_what_is_in_progress() -> None:
+    """`track_inprogress()` raises the gauge for as long as the block runs."""
+    gauge = Gauge("running", "d", registry=None)
+    with gauge.track_inprogress(), gauge.track_inprogress():
+        during = value_of(gauge)
+    assert (2.0, 0.0) == (during, value_of(gauge))
+
+
+def test_gauge_is_set_to_a_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`time()` sets the gauge to the seconds that the block took last."""
+    readings = iter([10.0, 12.5, 20.0, 21.0])
+    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", lambda: next(readings))
+    gauge = Gauge("last_seconds", "d", registry=None)
+    for _ in range(2):
+        with gauge.time():
+            pass
+    assert 1.0 == value_of(gauge)
+
+
+def test_counter_counts_exceptions() -> None:
+    """`count_exceptions()` counts what leaves the block, and lets it pass."""
+    counter = Counter("errors", "d", registry=None)
+    for error in (KeyError(1), ValueError(2), KeyboardInterrupt()):
+        with pytest.raises(type(error)), counter.count_exceptions():
+            raise error
+    with counter.count_exceptions():
+        pass
+    assert 2.0 == value_of(counter)
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "count"), [(KeyError, 1.0), ((KeyError, OSError), 2.0), (BaseException, 3.0)]
+)
+def test_counter_counts_the_exceptions_it_is_told(exceptions: Any, count: float) -> None:
+    """Only the given classes and their subclasses are counted."""
+    counter = Counter("errors", "d", registry=None)
+    for error in (KeyError(1), FileNotFoundError(), SystemExit()):
+        with pytest.raises(type(error)), counter.count_exceptions(exceptions):
+            raise error
+    assert count == value_of(counter)
+
+
+def test_labels_are_chosen_within_the_block(stopwatch: Stopwatch) -> None:
+    """A timer's labels may be given when they are known, before the block ends."""
+    registry = Registry()
+    histogram = Histogram("seconds", "d", ["status"], registry=registry)
+    with histogram.time() as timer:
+        stopwatch.work(2)
+        timer.labels("ok")
+    with histogram.time() as timer:
+        stopwatch.work(3)
+        timer.labels(status="failed")
+    value = registry.get_sample_value
+    assert [2.0, 3.0] == [value("seconds_sum", {"status": s}) for s in ("ok", "failed")]
+
+
+def test_labels_that_were_never_chosen_are_missed() -> None:
+    """A timer that still lacks its labels at the end says what to call."""
+    histogram = Histogram("seconds", "d", ["status"], registry=None)
+    with pytest.raises(InvalidMetricError, match=r"call .labels\(status=…\) on it first"):  # noqa: SIM117 - the error comes from the end of the inner block
+        with histogram.time():
+            pass
+
+
+def test_timer_tells_its_duration(stopwatch: Stopwatch) -> None:
+    """After the block the timer has its duration, as with prometheus_client."""
+    with Histogram("seconds", "d", registry=None).time() as timer:
+        before = timer.duration
+        stopwatch.work(2.5)
+    assert (None, 2.5) == (before, timer.duration)
+
+
+def test_timer_can_be_used_again(stopwatch: Stopwatch) -> None:
+    """One timer may time one block after the other."""
+    registry = Registry()
+    timer = Histogram("seconds", "d", registry=registry).time()
+    for seconds in (1, 2):
+        with timer:
+            stopwatch.work(seconds)
+    assert (3.0, 2) == (registry.get_sample_value("seconds_sum"), timer.duration)
