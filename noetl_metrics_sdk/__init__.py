@@ -17,6 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from noetl_metrics_sdk.distributions import Histogram, Summary
 from noetl_metrics_sdk.errors import (
     ConfigurationError,
     DeliveryError,
@@ -29,7 +30,7 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
-from noetl_metrics_sdk.instruments import Counter, Gauge, Histogram, Summary
+from noetl_metrics_sdk.instruments import Counter, Gauge
 from noetl_metrics_sdk.jobs import track_job
 from noetl_metrics_sdk.model import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry

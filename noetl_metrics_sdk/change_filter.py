@@ -45,6 +45,10 @@ class ChangeFilter:
             self._purge_locked(now)
         return passed
 
+    def knows(self, series: Series) -> bool:
+        """Return whether a sample of this series was passed on not long ago."""
+        return series in self._last_sent
+
     def forget(self, series: Iterable[Series]) -> None:
         """Have these series sent at the next opportunity: their last samples were dropped."""
         with self._lock:

@@ -116,14 +116,22 @@ class Collection:
     def _samples_of(self, family: Any, now: float) -> list[Sample]:
         samples: list[Sample] = []
         for sample in family.samples:
-            if isinstance(sample, Sample):
-                samples.append(Sample(sample.series, sample.value, sample.timestamp or now))
-                continue
             try:
-                samples.append(_adopt(family, sample, now))
+                if isinstance(sample, Sample):
+                    samples.append(self._stamped(sample, now))
+                else:
+                    samples.append(_adopt(family, sample, now))
             except (InvalidMetricError, TypeError, ValueError, AttributeError) as error:
                 self._refuse(family, error)
         return samples
+
+    def _stamped(self, sample: Sample, now: float) -> Sample:
+        # An instrument has checked its series when it was made, but a collector may build its
+        # own; each is checked once, as the filter knows it from then on.
+        if not self._change_filter.knows(sample.series):
+            _check_series(sample.series)
+        value = sample.value if type(sample.value) is float else float(sample.value)
+        return Sample(sample.series, value, _checked_time(sample.timestamp, now))
 
     def _refuse(self, family: Any, error: Exception) -> None:
         self.invalid_samples += 1
@@ -135,24 +143,32 @@ class Collection:
 
 def _adopt(family: Any, sample: Any, now: float) -> Sample:
     """Return a prometheus_client-shaped sample as one of this package's."""
-    name = check_metric_name(sample.name)
     metric_type = _TYPES.get(family.type)
     if metric_type is None:
-        raise InvalidMetricError(f"type {family.type!r} of {name}: expected one of {list(_TYPES)}")
-    if name.endswith("_created"):
+        raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
+    if str(sample.name).endswith("_created"):
         # When a series began is a gauge beside it, as in the text format.
         metric_type = MetricType.GAUGE
-    for label_name, value in sample.labels.items():
+    series = Series(
+        sample.name, metric_type, dict(sample.labels), family.documentation, family.unit or ""
+    )
+    _check_series(series)
+    return Sample(series, float(sample.value), _checked_time(sample.timestamp, now))
+
+
+def _check_series(series: Series) -> None:
+    check_metric_name(series.name)
+    for label_name, value in series.labels.items():
         check_label_name(label_name)
         check_text("label value", value)
-    series = Series(
-        name,
-        metric_type,
-        dict(sample.labels),
-        check_text("documentation", family.documentation),
-        check_text("unit", family.unit or ""),
-    )
-    timestamp = now if sample.timestamp is None else float(sample.timestamp)
-    if not math.isfinite(timestamp):
-        raise InvalidMetricError(f"timestamp {timestamp} of {name}: give seconds since the epoch")
-    return Sample(series, float(sample.value), timestamp)
+    check_text("documentation", series.help_text)
+    check_text("unit", series.unit)
+
+
+def _checked_time(timestamp: Any, now: float) -> float:
+    if timestamp is None:
+        return now
+    seconds = float(timestamp)
+    if not math.isfinite(seconds):
+        raise InvalidMetricError(f"timestamp {timestamp}: give seconds since the epoch")
+    return seconds

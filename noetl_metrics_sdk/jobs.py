@@ -20,9 +20,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from noetl_metrics_sdk.decoration import Function, decorate
+from noetl_metrics_sdk.distributions import Histogram
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.fork import reset_store_after_fork
-from noetl_metrics_sdk.instruments import Counter, Gauge, Histogram
+from noetl_metrics_sdk.instruments import Counter, Gauge
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
     """Track one job: a context manager, plain or asynchronous, and a decorator.
 
     Decorated functions may be plain, coroutines, generators or asynchronous generators; every
-    call is a job. Nesting and concurrent use are fine: each `with` is a job of its own.
+    call is a job. Write `with track_job(…)` anew for each job: one object holds the time of one.
 
     Args:
         job_type: what kind of job it is: `http`, `sql`, `python`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
@@ -305,6 +306,19 @@ class Instrument(ABC):
         for holder in holders:
             holder._lock = self._lock
             holder._zero()
+
+
+def not_a_number(instrument: Instrument, amount: object) -> TypeError:
+    """Return the error for an amount that is no number."""
+    kind = type(amount).__name__
+    return TypeError(f"{instrument}: {amount!r} is a {kind}: give a number, like 1 or 0.25")
+
+
+def warn_of_exemplar() -> None:
+    """Warn the caller of `inc()` or `observe()` that an exemplar is not kept."""
+    warnings.warn(
+        "exemplars are not kept: noetl.metric has no place for them", UserWarning, stacklevel=3
+    )
 
 
 def _full_name(metric_type: MetricType, namespace: str, subsystem: str, name: str) -> str:

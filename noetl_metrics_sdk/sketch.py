@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import sys
-from itertools import chain
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 BINS_MAX = 2048
 """At 1 % this covers nearly 18 powers of ten before the lowest bins are folded together."""
@@ -85,28 +86,29 @@ class QuantileSketch:
         of the n sorted values.
 
         Args:
-            quantiles: between 0 and 1, ascending.
+            quantiles: between 0 and 1.
         """
+        negative = sorted(self._negative, reverse=True)
+        positive = sorted(self._positive)
+        counts = [self._negative[index] for index in negative]
+        counts.append(self._zeros)
+        counts += [self._positive[index] for index in positive]
+        up_to = list(accumulate(counts))
         # Not `self.count`: a signal handler may have observed between the two.
-        total = self._zeros + sum(self._positive.values()) + sum(self._negative.values())
+        total = up_to[-1]
         if not total:
             return [math.nan] * len(quantiles)
         estimates: list[float] = []
-        bins = self._ascending()
-        value, seen = next(bins)
         for quantile in quantiles:
             rank = math.floor(quantile * (total - 1))
-            while seen <= rank:
-                value, count = next(bins)
-                seen += count
-            estimates.append(value)
+            position = bisect_right(up_to, rank)
+            if position < len(negative):
+                estimates.append(-self._middle(negative[position]))
+            elif position == len(negative):
+                estimates.append(0.0)
+            else:
+                estimates.append(self._middle(positive[position - len(negative) - 1]))
         return estimates
-
-    def _ascending(self) -> chain[tuple[float, int]]:
-        negative = ((-self._middle(i), self._negative[i]) for i in sorted(self._negative)[::-1])
-        zero: Iterable[tuple[float, int]] = [(0.0, self._zeros)] if self._zeros else []
-        positive = ((self._middle(i), self._positive[i]) for i in sorted(self._positive))
-        return chain(negative, zero, positive)
 
     def _middle(self, index: int) -> float:
         # The bin holds gamma^(index - 1) < value <= gamma^index; this point is equally far from

@@ -23,8 +23,11 @@ SDK = {
     "timing": {"decoration"},
     "sketch": set(),
     "labelled": {"errors", "fork", "model", "registry"},
-    "instruments": {"errors", "labelled", "model", "registry", "sketch", "timing"},
-    "jobs": {"decoration", "errors", "fork", "instruments", "model", "registry"},
+    "instruments": {"errors", "labelled", "model", "registry", "timing"},
+    "distributions": {"errors", "labelled", "model", "registry", "sketch", "timing"},
+    "jobs": {
+        "decoration", "distributions", "errors", "fork", "instruments", "model", "registry",
+    },
     "system_families": {"model"},
     "cgroups": set(),
     "host_metrics": set(),

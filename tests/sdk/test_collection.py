@@ -13,7 +13,16 @@ from prometheus_client.core import (
     UntypedMetricFamily,
 )
 
-from noetl_metrics_sdk import Counter, Gauge, MetricsClient, Registry
+from noetl_metrics_sdk import (
+    Counter,
+    Gauge,
+    MetricFamily,
+    MetricsClient,
+    MetricType,
+    Registry,
+    Sample,
+    Series,
+)
 from noetl_metrics_sdk.testing import InMemoryTransport
 
 
@@ -157,4 +166,27 @@ def test_a_family_of_an_unknown_type_is_left_out(registry):
     registry.register(Families(family))
     transport, stats = delivered(registry)
     assert [] == transport.received("a")
+    assert stats.invalid_samples >= 1
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        Sample(Series("own", MetricType.GAUGE, {"x": "\ud800"}), 1.0),
+        Sample(Series("o w n", MetricType.GAUGE, {}), 1.0),
+        Sample(Series("own", MetricType.GAUGE, {"__x": ""}), 1.0),
+        Sample(Series("own", MetricType.GAUGE, {}, help_text="\x00"), 1.0),
+        Sample(Series("own", MetricType.GAUGE, {}), 1.0, float("nan")),
+        Sample(Series("own", MetricType.GAUGE, {}), "many"),  # type: ignore[arg-type] # the point
+    ],
+)
+def test_a_collector_that_builds_its_own_samples_is_checked_too(registry, sample):
+    """What would spoil a batch is left out where it is collected; the other samples arrive."""
+    good = Sample(Series("good", MetricType.GAUGE, {}), 2.0, 3.0)
+    registry.register(
+        Families(MetricFamily("own", "Own", MetricType.GAUGE, samples=[sample, good]))
+    )
+    transport, stats = delivered(registry)
+    assert [(2.0, 3.0)] == [(one.value, one.timestamp) for one in transport.received("good")]
+    assert 1 == len(transport.samples)
     assert stats.invalid_samples >= 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
 from noetl_metrics_sdk import Histogram, InvalidMetricError, Summary
-from noetl_metrics_sdk.instruments import format_bound
+from noetl_metrics_sdk.distributions import format_bound
 
 HUGE = pytest.param(10**400, id="10**400")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -35,7 +35,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("noetl_metrics_sdk.instruments.time", clock)
+    monkeypatch.setattr("noetl_metrics_sdk.distributions.time", clock)
     return clock
 
 
