@@ -126,7 +126,6 @@ class MetricsClient:
                 "server_url is missing: give the server's address, like http://localhost:8082"
             )
         self._registry = registry
-        self._given_transport = transport
         self._clock = clock or SystemClock()
         self._random = random
         # Guards starting and ending. Taken before any other lock of this package.
@@ -134,6 +133,7 @@ class MetricsClient:
         self._started = False
         self._ended = False
         self._engine: _Engine
+        self._transport = transport or self._http_transport()
         self._build(forked=False)
         restart_client_after_fork(self)
 
@@ -292,7 +292,6 @@ class MetricsClient:
     def _build(self, *, forked: bool) -> None:
         config, clock = self.config, self._clock
         self._worker_id = _worker_id(config.worker_id, forked=forked)
-        self._transport = self._given_transport or self._http_transport()
         buffer = SampleBuffer(config.buffer_samples_max)
         change_filter = ChangeFilter(config.refresh_interval)
         collection = Collection(self._registry, buffer, change_filter, clock)
@@ -373,8 +372,10 @@ class MetricsClient:
         self._lock = threading.RLock()
         if self._ended:
             return
-        # Kept, not closed: closing a TLS connection here would end it for the parent too.
-        self._parents_transport = self._transport
+        if isinstance(self._transport, HttpTransport):
+            # Kept, not closed: closing a TLS connection here would end it for the parent too.
+            self._parents_transport = self._transport
+            self._transport = self._transport.for_forked_child()
         self._build(forked=True)
         if self._started:
             finish_at_exit_of_forked_child(self)

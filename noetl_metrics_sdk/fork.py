@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ForkAware(Protocol):
@@ -18,10 +21,10 @@ class ForkAware(Protocol):
     def _reset_after_fork(self) -> None: ...
 
 
-# Weak, so that registering keeps nothing alive. Instruments are reset before clients, because
-# a client starts threads that collect from the instruments.
+# Weak, so that registering keeps nothing alive.
 _stores: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _clients: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_has_client_hook = False
 
 
 def reset_store_after_fork(store: ForkAware) -> None:
@@ -30,14 +33,33 @@ def reset_store_after_fork(store: ForkAware) -> None:
 
 
 def restart_client_after_fork(client: ForkAware) -> None:
-    """Have a client start afresh in a forked child, after every store has been reset."""
+    """Have a client start afresh in a forked child, after every store has been reset.
+
+    A client starts threads, and hooks run in the order in which they were registered. If this
+    one ran before that of `logging`, a thread could wait for a lock of logging's at the moment
+    when logging's hook replaces it, and would wait for ever. So it is registered with the first
+    client, when all that a client's threads use has been imported.
+    """
+    global _has_client_hook  # noqa: PLW0603 - once a process, like the hook
     _clients.add(client)
+    if not _has_client_hook:
+        _has_client_hook = True
+        _call_in_forked_child(_restart_clients)
 
 
-def _reset_child() -> None:
-    for fork_aware in [*_stores, *_clients]:
-        fork_aware._reset_after_fork()
+def _reset_stores() -> None:
+    for store in list(_stores):
+        store._reset_after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_child)
+def _restart_clients() -> None:
+    for client in list(_clients):
+        client._reset_after_fork()
+
+
+def _call_in_forked_child(hook: Callable[[], None]) -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=hook)
+
+
+_call_in_forked_child(_reset_stores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import time
@@ -21,6 +22,7 @@ from noetl_metrics_sdk.errors import (
 from noetl_metrics_sdk.transport import Receipt, Registration
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from noetl_metrics_sdk.wire import Batch
@@ -42,6 +44,7 @@ class HttpTransport:
         headers: sent with every request: credentials, for example.
         monotonic: a monotonic clock, in seconds.
         now: seconds since the epoch, to read a `Retry-After` that is a date.
+        ssl_context: how TLS connections are checked; as httpx does it unless given.
     """
 
     def __init__(
@@ -50,15 +53,33 @@ class HttpTransport:
         headers: Mapping[str, str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
         self._server_takes_gzip = False
-        self._server_url = server_url.rstrip("/")
-        self._headers = {"User-Agent": "noetl-metrics-sdk", **(headers or {})}
-        # Made at the first request, in the delivery thread: it loads the CA certificates, which
-        # takes longer than a worker, or a forked child, wants to wait at its start.
-        self._client: httpx.Client | None = None
+        self._server_url = server_url
+        self._headers = headers
+        # What imports modules is done here and not in the delivery thread: a process that is
+        # forked while a thread imports a module can never import it. Making the client does so,
+        # and so does the first look-up of a host name, which needs this codec.
+        codecs.lookup("idna")
+        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        self._client = httpx.Client(
+            base_url=server_url.rstrip("/"),
+            headers={"User-Agent": "noetl-metrics-sdk", **(headers or {})},
+            verify=self._ssl_context,
+            limits=httpx.Limits(max_connections=2),
+        )
+
+    def for_forked_child(self) -> HttpTransport:
+        """Return a transport to the same server that shares no connection with this one.
+
+        It shares the certificates, whose loading takes a forked child longer than all the rest.
+        """
+        return HttpTransport(
+            self._server_url, self._headers, self._monotonic, self._now, self._ssl_context
+        )
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register a component; return its runtime id."""
@@ -91,8 +112,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
     def _post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
@@ -102,12 +122,6 @@ class HttpTransport:
         self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> dict[str, Any]:
         deadline = self._monotonic() + timeout
-        if self._client is None:
-            self._client = httpx.Client(
-                base_url=self._server_url,
-                headers=self._headers,
-                limits=httpx.Limits(max_connections=2),
-            )
         try:
             with self._client.stream(
                 "POST", path, content=body, headers=headers, timeout=timeout
