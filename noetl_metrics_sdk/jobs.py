@@ -120,6 +120,10 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
     __slots__ = ("_instruments", "_label_values", "_started_at")
 
     def __init__(self, job_type: str, *, registry: Registry = REGISTRY, **labels: object) -> None:
+        if not isinstance(job_type, str):
+            raise InvalidMetricError(
+                f"job_type is {job_type!r}: give a string, as in @track_job(job_type='sql')"
+            )
         clash = sorted(set(labels) & set(_OWN_LABELS))
         if clash:
             raise InvalidMetricError(

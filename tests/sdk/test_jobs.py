@@ -331,6 +331,13 @@ def test_bad_label_value_is_refused_before_the_job(jobs: Jobs, labels: dict[str,
     assert {} == jobs.processed()
 
 
+@pytest.mark.parametrize("job_type", [len, lambda: 5, 3, None])
+def test_job_type_is_a_string(job_type: Any) -> None:
+    """`@track_job` without its parentheses is refused at once, and says how to write it."""
+    with pytest.raises(InvalidMetricError, match=r"give a string, as in @track_job"):
+        track_job(job_type)
+
+
 def test_job_type_is_needed(jobs: Jobs) -> None:
     """A job has a type."""
     with pytest.raises(TypeError, match="job_type"):

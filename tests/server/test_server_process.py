@@ -89,7 +89,7 @@ def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
     assert "ok" == registered.json()["status"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("keep", [False, True])
 def test_the_embedded_database_ends_with_its_server(
     short_path: Path, number: signal.Signals, keep: bool
@@ -129,7 +129,7 @@ def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
     assert [] == processes_of(short_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: signal.Signals) -> None:
     """A server that is told to end while PostgreSQL starts ends in order."""
     with running(temporary=short_path) as process:
@@ -138,6 +138,46 @@ def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: sign
         process.send_signal(number)
         assert 0 == process.wait(30)
     assert [] == list(short_path.iterdir())
+    assert [] == processes_of(short_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_just_before_the_server_serves_ends_it(
+    short_path: Path, number: signal.Signals
+) -> None:
+    """A signal between the database's start and the first request is not lost."""
+    with running(temporary=short_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("server_stub database: ")
+        process.send_signal(number)
+        assert 0 == process.wait(30)
+    assert [] == list(short_path.iterdir())
+    assert [] == processes_of(short_path)
+
+
+def test_a_folder_that_is_no_cluster_is_left_alone(short_path: Path) -> None:
+    """A data directory with somebody else's folder in it is refused, and nothing is changed."""
+    foreign, temporary = short_path / "data" / "postgresql", short_path / "tmp"
+    foreign.mkdir(parents=True)
+    temporary.mkdir()
+    (foreign / "notes").touch()
+    before = foreign.stat()
+    with running(f"--data-directory={short_path}/data", temporary=temporary) as process:
+        assert 1 == process.wait(30)
+    assert (before.st_uid, before.st_mode) == (foreign.stat().st_uid, foreign.stat().st_mode)
+    assert [foreign] == list((short_path / "data").iterdir())
+    assert [] == list(temporary.iterdir())
+
+
+def test_a_start_that_fails_leaves_nothing(short_path: Path) -> None:
+    """A cluster that cannot start is said, and no temporary folder stays."""
+    cluster, temporary = short_path / "data" / "postgresql", short_path / "tmp"
+    cluster.mkdir(parents=True)
+    temporary.mkdir()
+    (cluster / "PG_VERSION").write_text("1\n")
+    with running(f"--data-directory={short_path}/data", temporary=temporary) as process:
+        assert 1 == process.wait(60)
+    assert [] == list(temporary.iterdir())
     assert [] == processes_of(short_path)
 
 
