@@ -123,7 +123,8 @@ class MetricsClient:
         self.config = Config.of(given)
         if transport is None and self.config.server_url is None:
             raise ConfigurationError(
-                "server_url is missing: give the server's address, like http://localhost:8082"
+                "server_url (NOETL_SERVER_URL) is missing: give the server's address, "
+                "like http://localhost:8082"
             )
         self._registry = registry
         self._clock = clock or SystemClock()
@@ -295,7 +296,7 @@ class MetricsClient:
         buffer = SampleBuffer(config.buffer_samples_max)
         change_filter = ChangeFilter(config.refresh_interval)
         collection = Collection(self._registry, buffer, change_filter, clock)
-        encoder = SampleEncoder({**config.labels, "worker_id": self._worker_id})
+        encoder = SampleEncoder(config.labels, {"worker_id": self._worker_id})
         exporter = Exporter(
             transport=self._transport,
             buffer=buffer,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtime
 from typing import TYPE_CHECKING, Any, Self, TypedDict
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -12,7 +14,9 @@ from noetl_metrics_sdk.model import check_label_name, check_text
 from noetl_metrics_sdk.system_families import SYSTEM_METRIC_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+_logger = logging.getLogger("noetl_metrics_sdk")
 
 COMPONENT_TYPES = ("worker_pool", "server_api", "broker")
 
@@ -23,6 +27,9 @@ _NOETL_VARIABLES = {
     "worker_id": "NOETL_WORKER_ID",
     "flush_interval": "NOETL_WORKER_METRICS_INTERVAL",
 }
+
+
+_OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
 
 
 class Settings(TypedDict, total=False):
@@ -64,7 +71,8 @@ class Config(BaseModel):
         "worker_pool", description="`worker_pool`, `server_api` or `broker`."
     )
     labels: Mapping[str, str] = Field(
-        default_factory=dict, description="Labels that every sample gets."
+        default_factory=dict,
+        description="Labels that every sample gets, unless its series has one of the same name.",
     )
     worker_id: str | None = Field(
         None,
@@ -108,8 +116,12 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
+    def of(cls, settings: Mapping[str, Any], named: Callable[[str], str] = str) -> Self:
         """Return the configuration with these settings, and the defaults for the others.
+
+        Args:
+            settings: values by name.
+            named: turns a setting's name into what the user knows it by.
 
         Raises:
             ConfigurationError: a setting is unknown or not valid.
@@ -117,17 +129,19 @@ class Config(BaseModel):
         try:
             return cls(**settings)
         except ValidationError as error:
-            raise ConfigurationError(_explained(error)) from None
+            raise ConfigurationError(_explained(error, named)) from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> dict[str, Any]:
         """Return the settings that environment variables give.
 
+        A variable that looks like a setting and is none is warned of.
+
         Args:
             environment: `os.environ`, or what stands in for it.
 
         Raises:
-            ConfigurationError: a variable cannot be read.
+            ConfigurationError: a variable is missing or not valid; it is named.
         """
         settings: dict[str, Any] = {}
         for name in cls.model_fields:
@@ -141,12 +155,16 @@ class Config(BaseModel):
                 settings[name] = _groups(text)
             else:
                 settings[name] = text
+        _warn_of_unknown_variables(environment)
+        cls.of(settings, environment_variable)
         return settings
 
     @field_validator("server_url")
     @classmethod
     def _check_server_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
+        if url is None:
+            return None
+        if not _is_http_url(url):
             raise ValueError("give a URL like http://localhost:8082")
         return url
 
@@ -196,8 +214,8 @@ class Config(BaseModel):
     def _check_component(self) -> Self:
         if self.component_name is None and self.runtime_id is None:
             raise ValueError(
-                "component_name is missing: give the worker pool's name, or the runtime_id under "
-                "which it is registered"
+                "component_name (NOETL_WORKER_POOL_NAME) is missing: give the worker pool's name, "
+                "or the runtime_id (NOETL_METRICS_RUNTIME_ID) under which it is registered"
             )
         return self
 
@@ -207,10 +225,29 @@ def environment_variable(setting: str) -> str:
     return _NOETL_VARIABLES.get(setting, f"NOETL_METRICS_{setting.upper()}")
 
 
-def _explained(error: ValidationError) -> str:
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number up to 65535
+        return False
+
+
+def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {environment_variable(name) for name in Config.model_fields}
+    for variable in sorted(environment):
+        is_ours = variable.startswith("NOETL_METRICS_") and not variable.startswith(_OF_THE_SERVER)
+        if is_ours and variable not in known:
+            _logger.warning(
+                "%s is no setting and has no effect; there are %s", variable, sorted(known)
+            )
+
+
+def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
     explanations: list[str] = []
     for problem in error.errors(include_url=False):
-        name = ".".join(str(part) for part in problem["loc"])
+        setting, *rest = [str(part) for part in problem["loc"]] or [""]
+        name = ".".join([named(setting), *rest]) if setting else ""
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"there is no such setting; there are {', '.join(Config.model_fields)}"

@@ -65,6 +65,8 @@ class HttpTransport:
         # and so does the first look-up of a host name, which needs this codec.
         codecs.lookup("idna")
         self._ssl_context = ssl_context or httpx.create_ssl_context()
+        # What the log says of it: without a user name and password.
+        self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
         self._client = httpx.Client(
             base_url=server_url.rstrip("/"),
             headers={"User-Agent": "noetl-metrics-sdk", **(headers or {})},
@@ -122,22 +124,23 @@ class HttpTransport:
         self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> dict[str, Any]:
         deadline = self._monotonic() + timeout
+        shown = f"POST {self._shown_url}{path}"
         try:
             with self._client.stream(
                 "POST", path, content=body, headers=headers, timeout=timeout
             ) as response:
                 content = self._read(response, deadline)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise RecoverableError(f"POST {path}: {_described_error(error)}") from error
+            raise RecoverableError(f"{shown}: {_described_error(error)}") from error
         accepted = response.headers.get("Accept-Encoding", "")
         self._server_takes_gzip = "gzip" in accepted.lower()
         if not response.is_success:
             raise error_of_status(
                 response.status_code,
-                f"POST {path}: {response.status_code}: {_reason(content)}",
+                f"{shown}: {response.status_code}: {_reason(content)}",
                 retry_after_seconds(response.headers.get("Retry-After"), self._now()),
             )
-        return _answer(content, path)
+        return _answer(content, shown)
 
     def _read(self, response: httpx.Response, deadline: float) -> bytes:
         # httpx's time-out is for one read; a server that drips a byte at a time never meets it.
@@ -214,13 +217,13 @@ def _described(registration: Registration) -> dict[str, Any]:
     }
 
 
-def _answer(content: bytes, path: str) -> dict[str, Any]:
+def _answer(content: bytes, shown: str) -> dict[str, Any]:
     try:
         answer = json.loads(content)
     except ValueError as error:
-        raise RecoverableError(f"POST {path}: the answer is not JSON: {content[:80]!r}") from error
+        raise RecoverableError(f"{shown}: the answer is not JSON: {content[:80]!r}") from error
     if not isinstance(answer, dict):
-        raise RecoverableError(f"POST {path}: the answer is no JSON object: {content[:80]!r}")
+        raise RecoverableError(f"{shown}: the answer is no JSON object: {content[:80]!r}")
     return cast("dict[str, Any]", answer)
 
 

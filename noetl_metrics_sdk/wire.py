@@ -50,10 +50,18 @@ class SampleEncoder:
     Args:
         constant_labels: labels that every sample gets. A label of the series itself wins over
             a constant one of the same name.
+        identity_labels: labels that tell this process from others, and win over the series'
+            own, which become `exported_…`, as Prometheus names them: totals of two processes
+            must never mix.
     """
 
-    def __init__(self, constant_labels: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        constant_labels: Mapping[str, str],
+        identity_labels: Mapping[str, str] | None = None,
+    ) -> None:
         self._constant_labels = dict(constant_labels)
+        self._identity_labels = dict(identity_labels or {})
         self._encoded: dict[Series, bytes] = {}
 
     def encode(self, sample: Sample) -> EncodedSample:
@@ -71,12 +79,20 @@ class SampleEncoder:
         fields = {
             "metric_name": series.name,
             "metric_type": series.type.value,
-            "labels": {**self._constant_labels, **series.labels},
+            "labels": self._all_labels(series.labels),
             "help_text": series.help_text,
             "unit": series.unit,
         }
         head = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         return head[:-1].encode() + b","
+
+    def _all_labels(self, own: Mapping[str, str]) -> dict[str, str]:
+        labels = {**self._constant_labels, **own}
+        for name, value in self._identity_labels.items():
+            if name in labels:
+                labels[f"exported_{name}"] = labels[name]
+            labels[name] = value
+        return labels
 
 
 def json_number(value: float) -> str:

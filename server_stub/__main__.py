@@ -44,7 +44,11 @@ class _StopSignals:
         # Under nohup it is ignored, and stays so. Raised again as a SIGTERM, because uvicorn,
         # while it serves, takes only that.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+            signal.signal(signal.SIGHUP, self._pass_on)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        signal.raise_signal(signal.SIGTERM)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter as Tally
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,24 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SHOW_EVERY_SECONDS = 0.5
+INTERRUPTED = 128 + signal.SIGINT
+"""What a shell answers for a program that Ctrl-C has ended."""
 
 
 def main() -> int:
     """Run the demo; return 0 if the table holds exactly what the pool did."""
     arguments = parse_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return run_demo(arguments)
+    except KeyboardInterrupt:
+        print("\n== Interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """Start everything, show what happens, and end it all; return the exit code."""
     with ExitStack() as stack:
         folder = arguments.data_directory
         if folder is None:
@@ -47,10 +60,11 @@ def main() -> int:
 
         answer_questions(connection, server_url)
         exit_code = verdict(connection, reports, rows_before)
-        show_addresses(server_url, database_url)
+        show_addresses(server_url, database_url, keep=arguments.keep)
         if arguments.keep:
             print("\n== The server stays up until Ctrl-C", flush=True)
-            wait_for_interrupt()
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
     return exit_code
 
 
@@ -134,6 +148,20 @@ def run_pool(
         worker.stdin.write("\n".join(files[number::workers]))
         worker.stdin.close()
         pool.append(worker)
+    try:
+        show_rows_arriving(pool, connection)
+    finally:
+        for worker in pool:  # none of them runs any more, unless the demo was interrupted
+            worker.terminate()
+    if any(worker.returncode for worker in pool):
+        raise SystemExit(f"a worker failed: exit codes {[worker.returncode for worker in pool]}")
+    return [json.loads(worker.stdout.read()) for worker in pool if worker.stdout is not None]
+
+
+def show_rows_arriving(
+    pool: Sequence[subprocess.Popen[str]], connection: psycopg.Connection
+) -> None:
+    """Print how many rows there are, until every worker has ended."""
     started_at = time.monotonic()
     while any(worker.poll() is None for worker in pool):
         time.sleep(SHOW_EVERY_SECONDS)
@@ -141,9 +169,6 @@ def run_pool(
         print(
             f"   {seconds:5.1f} s: {rows_of_pool(connection):6d} rows in noetl.metric", flush=True
         )
-    if any(worker.returncode for worker in pool):
-        raise SystemExit(f"a worker failed: exit codes {[worker.returncode for worker in pool]}")
-    return [json.loads(worker.stdout.read()) for worker in pool if worker.stdout is not None]
 
 
 def rows_of_pool(connection: psycopg.Connection) -> int:
@@ -194,9 +219,9 @@ def verdict(
     return 0
 
 
-def show_addresses(server_url: str, database_url: str) -> None:
+def show_addresses(server_url: str, database_url: str, *, keep: bool) -> None:
     """Print what to try by hand."""
-    print("\nTo try (with --keep):")
+    print("\nTo try:" if keep else "\nTo try, while a server is up (./scripts/demo --keep):")
     for address in [
         f"curl '{server_url}/api/metrics?metric_name=noetl_jobs_processed_total&limit=3'",
         f"curl '{server_url}/metrics'",
@@ -206,14 +231,6 @@ def show_addresses(server_url: str, database_url: str) -> None:
         f"psql '{database_url}'",
     ]:
         print(f"  {address}")
-
-
-def wait_for_interrupt() -> None:
-    """Return at Ctrl-C or SIGTERM."""
-    interrupted = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: interrupted.set())
-    interrupted.wait()
 
 
 if __name__ == "__main__":

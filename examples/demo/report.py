@@ -21,7 +21,8 @@ def show_table(title: str, answer: Answer) -> None:
     widths = [max(len(row[column]) for row in cells) for column in range(len(answer.columns))]
     print(f"\n{title}")
     for row in cells:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {'  '.join(padded)}".rstrip())
 
 
 def show_exposition(page: str, names: Sequence[str]) -> None:

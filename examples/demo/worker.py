@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import signal
 import sys
 import warnings
 import zlib
@@ -94,4 +95,6 @@ def main(server_url: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C reaches the whole pool; the demo ends it in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     main(sys.argv[1], sys.stdin.read().splitlines())

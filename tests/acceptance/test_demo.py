@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -69,6 +72,24 @@ def test_the_demo_notices_what_is_missing(server, report_module):
         f"noetl_jobs_processed_total/hash/completed/: "
         f"the workers did {jobs}, the table has {jobs - 1}"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_demo_can_be_interrupted(tmp_path, number):
+    """A signal in the middle of the work ends everything, with a word and no traceback."""
+    with subprocess.Popen(
+        [sys.executable, str(DEMO), "--data-directory", str(tmp_path / "kept")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as demo:  # fmt: skip
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "rows in noetl.metric" in line:
+                break
+        os.killpg(demo.pid, number)
+        _, errors = demo.communicate(timeout=60)
+    assert (130, "\n== Interrupted\n") == (demo.returncode, errors)
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info["cmdline"])]
+    assert [] == left
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,10 @@ def make_client(**settings):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"component_name": None}, "component_name is missing"),
-        ({"transport": None}, "server_url is missing"),
+        ({"component_name": None}, "component_name (NOETL_WORKER_POOL_NAME) is missing"),
+        ({"transport": None}, "server_url (NOETL_SERVER_URL) is missing"),
+        ({"server_url": "http://localhost:80820"}, "give a URL like http://localhost:8082"),
+        ({"server_url": "http://"}, "server_url is 'http://': give a URL like"),
         ({"server_url": "localhost:8082"}, "server_url is 'localhost:8082': give a URL like"),
         ({"runtime_id": "abc"}, "runtime_id is 'abc': give the number"),
         ({"runtime_id": True}, "runtime_id is True: give the number"),
@@ -81,6 +83,27 @@ def test_a_variable_that_cannot_be_read_is_refused_by_name():
     with pytest.raises(ConfigurationError) as refused:
         MetricsClient.from_env(environment=environment)
     assert "NOETL_METRICS_LABELS has 'site': write name=value,name=value" == str(refused.value)
+
+
+def test_a_bad_variable_is_named_as_the_user_knows_it():
+    """The error speaks of the environment variable, not of the setting behind it."""
+    environment = {"NOETL_WORKER_POOL_NAME": "p", "NOETL_WORKER_METRICS_INTERVAL": "often"}
+    with pytest.raises(ConfigurationError, match="NOETL_WORKER_METRICS_INTERVAL is 'often'"):
+        MetricsClient.from_env(environment=environment)
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(caplog):
+    """A misspelt variable does not go unnoticed; those of the server are none of ours."""
+    environment = {
+        "NOETL_WORKER_POOL_NAME": "p", "NOETL_METRICS_FLUSH_INTERVAL": "5",
+        "NOETL_METRICS_SERVER_PORT": "8082",
+    }  # fmt: skip
+    MetricsClient.from_env(
+        registry=Registry(), transport=InMemoryTransport(), environment=environment
+    )
+    warned = [record.getMessage() for record in caplog.records]
+    assert 1 == len(warned)
+    assert warned[0].startswith("NOETL_METRICS_FLUSH_INTERVAL is no setting")
 
 
 @pytest.mark.parametrize(("text", "count"), [("all", 10), ("none", 0), ("", 10)])

@@ -206,6 +206,19 @@ def test_retry_after_is_read_in_both_its_forms(header, seconds):
     assert seconds == retry_after_seconds(header, now=1_700_000_000.0)
 
 
+def test_an_error_says_which_server_and_keeps_its_password(respx_mock):
+    """The whole address is in the message, without the credentials of the URL."""
+    transport = HttpTransport("http://me:hidden@metrics.test:8082/base")
+    respx_mock.post("http://metrics.test:8082/base/api/metrics").mock(
+        side_effect=httpx.ConnectError("refused")
+    )
+    with pytest.raises(RecoverableError) as raised:
+        transport.send(make_batch(), "7", 5)
+    expected = "POST http://metrics.test:8082/base/api/metrics: ConnectError: refused"
+    assert expected == str(raised.value)
+    transport.close()
+
+
 def test_retry_after_reaches_the_error(respx_mock, transport):
     """A 503 carries the seconds for which the server wants to be left alone."""
     answer = httpx.Response(503, headers={"Retry-After": "7"}, json={"detail": "full"})

@@ -186,3 +186,11 @@ def test_body_is_as_long_as_was_reckoned(lines: list[bytes], runtime_id: str) ->
 def test_runtime_id_is_quoted() -> None:
     """A runtime id that is no number still makes a valid body."""
     assert {"runtime_id": 'a"b', "metrics": []} == json.loads(Batch("k", []).body('a"b'))
+
+
+def test_identity_labels_win_and_the_series_own_is_kept_beside() -> None:
+    """A series cannot pass for another process: its own `worker_id` becomes `exported_…`."""
+    encoder = SampleEncoder({"site": "a"}, {"worker_id": "w1"})
+    series = Series("jobs", MetricType.GAUGE, {"worker_id": "mine", "site": "own"})
+    encoded = json.loads(encoder.encode(Sample(series, 1.0, 0.0)).json)
+    assert {"worker_id": "w1", "exported_worker_id": "mine", "site": "own"} == encoded["labels"]

@@ -1,7 +1,7 @@
 -- The daily partitions, and what is in them.
 SELECT
     partition.relname AS partition,
-    pg_get_expr(partition.relpartbound, partition.oid) AS bounds,
+    substring(pg_get_expr(partition.relpartbound, partition.oid) FROM 'FROM \(''(.{10})') AS day,
     pg_size_pretty(pg_total_relation_size(partition.oid)) AS size
 FROM pg_inherits
 JOIN pg_class AS partition ON partition.oid = inhrelid
