@@ -221,7 +221,7 @@ class Exporter:
         if self._registration is None:
             return RecoverableError(f"no runtime {self.runtime_id}: {error}", error.status)
         self.runtime_id = None
-        return RecoverableError(f"registering again: {error}", error.status, retry_after=0.0)
+        return RecoverableError(f"registering again: {error}", error.status)
 
     def _settle(self, batch: Batch, receipt: Receipt) -> None:
         rejected = min(receipt.rejected, len(batch.items))

@@ -26,19 +26,23 @@ def backoff_seconds(
 ) -> float:
     """Return how long to wait before the next attempt.
 
+    What the server asks for is the least: one that says 0 is not to be asked without end.
+
     Args:
         attempt_number: how many attempts have failed, from 1.
         error: what the last one raised.
         backoff_max: the cap, in seconds.
         random: a number from 0 up to 1.
     """
-    retry_after = error.retry_after if isinstance(error, RecoverableError) else None
-    if retry_after is not None:
-        # A little later than asked, each worker differently.
-        return min(retry_after, RETRY_AFTER_MAX_SECONDS) * (1.0 + 0.1 * random)
     # 2 ** 20 is beyond any cap; a larger power would in the end overflow a float.
     span: float = BACKOFF_FIRST_SECONDS * 2 ** min(attempt_number - 1, 20)
-    return random * min(backoff_max, span)
+    seconds = random * min(backoff_max, span)
+    retry_after = error.retry_after if isinstance(error, RecoverableError) else None
+    if retry_after is None:
+        return seconds
+    # A little later than asked, each worker differently.
+    asked_for = min(retry_after, RETRY_AFTER_MAX_SECONDS) * (1.0 + 0.1 * random)
+    return max(seconds, asked_for)
 
 
 def retrying(

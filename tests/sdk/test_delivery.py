@@ -439,3 +439,23 @@ def test_a_server_that_counts_wrongly_does_not_spoil_the_ledger(registry):
         client.flush()
         samples = client.stats().samples
     assert (0, {"rejected": 1}, 0) == (samples.sent, samples.dropped, samples.pending)
+
+
+def test_a_server_that_never_knows_the_runtime_is_not_asked_without_end(registry):
+    """404 after 404 waits longer and longer between two registrations."""
+
+    class Forgetful(InMemoryTransport):
+        def send(self, batch, runtime_id, timeout):
+            raise UnknownRuntimeError("no such runtime", 404)
+
+    transport = Forgetful()
+    client = MetricsClient(
+        component_name="pool", registry=registry, transport=transport, system_metrics=(),
+        flush_interval=3600.0, random=lambda: 1.0,
+    )  # fmt: skip
+    client.start()
+    client.record("value", 1)
+    assert client.flush(timeout=0.2).timed_out
+    client.shutdown(timeout=0)
+    # One wait is cut short by the flush and one by the shutdown; each of the others lasts.
+    assert len(transport.registrations) <= 4

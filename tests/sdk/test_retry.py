@@ -30,4 +30,10 @@ def test_the_servers_wish_is_obeyed_and_capped(retry_after, random):
     error = RecoverableError("busy", 503, retry_after)
     seconds = backoff_seconds(1, error, backoff_max=60.0, random=random)
     asked = min(retry_after, RETRY_AFTER_MAX_SECONDS)
-    assert asked <= seconds <= asked * 1.1
+    assert asked <= seconds <= max(asked * 1.1, 0.5)
+
+
+def test_a_server_that_says_zero_is_not_asked_without_end():
+    """Retry-After: 0 does not switch the growing waits off."""
+    error = RecoverableError("busy", 503, retry_after=0.0)
+    assert 16.0 == backoff_seconds(6, error, backoff_max=60.0, random=1.0)
