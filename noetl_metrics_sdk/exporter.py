@@ -93,7 +93,7 @@ class Exporter:
         self._stop_at: float | None = None
         self._retrying = retrying(
             pause=self._pause,
-            must_stop=self._is_out_of_time,
+            must_stop=self._must_give_up,
             on_failure=self._note_failure,
             backoff_max=backoff_max,
             random=random,
@@ -276,12 +276,18 @@ class Exporter:
         left = self._stop_at - self._clock.monotonic()
         return min(self._request_timeout, max(REQUEST_TIMEOUT_MIN, left))
 
-    def _is_out_of_time(self) -> bool:
-        return self._stop_at is not None and self._clock.monotonic() >= self._stop_at
+    def _must_give_up(self, seconds: float, error: BaseException | None) -> bool:
+        """Whether, after a failure, stopping leaves no sense or no time for another attempt."""
+        if self._stop_at is None:
+            return False
+        left = self._stop_at - self._clock.monotonic()
+        if left <= 0 or not self._buffer.ledger().pending:
+            return True
+        return _is_the_servers_wish(error) and seconds >= left
 
     def _pause(self, seconds: float, error: BaseException | None) -> None:
         """Wait between two attempts; a flush or a stop cuts it short, but for the server's wish."""
-        asked_for = isinstance(error, RecoverableError) and error.retry_after is not None
+        asked_for = _is_the_servers_wish(error)
         with self._state:
             if self._stop_at is not None:
                 # Stopping: use the time there is, without a tight loop.
@@ -309,3 +315,7 @@ class Exporter:
         else:
             _logger.debug("delivery failed; next attempt in %.1f s: %s", seconds, error)
         self._failing = True
+
+
+def _is_the_servers_wish(error: BaseException | None) -> bool:
+    return isinstance(error, RecoverableError) and error.retry_after is not None

@@ -48,7 +48,7 @@ def backoff_seconds(
 def retrying(
     *,
     pause: Callable[[float, BaseException | None], None],
-    must_stop: Callable[[], bool],
+    must_stop: Callable[[float, BaseException | None], bool],
     on_failure: Callable[[BaseException, float], None],
     backoff_max: float,
     random: Callable[[], float],
@@ -57,7 +57,8 @@ def retrying(
 
     Args:
         pause: waits for some seconds after an error; may return early.
-        must_stop: whether to give up, asked after each failure; the error is then raised.
+        must_stop: whether to give up, asked after each failure with the seconds to wait and the
+            error, which is then raised.
         on_failure: is told of each failure and of the seconds until the next attempt.
         backoff_max: the longest wait, in seconds.
         random: returns a number from 0 up to 1.
@@ -79,7 +80,7 @@ def retrying(
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(RecoverableError),
         wait=wait,
-        stop=lambda _state: must_stop(),
+        stop=lambda state: must_stop(state.upcoming_sleep, error_of(state)),
         sleep=lambda seconds: pause(seconds, last_error[0]),
         before_sleep=before_sleep,
         reraise=True,

@@ -383,6 +383,22 @@ def test_a_shutdown_cuts_a_wait_between_attempts_short(registry, transport):
     assert FlushResult(0, 0, 0, timed_out=False) == client.shutdown(timeout=5)
 
 
+def test_a_shutdown_does_not_outwait_a_server_that_asks_for_more_time(registry):
+    """A Retry-After beyond the shutdown's deadline ends it at once; what is left is reported."""
+    failed = threading.Event()
+
+    class Busy(InMemoryTransport):
+        def register(self, registration, timeout):
+            failed.set()
+            raise server_away(retry_after=1800)
+
+    client = make_client(registry, Busy())
+    client.record("value", 1)
+    client.start()
+    assert failed.wait(10)
+    assert FlushResult(0, 1, 0, timed_out=False) == client.shutdown(timeout=60)
+
+
 def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(registry):
     """A server that is away for good costs the shutdown its time and no more."""
 
