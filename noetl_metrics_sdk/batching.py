@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.buffer import SampleBuffer
     from noetl_metrics_sdk.wire import EncodedSample, SampleEncoder
+
+
+_logger = logging.getLogger("noetl_metrics_sdk")
 
 
 class BatchQueue:
@@ -51,6 +55,8 @@ class BatchQueue:
         """Return the batch to send now: the one under way, or a new one; None if all is sent."""
         if self._current is None:
             items = self._parts.popleft() if self._parts else self._cut()
+            while not items and len(self._buffer):  # none of those taken could be encoded
+                items = self._cut()
             if items:
                 self._last_sequence += 1
                 self._current = Batch(f"{self._boot_id}:{self._last_sequence}", items)
@@ -76,7 +82,12 @@ class BatchQueue:
         items: list[EncodedSample] = []
         size = ENVELOPE_BYTES
         for position, sample in enumerate(taken):
-            item = self._encoder.encode(sample)
+            try:
+                item = self._encoder.encode(sample)
+            except Exception:  # a sample that slipped past every check must not hold up the others
+                self._buffer.settle_dropped(1, "not_encodable")
+                _logger.exception("a sample of %r is dropped", sample.series.name)
+                continue
             size += len(item.json) + 1
             # A sample that is too long on its own travels alone: the server will say so.
             if size > self._bytes_max and items:

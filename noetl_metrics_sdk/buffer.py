@@ -21,7 +21,8 @@ class Ledger(NamedTuple):
 
     `pending` are waiting or on their way; `dropped` counts by reason: `buffer_full`,
     `rejected` (the server named them bad), `batch_rejected` (it refused the whole batch),
-    `too_large` (one sample alone exceeds what the server takes).
+    `too_large` (one sample alone exceeds what the server takes), `not_encodable` (it has no
+    form in JSON).
     """
 
     added: int

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class _LastSent(NamedTuple):
     value: float
     at: float
+    described_as: tuple[object, str, str]
 
 
 class ChangeFilter:
@@ -46,8 +47,9 @@ class ChangeFilter:
         return passed
 
     def knows(self, series: Series) -> bool:
-        """Return whether a sample of this series was passed on not long ago."""
-        return series in self._last_sent
+        """Return whether a sample of this very series was passed on not long ago."""
+        last = self._last_sent.get(series)
+        return last is not None and last.described_as == series.description()
 
     def forget(self, series: Iterable[Series]) -> None:
         """Have these series sent at the next opportunity: their last samples were dropped."""
@@ -64,7 +66,7 @@ class ChangeFilter:
             )
             if unchanged:
                 return False
-        self._last_sent[sample.series] = _LastSent(sample.value, now)
+        self._last_sent[sample.series] = _LastSent(sample.value, now, sample.series.description())
         return True
 
     def _purge_locked(self, now: float) -> None:

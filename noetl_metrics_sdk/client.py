@@ -133,6 +133,7 @@ class MetricsClient:
         self._lock = threading.RLock()
         self._started = False
         self._ended = False
+        self._has_shut_down = False
         self._engine: _Engine
         self._transport = transport or self._http_transport()
         self._build(forked=False)
@@ -228,7 +229,8 @@ class MetricsClient:
         before = engine.buffer.ledger()
         if not self._started or self._ended:
             return _result(before, engine.buffer.ledger(), timed_out=False)
-        in_time = engine.collector.run_now(deadline, self._clock)
+        # A collector that hangs gets half of the time, so that what is there is delivered.
+        in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
         in_time = engine.exporter.flush(deadline) and in_time
         return _result(before, engine.buffer.ledger(), timed_out=not in_time)
 
@@ -246,22 +248,30 @@ class MetricsClient:
         deadline = self._clock.monotonic() + timeout
         engine = self._engine
         before = engine.buffer.ledger()
-        with self._lock:
-            to_end = self._started and not self._ended
-            self._ended = True
+        to_end = self._started and not self._has_shut_down
+        self._ended = True
         in_time = True
         if to_end:
             # The order matters: sources first, so that nothing enters behind the last batch.
+            # They get half of the time: one that hangs must not cost what is there already.
             sources = [engine.collector, *([engine.system] if engine.system else [])]
-            ended = [source.stop(deadline, self._clock) for source in sources]
+            sources_deadline = self._halfway_to(deadline)
+            ended = [source.stop(sources_deadline, self._clock) for source in sources]
             in_time = engine.exporter.stop(deadline) and all(ended)
             if in_time:
                 self._transport.close()
+            # Only now: a shutdown that was interrupted can be repeated, and a second one that
+            # comes meanwhile waits for the same threads.
+            self._has_shut_down = True
             has_finished(self)
         result = _result(before, engine.buffer.ledger(), timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning("shut down with %d samples that were not delivered", result.pending)
         return result
+
+    def _halfway_to(self, deadline: float) -> float:
+        now = self._clock.monotonic()
+        return now + (deadline - now) / 2
 
     def stats(self) -> ClientStats:
         """Return what the client has done so far."""
@@ -366,7 +376,7 @@ class MetricsClient:
                 thread.start()
 
     def _finish_at_exit(self) -> None:
-        if self._started and not self._ended:
+        if self._started and not self._has_shut_down:
             self.shutdown()
 
     def _reset_after_fork(self) -> None:

@@ -89,7 +89,10 @@ class Collection:
         now = self._clock.time()
         samples: list[Sample] = []
         for family in families:
-            samples.extend(self._samples_of(family, now))
+            try:
+                samples.extend(self._samples_of(family, now))
+            except Exception as error:  # noqa: BLE001 - a family of no form at all: counted, logged
+                self._refuse(family, error)
         self.add(self._change_filter.changed(samples, self._clock.monotonic()))
 
     def add(self, samples: Iterable[Sample]) -> None:
@@ -104,7 +107,7 @@ class Collection:
     def _families_of(self, collector: Collector) -> list[Any]:
         try:
             families = list(collector.collect())
-        except Exception:  # somebody else's code: whatever it raises must not end the collection
+        except BaseException:  # also SystemExit: somebody else's code must not end the collection
             self.errors += 1
             if collector not in self._failing:
                 self._failing.add(collector)
@@ -121,7 +124,9 @@ class Collection:
                     samples.append(self._stamped(sample, now))
                 else:
                     samples.append(_adopt(family, sample, now))
-            except (InvalidMetricError, TypeError, ValueError, AttributeError) as error:
+            except (
+                InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
+            ) as error:  # fmt: skip
                 self._refuse(family, error)
         return samples
 
@@ -158,6 +163,10 @@ def _adopt(family: Any, sample: Any, now: float) -> Sample:
 
 def _check_series(series: Series) -> None:
     check_metric_name(series.name)
+    if not isinstance(series.type, MetricType):
+        raise InvalidMetricError(
+            f"type {series.type!r} of {series.name}: give a MetricType, like MetricType.GAUGE"
+        )
     for label_name, value in series.labels.items():
         check_label_name(label_name)
         check_text("label value", value)

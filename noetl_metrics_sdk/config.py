@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtime
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
 from noetl_metrics_sdk.model import check_label_name, check_text
 from noetl_metrics_sdk.system_families import SYSTEM_METRIC_GROUPS
+from noetl_metrics_sdk.transport import is_runtime_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +31,10 @@ _NOETL_VARIABLES = {
 }
 
 
+# RFC 9110, 5.1 and 5.5
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[!-~]([ \t]*[!-~])*|")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
 
 
@@ -171,7 +177,7 @@ class Config(BaseModel):
     @field_validator("runtime_id", mode="before")
     @classmethod
     def _check_runtime_id(cls, runtime_id: object) -> object:
-        if isinstance(runtime_id, bool) or not str(runtime_id or 0).lstrip("-").isdecimal():
+        if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id or 0)):
             raise ValueError("give the number that the registration answered")
         return None if runtime_id is None else str(runtime_id)
 
@@ -192,6 +198,18 @@ class Config(BaseModel):
         except InvalidMetricError as error:
             raise ValueError(str(error)) from None
         return labels
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                # The value may be a secret, and is not shown.
+                raise ValueError(
+                    f"header {name!r} is not valid: a name has letters, digits and '-', a value "
+                    "printable ASCII characters, without a line break"
+                )
+        return headers
 
     @field_validator("system_metrics", mode="before")
     @classmethod
@@ -228,9 +246,11 @@ def environment_variable(setting: str) -> str:
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        has_port = parts.port != 0
     except ValueError:  # the port is no number up to 65535
         return False
+    has_host = url.isprintable() and bool(_HOST.fullmatch(parts.hostname or ""))
+    return has_host and has_port and parts.scheme in {"http", "https"}
 
 
 def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
@@ -251,7 +271,7 @@ def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"there is no such setting; there are {', '.join(Config.model_fields)}"
-        value = f" is {problem['input']!r}" if name else ""
+        value = f" is {problem['input']!r}" if name and setting != "headers" else ""
         explanations.append(f"{name}{value}: {message}" if name else message)
     return "; ".join(explanations)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
+from noetl_metrics_sdk.periodic import seconds_until
 from noetl_metrics_sdk.retry import retrying
 
 if TYPE_CHECKING:
@@ -82,7 +84,10 @@ class Exporter:
         self._clock = clock
         self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
-        self._heartbeat_due_at = clock.monotonic() + heartbeat_interval
+        # Never, for a component that somebody else keeps alive.
+        self._heartbeat_due_at = (
+            math.inf if registration is None else clock.monotonic() + heartbeat_interval
+        )
         self._failing = False
         self._unauthorized = False
         # Guards the flags that other threads set for the delivery thread. The buffer's lock may
@@ -129,10 +134,11 @@ class Exporter:
         with self._state:
             self._work_waits = self._flush_waits = True
             self._state.notify_all()
-            return self._state.wait_for(
+            self._state.wait_for(
                 lambda: self._buffer.ledger().settled >= wanted or not self._thread.is_alive(),
-                timeout=max(0.0, deadline - self._clock.monotonic()),
+                timeout=seconds_until(deadline, self._clock),
             )
+        return self._buffer.ledger().settled >= wanted
 
     def stop(self, deadline: float) -> bool:
         """Send what is left until the deadline, and end the thread.
@@ -143,7 +149,7 @@ class Exporter:
         with self._state:
             self._stop_at = deadline
             self._state.notify_all()
-        self._thread.join(timeout=max(0.0, deadline - self._clock.monotonic()))
+        self._thread.join(timeout=seconds_until(deadline, self._clock))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -151,7 +157,7 @@ class Exporter:
             with self._state:
                 self._state.wait_for(
                     lambda: self._work_waits or self._stop_at is not None,
-                    timeout=max(0.0, self._heartbeat_due_at - self._clock.monotonic()),
+                    timeout=seconds_until(self._heartbeat_due_at, self._clock),
                 )
                 self._work_waits = False
                 stopping = self._stop_at is not None
@@ -164,7 +170,7 @@ class Exporter:
 
     def _deliver_all(self) -> None:
         """Send batches until none is left, or until the time to stop has come."""
-        while True:
+        while self._stop_at is None or self._clock.monotonic() < self._stop_at:
             try:
                 settled_one = self._retrying(self._attempt)
             except RecoverableError:
@@ -188,6 +194,7 @@ class Exporter:
             if batch is None:
                 return False
             receipt = self._transport.send(batch, runtime_id, self._timeout())
+            self._settle(batch, receipt)
         except UnknownRuntimeError as error:
             raise self._unknown_runtime(error) from error
         except PayloadTooLargeError as error:
@@ -199,8 +206,6 @@ class Exporter:
         except Exception as error:  # a transport's own mistake must not end the thread
             _logger.exception("the transport raised what it should not")
             raise RecoverableError(f"{type(error).__name__}: {error}") from error
-        else:
-            self._settle(batch, receipt)
         return True
 
     def _registered_runtime_id(self) -> str:

@@ -19,7 +19,7 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
-from noetl_metrics_sdk.transport import Receipt, Registration
+from noetl_metrics_sdk.transport import Receipt, Registration, is_runtime_id
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.wire import Batch
 
+METRICS_PATH = "/api/metrics"
+UNSUPPORTED_MEDIA_TYPE = 415
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 COMPRESS_FROM_BYTES = 1_024
 """A smaller body gains nothing from compression."""
@@ -87,7 +89,7 @@ class HttpTransport:
         """Register a component; return its runtime id."""
         answer = self._post(_route(registration, "register"), _described(registration), timeout)
         runtime_id = answer.get("runtime_id")
-        if isinstance(runtime_id, bool) or not str(runtime_id).lstrip("-").isdecimal():
+        if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id)):
             raise RecoverableError(f"the server answered the runtime_id {runtime_id!r}: no number")
         return str(runtime_id)
 
@@ -104,7 +106,14 @@ class HttpTransport:
         if self._server_takes_gzip and len(body) >= COMPRESS_FROM_BYTES:
             body = gzip.compress(body, GZIP_LEVEL)
             headers["Content-Encoding"] = "gzip"
-        answer = self._request("/api/metrics", body, headers, timeout)
+        try:
+            answer = self._request(METRICS_PATH, body, headers, timeout)
+        except RejectedError as error:
+            if error.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in headers:
+                # Another server answers now than the one that offered it.
+                self._server_takes_gzip = False
+                raise RecoverableError(f"without compression next: {error}") from error
+            raise
         return Receipt(
             inserted=_count(answer, "metrics_inserted"),
             rejected=_count(answer, "metrics_rejected"),
@@ -132,8 +141,9 @@ class HttpTransport:
                 content = self._read(response, deadline)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise RecoverableError(f"{shown}: {_described_error(error)}") from error
-        accepted = response.headers.get("Accept-Encoding", "")
-        self._server_takes_gzip = "gzip" in accepted.lower()
+        if path == METRICS_PATH:  # the other routes take no compressed bodies
+            accepted = response.headers.get("Accept-Encoding", "")
+            self._server_takes_gzip = "gzip" in accepted.lower()
         if not response.is_success:
             raise error_of_status(
                 response.status_code,

@@ -77,6 +77,10 @@ class Series:
             return NotImplemented
         return self.name == other.name and self.labels == other.labels
 
+    def description(self) -> tuple[MetricType, str, str]:
+        """Return what two equal series may differ in: type, help text and unit."""
+        return self.type, self.help_text, self.unit
+
     def __repr__(self) -> str:
         labels = ",".join(f'{name}="{value}"' for name, value in self.labels.items())
         return f"{self.name}{{{labels}}}"

@@ -61,10 +61,11 @@ class PeriodicThread:
             self._requested_runs += 1
             wanted = self._requested_runs
             self._state.notify_all()
-            return self._state.wait_for(
+            self._state.wait_for(
                 lambda: self._granted_runs >= wanted or not self._thread.is_alive(),
-                timeout=max(0.0, deadline - clock.monotonic()),
+                timeout=seconds_until(deadline, clock),
             )
+            return self._granted_runs >= wanted
 
     def stop(self, deadline: float, clock: Clock) -> bool:
         """Have a last run and end the thread.
@@ -75,7 +76,7 @@ class PeriodicThread:
         with self._state:
             self._stopping = True
             self._state.notify_all()
-        self._thread.join(timeout=max(0.0, deadline - clock.monotonic()))
+        self._thread.join(timeout=seconds_until(deadline, clock))
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
@@ -87,7 +88,7 @@ class PeriodicThread:
                 granting = self._requested_runs
             try:
                 self._action()
-            except Exception:
+            except BaseException:  # also SystemExit: other people's code runs here
                 _logger.exception("%s: a run failed", self._thread.name)
             with self._state:
                 self._granted_runs = granting
@@ -98,3 +99,8 @@ class PeriodicThread:
 
     def _is_wanted(self) -> bool:
         return self._stopping or self._requested_runs > self._granted_runs
+
+
+def seconds_until(deadline: float, clock: Clock) -> float:
+    """Return how long a lock may be waited for until a deadline of the monotonic clock."""
+    return min(max(0.0, deadline - clock.monotonic()), threading.TIMEOUT_MAX)

@@ -26,10 +26,12 @@ class _ProcessClient:
         # Guards `client`. Taken before the client's own lock.
         self.lock = threading.RLock()
         self.client: MetricsClient | None = None
+        self.is_inherited = False
         reset_store_after_fork(self)
 
     def _reset_after_fork(self) -> None:
         self.lock = threading.RLock()
+        self.is_inherited = True
 
 
 _process = _ProcessClient()
@@ -51,9 +53,15 @@ def init(
     are those of `MetricsClient`.
 
     Raises:
-        ConfigurationError: a setting is not valid, or this process has its client already.
+        ConfigurationError: a setting is not valid, or this process has its client already; one
+            that a forked child has inherited is replaced.
     """
     with _process.lock:
+        if _process.client is not None and _process.is_inherited:
+            # A pool's initializer does not know how its process was started. The parent's
+            # client has just begun afresh here, and makes room.
+            _process.client.shutdown(timeout=0)
+            _process.client = None
         if _process.client is not None:
             raise ConfigurationError("init() was called before: call shutdown() first")
         named = (server_url, component_name, runtime_id, labels)
@@ -70,6 +78,7 @@ def init(
                 **settings,
             )
         _process.client = client.start()
+        _process.is_inherited = False
         return client
 
 

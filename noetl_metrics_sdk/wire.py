@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from noetl_metrics_sdk.model import Sample, Series
+    from noetl_metrics_sdk.model import MetricType, Sample, Series
 
 SERIES_CACHED_MAX = 100_000
 """How many encoded series are kept; beyond it the cache starts afresh."""
@@ -62,16 +62,17 @@ class SampleEncoder:
     ) -> None:
         self._constant_labels = dict(constant_labels)
         self._identity_labels = dict(identity_labels or {})
-        self._encoded: dict[Series, bytes] = {}
+        self._encoded: dict[tuple[Series, tuple[MetricType, str, str]], bytes] = {}
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Return the sample with its JSON; its timestamp must be set."""
-        head = self._encoded.get(sample.series)
+        key = (sample.series, sample.series.description())
+        head = self._encoded.get(key)
         if head is None:
             if len(self._encoded) >= SERIES_CACHED_MAX:
                 self._encoded.clear()
             head = self._encode_series(sample.series)
-            self._encoded[sample.series] = head
+            self._encoded[key] = head
         tail = f'"metric_value":{json_number(sample.value)},"timestamp":{sample.timestamp!r}}}'
         return EncodedSample(sample, head + tail.encode())
 

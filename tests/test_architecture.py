@@ -44,8 +44,10 @@ SDK = {
     "http_transport": {"errors", "transport", "wire"},
     "retry": {"errors"},
     "periodic": {"clock"},
-    "exporter": {"batching", "buffer", "clock", "errors", "retry", "transport", "wire"},
-    "config": {"errors", "model", "system_families"},
+    "exporter": {
+        "batching", "buffer", "clock", "errors", "periodic", "retry", "transport", "wire",
+    },
+    "config": {"errors", "model", "system_families", "transport"},
     "recording": {"errors", "model"},
     "process_exit": set(),
     "client": {

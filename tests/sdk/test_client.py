@@ -31,6 +31,13 @@ def make_client(**settings):
     [
         ({"component_name": None}, "component_name (NOETL_WORKER_POOL_NAME) is missing"),
         ({"transport": None}, "server_url (NOETL_SERVER_URL) is missing"),
+        ({"server_url": "http://exa mple"}, "give a URL like http://localhost:8082"),
+        ({"server_url": "http://a\nb"}, "give a URL like http://localhost:8082"),
+        ({"headers": {"Authorization": "Bearer x\n"}}, "header 'Authorization' is not valid"),
+        ({"headers": {"a b": "x"}}, "header 'a b' is not valid"),
+        ({"headers": {"X-Name": "naïve"}}, "header 'X-Name' is not valid"),
+        ({"runtime_id": "--5"}, "runtime_id is '--5': give the number"),
+        ({"runtime_id": "٣"}, "runtime_id is '٣': give the number"),
         ({"server_url": "http://localhost:80820"}, "give a URL like http://localhost:8082"),
         ({"server_url": "http://"}, "server_url is 'http://': give a URL like"),
         ({"server_url": "localhost:8082"}, "server_url is 'localhost:8082': give a URL like"),
@@ -269,6 +276,13 @@ def test_a_process_has_one_client_until_it_is_shut_down():
     assert 1 == len(transport.received("value"))
     metrics.init(component_name="pool", transport=transport, registry=Registry())
     metrics.shutdown()
+
+
+def test_a_secret_in_a_header_is_not_shown():
+    """The error for a header names it and keeps its value to itself."""
+    with pytest.raises(ConfigurationError) as refused:
+        make_client(headers={"Authorization": "Bearer hidden\n"})
+    assert "hidden" not in str(refused.value)
 
 
 def test_flush_and_shutdown_without_a_client_do_nothing():

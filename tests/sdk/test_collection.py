@@ -190,3 +190,47 @@ def test_a_collector_that_builds_its_own_samples_is_checked_too(registry, sample
     assert [(2.0, 3.0)] == [(one.value, one.timestamp) for one in transport.received("good")]
     assert 1 == len(transport.samples)
     assert stats.invalid_samples >= 1
+
+
+class Odd:
+    """A collector that yields anything."""
+
+    def __init__(self, family):
+        self.family = family
+
+    def collect(self):
+        yield self.family
+
+
+class Exploding:
+    """A family whose samples cannot be read."""
+
+    name = "exploding"
+
+    @property
+    def samples(self):
+        raise RuntimeError("no samples today")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        None,
+        Exploding(),
+        # The natural mistake of one who knows prometheus_client.
+        MetricFamily("odd", "d", "gauge", samples=[Sample(Series("odd", "gauge", {}), 1.0)]),  # type: ignore[arg-type]
+        MetricFamily(
+            "odd", "d", MetricType.GAUGE,
+            samples=[Sample(Series("odd", MetricType.GAUGE, {}), 10**400)],
+        ),
+    ],
+)  # fmt: skip
+def test_a_family_of_no_form_costs_no_other(registry, family):
+    """It is counted, and collectors before and after it are reported."""
+    Counter("before", "Before", registry=registry).inc()
+    registry.register(Odd(family))
+    Counter("after", "After", registry=registry).inc()
+    transport, stats = delivered(registry)
+    assert ["before_total", "after_total"] == [sample.name for sample in transport.samples]
+    assert stats.invalid_samples >= 1
+    assert (0, {}) == (stats.samples.pending, stats.samples.dropped)

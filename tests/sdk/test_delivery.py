@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 
 import pytest
@@ -10,12 +11,17 @@ import pytest
 from noetl_metrics_sdk import (
     Counter,
     FlushResult,
+    Gauge,
     MetricsClient,
+    MetricType,
     PayloadTooLargeError,
     Registry,
     RejectedError,
+    Sample,
+    Series,
     UnauthorizedError,
 )
+from noetl_metrics_sdk.clock import SystemClock
 from noetl_metrics_sdk.errors import UnknownRuntimeError
 from noetl_metrics_sdk.testing import InMemoryTransport, server_away
 from noetl_metrics_sdk.transport import Receipt
@@ -475,3 +481,136 @@ def test_a_server_that_never_knows_the_runtime_is_not_asked_without_end(registry
     client.shutdown(timeout=0)
     # One wait is cut short by the flush and one by the shutdown; each of the others lasts.
     assert len(transport.registrations) <= 4
+
+
+class CountingClock(SystemClock):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def monotonic(self):
+        self.asked += 1
+        return super().monotonic()
+
+
+def test_an_idle_client_without_heartbeats_does_nothing(registry, transport):
+    """With a runtime_id of somebody else's, the delivery thread sleeps until there is work."""
+    clock = CountingClock()
+    client = MetricsClient(
+        runtime_id=42, registry=registry, transport=transport, system_metrics=(), clock=clock,
+        heartbeat_interval=0.000001, flush_interval=3600.0, random=lambda: 1.0,
+    )  # fmt: skip
+    with client:
+        client.flush()
+        asked = clock.asked
+        assert not threading.Event().wait(0.1)
+        assert clock.asked - asked < 10
+
+
+def test_a_sample_that_cannot_be_encoded_costs_no_other(registry, transport, client, caplog):
+    """It is dropped alone, under a reason, and what was taken with it arrives."""
+    client.start()
+    client.flush()
+    bad = Sample(Series("bad", MetricType.GAUGE, {"x": "\ud800"}), 1.0, 1.0)
+    client._engine.collection.add([bad])
+    client.record("good", 2.0)
+    assert FlushResult(1, 0, 1, timed_out=False) == client.flush()
+    assert {"not_encodable": 1} == client.stats().samples.dropped
+    assert 1 == len(transport.received("good"))
+
+
+def test_a_transport_that_answers_nothing_does_not_end_the_thread(registry, caplog):
+    """A receipt that is none is a failure like any other; the batch is sent again."""
+
+    class Silent(InMemoryTransport):
+        calls = 0
+
+        def send(self, batch, runtime_id, timeout):
+            self.calls += 1
+            receipt = super().send(batch, runtime_id, timeout)
+            return None if self.calls == 1 else receipt
+
+    transport = Silent()
+    with make_client(registry, transport) as client:
+        client.record("value", 1)
+        assert 0 == client.flush().pending
+    assert 1 == len(transport.received("value"))
+
+
+def test_a_function_that_exits_does_not_end_the_collector(registry, transport, caplog):
+    """SystemExit out of a gauge's function is logged; later flushes still collect."""
+    Gauge("leaving", "Leaving", registry=registry).set_function(lambda: sys.exit(3))
+    jobs = Counter("jobs", "Jobs", registry=registry)
+    with make_client(registry, transport) as client:
+        client.flush()
+        jobs.inc()
+        client.flush()
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
+
+
+def test_a_collector_that_hangs_does_not_cost_what_is_buffered(registry, transport):
+    """A flush and a shutdown deliver what is there although a collector never returns."""
+    hanging = threading.Event()
+    Gauge("hanging", "Hanging", registry=registry).set_function(lambda: float(hanging.wait()))
+    client = make_client(registry, transport)
+    client.record("first", 1)
+    client.start()
+    assert client.flush(timeout=0.2).timed_out
+    assert 1 == len(transport.received("first"))
+    client.record("second", 1)
+    assert client.shutdown(timeout=0.2).timed_out
+    assert 1 == len(transport.received("second"))
+    hanging.set()
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300])
+def test_a_timeout_without_end_is_taken(registry, transport, client, timeout):
+    """A flush or a shutdown may wait for as long as it takes."""
+    client.start()
+    client.record("value", 1)
+    assert 0 == client.flush(timeout=timeout).pending
+    assert 0 == client.shutdown(timeout=timeout).pending
+
+
+def test_a_second_shutdown_waits_for_the_first(registry):
+    """Two threads that shut a client down both return when everything is delivered."""
+    transport = BlockedTransport()
+    client = make_client(registry, transport).start()
+    client.record("value", 1)
+    results = []
+    shutdowns = [
+        threading.Thread(target=lambda: results.append(client.shutdown(timeout=30)))
+        for _ in range(2)
+    ]
+    for thread in shutdowns:
+        thread.start()
+    assert transport.entered.wait(10)
+    assert [] == results
+    transport.answer.set()
+    for thread in shutdowns:
+        thread.join(timeout=20)
+    assert [0, 0] == [result.pending for result in results]
+
+
+def test_nothing_is_sent_after_a_shutdown_has_given_up(registry):
+    """What a shutdown reports as pending stays so: the thread ends with its request."""
+    transport = BlockedTransport()
+    client = make_client(registry, transport, batch_samples_max=1).start()
+    for number in range(5):
+        client.record("numbered", number)
+    assert transport.entered.wait(10)
+    assert 5 == client.shutdown(timeout=0.05).pending
+    transport.answer.set()
+    client._engine.exporter._thread.join(timeout=10)
+    assert 4 == client.stats().samples.pending
+    assert 1 == len(transport.received("numbered"))
+
+
+def test_equal_series_that_are_described_differently_keep_their_descriptions(transport, client):
+    """The same name and labels with another type and unit are sent with these."""
+    client.start()
+    client.record("value", 1, unit="bytes")
+    client.record("value", 2, metric_type="summary", unit="seconds")
+    client.flush()
+    sent = [(sample.metric_type, sample.unit) for sample in transport.received("value")]
+    assert [("gauge", "bytes"), ("summary", "seconds")] == sent

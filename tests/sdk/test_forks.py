@@ -218,6 +218,29 @@ def test_what_is_buffered_goes_out_when_the_process_ends(tmp_path, ending):
     assert [5.0] == totals(processes)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_pools_initializer_may_make_a_client_in_a_forked_child(tmp_path):
+    """init() in a child replaces the client that it has inherited; a second one is refused."""
+    processes = run(
+        """
+        start()
+        count(1)
+        pid = os.fork()
+        if pid == 0:
+            start()
+            count(5)
+            try:
+                start()
+            except metrics.ConfigurationError:
+                count(2)
+            sys.exit()
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+        tmp_path,
+    )
+    assert [1.0, 7.0] == totals(processes)
+
+
 def test_a_client_that_nobody_holds_on_to_still_delivers(tmp_path):
     """A worker may start a client and forget it: what is counted goes out at the end."""
     processes = run(

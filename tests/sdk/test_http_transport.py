@@ -263,3 +263,32 @@ def test_a_heartbeat_names_the_component(respx_mock, transport):
     assert "pool" == json.loads(route.calls.last.request.content)["name"]
     with pytest.raises(UnknownRuntimeError):
         transport.heartbeat(Registration("pool"), 5)
+
+
+def test_a_server_that_no_longer_takes_gzip_gets_the_batch_plain(respx_mock, transport):
+    """415 to a compressed batch is recoverable, and the next attempt is not compressed."""
+    with_gzip = ok()
+    with_gzip.headers["Accept-Encoding"] = "gzip"
+    route = respx_mock.post(URL + "/api/metrics").mock(
+        side_effect=[with_gzip, httpx.Response(415, json={"detail": "no gzip"}), ok(100)]
+    )
+    transport.send(make_batch(100), "7", 5)
+    with pytest.raises(RecoverableError, match="without compression"):
+        transport.send(make_batch(100), "7", 5)
+    assert Receipt(100) == transport.send(make_batch(100), "7", 5)
+    encodings = [call.request.headers.get("Content-Encoding") for call in route.calls]
+    assert [None, "gzip", None] == encodings
+
+
+def test_a_heartbeat_leaves_compression_as_it_is(respx_mock, transport):
+    """Only the answers of the route that takes batches say what encodings it takes."""
+    with_gzip = ok()
+    with_gzip.headers["Accept-Encoding"] = "gzip"
+    route = respx_mock.post(URL + "/api/metrics").mock(return_value=with_gzip)
+    respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(
+        return_value=httpx.Response(200, json={})
+    )
+    transport.send(make_batch(100), "7", 5)
+    transport.heartbeat(Registration("pool"), 5)
+    transport.send(make_batch(100), "7", 5)
+    assert "gzip" == route.calls.last.request.headers["Content-Encoding"]

@@ -207,3 +207,12 @@ def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
             f"jobs_total{{{own}}} 7.0",
         ]
         assert "ancient" not in answer.text
+
+
+def test_a_time_in_the_future_does_not_hide_what_follows(api: Api) -> None:
+    """A sample of a clock that is ahead is followed by those that arrive after it."""
+    runtime_id = api.register("cpu-01")
+    insert(api, runtime_id, sample(metric_name="ahead", metric_value=1, timestamp=4_000_000_000))
+    insert(api, runtime_id, sample(metric_name="ahead", metric_value=2))
+    lines = [line for line in api.get("/metrics").text.splitlines() if line.startswith("ahead{")]
+    assert ["2.0"] == [line.rsplit(" ", 1)[1] for line in lines]

@@ -14,4 +14,6 @@ INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.created_at > now() - %(lookback)s::interval
     AND m.timestamp > now() - %(lookback)s::interval
     AND m.expires_at > now()
-ORDER BY m.metric_name, m.runtime_id, m.labels, m.timestamp DESC, m.metric_id DESC
+-- A time in the future counts as the time of arrival, or it would hide all that follow.
+ORDER BY m.metric_name, m.runtime_id, m.labels,
+    least(m.timestamp, m.created_at) DESC, m.metric_id DESC
