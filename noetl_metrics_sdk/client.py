@@ -1,4 +1,4 @@
-"""The client: the one place where collection, buffer, batches and delivery are wired together."""
+"""The client: its life, and what a worker asks of it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ import random as random_module
 import socket
 import sys
 import threading
-import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from noetl_metrics_sdk.batching import BatchQueue
-from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.change_filter import ChangeFilter
 from noetl_metrics_sdk.clock import Clock, SystemClock
-from noetl_metrics_sdk.collection import Collection
 from noetl_metrics_sdk.config import Config
+from noetl_metrics_sdk.engine import Engine, build_engine
 from noetl_metrics_sdk.errors import ConfigurationError
-from noetl_metrics_sdk.exporter import Exporter, FlushResult
+from noetl_metrics_sdk.exporter import FlushResult
 from noetl_metrics_sdk.fork import restart_client_after_fork
 from noetl_metrics_sdk.http_transport import HttpTransport
-from noetl_metrics_sdk.periodic import PeriodicThread
 from noetl_metrics_sdk.process_exit import (
     finish_at_exit,
     finish_at_exit_of_forked_child,
@@ -31,7 +26,6 @@ from noetl_metrics_sdk.process_exit import (
 from noetl_metrics_sdk.recording import recorded_sample
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.transport import Registration, Transport
-from noetl_metrics_sdk.wire import SampleEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,16 +62,6 @@ class ClientStats(NamedTuple):
     batches_sent: int
     batches_retried: int
     last_error: str | None
-
-
-class _Engine(NamedTuple):
-    """Everything that has threads, locks or counts: made anew in a forked child."""
-
-    collection: Collection
-    buffer: SampleBuffer
-    exporter: Exporter
-    collector: PeriodicThread
-    system: PeriodicThread | None
 
 
 class MetricsClient:
@@ -134,7 +118,7 @@ class MetricsClient:
         self._started = False
         self._ended = False
         self._has_shut_down = False
-        self._engine: _Engine
+        self._engine: Engine
         self._transport = transport or self._http_transport()
         self._build(forked=False)
         restart_client_after_fork(self)
@@ -178,7 +162,7 @@ class MetricsClient:
                 raise ConfigurationError("this client was shut down: make a new one")
             if not self._started:
                 self._started = True
-                self._start_threads()
+                self._engine.start_threads()
                 finish_at_exit(self)
         return self
 
@@ -301,56 +285,17 @@ class MetricsClient:
         self.shutdown()
 
     def _build(self, *, forked: bool) -> None:
-        config, clock = self.config, self._clock
-        self._worker_id = _worker_id(config.worker_id, forked=forked)
-        buffer = SampleBuffer(config.buffer_samples_max)
-        change_filter = ChangeFilter(config.refresh_interval)
-        collection = Collection(self._registry, buffer, change_filter, clock)
-        encoder = SampleEncoder(config.labels, {"worker_id": self._worker_id})
-        exporter = Exporter(
+        self._worker_id = _worker_id(self.config.worker_id, forked=forked)
+        self._engine = build_engine(
+            self.config,
+            registry=self._registry,
             transport=self._transport,
-            buffer=buffer,
-            batches=BatchQueue(
-                buffer, encoder, uuid.uuid4().hex, config.batch_samples_max, config.batch_bytes_max
-            ),
             registration=self._registration(),
             # A forked child belongs to the component that its parent has registered.
-            runtime_id=self._engine.exporter.runtime_id if forked else config.runtime_id,
-            clock=clock,
+            runtime_id=self._engine.exporter.runtime_id if forked else self.config.runtime_id,
+            worker_id=self._worker_id,
+            clock=self._clock,
             random=self._random,
-            heartbeat_interval=config.heartbeat_interval,
-            request_timeout=config.request_timeout,
-            backoff_max=config.backoff_max,
-        )
-
-        def collect_and_deliver() -> None:
-            collection.collect()
-            exporter.wake()
-
-        collector = PeriodicThread(
-            "noetl-metrics-collector",
-            config.flush_interval,
-            collect_and_deliver,
-            self._random,
-            # Spread over the interval: the workers of a pool all start at once.
-            first_delay=config.flush_interval * self._random(),
-        )
-        self._engine = _Engine(
-            collection, buffer, exporter, collector, self._system_thread(collection)
-        )
-
-    def _system_thread(self, collection: Collection) -> PeriodicThread | None:
-        if not self.config.system_metrics:
-            return None
-        from noetl_metrics_sdk.system import SystemCollector  # noqa: PLC0415 - loads psutil
-
-        system = SystemCollector(self.config.system_metrics)
-        return PeriodicThread(
-            "noetl-metrics-system",
-            self.config.system_interval,
-            lambda: collection.collect_from(system),
-            self._random,
-            first_delay=0.0,
         )
 
     def _http_transport(self) -> Transport:
@@ -370,11 +315,6 @@ class MetricsClient:
             meta={"python": platform.python_version(), "platform": sys.platform},
         )
 
-    def _start_threads(self) -> None:
-        for thread in (self._engine.exporter, self._engine.collector, self._engine.system):
-            if thread is not None:
-                thread.start()
-
     def _finish_at_exit(self) -> None:
         if self._started and not self._has_shut_down:
             self.shutdown()
@@ -390,7 +330,7 @@ class MetricsClient:
         self._build(forked=True)
         if self._started:
             finish_at_exit_of_forked_child(self)
-            self._start_threads()
+            self._engine.start_threads()
 
 
 def _worker_id(configured: str | None, *, forked: bool) -> str:

@@ -50,10 +50,13 @@ SDK = {
     "config": {"errors", "model", "system_families", "transport"},
     "recording": {"errors", "model"},
     "process_exit": set(),
+    "engine": {
+        "batching", "buffer", "change_filter", "clock", "collection", "config", "exporter",
+        "periodic", "registry", "system", "transport", "wire",
+    },
     "client": {
-        "batching", "buffer", "change_filter", "clock", "collection", "config", "errors",
-        "exporter", "fork", "http_transport", "model", "periodic", "process_exit", "recording",
-        "registry", "system", "transport", "wire",
+        "buffer", "clock", "config", "engine", "errors", "exporter", "fork", "http_transport",
+        "model", "process_exit", "recording", "registry", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
     "testing": {"errors", "registry", "transport", "wire"},
