@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,11 @@ def test_maintenance_makes_and_drops_partitions(database_url: str) -> None:
             "SELECT to_regclass('noetl.metric_2024_02_29')::text, "
             f"to_regclass('noetl.{there}')::text"
         )
-        # pytest's own time-out ends the wait.
-        while api.sql(query) != [(None, f"noetl.{there}")]:
+        expected = [(None, f"noetl.{there}")]
+        deadline = time.monotonic() + 60
+        while (found := api.sql(query)) != expected and time.monotonic() < deadline:
             pass
+        assert expected == found
 
 
 def test_the_configured_retention_is_the_databases(database_url: str) -> None:
