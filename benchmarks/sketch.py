@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ddsketch import DDSketch, LogCollapsingLowestDenseDDSketch
 
-from noetl_metrics_sdk.sketch import BINS_MAX, QuantileSketch
+from noetl_metrics_sdk.sketch import QuantileSketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Sketch = QuantileSketch | DDSketch | LogCollapsingLowestDenseDDSketch
 
 RELATIVE_ERROR = 0.01
+BINS = 2_048
 VALUES = 100_000
 ROUNDS = 7
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
@@ -38,7 +39,7 @@ def main() -> None:
         "noetl_metrics_sdk.sketch": lambda: QuantileSketch(RELATIVE_ERROR),
         "ddsketch.DDSketch": lambda: DDSketch(RELATIVE_ERROR),
         "ddsketch.LogCollapsingLowestDenseDDSketch": lambda: LogCollapsingLowestDenseDDSketch(
-            RELATIVE_ERROR, BINS_MAX
+            RELATIVE_ERROR, BINS
         ),
     }
     for name, make in sketches.items():

@@ -32,6 +32,7 @@ from noetl_metrics_sdk.errors import (
 )
 from noetl_metrics_sdk.instruments import Counter, Gauge
 from noetl_metrics_sdk.jobs import track_job
+from noetl_metrics_sdk.locking import COMPILED
 from noetl_metrics_sdk.model import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.process_client import flush, init, shutdown
 
 __all__ = [
+    "COMPILED",
     "REGISTRY",
     "ClientStats",
     "Collector",

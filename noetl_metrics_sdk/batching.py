@@ -6,13 +6,15 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.pacing import STEPS_BETWEEN_RESTS
 from noetl_metrics_sdk.wire import ENVELOPE_BYTES, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noetl_metrics_sdk.buffer import SampleBuffer
-    from noetl_metrics_sdk.wire import EncodedSample, SampleEncoder
+    from noetl_metrics_sdk.pacing import Pacer
+    from noetl_metrics_sdk.wire import SampleEncoder
 
 
 _logger = logging.getLogger("noetl_metrics_sdk")
@@ -31,6 +33,7 @@ class BatchQueue:
         boot_id: names this process; no other ever has it.
         samples_max: how many samples a batch has at most.
         bytes_max: how long a body is at most.
+        pacer: rests while many samples are encoded.
     """
 
     def __init__(
@@ -40,15 +43,17 @@ class BatchQueue:
         boot_id: str,
         samples_max: int,
         bytes_max: int,
+        pacer: Pacer,
     ) -> None:
         self._buffer = buffer
         self._encoder = encoder
         self._boot_id = boot_id
         self._samples_max = samples_max
         self._bytes_max = bytes_max
+        self._pacer = pacer
         self._last_sequence = 0
         # Parts of a batch that was split; each gets its number when its turn comes.
-        self._parts: deque[Sequence[EncodedSample]] = deque()
+        self._parts: deque[Sequence[bytes]] = deque()
         self._current: Batch | None = None
 
     def current(self) -> Batch | None:
@@ -77,18 +82,21 @@ class BatchQueue:
         self._current = None
         return True
 
-    def _cut(self) -> Sequence[EncodedSample]:
+    def _cut(self) -> Sequence[bytes]:
         taken = self._buffer.take(self._samples_max)
-        items: list[EncodedSample] = []
+        items: list[bytes] = []
         size = ENVELOPE_BYTES
+        self._pacer.start()
         for position, sample in enumerate(taken):
+            if position % STEPS_BETWEEN_RESTS == 0:
+                self._pacer.rest_if_due()
             try:
                 item = self._encoder.encode(sample)
             except Exception:  # a sample that slipped past every check must not hold up the others
                 self._buffer.settle_dropped(1, "not_encodable")
-                _logger.exception("a sample of %r is dropped", sample.series.name)
+                _logger.exception("a sample of %r is dropped", sample.name)
                 continue
-            size += len(item.json) + 1
+            size += len(item) + 1
             # A sample that is too long on its own travels alone: the server will say so.
             if size > self._bytes_max and items:
                 self._buffer.put_back(taken[position:])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Mapping  # noqa: TC003 - compiled, a NamedTuple's notes are read
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from noetl_metrics_sdk.model import Sample
+    from noetl_metrics_sdk.samples import StampedSample
 
 
 class Ledger(NamedTuple):
@@ -48,7 +49,7 @@ class SampleBuffer:
         # Guards everything below. No other lock is taken while it is held. Re-entrant: a
         # finalizer that records a sample may run while its own thread is in here.
         self._lock = threading.RLock()
-        self._queue: deque[Sample] = deque()
+        self._queue: deque[StampedSample] = deque()
         self._added = 0
         self._taken = 0
         self._sent = 0
@@ -57,7 +58,7 @@ class SampleBuffer:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def add(self, samples: Iterable[Sample]) -> list[Sample]:
+    def add(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
         """Append samples; return those that were dropped to make room, already counted."""
         # Read first: an iterable that raises then adds nothing, and one that records samples
         # itself has them counted once.
@@ -69,14 +70,14 @@ class SampleBuffer:
             self._dropped["buffer_full"] += excess
             return [self._queue.popleft() for _ in range(excess)]
 
-    def take(self, samples_max: int) -> list[Sample]:
+    def take(self, samples_max: int) -> list[StampedSample]:
         """Remove and return the oldest samples; they stay pending until they are settled."""
         with self._lock:
             count = min(samples_max, len(self._queue))
             self._taken += count
             return [self._queue.popleft() for _ in range(count)]
 
-    def put_back(self, samples: list[Sample]) -> None:
+    def put_back(self, samples: list[StampedSample]) -> None:
         """Return samples that were taken to the head of the queue."""
         with self._lock:
             self._queue.extendleft(reversed(samples))

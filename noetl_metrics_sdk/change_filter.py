@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from noetl_metrics_sdk.samples import LabelSet, SampleForm, StampedSample
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -12,13 +14,15 @@ if TYPE_CHECKING:
 
 
 class _LastSent(NamedTuple):
+    form: SampleForm
+    label_set: LabelSet
     value: float
     at: float
     described_as: tuple[object, str, str]
 
 
 class ChangeFilter:
-    """Remembers what was last passed on of each series.
+    """Remembers what was last passed on of each series of collectors that are no instruments.
 
     An idle series then costs one row per refresh interval, which also tells a reader that the
     series is still alive. A series that was not offered for two refresh intervals is forgotten.
@@ -34,15 +38,19 @@ class ChangeFilter:
         self._last_sent: dict[Series, _LastSent] = {}
         self._purge_at: float | None = None
 
-    def changed(self, samples: Iterable[Sample], now: float) -> list[Sample]:
+    def changed(self, samples: Iterable[Sample], now: float) -> list[StampedSample]:
         """Return those samples that have to be sent.
 
         Args:
-            samples: what was collected.
+            samples: what was collected, checked and stamped.
             now: a monotonic clock's reading, in seconds.
         """
+        passed: list[StampedSample] = []
         with self._lock:
-            passed = [sample for sample in samples if self._pass_locked(sample, now)]
+            for sample in samples:
+                stamped = self._pass_locked(sample, now)
+                if stamped is not None:
+                    passed.append(stamped)
             self._purge_locked(now)
         return passed
 
@@ -51,23 +59,37 @@ class ChangeFilter:
         last = self._last_sent.get(series)
         return last is not None and last.described_as == series.description()
 
-    def forget(self, series: Iterable[Series]) -> None:
-        """Have these series sent at the next opportunity: their last samples were dropped."""
-        with self._lock:
-            for one in series:
-                self._last_sent.pop(one, None)
+    def forget(self, label_sets: set[int]) -> None:
+        """Have these label sets sent at the next opportunity: their last samples were dropped.
 
-    def _pass_locked(self, sample: Sample, now: float) -> bool:
-        last = self._last_sent.get(sample.series)
+        Args:
+            label_sets: the `id()` of each.
+        """
+        with self._lock:
+            self._last_sent = {
+                series: last
+                for series, last in self._last_sent.items()
+                if id(last.label_set) not in label_sets
+            }
+
+    def _pass_locked(self, sample: Sample, now: float) -> StampedSample | None:
+        series = sample.series
+        last = self._last_sent.get(series)
+        described_as = series.description()
         if last is not None and now - last.at < self._refresh_interval:
             unchanged = sample.value == last.value or (
                 # NaN differs from itself; an empty summary must not be sent at every flush.
                 sample.value != sample.value and last.value != last.value
             )
             if unchanged:
-                return False
-        self._last_sent[sample.series] = _LastSent(sample.value, now, sample.series.description())
-        return True
+                return None
+        if last is not None and last.described_as == described_as:
+            form, label_set = last.form, last.label_set
+        else:
+            form, label_set = parts_of(series)
+        self._last_sent[series] = _LastSent(form, label_set, sample.value, now, described_as)
+        assert sample.timestamp is not None
+        return StampedSample(form, label_set, sample.value, sample.timestamp)
 
     def _purge_locked(self, now: float) -> None:
         if self._purge_at is None or now >= self._purge_at:
@@ -76,3 +98,9 @@ class ChangeFilter:
                 series: last for series, last in self._last_sent.items() if last.at > oldest
             }
             self._purge_at = now + self._refresh_interval
+
+
+def parts_of(series: Series) -> tuple[SampleForm, LabelSet]:
+    """Return a series as the two parts that its samples are made of."""
+    form = SampleForm(series.name, series.type, series.help_text, series.unit, tuple(series.labels))
+    return form, LabelSet(tuple(series.labels.values()))

@@ -7,7 +7,10 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any
 
+from noetl_metrics_sdk.change_filter import ChangeFilter
 from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.jobs import JobCollector
+from noetl_metrics_sdk.labelled import Instrument
 from noetl_metrics_sdk.model import (
     MetricType,
     Sample,
@@ -16,14 +19,16 @@ from noetl_metrics_sdk.model import (
     check_metric_name,
     check_text,
 )
+from noetl_metrics_sdk.tracking import InstrumentTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from noetl_metrics_sdk.buffer import SampleBuffer
-    from noetl_metrics_sdk.change_filter import ChangeFilter
     from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.pacing import Pacer
     from noetl_metrics_sdk.registry import Collector, Registry
+    from noetl_metrics_sdk.samples import StampedSample
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
@@ -44,23 +49,35 @@ _TYPES = {
 class Collection:
     """Collects from a registry, and takes what other threads collected, into the buffer.
 
+    The package's own instruments are asked what has changed; of other collectors all samples are
+    taken, and those that have not changed are left out.
+
     Args:
         registry: whose collectors are asked.
         buffer: where samples wait.
-        change_filter: drops what need not be sent.
         clock: stamps samples that have no time of their own.
+        refresh_interval: after how many seconds an unchanged series is sent again.
+        pacer: rests while many series are gone through.
     """
 
     def __init__(
-        self, registry: Registry, buffer: SampleBuffer, change_filter: ChangeFilter, clock: Clock
+        self,
+        registry: Registry,
+        buffer: SampleBuffer,
+        clock: Clock,
+        refresh_interval: float,
+        pacer: Pacer,
     ) -> None:
         self._registry = registry
         self._buffer = buffer
-        self._change_filter = change_filter
+        self._change_filter = ChangeFilter(refresh_interval)
         self._clock = clock
+        self._refresh_interval = refresh_interval
+        self._pacer = pacer
         # One collection at a time, so that a series' samples enter the buffer in time order.
         # Taken before the locks of the registry, the instruments and the buffer.
         self._lock = threading.RLock()
+        self._trackers: dict[int, InstrumentTracker] = {}
         self._failing: set[Collector] = set()
         self._warned_of: set[str] = set()
         self.errors = 0
@@ -74,8 +91,19 @@ class Collection:
         counted in `invalid_samples`.
         """
         with self._lock:
+            self._pacer.start()
+            trackers: dict[int, InstrumentTracker] = {}
             for collector in self._registry.collectors():
-                self._collect_from(collector)
+                instruments = _instruments_of(collector)
+                if instruments is None:
+                    self.offer(self._families_of(collector))
+                    continue
+                for instrument in instruments:
+                    tracker = self._tracker_of(instrument)
+                    trackers[id(instrument)] = tracker
+                    self._collect_changes(collector, tracker)
+            # Those of instruments that are no longer registered are let go.
+            self._trackers = trackers
 
     def collect_from(self, collector: Collector) -> None:
         """Collect once from a collector that is not in the registry."""
@@ -95,26 +123,45 @@ class Collection:
                 self._refuse(family, error)
         self.add(self._change_filter.changed(samples, self._clock.monotonic()))
 
-    def add(self, samples: Iterable[Sample]) -> None:
+    def add(self, samples: Iterable[StampedSample]) -> None:
         """Buffer samples as they are; what is dropped to make room is sent anew when it can be."""
         dropped = self._buffer.add(samples)
         if dropped:
-            self._change_filter.forget(sample.series for sample in dropped)
+            label_sets = {id(sample.label_set) for sample in dropped}
+            self._change_filter.forget(label_sets)
+            for tracker in self._trackers.values():
+                tracker.send_anew(label_sets)
 
-    def _collect_from(self, collector: Collector) -> None:
-        self.offer(self._families_of(collector))
+    def _tracker_of(self, instrument: Instrument) -> InstrumentTracker:
+        tracker = self._trackers.get(id(instrument))
+        if tracker is None:
+            tracker = InstrumentTracker(instrument, self._refresh_interval, self._pacer)
+            self._trackers[id(instrument)] = tracker
+        return tracker
+
+    def _collect_changes(self, collector: Collector, tracker: InstrumentTracker) -> None:
+        try:
+            samples = tracker.changed(self._clock.time(), self._clock.monotonic())
+        except BaseException as error:  # noqa: BLE001 - gauges call the worker's functions
+            self._note_failure(collector, error)
+            return
+        self._failing.discard(collector)
+        self.add(samples)
 
     def _families_of(self, collector: Collector) -> list[Any]:
         try:
             families = list(collector.collect())
-        except BaseException:  # also SystemExit: somebody else's code must not end the collection
-            self.errors += 1
-            if collector not in self._failing:
-                self._failing.add(collector)
-                _logger.exception("collector %r raises; its metrics are missing", collector)
+        except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+            self._note_failure(collector, error)
             return []
         self._failing.discard(collector)
         return families
+
+    def _note_failure(self, collector: Collector, error: BaseException) -> None:
+        self.errors += 1
+        if collector not in self._failing:
+            self._failing.add(collector)
+            _logger.error("collector %r raises; its metrics are missing", collector, exc_info=error)
 
     def _samples_of(self, family: Any, now: float) -> list[Sample]:
         samples: list[Sample] = []
@@ -144,6 +191,15 @@ class Collection:
         if name not in self._warned_of and len(self._warned_of) < WARNED_NAMES_MAX:
             self._warned_of.add(name)
             _logger.warning("samples of %s are left out: %s", name, error)
+
+
+def _instruments_of(collector: Collector) -> list[Instrument] | None:
+    """Return the instruments that a collector consists of; None if it is somebody else's."""
+    if isinstance(collector, Instrument):
+        return [collector]
+    if isinstance(collector, JobCollector):
+        return collector.all_instruments()
+    return None
 
 
 def _adopt(family: Any, sample: Any, now: float) -> Sample:

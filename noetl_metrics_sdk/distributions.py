@@ -6,16 +6,20 @@ refused where it is written.
 
 from __future__ import annotations
 
-import math
-import sys
-import time
-from bisect import bisect_left
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from math import isnan
+from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.labelled import SERIES_MAX, Instrument, not_a_number, warn_of_exemplar
-from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.labelled import (
+    INFINITY,
+    SERIES_MAX,
+    Instrument,
+    as_float,
+    warn_of_exemplar,
+)
+from noetl_metrics_sdk.measuring import MEASURING_CLOCK
+from noetl_metrics_sdk.model import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.sketch import SlidingWindowSketch, merged_quantiles
 from noetl_metrics_sdk.timing import Timer
@@ -23,9 +27,16 @@ from noetl_metrics_sdk.timing import Timer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-INFINITY = math.inf
+    from noetl_metrics_sdk.samples import SampleForm
+
+# Outside of the classes, as the compiler does not know a class's names in its own signatures.
+_DEFAULT_BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, INFINITY,
+)  # fmt: skip
+_DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 
 
+@final
 class Histogram(Instrument):
     """Counts observations in buckets: durations and sizes whose quantiles add up over workers.
 
@@ -38,12 +49,9 @@ class Histogram(Instrument):
     __slots__ = ("_bounds", "_bucket_counts", "_sum")
     _type = MetricType.HISTOGRAM
     _reserved_label_names = ("le",)
-    _bucket_counts: list[int]
-    _sum: float
+    _bounds: list[float]
 
-    DEFAULT_BUCKETS = (
-        0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, INFINITY,
-    )  # fmt: skip
+    DEFAULT_BUCKETS: ClassVar[Sequence[float]] = _DEFAULT_BUCKETS
 
     def __init__(
         self,
@@ -54,11 +62,12 @@ class Histogram(Instrument):
         subsystem: str = "",
         unit: str = "",
         registry: Registry | None = REGISTRY,
-        buckets: Sequence[float | str] = DEFAULT_BUCKETS,
+        buckets: Sequence[float | str] = _DEFAULT_BUCKETS,
         *,
         max_series: int = SERIES_MAX,
+        _parent: Histogram | None = None,
     ) -> None:
-        self._bounds = _check_buckets(buckets)
+        self._bounds = _check_buckets(buckets) if _parent is None else _parent._bounds
         super().__init__(
             name,
             documentation,
@@ -68,9 +77,10 @@ class Histogram(Instrument):
             unit,
             registry,
             max_series=max_series,
+            _parent=_parent,
         )
 
-    def observe(self, amount: float, exemplar: Mapping[str, str] | None = None) -> None:
+    def observe(self, amount: SupportsFloat, exemplar: Mapping[str, str] | None = None) -> None:
         """Count an observation.
 
         Args:
@@ -81,54 +91,79 @@ class Histogram(Instrument):
             InvalidMetricError: the amount is NaN or infinite, or labels are missing.
             TypeError: the amount is no number.
         """
-        if self._children is not None:
-            self._check_has_value()
-        try:
-            if -INFINITY < amount < INFINITY:
-                bucket = bisect_left(self._bounds, amount)
-                with self._lock:
-                    self._sum += amount
-                    self._bucket_counts[bucket] += 1
-                if exemplar is not None:
-                    warn_of_exemplar()
-                return
-        except TypeError as error:
-            raise not_a_number(self, amount) from error
-        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
-            pass
-        raise _not_finite(self, amount)
+        value = amount if type(amount) is float else as_float(self, amount)
+        if value - value != 0.0:  # as it is for NaN and the infinities
+            raise _not_finite(self, amount)
+        self._take(value)
+        if exemplar is not None:
+            warn_of_exemplar()
 
     def time(self) -> Timer:
         """Return a context manager and decorator that observes the duration in seconds."""
-        return Timer(self, "observe")
+        return Timer(self)
 
     def _zero(self) -> None:
-        self._bucket_counts = [0] * len(self._bounds)
         self._sum = 0.0
+        self._bucket_counts = [0] * len(self._bounds)
 
-    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
-        buckets = [
-            self._one_series("_bucket", labels, {"le": format_bound(bound)})
-            for bound in self._bounds
+    def _make_forms(self) -> list[SampleForm]:
+        definition = self._definition
+        return [
+            *[definition.form("_bucket", ("le", format_bound(bound))) for bound in self._bounds],
+            definition.form("_sum"),
+            definition.form("_count"),
         ]
-        return (*buckets, self._one_series("_sum", labels), self._one_series("_count", labels))
 
-    def _samples(self) -> list[Sample]:
-        with self._lock:
+    def _new_child(self) -> Histogram:
+        return Histogram("", "", _parent=self)
+
+    def _take(self, value: float) -> None:
+        # bisect_left(), written out: compiled, the call would cost more than the search.
+        bounds = self._bounds
+        low = 0
+        high = len(bounds) - 1
+        while low < high:
+            middle = (low + high) >> 1
+            if bounds[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        if self._direct:
+            self._sum += value
+            self._bucket_counts[low] += 1
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._sum += value
+                self._bucket_counts[low] += 1
+
+    def _values(self) -> list[float]:
+        if self._direct:
+            # In this order: making the copy may run a finalizer, which may observe; from the
+            # moment when it is filled, nothing comes in between.
             counts = self._bucket_counts.copy()
             total = self._sum
-        cumulative = list(accumulate(counts))
-        values = [*cumulative, total, cumulative[-1]]
-        return [
-            Sample(series, float(value))
-            for series, value in zip(self._own_series(), values, strict=True)
-        ]
+        else:
+            with self._definition.lock:
+                counts = self._bucket_counts.copy()
+                total = self._sum
+        values: list[float] = []
+        cumulative = 0
+        for count in counts:
+            cumulative += count
+            values.append(float(cumulative))
+        values.append(total)
+        values.append(float(cumulative))
+        return values
 
 
+@final
 class Summary(Instrument):
     """Counts observations and estimates their quantiles over a sliding window.
 
-    Each estimate is within `relative_error` of the true quantile of the window (DDSketch; see
+    Each estimate is within `relative_error` of the true quantile of the window, unless that is
+    more than 18 powers of ten below the greatest value (DDSketch; see
     `noetl_metrics_sdk.sketch`). Quantiles of several workers do not add up: where that is
     wanted, use a `Histogram`.
 
@@ -136,7 +171,8 @@ class Summary(Instrument):
         quantiles: which quantiles are reported, between 0 and 1.
         max_age_seconds: how far back the quantiles look; sum and count are cumulative.
         age_buckets: in how many steps the window moves on.
-        relative_error: how far an estimate may be off, as a part of the true value.
+        relative_error: how far an estimate may be off, as a part of the true value. Below
+            0.0006 the 18 powers of ten become fewer, so that memory stays bounded.
 
     The other arguments are those of `Instrument`.
     """
@@ -144,11 +180,11 @@ class Summary(Instrument):
     __slots__ = ("_count", "_quantiles", "_relative_error", "_sum", "_window", "_window_form")
     _type = MetricType.SUMMARY
     _reserved_label_names = ("quantile",)
-    _count: int
-    _sum: float
-    _window: SlidingWindowSketch
+    _quantiles: tuple[float, ...]
+    _relative_error: float
+    _window_form: tuple[float, int]
 
-    DEFAULT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
+    DEFAULT_QUANTILES: ClassVar[Sequence[float]] = _DEFAULT_QUANTILES
 
     def __init__(
         self,
@@ -159,16 +195,22 @@ class Summary(Instrument):
         subsystem: str = "",
         unit: str = "",
         registry: Registry | None = REGISTRY,
-        quantiles: Sequence[float] = DEFAULT_QUANTILES,
+        quantiles: Sequence[float] = _DEFAULT_QUANTILES,
         *,
         max_age_seconds: float = 600.0,
         age_buckets: int = 5,
         relative_error: float = 0.01,
         max_series: int = SERIES_MAX,
+        _parent: Summary | None = None,
     ) -> None:
-        self._quantiles = _check_quantiles(quantiles)
-        self._relative_error = _check_relative_error(relative_error)
-        self._window_form = _check_window(max_age_seconds, age_buckets)
+        if _parent is None:
+            self._quantiles = _check_quantiles(quantiles)
+            self._relative_error = _check_relative_error(relative_error)
+            self._window_form = _check_window(max_age_seconds, age_buckets)
+        else:
+            self._quantiles = _parent._quantiles
+            self._relative_error = _parent._relative_error
+            self._window_form = _parent._window_form
         super().__init__(
             name,
             documentation,
@@ -178,9 +220,10 @@ class Summary(Instrument):
             unit,
             registry,
             max_series=max_series,
+            _parent=_parent,
         )
 
-    def observe(self, amount: float) -> None:
+    def observe(self, amount: SupportsFloat) -> None:
         """Count an observation.
 
         Args:
@@ -190,54 +233,74 @@ class Summary(Instrument):
             InvalidMetricError: the amount is NaN or infinite, or labels are missing.
             TypeError: the amount is no number.
         """
-        if self._children is not None:
-            self._check_has_value()
-        try:
-            if -INFINITY < amount < INFINITY:
-                value = amount + 0.0
-                now = time.monotonic()
-                with self._lock:
-                    self._sum += value
-                    self._count += 1
-                    self._window.add(value, now)
-                return
-        except TypeError as error:
-            raise not_a_number(self, amount) from error
-        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
-            pass
-        raise _not_finite(self, amount)
+        value = amount if type(amount) is float else as_float(self, amount)
+        if value - value != 0.0:  # as it is for NaN and the infinities
+            raise _not_finite(self, amount)
+        now = MEASURING_CLOCK.monotonic()
+        if self._direct:
+            window = self._window
+            if now >= window.slice_ends_at:
+                window.move_on(now)
+            self._sum += value
+            self._count += 1
+            window.newest.add(value)
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                window = self._window
+                if now >= window.slice_ends_at:
+                    window.move_on(now)
+                self._sum += value
+                self._count += 1
+                window.newest.add(value)
 
     def time(self) -> Timer:
         """Return a context manager and decorator that observes the duration in seconds."""
-        return Timer(self, "observe")
+        return Timer(self)
 
     def _zero(self) -> None:
+        window = SlidingWindowSketch(
+            self._relative_error, self._window_form[0], self._window_form[1]
+        )
+        self._window = window
         self._sum = 0.0
         self._count = 0
-        self._window = SlidingWindowSketch(self._relative_error, *self._window_form)
 
-    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
-        quantiles = [
-            self._one_series("", labels, {"quantile": repr(quantile)})
-            for quantile in self._quantiles
-        ]
-        return (*quantiles, self._one_series("_sum", labels), self._one_series("_count", labels))
-
-    def _samples(self) -> list[Sample]:
-        now = time.monotonic()
-        with self._lock:
-            sketches = self._window.snapshot(now)
-            total, count = self._sum, self._count
-        estimates = merged_quantiles(sketches, self._relative_error, self._quantiles)
-        values = [*estimates, total, float(count)]
+    def _make_forms(self) -> list[SampleForm]:
+        definition = self._definition
         return [
-            Sample(series, value) for series, value in zip(self._own_series(), values, strict=True)
+            *[definition.form("", ("quantile", repr(quantile))) for quantile in self._quantiles],
+            definition.form("_sum"),
+            definition.form("_count"),
         ]
+
+    def _new_child(self) -> Summary:
+        return Summary("", "", _parent=self)
+
+    def _take(self, value: float) -> None:
+        self.observe(value)
+
+    def _values(self) -> list[float]:
+        now = MEASURING_CLOCK.monotonic()
+        if self._direct:
+            sketches = self._window.snapshot(now)
+            total = self._sum
+            count = self._count
+        else:
+            with self._definition.lock:
+                sketches = self._window.snapshot(now)
+                total = self._sum
+                count = self._count
+        values = merged_quantiles(sketches, self._relative_error, self._quantiles)
+        values.append(total)
+        values.append(float(count))
+        return values
 
 
 def format_bound(bound: float) -> str:
     """Return a bucket's bound as the label `le` has it, in prometheus_client's notation."""
-    if math.isinf(bound):
+    if bound in (INFINITY, -INFINITY):
         return "+Inf" if bound > 0 else "-Inf"
     digits = repr(bound)
     point = digits.find(".")
@@ -248,12 +311,12 @@ def format_bound(bound: float) -> str:
     return digits
 
 
-def _check_buckets(buckets: Sequence[float | str]) -> list[float]:
+def _check_buckets(buckets: Iterable[Any]) -> list[float]:
     try:
         bounds = [float(bound) for bound in buckets]
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidMetricError(f"buckets {buckets!r}: each must be a number") from error
-    if any(math.isnan(bound) for bound in bounds):
+    if any(isnan(bound) for bound in bounds):
         raise InvalidMetricError(f"buckets {buckets!r} hold NaN: each must be a number")
     if any(lower >= upper for lower, upper in pairwise(bounds)):
         raise InvalidMetricError(f"buckets {buckets!r} must ascend, each bound once")
@@ -264,14 +327,20 @@ def _check_buckets(buckets: Sequence[float | str]) -> list[float]:
     return bounds
 
 
-def _check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
-    if not all(_is_between(quantile, 0.0, 1.0) for quantile in quantiles):
-        raise InvalidMetricError(f"quantiles {quantiles!r}: each must be between 0 and 1")
-    return tuple(sorted({float(quantile) for quantile in quantiles}))
+def _check_quantiles(quantiles: Iterable[Any]) -> tuple[float, ...]:
+    checked = tuple(quantiles)
+    if not all(isinstance(q, (int, float)) and 0.0 <= q <= 1.0 for q in checked):
+        raise InvalidMetricError(f"quantiles {checked!r}: each must be between 0 and 1")
+    return tuple(sorted({float(quantile) for quantile in checked}))
+
+
+# The compiler's own check of an argument's type is a TypeError too, before these are called.
 
 
 def _check_relative_error(relative_error: float) -> float:
-    if not _is_between(relative_error, 0.0001, 0.5):
+    if not isinstance(relative_error, (int, float)):
+        raise TypeError(f"relative_error is {relative_error!r}: it must be a number, like 0.01")
+    if not 0.0001 <= relative_error <= 0.5:  # noqa: PLR2004 - as the message says
         raise InvalidMetricError(
             f"relative_error is {relative_error!r}: it must be between 0.0001 and 0.5"
         )
@@ -279,22 +348,22 @@ def _check_relative_error(relative_error: float) -> float:
 
 
 def _check_window(max_age_seconds: float, age_buckets: int) -> tuple[float, int]:
-    if not _is_between(max_age_seconds, 0.0, sys.float_info.max) or not max_age_seconds:
+    if not isinstance(max_age_seconds, (int, float)):
+        raise TypeError(f"max_age_seconds is {max_age_seconds!r}: it must be a number, like 600")
+    if not isinstance(age_buckets, int):
+        raise TypeError(f"age_buckets is {age_buckets!r}: it must be a whole number, like 5")
+    if not 0.0 < max_age_seconds < INFINITY:
         raise InvalidMetricError(
             f"max_age_seconds is {max_age_seconds!r}: it must be a number above 0"
         )
-    if not isinstance(age_buckets, int) or age_buckets < 1:
+    if age_buckets < 1:
         raise InvalidMetricError(
             f"age_buckets is {age_buckets!r}: it must be a whole number, at least 1"
         )
     return max_age_seconds, age_buckets
 
 
-def _is_between(value: object, lowest: float, highest: float) -> bool:
-    return isinstance(value, (int, float)) and lowest <= value <= highest
-
-
-def _not_finite(instrument: Instrument, amount: float) -> InvalidMetricError:
+def _not_finite(instrument: Instrument, amount: SupportsFloat) -> InvalidMetricError:
     return InvalidMetricError(
         f"{instrument}.observe({amount!r}): an observation is a finite number; "
         "this one would spoil the sum for ever"

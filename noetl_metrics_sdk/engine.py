@@ -5,14 +5,15 @@ Everything in it has threads, locks or counts, and is made anew in a forked chil
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.batching import BatchQueue
 from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.change_filter import ChangeFilter
 from noetl_metrics_sdk.collection import Collection
 from noetl_metrics_sdk.exporter import Exporter
+from noetl_metrics_sdk.pacing import Pacer
 from noetl_metrics_sdk.periodic import PeriodicThread
 from noetl_metrics_sdk.wire import SampleEncoder
 
@@ -65,14 +66,21 @@ def build_engine(
         random: returns a number from 0 up to 1.
     """
     buffer = SampleBuffer(config.buffer_samples_max)
-    collection = Collection(registry, buffer, ChangeFilter(config.refresh_interval), clock)
+    collection = Collection(
+        registry, buffer, clock, config.refresh_interval, Pacer(clock.monotonic, time.sleep)
+    )
     encoder = SampleEncoder(config.labels, {"worker_id": worker_id})
     boot_id = uuid.uuid4().hex
     exporter = Exporter(
         transport=transport,
         buffer=buffer,
         batches=BatchQueue(
-            buffer, encoder, boot_id, config.batch_samples_max, config.batch_bytes_max
+            buffer,
+            encoder,
+            boot_id,
+            config.batch_samples_max,
+            config.batch_bytes_max,
+            Pacer(clock.monotonic, time.sleep),
         ),
         registration=registration,
         runtime_id=runtime_id,

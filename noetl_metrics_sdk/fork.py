@@ -21,15 +21,37 @@ class ForkAware(Protocol):
     def _reset_after_fork(self) -> None: ...
 
 
+class ForkHandle:
+    """Stands for a store in the list of what a forked child resets.
+
+    Compiled classes cannot be referred to weakly, so this is, and the store keeps it: the two
+    live and die together.
+
+    Args:
+        store: what is reset.
+    """
+
+    __slots__ = ("__weakref__", "store")
+
+    def __init__(self, store: ForkAware) -> None:
+        self.store = store
+
+
 # Weak, so that registering keeps nothing alive.
-_stores: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_stores: weakref.WeakSet[ForkHandle] = weakref.WeakSet()
 _clients: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _has_client_hook = False
 
 
-def reset_store_after_fork(store: ForkAware) -> None:
-    """Have a registry or an instrument start from zero in a forked child."""
-    _stores.add(store)
+def reset_store_after_fork(store: ForkAware) -> ForkHandle:
+    """Have a registry or an instrument start from zero in a forked child.
+
+    Returns:
+        A handle that the store has to keep: it is reset for as long as the handle lives.
+    """
+    handle = ForkHandle(store)
+    _stores.add(handle)
+    return handle
 
 
 def restart_client_after_fork(client: ForkAware) -> None:
@@ -48,8 +70,8 @@ def restart_client_after_fork(client: ForkAware) -> None:
 
 
 def _reset_stores() -> None:
-    for store in list(_stores):
-        store._reset_after_fork()
+    for handle in list(_stores):
+        handle.store._reset_after_fork()
 
 
 def _restart_clients() -> None:

@@ -8,37 +8,59 @@ counter) is refused where it is written.
 from __future__ import annotations
 
 import logging
-import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.labelled import SERIES_MAX, Instrument, not_a_number, warn_of_exemplar
-from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.labelled import (
+    INFINITY,
+    ONE,
+    SERIES_MAX,
+    Instrument,
+    as_float,
+    not_a_number,
+    warn_of_exemplar,
+)
+from noetl_metrics_sdk.model import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.timing import ExceptionCounter, InProgressTracker, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from noetl_metrics_sdk.samples import SampleForm
     from noetl_metrics_sdk.timing import ExceptionTypes
-
-INFINITY = math.inf
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 
-class Counter(Instrument):
+class ScalarInstrument(Instrument):
+    """An instrument with one sample a label set: the base of Counter and Gauge."""
+
+    __slots__ = ("_value",)
+
+    def _zero(self) -> None:
+        self._value = 0.0
+
+    def _values(self) -> list[float]:
+        return [self._value] if self._bring_up_to_date() else []
+
+    def _bring_up_to_date(self) -> bool:
+        """Have `_value` say what is so now; return False if the series has to be left out."""
+        return True
+
+
+@final
+class Counter(ScalarInstrument):
     """A total that only goes up: jobs done, bytes read, errors.
 
     It is reported with the suffix `_total`. The arguments are those of `Instrument`.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ()
     _type = MetricType.COUNTER
-    _value: float
 
-    def inc(self, amount: float = 1.0, exemplar: Mapping[str, str] | None = None) -> None:
+    def inc(self, amount: SupportsFloat = 1, exemplar: Mapping[str, str] | None = None) -> None:
         """Add to the total.
 
         Args:
@@ -50,22 +72,27 @@ class Counter(Instrument):
             InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
             TypeError: the amount is no number.
         """
-        if self._children is not None:
-            self._check_has_value()
-        try:
-            if 0.0 <= amount < INFINITY:
-                with self._lock:
-                    self._value += amount
-                if exemplar is not None:
-                    warn_of_exemplar()
+        if amount is ONE:
+            if self._direct and exemplar is None:
+                self._value += 1.0
                 return
-        except TypeError as error:
-            raise not_a_number(self, amount) from error
-        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
-            pass
-        raise InvalidMetricError(
-            f"{self}.inc({amount!r}): a counter goes up by a finite number that is not negative"
-        )
+            value = 1.0
+        else:
+            value = amount if type(amount) is float else as_float(self, amount)
+            if not 0.0 <= value < INFINITY:
+                raise InvalidMetricError(
+                    f"{self}.inc({amount!r}): "
+                    "a counter goes up by a finite number that is not negative"
+                )
+        if self._direct:
+            self._value += value
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._value += value
+        if exemplar is not None:
+            warn_of_exemplar()
 
     def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
         """Return a context manager and decorator that counts the exceptions passing through.
@@ -76,18 +103,15 @@ class Counter(Instrument):
         self._check_has_value()
         return ExceptionCounter(self, exception)
 
-    def _zero(self) -> None:
-        self._value = 0.0
+    def _make_forms(self) -> list[SampleForm]:
+        return [self._definition.form("_total")]
 
-    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
-        return (self._one_series("_total", labels),)
-
-    def _samples(self) -> list[Sample]:
-        (series,) = self._own_series()
-        return [Sample(series, self._value)]
+    def _new_child(self) -> Counter:
+        return Counter("", "", _parent=self)
 
 
-class Gauge(Instrument):
+@final
+class Gauge(ScalarInstrument):
     """A value that goes up and down: jobs in progress, queue length, temperature.
 
     Args:
@@ -97,9 +121,8 @@ class Gauge(Instrument):
     The other arguments are those of `Instrument`.
     """
 
-    __slots__ = ("_function", "_function_fails", "_value")
+    __slots__ = ("_function", "_function_fails")
     _type = MetricType.GAUGE
-    _value: float
 
     def __init__(
         self,
@@ -113,6 +136,7 @@ class Gauge(Instrument):
         multiprocess_mode: str = "all",
         *,
         max_series: int = SERIES_MAX,
+        _parent: Gauge | None = None,
     ) -> None:
         del multiprocess_mode
         self._function: Callable[[], float] | None = None
@@ -126,9 +150,10 @@ class Gauge(Instrument):
             unit,
             registry,
             max_series=max_series,
+            _parent=_parent,
         )
 
-    def inc(self, amount: float = 1.0) -> None:
+    def inc(self, amount: SupportsFloat = 1) -> None:
         """Raise the value.
 
         Args:
@@ -138,31 +163,33 @@ class Gauge(Instrument):
             InvalidMetricError: the amount is NaN or infinite, or labels are missing.
             TypeError: the amount is no number.
         """
-        if self._children is not None:
-            self._check_has_value()
-        try:
-            if -INFINITY < amount < INFINITY:
-                with self._lock:
-                    self._value += amount
+        if amount is ONE:
+            if self._direct:
+                self._value += 1.0
                 return
-        except TypeError as error:
-            raise not_a_number(self, amount) from error
-        except ArithmeticError:  # an integer beyond what a float holds, or Decimal's NaN
-            pass
-        raise InvalidMetricError(
-            f"{self}.inc({amount!r}): a gauge goes up or down by a finite number; "
-            "set() takes any value"
-        )
+            value = 1.0
+        elif type(amount) is float:
+            value = amount
+        else:
+            value = as_float(self, amount)
+        if value - value != 0.0:  # as it is for NaN and the infinities
+            raise self._not_finite(amount)
+        if self._direct:
+            self._value += value
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._value += value
 
-    def dec(self, amount: float = 1.0) -> None:
+    def dec(self, amount: SupportsFloat = 1) -> None:
         """Lower the value; like `inc()` with the amount negated."""
-        try:
-            negated = -amount
-        except TypeError as error:
-            raise not_a_number(self, amount) from error
-        self.inc(negated)
+        value = amount if type(amount) is float else as_float(self, amount)
+        if value - value != 0.0:
+            raise self._not_finite(amount)
+        self.inc(-value)
 
-    def set(self, value: float) -> None:
+    def set(self, value: SupportsFloat) -> None:
         """Set the value.
 
         Args:
@@ -172,15 +199,21 @@ class Gauge(Instrument):
             InvalidMetricError: labels are missing.
             TypeError: the value is no number.
         """
+        if type(value) is float and self._direct:
+            self._value = value
+            return
         if self._children is not None:
             self._check_has_value()
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise not_a_number(self, value) from error
-        # Under the lock, or inc() in another thread could write over it what it read before.
-        with self._lock:
+        if self._direct:
             self._value = number
+        else:
+            # Or inc() in another thread could write over it what it read before.
+            with self._definition.lock:
+                self._value = number
 
     def set_to_current_time(self) -> None:
         """Set the value to the seconds since the epoch."""
@@ -205,24 +238,31 @@ class Gauge(Instrument):
 
     def time(self) -> Timer:
         """Return a context manager and decorator that sets the gauge to the duration."""
-        return Timer(self, "set")
+        return Timer(self)
 
-    def _zero(self) -> None:
-        self._value = 0.0
+    def _not_finite(self, amount: SupportsFloat) -> InvalidMetricError:
+        return InvalidMetricError(
+            f"{self}: {amount!r}: a gauge goes up or down by a finite number; set() takes any value"
+        )
 
-    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
-        return (self._one_series("", labels),)
+    def _make_forms(self) -> list[SampleForm]:
+        return [self._definition.form("")]
 
-    def _samples(self) -> list[Sample]:
-        (series,) = self._own_series()
+    def _new_child(self) -> Gauge:
+        return Gauge("", "", _parent=self)
+
+    def _take(self, value: float) -> None:
+        self.set(value)
+
+    def _bring_up_to_date(self) -> bool:
         if self._function is None:
-            return [Sample(series, self._value)]
+            return True
         try:
-            value = float(self._function())
+            self._value = as_float(self, self._function())
         except Exception:  # the worker's own code: whatever it raises must not end the collection
             if not self._function_fails:
                 _logger.exception("%r is left out while its function raises", self)
             self._function_fails = True
-            return []
+            return False
         self._function_fails = False
-        return [Sample(series, value)]
+        return True

@@ -29,6 +29,7 @@ from noetl_metrics_sdk.registry import REGISTRY, Registry
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from noetl_metrics_sdk.labelled import Instrument
     from noetl_metrics_sdk.model import MetricFamily
 
 JOB_DURATION_BUCKETS_SECONDS = (
@@ -59,7 +60,7 @@ class JobCollector:
         # Guards the dictionary only.
         self._lock = threading.RLock()
         self._instruments: dict[tuple[str, ...], _Instruments] = {(): _make_instruments(())}
-        reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self)
 
     def instruments(self, label_names: tuple[str, ...]) -> _Instruments:
         """Return the instruments for these additional label names."""
@@ -72,6 +73,12 @@ class JobCollector:
                     made = _make_instruments(label_names)
                     found = self._instruments.setdefault(label_names, made)
         return found
+
+    def all_instruments(self) -> list[Instrument]:
+        """Return every instrument, of whatever label names."""
+        with self._lock:
+            groups = list(self._instruments.values())
+        return [instrument for group in groups for instrument in group]
 
     @property
     def overflowed(self) -> int:

@@ -6,14 +6,14 @@ An instrument without label names is its own only series. One with label names i
 
 from __future__ import annotations
 
-import copy
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.fork import reset_store_after_fork
+from noetl_metrics_sdk.fork import ForkHandle, reset_store_after_fork
+from noetl_metrics_sdk.locking import COMPILED, NEEDS_LOCK
 from noetl_metrics_sdk.model import (
     MetricFamily,
     MetricType,
@@ -24,6 +24,7 @@ from noetl_metrics_sdk.model import (
     check_text,
 )
 from noetl_metrics_sdk.registry import REGISTRY, Registry
+from noetl_metrics_sdk.samples import LabelSet, SampleForm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,14 +36,76 @@ OVERFLOW_LABEL_VALUE = "__overflow__"
 """The value of every label of the overflow series."""
 
 
-class Description(NamedTuple):
-    """What never changes about an instrument, shared by all of its children."""
+INFINITY: Final = float("inf")
 
-    name: str
-    type: MetricType
-    documentation: str
-    unit: str
-    label_names: tuple[str, ...]
+ONE: Final = 1
+"""The default amount of `inc()`, to be recognised without being converted."""
+
+
+@final
+class Definition:
+    """What an instrument and all of its children share.
+
+    Args:
+        name: the family's name, without the suffixes of its samples.
+        type: the family's type.
+        documentation: what it measures.
+        unit: the unit of its values.
+        label_names: the names of its labels.
+        max_series: how many label sets are kept apart.
+    """
+
+    __slots__ = (
+        "documentation",
+        "fork_handle",
+        "forms",
+        "generation",
+        "label_names",
+        "lock",
+        "max_series",
+        "name",
+        "overflowed",
+        "type",
+        "unit",
+        "updates_directly",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        type: MetricType,  # noqa: A002 - the field's word
+        documentation: str,
+        unit: str,
+        label_names: tuple[str, ...],
+        max_series: int,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.documentation = documentation
+        self.unit = unit
+        self.label_names = label_names
+        self.max_series = max_series
+        # Guards the dictionary of children and, unless they are changed directly, the values of
+        # all of them. Re-entrant: a signal handler or a finalizer may touch an instrument while
+        # its own thread is inside one. No other lock is taken while it is held.
+        self.lock = threading.RLock()
+        self.updates_directly = not NEEDS_LOCK
+        # Counts the changes of the dictionary of children.
+        self.generation = 0
+        self.overflowed = 0
+        self.forms: list[SampleForm] = []
+        self.fork_handle: ForkHandle | None = None
+
+    def form(self, suffix: str, own_label: tuple[str, str] | None = None) -> SampleForm:
+        """Return the form of the samples with this suffix and this label of their own."""
+        return SampleForm(
+            self.name + suffix,
+            self.type,
+            self.documentation,
+            self.unit,
+            self.label_names,
+            own_label,
+        )
 
 
 class Instrument(ABC):
@@ -62,21 +125,17 @@ class Instrument(ABC):
 
     Raises:
         InvalidMetricError: a name, the documentation or the unit is not valid.
+        TypeError: one of them is no string.
         DuplicateMetricError: the registry already has this name.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_children",
-        "_description",
-        "_label_values",
-        "_lock",
-        "_max_series",
-        "_series",
-        "overflowed",
-    )
+    __slots__ = ("_children", "_definition", "_direct", "_label_values")
     _type: ClassVar[MetricType]
     _reserved_label_names: ClassVar[tuple[str, ...]] = ()
+    _definition: Definition
+    _label_values: tuple[str, ...]
+    _children: dict[tuple[object, ...], Self] | None
+    _direct: bool  # whether this is a series, and its value may be changed without the lock
 
     def __init__(
         self,
@@ -89,35 +148,44 @@ class Instrument(ABC):
         registry: Registry | None = REGISTRY,
         *,
         max_series: int = SERIES_MAX,
+        _parent: Instrument | None = None,
     ) -> None:
+        if _parent is not None:
+            self._become_child(_parent._definition)
+            return
+        for text in (name, documentation, namespace, subsystem, unit):
+            if not isinstance(text, str):  # where the compiler has not seen to it
+                raise TypeError(f"{text!r} is a {type(text).__name__}: it must be a string")
         if max_series < 1:
             raise InvalidMetricError(f"max_series is {max_series}: it must be at least 1")
         label_names = _check_label_names(labelnames, self._reserved_label_names)
-        self._description = Description(
+        definition = Definition(
             _full_name(self._type, namespace, subsystem, name),
             self._type,
             check_text("documentation", documentation),
             check_text("unit", unit),
             label_names,
+            max_series,
         )
-        # Guards the values of this instrument and of all its children, and the dictionary of
-        # children. Re-entrant: a signal handler or a finalizer may touch an instrument while
-        # its own thread is inside one. No other lock is taken while it is held.
-        self._lock = threading.RLock()
-        self._label_values: tuple[str, ...] = ()
-        self._children: dict[tuple[object, ...], Self] | None = {} if label_names else None
-        self._max_series = max_series
-        self._series: tuple[Series, ...] = ()
-        self.overflowed = 0
+        self._definition = definition
+        self._label_values = ()
+        self._children = {} if label_names else None
+        self._direct = self._children is None and definition.updates_directly
+        definition.forms = self._make_forms()
         self._zero()
         if registry is not None:
             registry.register(self)
-        reset_store_after_fork(self)
+        definition.fork_handle = reset_store_after_fork(self)
 
     @property
     def name(self) -> str:
         """The family's name, without the suffixes of its samples."""
-        return self._description.name
+        return self._definition.name
+
+    @property
+    def overflowed(self) -> int:
+        """How many times a label set had no series left for itself."""
+        return self._definition.overflowed
 
     def labels(self, *values: object, **labels: object) -> Self:
         """Return the child for a label set, making it if need be.
@@ -151,8 +219,10 @@ class Instrument(ABC):
             InvalidMetricError: there are not as many values as label names.
         """
         label_values = self._label_values_of(values, {})
-        with self._lock:
-            self._parent_children().pop(label_values, None)
+        children = self._parent_children()
+        with self._definition.lock:
+            if children.pop(label_values, None) is not None:
+                self._definition.generation += 1
 
     def remove_by_labels(self, labels: Mapping[str, object]) -> None:
         """Forget every series that has these labels, and perhaps others.
@@ -165,44 +235,52 @@ class Instrument(ABC):
             InvalidMetricError: a name is not one of the label names.
         """
         children = self._parent_children()
-        names = self._description.label_names
+        names = self._definition.label_names
         unknown = sorted(set(labels) - set(names))
         if unknown:
             raise InvalidMetricError(f"{self} has no label {unknown[0]!r}: it has {list(names)}")
         wanted = [(names.index(name), str(value)) for name, value in labels.items()]
         if not wanted:
             return
-        with self._lock:
+        with self._definition.lock:
             for values in list(children):
                 if all(values[position] == value for position, value in wanted):
-                    del children[values]
+                    children.pop(values, None)
+            self._definition.generation += 1
 
     def clear(self) -> None:
         """Forget every series of an instrument with labels."""
-        if self._children is not None:
-            with self._lock:
-                self._children.clear()
+        children = self._children
+        if children is not None:
+            with self._definition.lock:
+                children.clear()
+                self._definition.generation += 1
 
     def reset(self) -> None:
         """Set back to zero, as when a logical process restarts within this one."""
         self._check_has_value()
-        with self._lock:
+        with self._definition.lock:
             self._zero()
 
     def collect(self) -> list[MetricFamily]:
         """Return the family with a sample of every series, each whole as of one moment."""
-        samples: list[Sample] = []
+        family = self._family()
         for holder in self._holders():
-            samples.extend(holder._samples())
-        return [self._family(samples)]
+            label_set = LabelSet(holder._label_values)
+            for form, value in zip(self._definition.forms, holder._values(), strict=False):
+                series = Series(
+                    form.name, form.type, form.labels(label_set), form.help_text, form.unit
+                )
+                family.samples.append(Sample(series, value))
+        return [family]
 
     def describe(self) -> list[MetricFamily]:
         """Return the family without samples: what the registry checks for duplicates."""
-        return [self._family(())]
+        return [self._family()]
 
     def __repr__(self) -> str:
         kind = type(self).__name__
-        labels = dict(zip(self._description.label_names, self._label_values, strict=False))
+        labels = dict(zip(self._definition.label_names, self._label_values, strict=False))
         return f"{kind}({self.name!r}{f', {labels}' if labels else ''})"
 
     @abstractmethod
@@ -210,34 +288,34 @@ class Instrument(ABC):
         """Set the values of this series to zero; the caller holds the lock or owns the object."""
 
     @abstractmethod
-    def _make_series(self, labels: dict[str, str]) -> tuple[Series, ...]:
-        """Return the series that one label set is reported as."""
+    def _make_forms(self) -> list[SampleForm]:
+        """Return the forms of the samples that one label set is reported as."""
 
     @abstractmethod
-    def _samples(self) -> list[Sample]:
-        """Return the samples of this label set, all of one moment."""
+    def _new_child(self) -> Self:
+        """Return a child without label values: made by the constructor, with `_parent`."""
 
-    def _family(self, samples: Iterable[Sample]) -> MetricFamily:
-        name, metric_type, documentation, unit, _ = self._description
-        return MetricFamily(name, documentation, metric_type, unit, samples)
+    @abstractmethod
+    def _values(self) -> list[float]:
+        """Return the values of this label set, one for each form and all of one moment.
 
-    def _own_series(self) -> tuple[Series, ...]:
-        if not self._series:
-            labels = dict(zip(self._description.label_names, self._label_values, strict=True))
-            self._series = self._make_series(labels)
-        return self._series
+        It is empty if the label set has to be left out.
+        """
 
-    def _one_series(
-        self, suffix: str, labels: dict[str, str], own_labels: dict[str, str] | None = None
-    ) -> Series:
-        name, metric_type, documentation, unit, _ = self._description
-        all_labels = {**labels, **own_labels} if own_labels else labels
-        return Series(name + suffix, metric_type, all_labels, documentation, unit)
+    def _take(self, value: float) -> None:
+        """Take a value that is finite: what a timer has measured; counters have no timers."""
+        raise NotImplementedError
+
+    def _family(self) -> MetricFamily:
+        definition = self._definition
+        return MetricFamily(
+            definition.name, definition.documentation, definition.type, definition.unit
+        )
 
     def _check_has_value(self) -> None:
         """Raise if this is a parent, which has no value of its own."""
         if self._children is not None:
-            names = ", ".join(f"{name}=…" for name in self._description.label_names)
+            names = ", ".join(f"{name}=…" for name in self._definition.label_names)
             raise InvalidMetricError(f"{self} has labels: call .labels({names}) on it first")
 
     def _parent_children(self) -> dict[tuple[object, ...], Self]:
@@ -253,7 +331,7 @@ class Instrument(ABC):
         self, values: tuple[object, ...], labels: dict[str, object]
     ) -> tuple[str, ...]:
         self._parent_children()
-        names = self._description.label_names
+        names = self._definition.label_names
         if values and labels:
             raise InvalidMetricError(f"{self}: give label values by position or by name, not both")
         if labels:
@@ -270,42 +348,74 @@ class Instrument(ABC):
 
     def _find_or_make_child(self, label_values: tuple[str, ...]) -> Self:
         children = self._parent_children()
-        with self._lock:
+        definition = self._definition
+        with definition.lock:
             child = children.get(label_values)
             if child is not None:
                 return child
             for value in label_values:
                 check_text("label value", value)
-            if len(children) >= self._max_series:
-                self.overflowed += 1
+            if len(children) >= definition.max_series:
+                definition.overflowed += 1
                 label_values = (OVERFLOW_LABEL_VALUE,) * len(label_values)
                 overflow = children.get(label_values)
                 if overflow is not None:
                     return overflow
             # Not overwritten: a signal handler may have made the same child meanwhile.
-            return children.setdefault(label_values, self._make_child(label_values))
+            child = children.setdefault(label_values, self._make_child(label_values))
+            definition.generation += 1
+            return child
 
     def _make_child(self, label_values: tuple[str, ...]) -> Self:
-        child = copy.copy(self)
+        child = self._new_child()
         child._label_values = label_values
-        child._children = None
-        child.overflowed = 0
-        child._zero()
         return child
 
+    def _become_child(self, definition: Definition) -> None:
+        self._definition = definition
+        self._label_values = ()
+        self._children = None
+        self._direct = definition.updates_directly
+        self._zero()
+
     def _holders(self) -> list[Self]:
-        if self._children is None:
+        children = self._children
+        if children is None:
             return [self]
-        with self._lock:
-            return list(self._children.values())
+        with self._definition.lock:
+            return list(children.values())
 
     def _reset_after_fork(self) -> None:
-        self._lock = threading.RLock()
-        self.overflowed = 0
-        holders = [self, *(() if self._children is None else self._children.values())]
-        for holder in holders:
-            holder._lock = self._lock
-            holder._zero()
+        self._definition.lock = threading.RLock()
+        self._definition.overflowed = 0
+        self._zero()
+        if self._children is not None:
+            for child in self._children.values():
+                child._zero()
+
+
+def as_float(instrument: Instrument, amount: SupportsFloat) -> float:
+    """Return an amount as a float.
+
+    Args:
+        instrument: what the amount is for; named in the error.
+        amount: an int, a float, or another library's number.
+
+    Returns:
+        The float; infinity for a whole number beyond what a float holds.
+
+    Raises:
+        TypeError: it is no number; text that reads like one is none either.
+    """
+    try:
+        # Text has no __float__.
+        if isinstance(amount, (int, float)) or hasattr(type(amount), "__float__"):
+            return float(amount)
+    except OverflowError:
+        return INFINITY
+    except (TypeError, ValueError) as error:
+        raise not_a_number(instrument, amount) from error
+    raise not_a_number(instrument, amount)
 
 
 def not_a_number(instrument: Instrument, amount: object) -> TypeError:
@@ -317,7 +427,9 @@ def not_a_number(instrument: Instrument, amount: object) -> TypeError:
 def warn_of_exemplar() -> None:
     """Warn the caller of `inc()` or `observe()` that an exemplar is not kept."""
     warnings.warn(
-        "exemplars are not kept: noetl.metric has no place for them", UserWarning, stacklevel=3
+        "exemplars are not kept: noetl.metric has no place for them",
+        UserWarning,
+        stacklevel=1 if COMPILED else 3,  # a compiled function has no place in the stack
     )
 
 
@@ -331,7 +443,7 @@ def _full_name(metric_type: MetricType, namespace: str, subsystem: str, name: st
 
 
 def _check_label_names(
-    label_names: Iterable[str], reserved_names: tuple[str, ...]
+    label_names: Iterable[Any], reserved_names: tuple[str, ...]
 ) -> tuple[str, ...]:
     if isinstance(label_names, str):
         raise InvalidMetricError(

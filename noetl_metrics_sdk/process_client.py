@@ -27,7 +27,7 @@ class _ProcessClient:
         self.lock = threading.RLock()
         self.client: MetricsClient | None = None
         self.is_inherited = False
-        reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self)
 
     def _reset_after_fork(self) -> None:
         self.lock = threading.RLock()

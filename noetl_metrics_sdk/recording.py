@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.model import (
     MetricType,
-    Sample,
-    Series,
     check_label_name,
     check_metric_name,
     check_text,
 )
+from noetl_metrics_sdk.samples import LabelSet, SampleForm, StampedSample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,7 @@ def recorded_sample(
     timestamp: float,
     help_text: str,
     unit: str,
-) -> Sample:
+) -> StampedSample:
     """Return the sample if every part of it is valid.
 
     Raises:
@@ -46,17 +45,18 @@ def recorded_sample(
     for label_name, label_value in checked_labels.items():
         check_label_name(label_name)
         check_text("label value", label_value)
-    series = Series(
+    form = SampleForm(
         check_metric_name(name),
         checked_type,
-        checked_labels,
         check_text("help_text", help_text),
         check_text("unit", unit),
+        tuple(checked_labels),
     )
     taken_at = _number("timestamp", timestamp)
     if not math.isfinite(taken_at):
         raise InvalidMetricError(f"timestamp {timestamp!r}: give seconds since the epoch")
-    return Sample(series, _number("value", value), taken_at)
+    label_set = LabelSet(tuple(checked_labels.values()))
+    return StampedSample(form, label_set, _number("value", value), taken_at)
 
 
 def _number(what: str, value: float) -> float:

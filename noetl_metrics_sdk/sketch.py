@@ -8,21 +8,88 @@ a of every value in it.
 
 from __future__ import annotations
 
-import math
 import sys
 from bisect import bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from math import ceil, exp, floor, inf, log, nan
+from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BINS_MAX = 2048
-"""At 1 % this covers nearly 18 powers of ten before the lowest bins are folded together."""
+BINS_MAX: Final = 65_536
+"""How many bins there are at most, however small the relative error."""
 
-_LOG_MAX = math.log(sys.float_info.max)
+POWERS_OF_TEN: Final = 18
+"""How far below the highest value bins are kept apart, if they are not more than `BINS_MAX`.
+
+All values that are further away are counted in the lowest of them.
+"""
+
+_LOG_MAX: Final = log(sys.float_info.max)
 
 
+@final
+class Bins:
+    """Counts by index, side by side from the lowest index to the highest.
+
+    A signal handler or a finalizer may count while its own thread is in here. It can run only
+    after a call has returned, so there is no call between reading a count and writing it, nor
+    between the steps that have to be seen together.
+
+    Args:
+        size_max: how many bins there are at most.
+    """
+
+    __slots__ = ("counts", "lowest", "size_max")
+
+    def __init__(self, size_max: int) -> None:
+        self.size_max = size_max
+        self.lowest = 0
+        self.counts: list[int] = []
+
+    def add(self, index: int, count: int) -> None:
+        """Raise the count of an index; one that is too far below the highest joins the lowest."""
+        while True:
+            size = len(self.counts)
+            position = index - self.lowest
+            if position < 0 and size >= self.size_max:
+                position = 0
+            if 0 <= position < size:
+                self.counts[position] += count
+                return
+            self._make_room(index)
+
+    def copy(self) -> Bins:
+        """Return bins that have counted the same and change on their own."""
+        twin = Bins(self.size_max)
+        counts = self.counts.copy()
+        twin.lowest = self.lowest
+        twin.counts = counts
+        return twin
+
+    def _make_room(self, index: int) -> None:
+        counts = self.counts
+        if not counts:
+            self.lowest = index
+            counts.append(0)
+        elif index < self.lowest:
+            zeros = [0] * min(self.lowest - index, self.size_max - len(counts))
+            added = len(zeros)
+            counts[0:0] = zeros
+            self.lowest -= added
+        else:
+            while self.lowest <= index - self.size_max:
+                if len(counts) == 1:
+                    self.lowest = index - self.size_max + 1
+                else:
+                    counts[1] += counts[0]
+                    del counts[0]
+                    self.lowest += 1
+            counts.extend([0] * (index + 1 - self.lowest - len(counts)))
+
+
+@final
 class QuantileSketch:
     """Counts of values by logarithmic bin.
 
@@ -30,53 +97,62 @@ class QuantileSketch:
         relative_error: how far an estimate may be from the true value, as a part of it.
     """
 
-    __slots__ = ("_gamma", "_negative", "_per_log", "_positive", "_zeros", "count")
+    __slots__ = (
+        "_gamma", "_negative", "_per_log", "_positive", "_relative_error", "_zeros",
+    )  # fmt: skip
 
     def __init__(self, relative_error: float) -> None:
+        self._relative_error = relative_error
         self._gamma = (1 + relative_error) / (1 - relative_error)
-        self._per_log = 1 / math.log(self._gamma)
-        self._positive: dict[int, int] = {}
-        self._negative: dict[int, int] = {}
+        self._per_log = 1 / log(self._gamma)
+        size_max = min(BINS_MAX, ceil(POWERS_OF_TEN * log(10) * self._per_log))
+        self._positive = Bins(size_max)
+        self._negative = Bins(size_max)
         self._zeros = 0
-        self.count = 0
 
     def add(self, value: float) -> None:
         """Count one finite value."""
         if value > 0.0:
             bins = self._positive
-            index = math.ceil(math.log(value) * self._per_log)
+            index = ceil(log(value) * self._per_log)
         elif value < 0.0:
             bins = self._negative
-            index = math.ceil(math.log(-value) * self._per_log)
+            index = ceil(log(-value) * self._per_log)
         else:
             self._zeros += 1
-            self.count += 1
             return
-        _increase(bins, index, 1)
-        self.count += 1
-        if len(bins) > BINS_MAX:
-            _fold_lowest(bins)
+        # What Bins.add() does in all but the rarest cases.
+        position = index - bins.lowest
+        if position >= 0:
+            try:
+                bins.counts[position] += 1
+            except IndexError:
+                pass
+            else:
+                return
+        bins.add(index, 1)
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return self._zeros + sum(self._positive.counts) + sum(self._negative.counts)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was counted yet."""
+        return not (self._zeros or self._positive.counts or self._negative.counts)
 
     def merge(self, other: QuantileSketch) -> None:
         """Add all that another sketch of the same relative error has counted."""
-        for bins, others in (
-            (self._positive, other._positive),
-            (self._negative, other._negative),
-        ):
-            for index, count in others.items():
-                bins[index] = bins.get(index, 0) + count
+        _merge_bins(self._positive, other._positive)
+        _merge_bins(self._negative, other._negative)
         self._zeros += other._zeros
-        self.count += other.count
 
     def copy(self) -> QuantileSketch:
         """Return a sketch that has counted the same and changes on its own."""
-        twin = QuantileSketch.__new__(QuantileSketch)
-        twin._gamma = self._gamma
-        twin._per_log = self._per_log
-        twin._positive = dict(self._positive)
-        twin._negative = dict(self._negative)
+        twin = QuantileSketch(self._relative_error)
+        twin._positive = self._positive.copy()
+        twin._negative = self._negative.copy()
         twin._zeros = self._zeros
-        twin.count = self.count
         return twin
 
     def quantiles(self, quantiles: Sequence[float]) -> list[float]:
@@ -88,38 +164,41 @@ class QuantileSketch:
         Args:
             quantiles: between 0 and 1.
         """
-        negative = sorted(self._negative, reverse=True)
-        positive = sorted(self._positive)
-        counts = [self._negative[index] for index in negative]
+        negative = self._negative.copy()
+        positive = self._positive.copy()
+        below_zero = len(negative.counts)
+        counts = negative.counts[::-1]
         counts.append(self._zeros)
-        counts += [self._positive[index] for index in positive]
+        counts.extend(positive.counts)
         up_to = list(accumulate(counts))
-        # Not `self.count`: a signal handler may have observed between the two.
         total = up_to[-1]
         if not total:
-            return [math.nan] * len(quantiles)
+            return [nan] * len(quantiles)
         estimates: list[float] = []
         for quantile in quantiles:
-            rank = math.floor(quantile * (total - 1))
+            rank = floor(quantile * (total - 1))
             position = bisect_right(up_to, rank)
-            if position < len(negative):
-                estimates.append(-self._middle(negative[position]))
-            elif position == len(negative):
+            if position < below_zero:
+                estimates.append(-self._middle(negative.lowest + below_zero - 1 - position))
+            elif position == below_zero:
                 estimates.append(0.0)
             else:
-                estimates.append(self._middle(positive[position - len(negative) - 1]))
+                estimates.append(self._middle(positive.lowest + position - below_zero - 1))
         return estimates
 
     def _middle(self, index: int) -> float:
         # The bin holds gamma^(index - 1) < value <= gamma^index; this point is equally far from
         # both ends in relative terms. By way of the logarithm, as gamma^index may overflow.
         # Of the last bin that holds floats, even the middle may be greater than the greatest.
-        exponent = index / self._per_log - math.log((self._gamma + 1) / 2)
-        return math.exp(min(exponent, _LOG_MAX))
+        exponent = index / self._per_log - log((self._gamma + 1) / 2)
+        return exp(min(exponent, _LOG_MAX))
 
 
+@final
 class SlidingWindowSketch:
     """A ring of sketches, of which the oldest is dropped as time goes on.
+
+    To count a value, add it to `newest`, after `move_on()` if `slice_ends_at` has come.
 
     Args:
         relative_error: as for `QuantileSketch`.
@@ -128,14 +207,17 @@ class SlidingWindowSketch:
             `window_seconds / slices` at a time.
     """
 
-    __slots__ = ("_relative_error", "_slice_ends_at", "_slice_seconds", "_slices", "_slices_max")
+    __slots__ = (
+        "_relative_error", "_slice_seconds", "_slices", "_slices_max", "newest", "slice_ends_at",
+    )  # fmt: skip
 
     def __init__(self, relative_error: float, window_seconds: float, slices: int) -> None:
         self._relative_error = relative_error
         self._slice_seconds = window_seconds / slices
         self._slices_max = slices
-        self._slices = [QuantileSketch(relative_error)]
-        self._slice_ends_at = -math.inf
+        self.newest = QuantileSketch(relative_error)
+        self._slices = [self.newest]
+        self.slice_ends_at = -inf
 
     def add(self, value: float, now: float) -> None:
         """Count one finite value.
@@ -144,29 +226,27 @@ class SlidingWindowSketch:
             value: what was observed.
             now: a monotonic clock's reading, in seconds.
         """
-        if now >= self._slice_ends_at:
-            self._move_on(now)
-        self._slices[-1].add(value)
+        if now >= self.slice_ends_at:
+            self.move_on(now)
+        self.newest.add(value)
 
     def snapshot(self, now: float) -> list[QuantileSketch]:
         """Return copies of the sketches in the window; cheap enough to call under a lock."""
-        if now >= self._slice_ends_at:
-            self._move_on(now)
-        return [sketch.copy() for sketch in self._slices if sketch.count]
+        if now >= self.slice_ends_at:
+            self.move_on(now)
+        return [sketch.copy() for sketch in self._slices if not sketch.is_empty()]
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._slices = [QuantileSketch(self._relative_error)]
-        self._slice_ends_at = -math.inf
-
-    def _move_on(self, now: float) -> None:
-        if self._slice_ends_at == -math.inf:
-            self._slice_ends_at = now + self._slice_seconds
+    def move_on(self, now: float) -> None:
+        """Begin a new slice, and drop those that are too old by now."""
+        if self.slice_ends_at == -inf:
+            self.slice_ends_at = now + self._slice_seconds
             return
-        passed = 1 + int((now - self._slice_ends_at) / self._slice_seconds)
-        self._slice_ends_at += passed * self._slice_seconds
+        passed = 1 + int((now - self.slice_ends_at) / self._slice_seconds)
+        self.slice_ends_at += passed * self._slice_seconds
         for _ in range(min(passed, self._slices_max)):
-            self._slices.append(QuantileSketch(self._relative_error))
+            newest = QuantileSketch(self._relative_error)
+            self._slices.append(newest)
+            self.newest = newest
         del self._slices[: -self._slices_max]
 
 
@@ -180,17 +260,9 @@ def merged_quantiles(
     return merged.quantiles(quantiles)
 
 
-def _fold_lowest(bins: dict[int, int]) -> None:
-    # An eighth at a time, so that a stream of ever new bins does not sort at every value.
-    *lowest, highest_of_them = sorted(bins)[: BINS_MAX // 8]
-    # With a default, as a signal handler that observes may have folded some of them meanwhile.
-    _increase(bins, highest_of_them, sum([bins.pop(index, 0) for index in lowest]))
-
-
-def _increase(bins: dict[int, int], index: int, count: int) -> None:
-    # There is no call between reading and writing: after one, a signal handler or a finalizer
-    # could observe, and its count would be overwritten.
-    try:
-        bins[index] += count
-    except KeyError:
-        bins[index] = count
+def _merge_bins(bins: Bins, others: Bins) -> None:
+    index = others.lowest
+    for count in others.counts:
+        if count:
+            bins.add(index, count)
+        index += 1

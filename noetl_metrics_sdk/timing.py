@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, final
 
 from noetl_metrics_sdk.decoration import Function, decorate
+from noetl_metrics_sdk.measuring import MEASURING_CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
+    from noetl_metrics_sdk.labelled import Instrument
+
     ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
-
-
-class _Timed(Protocol):
-    def labels(self, *values: object, **labels: object) -> Self: ...
 
 
 class _Incremented(Protocol):
@@ -26,31 +23,33 @@ class _Tracked(_Incremented, Protocol):
     def dec(self) -> None: ...
 
 
+@final
 class Timer:
     """Reports how long a block or a call took, in seconds.
 
     Args:
         instrument: what is timed; may still lack its label values, if `labels()` is called in
             the block.
-        method: the name of the instrument's method that takes the duration.
-
-    `duration` is how long the block took that ended last, or None.
     """
 
-    __slots__ = ("_instrument", "_method", "_started_at", "duration")
+    __slots__ = ("_instrument", "_seconds", "_started_at")
 
-    def __init__(self, instrument: _Timed, method: str) -> None:
+    def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
-        self._method = method
         self._started_at = 0.0
-        self.duration: float | None = None
+        self._seconds = -1.0
+
+    @property
+    def duration(self) -> float | None:
+        """How long the block took that ended last, in seconds; None before one has ended."""
+        return None if self._seconds < 0.0 else self._seconds
 
     def labels(self, *values: object, **labels: object) -> None:
         """Choose the label values from within the block, when they are known at last."""
         self._instrument = self._instrument.labels(*values, **labels)
 
-    def __enter__(self) -> Self:
-        self._started_at = perf_counter()
+    def __enter__(self) -> Timer:
+        self._started_at = MEASURING_CLOCK.perf_counter()
         return self
 
     def __exit__(
@@ -59,15 +58,15 @@ class Timer:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.duration = perf_counter() - self._started_at
-        report: Callable[[float], None] = getattr(self._instrument, self._method)
-        report(self.duration)
+        self._seconds = MEASURING_CLOCK.perf_counter() - self._started_at
+        self._instrument._take(self._seconds)
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function, coroutine function or (asynchronous) generator function."""
-        return decorate(function, lambda: Timer(self._instrument, self._method))
+        return decorate(function, lambda: Timer(self._instrument))
 
 
+@final
 class ExceptionCounter:
     """Counts the exceptions that leave a block or a call.
 
@@ -99,6 +98,7 @@ class ExceptionCounter:
         return decorate(function, lambda: self)
 
 
+@final
 class InProgressTracker:
     """Raises a gauge by one while a block or a call runs.
 

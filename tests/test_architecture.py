@@ -20,13 +20,19 @@ SDK = {
     "model": {"errors"},
     "registry": {"errors", "fork"},
     "decoration": set(),
-    "timing": {"decoration"},
+    "locking": set(),
+    "measuring": set(),
+    "samples": {"model"},
     "sketch": set(),
-    "labelled": {"errors", "fork", "model", "registry"},
-    "instruments": {"errors", "labelled", "model", "registry", "timing"},
-    "distributions": {"errors", "labelled", "model", "registry", "sketch", "timing"},
+    "labelled": {"errors", "fork", "locking", "model", "registry", "samples"},
+    "timing": {"decoration", "labelled", "measuring"},
+    "instruments": {"errors", "labelled", "model", "registry", "samples", "timing"},
+    "distributions": {
+        "errors", "labelled", "measuring", "model", "registry", "samples", "sketch", "timing",
+    },
     "jobs": {
-        "decoration", "distributions", "errors", "fork", "instruments", "model", "registry",
+        "decoration", "distributions", "errors", "fork", "instruments", "labelled", "model",
+        "registry",
     },
     "system_families": {"model"},
     "cgroups": set(),
@@ -35,11 +41,16 @@ SDK = {
     "system": {
         "cgroups", "errors", "fork", "host_metrics", "model", "process_metrics", "system_families",
     },
-    "buffer": {"model"},
-    "change_filter": {"model"},
-    "collection": {"buffer", "change_filter", "clock", "errors", "model", "registry"},
-    "wire": {"model"},
-    "batching": {"buffer", "wire"},
+    "pacing": set(),
+    "buffer": {"samples"},
+    "change_filter": {"model", "samples"},
+    "tracking": {"instruments", "labelled", "pacing", "samples"},
+    "collection": {
+        "buffer", "change_filter", "clock", "errors", "jobs", "labelled", "model", "pacing",
+        "registry", "samples", "tracking",
+    },
+    "wire": {"samples"},
+    "batching": {"buffer", "pacing", "wire"},
     "transport": {"wire"},
     "http_transport": {"errors", "transport", "wire"},
     "retry": {"errors"},
@@ -48,11 +59,11 @@ SDK = {
         "batching", "buffer", "clock", "errors", "periodic", "retry", "transport", "wire",
     },
     "config": {"errors", "model", "system_families", "transport"},
-    "recording": {"errors", "model"},
+    "recording": {"errors", "model", "samples"},
     "process_exit": set(),
     "engine": {
-        "batching", "buffer", "change_filter", "clock", "collection", "config", "exporter",
-        "periodic", "registry", "system", "transport", "wire",
+        "batching", "buffer", "clock", "collection", "config", "exporter", "pacing", "periodic",
+        "registry", "system", "transport", "wire",
     },
     "client": {
         "buffer", "clock", "config", "engine", "errors", "exporter", "fork", "http_transport",
@@ -141,7 +152,8 @@ PURE = [
     *(
         ("noetl_metrics_sdk", module)
         for module in (
-            "model", "buffer", "change_filter", "wire", "batching", "sketch", "recording",
+            "model", "samples", "buffer", "change_filter", "tracking", "pacing", "wire", "batching",
+            "sketch", "recording",
         )
     ),
     *(

@@ -9,15 +9,25 @@ from hypothesis import strategies as st
 
 from noetl_metrics_sdk.batching import BatchQueue
 from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.model import MetricType, Series
+from noetl_metrics_sdk.pacing import Pacer
 from noetl_metrics_sdk.wire import SampleEncoder
+from tests.sdk.stamped import stamped
 
 
 def make_samples(lengths):
     return [
-        Sample(Series(f"value_{n}", MetricType.GAUGE, {"text": "x" * length}), float(n), 1.0)
+        stamped(Series(f"value_{n}", MetricType.GAUGE, {"text": "x" * length}), float(n), 1.0)
         for n, length in enumerate(lengths)
     ]
+
+
+def make_queue(buffer, encoder):
+    return BatchQueue(buffer, encoder, "boot", 10, 4_096, Pacer(lambda: 0.0, unexpected_sleep))
+
+
+def unexpected_sleep(seconds):
+    raise AssertionError("time stands still, so no slice ends")
 
 
 def drain(queue, buffer):
@@ -34,8 +44,8 @@ def test_batches_keep_their_bounds_and_lose_nothing(lengths):
     """Every sample is in exactly one batch, in order, and no body is too long unless alone."""
     buffer = SampleBuffer(1_000)
     buffer.add(make_samples(lengths))
-    batches = drain(BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096), buffer)
-    values = [item.sample.value for batch in batches for item in batch.items]
+    batches = drain(make_queue(buffer, SampleEncoder({})), buffer)
+    values = [json.loads(item)["metric_value"] for batch in batches for item in batch.items]
     assert values == [float(n) for n in range(len(lengths))]
     assert all(len(batch.items) <= 10 for batch in batches)
     assert all(
@@ -48,7 +58,7 @@ def test_a_batch_is_the_same_until_it_is_finished():
     """Asked again, the queue gives the batch under way, key and all."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1]))
-    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    queue = make_queue(buffer, SampleEncoder({}))
     first = queue.current()
     buffer.add(make_samples([1]))
     assert queue.current() is first
@@ -60,7 +70,7 @@ def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
     """The halves follow each other before anything newer, each under a new number."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1, 1, 1]))
-    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    queue = make_queue(buffer, SampleEncoder({}))
     queue.current()
     buffer.add(make_samples([1]))
     assert queue.split()
@@ -73,7 +83,7 @@ def test_a_single_sample_cannot_be_split():
     """A batch of one stays as it is."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1]))
-    queue = BatchQueue(buffer, SampleEncoder({}), "boot", 10, 4_096)
+    queue = make_queue(buffer, SampleEncoder({}))
     batch = queue.current()
     assert not queue.split()
     assert queue.current() is batch
@@ -83,7 +93,7 @@ def test_a_body_is_the_contracts_envelope():
     """The body names the runtime and lists the samples."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1]))
-    batch = BatchQueue(buffer, SampleEncoder({"worker_id": "w"}), "boot", 10, 4_096).current()
+    batch = make_queue(buffer, SampleEncoder({"worker_id": "w"})).current()
     assert batch is not None
     assert {
         "runtime_id": "7",

@@ -11,20 +11,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from noetl_metrics_sdk import MetricType, Sample, Series
+from noetl_metrics_sdk import MetricType, Series
 from noetl_metrics_sdk.buffer import Ledger, SampleBuffer
+from tests.sdk.stamped import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from noetl_metrics_sdk.samples import StampedSample
+
 SERIES = Series("jobs_total", MetricType.COUNTER, {})
 
 
-def numbered(numbers: Iterable[int]) -> list[Sample]:
-    return [Sample(SERIES, float(number), 0.0) for number in numbers]
+def numbered(numbers: Iterable[int]) -> list[StampedSample]:
+    return [stamped(SERIES, float(number)) for number in numbers]
 
 
-def numbers(samples: Iterable[Sample]) -> list[int]:
+def numbers(samples: Iterable[StampedSample]) -> list[int]:
     return [int(sample.value) for sample in samples]
 
 
@@ -98,7 +101,7 @@ def test_failing_iterable_adds_nothing() -> None:
     """Samples from an iterable that raises midway are not half added."""
     buffer = SampleBuffer(10)
 
-    def failing() -> Iterator[Sample]:
+    def failing() -> Iterator[StampedSample]:
         yield from numbered([1])
         raise OSError
 
@@ -111,7 +114,7 @@ def test_adding_while_adding_is_counted_once() -> None:
     """A sample that is recorded while an addition is read is counted once, as are the others."""
     buffer = SampleBuffer(10)
 
-    def recording() -> Iterator[Sample]:
+    def recording() -> Iterator[StampedSample]:
         buffer.add(numbered([1, 2]))
         yield from numbered([3])
 

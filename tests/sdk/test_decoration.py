@@ -12,6 +12,7 @@ import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
 from noetl_metrics_sdk.decoration import decorate
+from noetl_metrics_sdk.measuring import MEASURING_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -33,7 +34,7 @@ class Stopwatch:
 @pytest.fixture
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
     stopwatch = Stopwatch()
-    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", stopwatch)
+    monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", stopwatch)
     return stopwatch
 
 

@@ -17,7 +17,6 @@ from noetl_metrics_sdk import (
     PayloadTooLargeError,
     Registry,
     RejectedError,
-    Sample,
     Series,
     UnauthorizedError,
 )
@@ -25,6 +24,7 @@ from noetl_metrics_sdk.clock import SystemClock
 from noetl_metrics_sdk.errors import UnknownRuntimeError
 from noetl_metrics_sdk.testing import InMemoryTransport, server_away
 from noetl_metrics_sdk.transport import Receipt
+from tests.sdk.stamped import stamped
 
 
 @pytest.fixture
@@ -511,7 +511,7 @@ def test_a_sample_that_cannot_be_encoded_costs_no_other(registry, transport, cli
     """It is dropped alone, under a reason, and what was taken with it arrives."""
     client.start()
     client.flush()
-    bad = Sample(Series("bad", MetricType.GAUGE, {"x": "\ud800"}), 1.0, 1.0)
+    bad = stamped(Series("bad", MetricType.GAUGE, {"x": "\ud800"}), 1.0, 1.0)
     client._engine.collection.add([bad])
     client.record("good", 2.0)
     assert FlushResult(1, 0, 1, timed_out=False) == client.flush()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
+from noetl_metrics_sdk.measuring import MEASURING_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -41,7 +42,7 @@ class Instruments:
 @pytest.fixture
 def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
     instruments = Instruments()
-    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", lambda: instruments.now)
+    monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: instruments.now)
     return instruments
 
 

@@ -16,9 +16,10 @@ from noetl_metrics_sdk.errors import (
     UnknownRuntimeError,
 )
 from noetl_metrics_sdk.http_transport import ANSWER_BYTES_MAX, HttpTransport, retry_after_seconds
-from noetl_metrics_sdk.model import MetricType, Sample, Series
+from noetl_metrics_sdk.model import MetricType, Series
 from noetl_metrics_sdk.transport import Receipt, Registration
 from noetl_metrics_sdk.wire import Batch, SampleEncoder
+from tests.sdk.stamped import stamped
 
 URL = "http://metrics.test"
 
@@ -33,7 +34,7 @@ def transport():
 def make_batch(samples=1):
     encoder = SampleEncoder({})
     items = [
-        encoder.encode(Sample(Series("jobs_total", MetricType.COUNTER, {"n": str(n)}), 1.0, 5.0))
+        encoder.encode(stamped(Series("jobs_total", MetricType.COUNTER, {"n": str(n)}), 1.0, 5.0))
         for n in range(samples)
     ]
     return Batch("boot:1", items)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, InvalidMetricError, Registry
+from noetl_metrics_sdk.measuring import MEASURING_CLOCK
 
 
 class Stopwatch:
@@ -25,7 +26,7 @@ class Stopwatch:
 @pytest.fixture
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
     stopwatch = Stopwatch()
-    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", stopwatch)
+    monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", stopwatch)
     return stopwatch
 
 
@@ -46,7 +47,7 @@ def test_gauge_tracks_what_is_in_progress() -> None:
 def test_gauge_is_set_to_a_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     """`time()` sets the gauge to the seconds that the block took last."""
     readings = iter([10.0, 12.5, 20.0, 21.0])
-    monkeypatch.setattr("noetl_metrics_sdk.timing.perf_counter", lambda: next(readings))
+    monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: next(readings))
     gauge = Gauge("last_seconds", "d", registry=None)
     for _ in range(2):
         with gauge.time():

@@ -10,30 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk import MetricType, Sample, Series
+from noetl_metrics_sdk import MetricType, Series
+from noetl_metrics_sdk.samples import StampedSample
 from noetl_metrics_sdk.wire import (
     ENVELOPE_BYTES,
-    SERIES_CACHED_MAX,
+    FORMS_CACHED_MAX,
     Batch,
-    EncodedSample,
     SampleEncoder,
     json_number,
 )
+from tests.sdk.stamped import stamped
 
 # The model refuses NUL and surrogates; here only what no UTF-8 has is left out.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LABELS = st.dictionaries(TEXT, TEXT, max_size=4)
 NAMES = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]*", fullmatch=True)
 SAMPLES = st.builds(
-    Sample,
+    stamped,
     st.builds(Series, NAMES, st.sampled_from(MetricType), LABELS, TEXT, TEXT),
     st.floats(),
     st.floats(0, 4e9),
 )
 
 
-def encoded(sample: Sample, constant_labels: dict[str, str] | None = None) -> dict[str, Any]:
-    metric = json.loads(SampleEncoder(constant_labels or {}).encode(sample).json)
+def encoded(sample: StampedSample, constant_labels: dict[str, str] | None = None) -> dict[str, Any]:
+    metric = json.loads(SampleEncoder(constant_labels or {}).encode(sample))
     assert isinstance(metric, dict)
     return metric
 
@@ -51,18 +52,18 @@ def read_number(value: Any) -> float:
 
 
 @given(SAMPLES)
-def test_sample_is_read_back(sample: Sample) -> None:
+def test_sample_is_read_back(sample: StampedSample) -> None:
     """Whatever its name, labels, texts and value: what is read back is what was sent."""
-    line = SampleEncoder({}).encode(sample).json
+    line = SampleEncoder({}).encode(sample)
     metric = json.loads(line.decode(), parse_constant=refuse_constant)
-    series = sample.series
+    form = sample.form
     value = metric.pop("metric_value")
     assert {
-        "metric_name": series.name,
-        "metric_type": series.type.value,
-        "labels": series.labels,
-        "help_text": series.help_text,
-        "unit": series.unit,
+        "metric_name": form.name,
+        "metric_type": form.type.value,
+        "labels": sample.labels,
+        "help_text": form.help_text,
+        "unit": form.unit,
         "timestamp": sample.timestamp,
     } == metric
     assert repr(sample.value) == repr(read_number(value))
@@ -72,10 +73,10 @@ def test_sample_is_written_in_full() -> None:
     """The bytes of one sample, as `docs/protocol.md` has them."""
     series = Series("jobs_total", MetricType.COUNTER, {"pool": "é"}, 'Jobs "done"', "jobs")
     assert (
-        '{"metric_name":"jobs_total","metric_type":"counter","labels":{"pool":"é"},'
-        '"help_text":"Jobs \\"done\\"","unit":"jobs","metric_value":3.0,'
+        '{"metric_name":"jobs_total","metric_type":"counter","help_text":"Jobs \\"done\\"",'
+        '"unit":"jobs","labels":{"pool":"é"},"metric_value":3.0,'
         '"timestamp":1700000000.25}'
-    ).encode() == SampleEncoder({}).encode(Sample(series, 3.0, 1_700_000_000.25)).json
+    ).encode() == SampleEncoder({}).encode(stamped(series, 3.0, 1_700_000_000.25))
 
 
 @given(st.floats())
@@ -119,7 +120,7 @@ def test_subclass_of_float_is_a_number() -> None:
 @given(LABELS, LABELS)
 def test_constant_labels_are_merged(constant: dict[str, str], own: dict[str, str]) -> None:
     """Every sample gets the constant labels, and a label of its own wins over one of them."""
-    metric = encoded(Sample(Series("jobs", MetricType.GAUGE, own), 1.0, 0.0), constant)
+    metric = encoded(stamped(Series("jobs", MetricType.GAUGE, own), 1.0, 0.0), constant)
     assert {**constant, **own} == metric["labels"]
 
 
@@ -129,57 +130,52 @@ def test_constant_labels_are_copied() -> None:
     encoder = SampleEncoder(constant)
     constant["site"] = "b"
     series = Series("jobs", MetricType.GAUGE, {"pool": "cpu"})
-    metric = json.loads(encoder.encode(Sample(series, 1.0, 0.0)).json)
+    metric = json.loads(encoder.encode(stamped(series, 1.0, 0.0)))
     assert ({"site": "a", "pool": "cpu"}, {"pool": "cpu"}) == (metric["labels"], series.labels)
 
 
 @given(st.lists(SAMPLES, max_size=8), st.lists(st.tuples(st.integers(0, 7), st.floats())))
-def test_cache_changes_nothing(samples: list[Sample], again: list[tuple[int, float]]) -> None:
+def test_cache_changes_nothing(
+    samples: list[StampedSample], again: list[tuple[int, float]]
+) -> None:
     """A series that was encoded before is encoded as it would be by a new encoder."""
     encoder = SampleEncoder({"site": "a"})
-    # Two series of the same name and labels are the same, whatever describes them.
-    unique = list({sample.series: sample for sample in samples}.values())
-    later = [Sample(unique[n].series, value, 5.0) for n, value in again if n < len(unique)]
-    for sample in [*unique, *later]:
+    later = [
+        StampedSample(samples[n].form, samples[n].label_set, value, 5.0)
+        for n, value in again
+        if n < len(samples)
+    ]
+    for sample in [*samples, *later]:
         assert SampleEncoder({"site": "a"}).encode(sample) == encoder.encode(sample)
 
 
 def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many series there are, the encoder remembers a stated number of them."""
-    monkeypatch.setattr("noetl_metrics_sdk.wire.SERIES_CACHED_MAX", 10)
+    monkeypatch.setattr("noetl_metrics_sdk.wire.FORMS_CACHED_MAX", 10)
     encoder = SampleEncoder({})
     remembered = set()
     for number in range(35):
         series = Series(f"jobs_{number}", MetricType.GAUGE, {})
-        assert (
-            json.loads(encoder.encode(Sample(series, 1.0, 0.0)).json)["metric_name"] == series.name
-        )
-        remembered.add(len(encoder._encoded))
+        assert json.loads(encoder.encode(stamped(series, 1.0, 0.0)))["metric_name"] == series.name
+        remembered.add(len(encoder._heads))
     assert set(range(1, 11)) == remembered
-    assert SERIES_CACHED_MAX == 100_000
-
-
-def test_encoded_sample_keeps_its_sample() -> None:
-    """A batch can tell which sample an encoding is of."""
-    sample = Sample(Series("jobs", MetricType.GAUGE, {}), 1.0, 0.0)
-    assert SampleEncoder({}).encode(sample).sample is sample
+    assert FORMS_CACHED_MAX == 100_000
 
 
 @given(st.lists(SAMPLES, max_size=5), st.integers(-(2**63), 2**63 - 1).map(str))
-def test_body_is_the_batch(samples: list[Sample], runtime_id: str) -> None:
+def test_body_is_the_batch(samples: list[StampedSample], runtime_id: str) -> None:
     """The body is one JSON object with the runtime id as a string and the samples in order."""
     encoder = SampleEncoder({})
     items = [encoder.encode(sample) for sample in samples]
     body = Batch("boot:1", items).body(runtime_id)
-    expected = {"runtime_id": runtime_id, "metrics": [json.loads(item.json) for item in items]}
+    expected = {"runtime_id": runtime_id, "metrics": [json.loads(item) for item in items]}
     assert expected == json.loads(body.decode(), parse_constant=refuse_constant)
 
 
 @given(st.lists(st.binary(max_size=30), max_size=5), st.integers(-(2**63), 2**63 - 1).map(str))
 def test_body_is_as_long_as_was_reckoned(lines: list[bytes], runtime_id: str) -> None:
     """Samples, a comma for each, and the envelope are a bound on the length of the body."""
-    sample = Sample(Series("jobs", MetricType.GAUGE, {}), 1.0, 0.0)
-    body = Batch("k", [EncodedSample(sample, line) for line in lines]).body(runtime_id)
+    body = Batch("k", lines).body(runtime_id)
     assert len(body) <= ENVELOPE_BYTES + sum(len(line) + 1 for line in lines)
 
 
@@ -192,5 +188,5 @@ def test_identity_labels_win_and_the_series_own_is_kept_beside() -> None:
     """A series cannot pass for another process: its own `worker_id` becomes `exported_…`."""
     encoder = SampleEncoder({"site": "a"}, {"worker_id": "w1"})
     series = Series("jobs", MetricType.GAUGE, {"worker_id": "mine", "site": "own"})
-    encoded = json.loads(encoder.encode(Sample(series, 1.0, 0.0)).json)
+    encoded = json.loads(encoder.encode(stamped(series, 1.0, 0.0)))
     assert {"worker_id": "w1", "exported_worker_id": "mine", "site": "own"} == encoded["labels"]

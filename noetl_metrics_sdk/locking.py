@@ -1,0 +1,44 @@
+"""Where it is decided whether a change of an instrument's value needs its lock.
+
+| build | interpreter | the value is changed |
+|---|---|---|
+| compiled | with a GIL | without the lock |
+| interpreted | any | under the lock |
+| any | free-threaded (3.13t, 3.14t) | under the lock |
+
+Compiled code runs from the beginning of an observation to its end without giving up the GIL: no
+thread, signal handler or finalizer can come between its reading and its writing, as long as
+nothing in between calls Python code or makes an object that the garbage collector tracks.
+Interpreted code may be interrupted after every bytecode.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+
+def _is_compiled() -> bool:
+    # A compiled function is a builtin, which has no code object.
+    return not hasattr(_is_compiled, "__code__")
+
+
+def needs_lock(*, compiled: bool, free_threaded: bool) -> bool:
+    """Return whether a value is changed under its lock; the table of this module."""
+    return free_threaded or not compiled
+
+
+def is_free_threaded() -> bool:
+    """Return whether this interpreter was built to run without a GIL (PEP 703).
+
+    The build decides, and not whether the GIL is in force: it may be enabled by importing an
+    extension that needs it, in the middle of everything.
+    """
+    return "t" in getattr(sys, "abiflags", "")
+
+
+COMPILED: Final[bool] = _is_compiled()
+"""Whether the hot path was compiled by mypyc when this package was installed."""
+
+NEEDS_LOCK: Final[bool] = needs_lock(compiled=COMPILED, free_threaded=is_free_threaded())
+"""Whether the instruments of this process take their lock for every change."""
