@@ -8,7 +8,6 @@ begins to run and left when it ends, whichever way it ends.
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ def decorate(function: Function, scope: Scope) -> Function:
     Raises:
         TypeError: it cannot be called.
     """
+    import inspect  # noqa: PLC0415 - it takes longer to load than all the rest of this package
+
     if not callable(function):
         raise TypeError(f"{function!r} cannot be called: decorate a function or a coroutine")
     wrapped: Callable[..., Any]

@@ -7,7 +7,6 @@ counter) is refused where it is written.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, SupportsFloat, final
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.samples import SampleForm
     from noetl_metrics_sdk.timing import ExceptionTypes
-
-_logger = logging.getLogger("noetl_metrics_sdk")
 
 
 class ScalarInstrument(Instrument):
@@ -259,10 +256,18 @@ class Gauge(ScalarInstrument):
             return True
         try:
             self._value = as_float(self, self._function())
-        except Exception:  # the worker's own code: whatever it raises must not end the collection
+        except Exception as error:  # noqa: BLE001 - the worker's own code, whatever it raises
             if not self._function_fails:
-                _logger.exception("%r is left out while its function raises", self)
-            self._function_fails = True
+                self._function_fails = True
+                _log_failing_function(self, error)
             return False
         self._function_fails = False
         return True
+
+
+def _log_failing_function(gauge: Gauge, error: Exception) -> None:
+    import logging  # noqa: PLC0415 - making instruments does not load it
+
+    logging.getLogger("noetl_metrics_sdk").error(
+        "%r is left out while its function raises", gauge, exc_info=error
+    )

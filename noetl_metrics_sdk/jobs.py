@@ -12,8 +12,7 @@ raised, and empty otherwise.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
+import sys
 import threading
 import weakref
 from time import perf_counter
@@ -39,8 +38,6 @@ JOB_DURATION_BUCKETS_SECONDS = (
 """Jobs take from milliseconds to an hour: wider than the default buckets for requests."""
 
 _OWN_LABELS = ("job_type", "status", "exception")
-# A generator that is closed early, a cancelled task and a cancelled future end the same way.
-_CANCELLATIONS = (asyncio.CancelledError, concurrent.futures.CancelledError, GeneratorExit)
 
 
 class _Instruments(NamedTuple):
@@ -188,9 +185,22 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
 def _outcome(exception_type: type[BaseException] | None) -> tuple[str, str]:
     if exception_type is None:
         return "completed", ""
-    if issubclass(exception_type, _CANCELLATIONS):
+    if _is_cancellation(exception_type):
         return "cancelled", ""
     return "failed", exception_type.__name__
+
+
+def _is_cancellation(exception_type: type[BaseException]) -> bool:
+    # A generator that is closed early, a cancelled task and a cancelled future end the same way.
+    if issubclass(exception_type, GeneratorExit):
+        return True
+    # Whoever raises one of these has loaded its module; importing asyncio here would take longer
+    # than all the rest of this package.
+    for name in ("asyncio", "concurrent.futures"):
+        cancelled = getattr(sys.modules.get(name), "CancelledError", None)
+        if cancelled is not None and issubclass(exception_type, cancelled):
+            return True
+    return False
 
 
 def _collector_of(registry: Registry) -> JobCollector:

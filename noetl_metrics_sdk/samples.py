@@ -75,7 +75,7 @@ class SampleForm:
 
 @final
 class LabelSet:
-    """The label values of a child, and their JSON once a sample of it was encoded.
+    """The label values of a child, and what was encoded of them with its first sample.
 
     Args:
         values: a value for each of the form's label names, in their order.

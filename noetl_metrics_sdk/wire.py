@@ -26,6 +26,7 @@ ENVELOPE_BYTES = 64
 
 # A form whose labels clash with those that tell this process apart: encoded anew every time.
 _NOT_CACHEABLE: Final = b""
+_AFTER_LABELS: Final = b'},"metric_value":'
 
 
 class Batch(NamedTuple):
@@ -40,8 +41,14 @@ class Batch(NamedTuple):
 
     def body(self, runtime_id: str) -> bytes:
         """Return the request body that reports these samples for a runtime."""
-        samples = b",".join(self.items)
-        return b'{"runtime_id":%b,"metrics":[%b]}' % (json.dumps(runtime_id).encode(), samples)
+        head = b'{"runtime_id":' + json.dumps(runtime_id).encode() + b',"metrics":['
+        if not self.items:
+            return head + b"]}"
+        # All at once: a body may have a million bytes, and each copy of it counts.
+        parts = list(self.items)
+        parts[0] = head + parts[0]
+        parts[-1] += b"]}"
+        return b",".join(parts)
 
 
 @final
@@ -80,12 +87,12 @@ class SampleEncoder:
             labels = _encoded_labels(form, sample.label_set)
         else:
             head = self._encode_head(form, {**self._constant_labels, **sample.labels})
-            labels = b""
+            labels = _AFTER_LABELS
         if sample.timestamp != self._tail_timestamp:
             self._tail_timestamp = sample.timestamp
             self._tail = _encode_tail(sample.timestamp)
         number = json_number(sample.value).encode()
-        return b"".join([head, labels, b'},"metric_value":', number, self._tail])
+        return b"".join([head, labels, number, self._tail])
 
     def _remember_head(self, form: SampleForm) -> bytes:
         own = {} if form.own_label is None else {form.own_label[0]: form.own_label[1]}
@@ -126,7 +133,8 @@ class SampleEncoder:
 def json_number(value: float) -> str:
     """Return a value as JSON: a number, or the string that stands for what JSON has none for."""
     if value - value == 0.0:  # as it is for all but NaN and the infinities
-        return float.__repr__(float(value))
+        # Not that of a subclass: NumPy's shows itself otherwise.
+        return repr(value) if type(value) is float else repr(float(value))
     if isnan(value):
         return '"NaN"'
     return '"+Inf"' if value > 0 else '"-Inf"'
@@ -139,7 +147,7 @@ def _encoded_labels(form: SampleForm, label_set: LabelSet) -> bytes:
             f"{encode_basestring(name)}:{encode_basestring(value)}"
             for name, value in zip(form.label_names, label_set.values, strict=True)
         ]
-        encoded = ",".join(pairs).encode()
+        encoded = ",".join(pairs).encode() + _AFTER_LABELS
         label_set.encoded = encoded
     return encoded
 

@@ -1,0 +1,133 @@
+"""10,000 labelled counters of each contender, and what delivers them to a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import noetl_metrics_sdk as sdk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELP = "Requests that the worker has served"
+
+
+class Exporter(NamedTuple):
+    """One contender: what changes every series, and what delivers what there is."""
+
+    change: Callable[[], None]
+    flush: Callable[[], None]
+    close: Callable[[], object]
+
+
+def label_values(series: int) -> list[tuple[str, str]]:
+    """Return the label sets that every contender has."""
+    return [("GET", f"/orders/{number}") for number in range(series)]
+
+
+def incrementing(children: list[Any]) -> Callable[[], None]:
+    """Return what increments each child once."""
+
+    def change() -> None:
+        for child in children:
+            child.inc()
+
+    return change
+
+
+def ours(url: str, series: int) -> Exporter:
+    """Return this project's."""
+    registry = sdk.Registry()
+    counter = sdk.Counter(
+        "worker_requests", HELP, ["method", "path"], unit="requests", registry=registry,
+        max_series=series,
+    )  # fmt: skip
+    children = [counter.labels(*values) for values in label_values(series)]
+    client = sdk.MetricsClient(
+        url, "benchmark", registry=registry, system_metrics=(), flush_interval=3600,
+        heartbeat_interval=3600,
+    ).start()  # fmt: skip
+
+    def flush() -> None:
+        result = client.flush()
+        if result.pending or result.dropped or result.timed_out:
+            raise RuntimeError(f"the flush failed: {result}, {client.stats().last_error}")
+
+    return Exporter(incrementing(children), flush, client.shutdown)
+
+
+def prometheus(url: str, series: int, *, push: bool) -> Exporter:
+    """Return prometheus_client's: pushed to a gateway, or only collected."""
+    import prometheus_client  # noqa: PLC0415 - each peer only where it is measured
+
+    registry = prometheus_client.CollectorRegistry()
+    counter = prometheus_client.Counter(
+        "worker_requests", HELP, ["method", "path"], registry=registry
+    )
+    children = [counter.labels(*values) for values in label_values(series)]
+
+    def flush() -> None:
+        if push:
+            prometheus_client.push_to_gateway(url, "benchmark", registry)
+        else:
+            list(registry.collect())
+
+    return Exporter(incrementing(children), flush, lambda: None)
+
+
+def opentelemetry(url: str, series: int) -> Exporter:
+    """Return the OpenTelemetry SDK's, over OTLP and HTTP, with its own defaults."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
+        OTLPMetricExporter,
+    )
+    from opentelemetry.sdk.metrics import Counter, MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+
+    reader = PeriodicExportingMetricReader(
+        OTLPMetricExporter(f"{url}/v1/metrics"),
+        export_interval_millis=3_600_000,
+        # Unless raised, all series beyond 2,000 are one.
+        cardinality_limits={Counter: series + 1},
+    )
+    provider = MeterProvider([reader])
+    counter = provider.get_meter("benchmark").create_counter("worker_requests", "requests", HELP)
+    attributes = [{"method": method, "path": path} for method, path in label_values(series)]
+
+    def change() -> None:
+        for one in attributes:
+            counter.add(1, one)
+
+    def flush() -> None:
+        if not provider.force_flush():
+            raise RuntimeError("the flush failed")
+
+    return Exporter(change, flush, provider.shutdown)
+
+
+def serialized_only(series: int) -> Exporter:
+    """Return the limit: the same samples as dictionaries, through orjson and gzip."""
+    import gzip  # noqa: PLC0415
+
+    import orjson  # noqa: PLC0415
+
+    samples: list[dict[str, Any]] = [
+        {
+            "metric_name": "worker_requests_total",
+            "metric_type": "counter",
+            "help_text": HELP,
+            "unit": "requests",
+            "labels": {"worker_id": "benchmark-1", "method": method, "path": path},
+            "metric_value": 1.0,
+            "timestamp": 1_700_000_000.25,
+        }
+        for method, path in label_values(series)
+    ]
+
+    def change() -> None:
+        for sample in samples:
+            sample["metric_value"] += 1.0
+
+    def flush() -> None:
+        gzip.compress(orjson.dumps({"runtime_id": "1", "metrics": samples}), 1)
+
+    return Exporter(change, flush, lambda: None)
