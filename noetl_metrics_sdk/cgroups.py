@@ -43,7 +43,7 @@ class CgroupChain(NamedTuple):
 
 def parse_number(text: str | None) -> int | None:
     """Return the one whole number that `text` is, or None if it is anything else."""
-    stripped = (text or "").strip()
+    stripped = (text or "").strip(" \t\n")
     return int(stripped) if _NUMBER.fullmatch(stripped) else None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsFloat, final
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.labelled import (
     INFINITY,
+    MINUS_INFINITY,
     SERIES_MAX,
     Instrument,
     as_float,
@@ -92,7 +93,7 @@ class Histogram(Instrument):
             TypeError: the amount is no number.
         """
         value = amount if type(amount) is float else as_float(self, amount)
-        if value - value != 0.0:  # as it is for NaN and the infinities
+        if not MINUS_INFINITY < value < INFINITY:
             raise _not_finite(self, amount)
         self._take(value)
         if exemplar is not None:
@@ -234,26 +235,29 @@ class Summary(Instrument):
             TypeError: the amount is no number.
         """
         value = amount if type(amount) is float else as_float(self, amount)
-        if value - value != 0.0:  # as it is for NaN and the infinities
-            raise _not_finite(self, amount)
-        now = MEASURING_CLOCK.monotonic()
-        if self._direct:
-            window = self._window
-            if now >= window.slice_ends_at:
-                window.move_on(now)
-            self._sum += value
-            self._count += 1
-            window.newest.add(value)
-        else:
-            if self._children is not None:
-                self._check_has_value()
-            with self._definition.lock:
+        try:
+            if self._direct:
                 window = self._window
+                now = MEASURING_CLOCK.monotonic()
                 if now >= window.slice_ends_at:
                     window.move_on(now)
+                window.newest.add(value)
                 self._sum += value
                 self._count += 1
-                window.newest.add(value)
+            else:
+                with self._definition.lock:
+                    window = self._window
+                    # Not called as a method: interpreted, that takes longer.
+                    monotonic = MEASURING_CLOCK.monotonic
+                    now = monotonic()
+                    if now >= window.slice_ends_at:
+                        self._check_has_value()  # the window of a parent never begins
+                        window.move_on(now)
+                    window.newest.add(value)
+                    self._sum += value
+                    self._count += 1
+        except ArithmeticError as error:
+            raise _not_finite(self, amount) from error
 
     def time(self) -> Timer:
         """Return a context manager and decorator that observes the duration in seconds."""

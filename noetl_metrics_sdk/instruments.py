@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, SupportsFloat, final
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.labelled import (
     INFINITY,
+    MINUS_INFINITY,
     ONE,
     SERIES_MAX,
     Instrument,
@@ -169,7 +170,7 @@ class Gauge(ScalarInstrument):
             value = amount
         else:
             value = as_float(self, amount)
-        if value - value != 0.0:  # as it is for NaN and the infinities
+        if not MINUS_INFINITY < value < INFINITY:
             raise self._not_finite(amount)
         if self._direct:
             self._value += value
@@ -182,7 +183,7 @@ class Gauge(ScalarInstrument):
     def dec(self, amount: SupportsFloat = 1) -> None:
         """Lower the value; like `inc()` with the amount negated."""
         value = amount if type(amount) is float else as_float(self, amount)
-        if value - value != 0.0:
+        if not MINUS_INFINITY < value < INFINITY:
             raise self._not_finite(amount)
         self.inc(-value)
 

@@ -23,7 +23,7 @@ SDK = {
     "locking": set(),
     "measuring": set(),
     "samples": {"model"},
-    "sketch": set(),
+    "sketch": {"locking"},
     "labelled": {"errors", "fork", "locking", "model", "registry", "samples"},
     "timing": {"decoration", "labelled", "measuring"},
     "instruments": {"errors", "labelled", "model", "registry", "samples", "timing"},

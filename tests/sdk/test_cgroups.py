@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk.cgroups import (
@@ -316,6 +316,7 @@ def test_memberships_keep_colons_in_paths() -> None:
 
 
 @given(st.text() | st.none())
+@example("0\x1f")
 def test_figures_of_any_text(text: str | None) -> None:
     """No text makes a parser of figures raise, and a number is what int() reads."""
     parse_cpu_max(text)
