@@ -23,6 +23,8 @@ MODULES = {
     "opentelemetry": "opentelemetry.sdk.metrics",
     "datadog": "datadog",
 }
+# What is installed is imported, and not the folder that this is run in.
+INTERPRETER = (sys.executable, "-P", "-c")
 
 
 def main() -> None:
@@ -49,7 +51,7 @@ def timer(statement: str) -> Callable[[], float]:
 
     def measure() -> float:
         started_at = perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True)
+        subprocess.run([*INTERPRETER, statement], check=True)
         return (perf_counter() - started_at) * 1e3
 
     return measure
@@ -58,9 +60,7 @@ def timer(statement: str) -> Callable[[], float]:
 def loaded(statement: str) -> int:
     """Return how many modules there are after a statement."""
     program = f"{statement}\nimport sys\nprint(len(sys.modules))"
-    answer = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
+    answer = subprocess.run([*INTERPRETER, program], check=True, capture_output=True, text=True)
     return int(answer.stdout)
 
 

@@ -1,17 +1,19 @@
-"""The sketch behind the Summary beside the `ddsketch` package: cost and accuracy, in one run.
+"""The sketch behind the Summary beside the `ddsketch` package: cost and accuracy.
 
-Usage: python benchmarks/sketch.py
+Usage: ./scripts/bench sketch [--rounds N] [--values N] [--json FILE]
 """
 
 from __future__ import annotations
 
 import math
 import random
-import statistics
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ddsketch import DDSketch, LogCollapsingLowestDenseDDSketch
+from rounds import medians
+from tables import OURS, Report, arguments, introduce, publish
 
 from noetl_metrics_sdk.sketch import QuantileSketch
 
@@ -22,56 +24,65 @@ if TYPE_CHECKING:
 
 RELATIVE_ERROR = 0.01
 BINS = 2_048
-VALUES = 100_000
-ROUNDS = 7
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
+MAKERS: dict[str, Callable[[], Sketch]] = {
+    OURS: lambda: QuantileSketch(RELATIVE_ERROR),
+    "DDSketch": lambda: DDSketch(RELATIVE_ERROR),
+    "LogCollapsingLowestDense": lambda: LogCollapsingLowestDenseDDSketch(RELATIVE_ERROR, BINS),
+}
 
 
 def main() -> None:
-    """Print a table of nanoseconds a value, microseconds a query, and the largest error."""
+    """Measure and publish the tables."""
+    chosen = arguments(__doc__, rounds=7, values=100_000)
+    introduce()
     chance = random.Random(20240229)
-    values = [chance.lognormvariate(-3, 1.5) for _ in range(VALUES)]
+    values = [chance.lognormvariate(-3, 1.5) for _ in range(chosen.values)]
+    filled = {name: make() for name, make in MAKERS.items()}
+    for sketch in filled.values():
+        fill(sketch, values)
+
+    adding = Report(f"One of {len(values):,} log-normal values", "ns")
+    makers = {name: partial(fill_new, make, values) for name, make in MAKERS.items()}
+    adding.add("add(value)", medians(makers, chosen.rounds))
+
+    asking = Report("Four quantiles", "µs")
+    askers = {name: partial(ask, sketch) for name, sketch in filled.items()}
+    asking.add("quantiles", medians(askers, chosen.rounds))
+
+    errors = Report(f"The largest error, of {RELATIVE_ERROR} that is allowed", "of the true value")
+    errors.add("largest", {name: error(sketch, values) for name, sketch in filled.items()})
+    publish([adding, asking, errors], chosen.json)
+
+
+def fill(sketch: Sketch, values: Sequence[float]) -> None:
+    """Count all values."""
+    add = sketch.add
+    for value in values:
+        add(value)
+
+
+def fill_new(make: Callable[[], Sketch], values: Sequence[float]) -> float:
+    """Count all values in a new sketch; return the ns a value."""
+    sketch = make()
+    started_at = perf_counter()
+    fill(sketch, values)
+    return (perf_counter() - started_at) / len(values) * 1e9
+
+
+def ask(sketch: Sketch) -> float:
+    """Ask for the quantiles; return the µs it took."""
+    started_at = perf_counter()
+    quantiles_of(sketch)
+    return (perf_counter() - started_at) * 1e6
+
+
+def error(sketch: Sketch, values: Sequence[float]) -> float:
+    """Return the largest relative error of the quantiles."""
     ordered = sorted(values)
-    exact = [ordered[math.floor(quantile * (VALUES - 1))] for quantile in QUANTILES]
-    print(f"{VALUES} log-normal values, relative error {RELATIVE_ERROR}, {ROUNDS} rounds, medians")
-    print(f"{'sketch':<40} {'add, ns':>8} {'4 quantiles, µs':>16} {'largest error':>14}")
-    sketches: dict[str, Callable[[], Sketch]] = {
-        "noetl_metrics_sdk.sketch": lambda: QuantileSketch(RELATIVE_ERROR),
-        "ddsketch.DDSketch": lambda: DDSketch(RELATIVE_ERROR),
-        "ddsketch.LogCollapsingLowestDenseDDSketch": lambda: LogCollapsingLowestDenseDDSketch(
-            RELATIVE_ERROR, BINS
-        ),
-    }
-    for name, make in sketches.items():
-        add_ns, query_us, error = measure(make, values, exact)
-        print(f"{name:<40} {add_ns:>8.0f} {query_us:>16.0f} {error:>14.4f}")
-
-
-def measure(
-    make: Callable[[], Sketch], values: Sequence[float], exact: Sequence[float]
-) -> tuple[float, float, float]:
-    """Return the cost of a value in ns, of a query in µs, and the largest relative error."""
-    add_seconds: list[float] = []
-    query_seconds: list[float] = []
-    error = 0.0
-    for _ in range(ROUNDS):
-        sketch = make()
-        add = sketch.add
-        started_at = perf_counter()
-        for value in values:
-            add(value)
-        add_seconds.append(perf_counter() - started_at)
-        started_at = perf_counter()
-        estimates = quantiles_of(sketch)
-        query_seconds.append(perf_counter() - started_at)
-        error = max(
-            abs(estimate - true) / true for estimate, true in zip(estimates, exact, strict=True)
-        )
-    return (
-        statistics.median(add_seconds) / len(values) * 1e9,
-        statistics.median(query_seconds) * 1e6,
-        error,
-    )
+    exact = [ordered[math.floor(quantile * (len(values) - 1))] for quantile in QUANTILES]
+    found = zip(quantiles_of(sketch), exact, strict=True)
+    return max(abs(estimate - true) / true for estimate, true in found)
 
 
 def quantiles_of(sketch: Sketch) -> list[float]:

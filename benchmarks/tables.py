@@ -48,23 +48,32 @@ class Report:
 
     def show(self) -> None:
         """Print the table."""
-        others = [
-            name
-            for name in ["prometheus_client", "opentelemetry", "datadog", LIMIT]
-            if any(name in figures for figures in self.rows.values())
-        ]
+        # In the order in which they appear, and the limit last.
+        others = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        others.sort(key=lambda name: name == LIMIT)
+        others.remove(OURS)
         print(f"\n{self.title}, {self.unit}; behind each other figure, how many times ours it is")
         print(f"{'':34}{OURS:>20}" + "".join(f"{name:>26}" for name in others))
         for row, figures in self.rows.items():
-            cells = "".join(f"{self._cell(figures, name):>26}" for name in others)
+            cells = "".join(f"{self._cell(row, name):>26}" for name in others)
             print(f"{row:34}{figures[OURS]:>20,.4g}{cells}")
 
-    def _cell(self, figures: Mapping[str, float], name: str) -> str:
-        if name not in figures:
+    def ratios(self, row: str) -> dict[str, float]:
+        """Return how many times ours every other figure of a row is; the inverse of throughputs."""
+        figures = self.rows[row]
+        ours = figures.get(OURS)
+        if ours is None:
+            return {}
+        return {
+            name: other / ours if self._smaller_is_better else ours / other
+            for name, other in figures.items()
+            if name != OURS
+        }
+
+    def _cell(self, row: str, name: str) -> str:
+        if name not in self.rows[row]:
             return "-"
-        ours, other = figures[OURS], figures[name]
-        ratio = other / ours if self._smaller_is_better else ours / other
-        return f"{other:,.4g} ({ratio:,.2f})"
+        return f"{self.rows[row][name]:,.4g} ({self.ratios(row)[name]:,.2f})"
 
 
 def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
@@ -93,7 +102,12 @@ def publish(reports: list[Report], path: Path | None, others: Sequence[Report] =
             "machine": machine(),
             "versions": installed(),
             "tables": [
-                {"title": report.title, "unit": report.unit, "rows": report.rows}
+                {
+                    "title": report.title,
+                    "unit": report.unit,
+                    "rows": report.rows,
+                    "ratios": {row: report.ratios(row) for row in report.rows},
+                }
                 for report in [*reports, *others]
             ],
         }

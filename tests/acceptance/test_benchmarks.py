@@ -1,0 +1,111 @@
+"""The benchmarks run, and show every contender; how fast anything is no test asserts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import noetl_metrics_sdk
+
+FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
+PEERS = {"prometheus_client", "opentelemetry", "datadog"}
+
+
+def run(program, tmp_path, *sizes):
+    path = tmp_path / "figures.json"
+    # The benchmarks find each other beside the program.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    result = subprocess.run(
+        [sys.executable, str(FOLDER / f"{program}.py"), "--json", str(path), *sizes],
+        capture_output=True, text=True, timeout=110, check=False, env=environment,
+    )  # fmt: skip
+    assert (0, "") == (result.returncode, result.stderr)
+    found = json.loads(path.read_text())
+    assert noetl_metrics_sdk.COMPILED is found["machine"]["compiled"]
+    assert {"noetl_metrics_sdk", *PEERS} == set(found["versions"])
+    tables = {table["title"]: table for table in found["tables"]}
+    assert all(row in result.stdout for table in found["tables"] for row in table["rows"])
+    return tables, result.stdout
+
+
+def contenders(table):
+    return {row: set(figures) for row, figures in table["rows"].items()}
+
+
+def test_the_hot_path_is_measured_beside_the_peers(tmp_path):
+    """Every kind of call is there, with the peers that have it and an empty call."""
+    tables, printed = run("hot_path", tmp_path, "--rounds", "2", "--calls", "50")
+    calls = contenders(tables["One call"])
+    everyone = {"noetl_metrics_sdk", *PEERS, "limit"}
+    assert everyone == calls["Counter.inc()"] == calls["Gauge.set(0.3)"]
+    assert everyone == calls['counter.labels("a", "b").inc()']
+    assert everyone - {"datadog"} == calls["Histogram.observe(0.3)"]
+    with_no_peer = {"noetl_metrics_sdk", "prometheus_client", "limit"}
+    assert with_no_peer == calls["Summary.observe(0.3)"] == calls["with histogram.time():"]
+    assert {"counter.inc() in eight threads": everyone} == contenders(
+        tables["Eight threads on one counter"]
+    )
+    assert "noetl_metrics_sdk: 1,150 of 1,150 counted" in printed
+
+
+def test_a_flush_is_measured_beside_the_peers(tmp_path):
+    """A flush with and without changes, and how long it keeps other threads waiting."""
+    tables, _ = run("flush", tmp_path, "--rounds", "2", "--series", "30")
+    flushes = contenders(tables["A flush of 30 series"])
+    everyone = {"noetl_metrics_sdk", "prometheus_client", "opentelemetry", "limit"}
+    assert {
+        f"{row}, {kind}": everyone
+        for row in ("all have changed", "nothing has changed")
+        for kind in ("gzip", "plain", "to their collect()")
+    } == flushes
+    assert {
+        "noetl_metrics_sdk, gzip",
+        "noetl_metrics_sdk, plain",
+        "prometheus_client, push",
+        "prometheus_client, collect() only",
+        "opentelemetry, OTLP",
+    } == set(tables["The longest wait of another thread meanwhile"]["rows"])
+
+
+def test_memory_is_measured_beside_the_peers(tmp_path):
+    """A counter's and a histogram's series, before and after they were sent."""
+    tables, _ = run("memory", tmp_path, "--series", "20")
+    everyone = {"noetl_metrics_sdk", "prometheus_client", "opentelemetry"}
+    assert {
+        f"{kind}, {moment}": everyone
+        for kind in ("counter", "histogram")
+        for moment in ("made and used", "after the first flush")
+    } == contenders(tables["One labelled series"])
+
+
+def test_importing_is_measured_beside_the_peers(tmp_path):
+    """An interpreter that imports each of them, and a bare one."""
+    tables, _ = run("import_time", tmp_path, "--rounds", "1")
+    everyone = {"noetl_metrics_sdk", *PEERS}
+    assert {
+        "in all": {*everyone, "limit"},
+        "without the bare interpreter": everyone,
+    } == contenders(tables["An interpreter that starts, imports and ends"])
+
+
+def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
+    """Both are asked for the same quantiles, and both keep to the relative error."""
+    tables, _ = run("sketch", tmp_path, "--rounds", "1", "--values", "2000")
+    (errors,) = tables["The largest error, of 0.01 that is allowed"]["rows"].values()
+    assert 3 == len(errors)
+    assert max(errors.values()) <= 0.01
+
+
+def test_ratios_are_of_our_figure(tmp_path):
+    """A ratio says how many times ours another figure is; of throughputs, the inverse."""
+    tables, _ = run("hot_path", tmp_path, "--rounds", "1", "--calls", "20")
+    for title, exponent in (("One call", 1), ("Eight threads on one counter", -1)):
+        for row, figures in tables[title]["rows"].items():
+            ours = figures.pop("noetl_metrics_sdk")
+            expected = {name: (other / ours) ** exponent for name, other in figures.items()}
+            assert expected == pytest.approx(tables[title]["ratios"][row])
