@@ -1,0 +1,167 @@
+"""The build: compiled where that can be done, pure Python where it cannot, and it says which."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+BACKEND = ROOT / "build_backend"
+SOURCES = [
+    "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "build_backend",
+    "noetl_metrics_sdk", "pyproject.toml", "server_stub", "setup.py",
+]  # fmt: skip
+NO_COMPILER = "/nonexistent/cc"
+
+# Calls a hook of the build backend as an installer does: in the folder of the project.
+CALL = """
+import sys
+sys.path.insert(0, "build_backend")
+import mypyc_backend
+print(getattr(mypyc_backend, sys.argv[1])(*sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiling():
+    """The part of the build that decides what is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BACKEND))
+        import compiling as module  # noqa: PLC0415 - found only once its folder is on the path
+
+        yield module
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    """The source distribution, unpacked: nothing but what it brings is there."""
+    folder = tmp_path_factory.mktemp("sdist")
+    tree = folder / "tree"
+    tree.mkdir()
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tree)
+    result = call(tree, {}, "build_sdist", str(folder))
+    assert 0 == result.returncode, result.stderr
+    archive = folder / result.stdout.splitlines()[-1]
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return unpacked
+
+
+def call(tree, environment, hook, *arguments):
+    return subprocess.run(
+        [sys.executable, "-P", "-c", CALL, hook, *arguments],
+        cwd=tree, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+
+def build_wheel(tree, tmp_path, **environment):
+    """Return what the build printed, and the wheel's name and what is in it, if there is one."""
+    before = sorted(path.name for path in tree.iterdir())
+    result = call(tree, environment, "build_wheel", str(tmp_path))
+    left = {path.name for path in tree.iterdir()} - set(before)
+    assert left <= {"noetl_metrics_sdk.egg-info"}
+    wheels = list(tmp_path.glob("*.whl"))
+    if not wheels:
+        return result, "", []
+    (wheel,) = wheels
+    with zipfile.ZipFile(wheel) as archive:
+        return result, wheel.name, archive.namelist()
+
+
+@pytest.mark.timeout(300)
+def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_path):
+    """Every module of the hot path is an extension module; without a compiler it says so."""
+    result, name, files = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="require")
+    obstacle = compiling.obstacle()
+    if obstacle is not None:
+        assert (1, "") == (result.returncode, name)
+        assert f"NOETL_METRICS_COMPILE=require, but {obstacle}" in result.stderr
+        return
+    assert 0 == result.returncode, result.stderr
+    assert not name.endswith("-any.whl")
+    extensions = {file.split(".")[0] for file in files if file.endswith((".so", ".pyd"))}
+    modules = {f"noetl_metrics_sdk/{module}" for module in compiling.COMPILED_MODULES}
+    assert {*modules, "noetl_metrics_sdk__mypyc"} == extensions
+    # The sources are there too: for tracebacks, type checkers and readers.
+    assert {f"{module}.py" for module in modules} <= set(files)
+    with zipfile.ZipFile(tmp_path / name) as archive:
+        archive.extractall(tmp_path / "installed")
+    program = (
+        "import noetl_metrics_sdk as sdk\n"
+        "counter = sdk.Counter('jobs', 'd')\ncounter.inc()\n"
+        "print(sdk.COMPILED, sdk.__file__, sdk.REGISTRY.get_sample_value('jobs_total'))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", program], check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+    )  # fmt: skip
+    place = tmp_path / "installed" / "noetl_metrics_sdk" / "__init__.py"
+    assert f"True {place} 1.0" == answer.stdout.strip()
+
+
+@pytest.mark.parametrize("compiler", [NO_COMPILER, "false"])
+def test_without_a_compiler_that_works_the_wheel_is_pure(sdist, tmp_path, compiler):
+    """The installation succeeds, with nothing compiled in it, and says why."""
+    result, name, files = build_wheel(sdist, tmp_path, CC=compiler, NOETL_METRICS_COMPILE="auto")
+    assert 0 == result.returncode, result.stderr
+    assert name.endswith("-py3-none-any.whl")
+    assert [] == [file for file in files if file.endswith((".so", ".pyd", ".c"))]
+    assert "noetl_metrics_sdk/instruments.py" in files
+    assert "WARNING: noetl-metrics-sdk is installed as pure Python" in result.stderr
+    reason = "there is no C compiler" if compiler == NO_COMPILER else "compiling failed"
+    assert reason in result.stderr
+
+
+def test_nothing_is_compiled_if_it_is_not_wanted(sdist, tmp_path):
+    """`no` makes a pure wheel without a warning, whatever is there."""
+    result, name, _ = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="no")
+    assert name.endswith("-py3-none-any.whl")
+    assert "WARNING: noetl" not in result.stderr
+
+
+def test_a_required_compiler_that_is_missing_ends_the_build(sdist, tmp_path):
+    """`require` makes no wheel at all rather than a pure one."""
+    result, name, _ = build_wheel(sdist, tmp_path, CC=NO_COMPILER, NOETL_METRICS_COMPILE="require")
+    assert (1, "") == (result.returncode, name)
+    assert "NOETL_METRICS_COMPILE=require, but there is no C compiler: /nonexistent/cc" in (
+        result.stderr
+    )
+
+
+def test_a_setting_that_is_none_is_refused(sdist, tmp_path):
+    """A variable that cannot be obeyed is an error that names it, and what it may be."""
+    result, name, _ = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="yes")
+    assert (1, "") == (result.returncode, name)
+    assert "NOETL_METRICS_COMPILE is 'yes': it must be auto, require or no" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_wanted"),
+    [({"CC": NO_COMPILER}, False), ({"NOETL_METRICS_COMPILE": "no"}, False), ({}, None)],
+)
+def test_mypy_is_needed_only_where_something_is_compiled(sdist, compiling, environment, is_wanted):
+    """An installation that cannot compile does not ask for the compiler's own dependencies."""
+    result = call(
+        sdist, {"NOETL_METRICS_COMPILE": "auto", **environment}, "get_requires_for_build_wheel"
+    )
+    expected = compiling.obstacle() is None if is_wanted is None else is_wanted
+    assert expected is (compiling.MYPY in result.stdout)
+
+
+def test_the_development_environment_has_the_build_s_own_compiler(compiling):
+    """What the tests compile with is what an installation compiles with."""
+    assert f'"{compiling.MYPY}"' in (ROOT / "pyproject.toml").read_text()
