@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tables import LIMIT, OURS
 
 import noetl_metrics_sdk as sdk
 
@@ -75,8 +78,9 @@ def prometheus(url: str, series: int, *, push: bool) -> Exporter:
     return Exporter(incrementing(children), flush, lambda: None)
 
 
-def opentelemetry(url: str, series: int) -> Exporter:
-    """Return the OpenTelemetry SDK's, over OTLP and HTTP, with its own defaults."""
+def opentelemetry(url: str, series: int, *, compresses: bool) -> Exporter:
+    """Return the OpenTelemetry SDK's, over OTLP and HTTP; its own default is not to compress."""
+    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
         OTLPMetricExporter,
     )
@@ -84,7 +88,10 @@ def opentelemetry(url: str, series: int) -> Exporter:
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
 
     reader = PeriodicExportingMetricReader(
-        OTLPMetricExporter(f"{url}/v1/metrics"),
+        OTLPMetricExporter(
+            f"{url}/v1/metrics",
+            compression=Compression.Gzip if compresses else Compression.NoCompression,
+        ),
         export_interval_millis=3_600_000,
         # Unless raised, all series beyond 2,000 are one.
         cardinality_limits={Counter: series + 1},
@@ -104,8 +111,8 @@ def opentelemetry(url: str, series: int) -> Exporter:
     return Exporter(change, flush, provider.shutdown)
 
 
-def serialized_only(series: int) -> Exporter:
-    """Return the limit: the same samples as dictionaries, through orjson and gzip."""
+def serialized_only(_url: str, series: int, *, compresses: bool) -> Exporter:
+    """Return the limit: the same samples as dictionaries, through orjson, and gzip perhaps."""
     import gzip  # noqa: PLC0415
 
     import orjson  # noqa: PLC0415
@@ -128,6 +135,28 @@ def serialized_only(series: int) -> Exporter:
             sample["metric_value"] += 1.0
 
     def flush() -> None:
-        gzip.compress(orjson.dumps({"runtime_id": "1", "metrics": samples}), 1)
+        body = orjson.dumps({"runtime_id": "1", "metrics": samples})
+        if compresses:
+            gzip.compress(body, 1)
 
     return Exporter(change, flush, lambda: None)
+
+
+PLAIN, GZIP = "plain", "gzip"
+
+# prometheus_client compresses nothing. What it takes to be scraped begins with its collect().
+MAKERS: dict[tuple[str, str], Callable[[str, int], Exporter]] = {
+    (OURS, PLAIN): lambda url, series: ours(f"{url}/plain", series),
+    (OURS, GZIP): ours,
+    ("prometheus_client", "push"): partial(prometheus, push=True),
+    ("prometheus_client", "collect()"): partial(prometheus, push=False),
+    ("opentelemetry", PLAIN): partial(opentelemetry, compresses=False),
+    ("opentelemetry", GZIP): partial(opentelemetry, compresses=True),
+    (LIMIT, PLAIN): partial(serialized_only, compresses=False),
+    (LIMIT, GZIP): partial(serialized_only, compresses=True),
+}
+MODULES = {
+    "prometheus_client": "prometheus_client",
+    "opentelemetry": "opentelemetry.exporter.otlp.proto.http",
+    LIMIT: "orjson",
+}

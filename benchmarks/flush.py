@@ -5,121 +5,118 @@ Usage: ./scripts/bench flush [--rounds N] [--series N] [--json FILE]
 
 from __future__ import annotations
 
-import gc
+import json
 import statistics
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 from contenders import is_installed
-from exporters import opentelemetry, ours, prometheus, serialized_only
+from exporters import GZIP, MAKERS, MODULES, PLAIN
 from rounds import medians
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from exporters import Exporter
+FOLDER = Path(__file__).parent
+
+
+class Process:
+    """A program of this folder that answers a line with a line.
+
+    Args:
+        stack: ends it.
+        program: its name.
+        arguments: what it is started with.
+    """
+
+    def __init__(self, stack: ExitStack, program: str, *arguments: str) -> None:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, FOLDER / program, *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._input, self._output = process.stdin, process.stdout
+        stack.callback(self._input.close)
+
+    def read(self) -> str:
+        """Return the next line that it prints.
+
+        Raises:
+            RuntimeError: it has ended.
+        """
+        line = self._output.readline()
+        if not line:
+            raise RuntimeError("a contender has ended: its error is above")
+        return line
+
+    def measure(self, measurement: str) -> list[float]:
+        """Return the figures of a measurement."""
+        self._input.write(f"{measurement}\n")
+        self._input.flush()
+        figures: list[float] = json.loads(self.read())
+        return figures
 
 
 def main() -> None:
     """Measure and publish the tables."""
     chosen = arguments(__doc__, rounds=15, series=10_000)
     introduce()
-    with answering_server() as url:
-        everyone = make_exporters(url, chosen.series)
-        cpu = Report(f"A flush of {chosen.series:,} series", "ms of CPU time")
-        for row, is_changed in (("all have changed", True), ("nothing has changed", False)):
-            add_rows(cpu, row, everyone, chosen.rounds, is_changed=is_changed)
-        # From here on the garbage collector leaves alone what all the contenders have made: what a
-        # thread waits for is this flush, not the other contenders' series.
-        gc.collect()
-        gc.freeze()
-        waits = Report("The longest wait of another thread meanwhile", "ms")
-        for name, exporters in everyone.items():
-            if name != LIMIT:
-                for kind, exporter in exporters.items():
-                    measure_waits(waits, f"{name}, {kind}", exporter, chosen.rounds)
-        show_waits(waits)
-        publish([cpu], chosen.json, others=[waits])
-        for exporters in everyone.values():
-            for exporter in exporters.values():
-                exporter.close()
-
-
-def make_exporters(url: str, series: int) -> dict[str, dict[str, Exporter]]:
-    """Return each contender's exporters, by what they do."""
-    found = {OURS: {"gzip": ours(url, series), "plain": ours(f"{url}/plain", series)}}
-    if is_installed("prometheus_client"):
-        found["prometheus_client"] = {
-            "push": prometheus(url, series, push=True),
-            "collect() only": prometheus(url, series, push=False),
+    with ExitStack() as stack:
+        server = Process(stack, "answering_server.py")
+        url = f"http://127.0.0.1:{int(server.read())}"
+        contenders = {
+            (name, kind): Process(
+                stack, "exporting_process.py", name, kind, url, str(chosen.series)
+            )
+            for name, kind in MAKERS
+            if name == OURS or is_installed(MODULES[name])
         }
-    if is_installed("opentelemetry.exporter.otlp.proto.http"):
-        found["opentelemetry"] = {"OTLP": opentelemetry(url, series)}
-    if is_installed("orjson"):
-        found[LIMIT] = {"orjson and gzip": serialized_only(series)}
-    return found
+        cpu = Report(f"A flush of {chosen.series:,} series", "ms of CPU time")
+        for row, measurement in (("all", "changed"), ("none", "unchanged")):
+            add_rows(cpu, f"{row} changed", contenders, measurement, chosen.rounds)
+        waits = Report("The longest wait of another thread meanwhile", "ms")
+        for (name, kind), contender in contenders.items():
+            if name != LIMIT:
+                found = [contender.measure("waits") for _ in range(chosen.rounds)]
+                add_waits(waits, f"{name}, {kind}", found)
+    publish([cpu], chosen.json, others=[waits])
+    show_waits(waits)
 
 
 def add_rows(
     report: Report,
     row: str,
-    everyone: dict[str, dict[str, Exporter]],
+    contenders: dict[tuple[str, str], Process],
+    measurement: str,
     rounds: int,
-    *,
-    is_changed: bool,
 ) -> None:
-    """Measure all exporters in interleaved rounds, and add a row for each of ours and of theirs."""
-    contenders = {
-        f"{name}|{kind}": timer(exporter, is_changed=is_changed)
-        for name, exporters in everyone.items()
-        for kind, exporter in exporters.items()
-    }
-    figures = medians(contenders, rounds)
-    peers = {
-        name: figures[f"{name}|{next(iter(exporters))}"]
-        for name, exporters in everyone.items()
-        if name != OURS
-    }
-    for kind in everyone[OURS]:
-        report.add(f"{row}, {kind}", {OURS: figures[f"{OURS}|{kind}"], **peers})
-    if "prometheus_client" in everyone:
-        collected = {**peers, "prometheus_client": figures["prometheus_client|collect() only"]}
-        collected[OURS] = figures[f"{OURS}|gzip"]
-        report.add(f"{row}, to their collect()", collected)
+    """Measure all in interleaved rounds; add a row for plain bodies and one for compressed."""
+
+    def measurer(contender: Process) -> Callable[[], float]:
+        return lambda: contender.measure(measurement)[0]
+
+    figures = medians({key: measurer(one) for key, one in contenders.items()}, rounds)
+    for kind in (PLAIN, GZIP):
+        report.add(
+            f"{row}, {kind}",
+            {
+                name if of_kind == kind else f"{name} {of_kind}": figure
+                for (name, of_kind), figure in figures.items()
+                if of_kind == kind or of_kind not in (PLAIN, GZIP)
+            },
+        )
 
 
-def timer(exporter: Exporter, *, is_changed: bool) -> Callable[[], float]:
-    """Return what delivers once and returns the ms of CPU that all threads have taken."""
-    exporter.change()
-    exporter.flush()
-
-    def measure() -> float:
-        if is_changed:
-            exporter.change()
-        started_at = process_time()
-        exporter.flush()
-        return (process_time() - started_at) * 1e3
-
-    return measure
-
-
-def measure_waits(report: Report, row: str, exporter: Exporter, rounds: int) -> None:
+def add_waits(report: Report, row: str, found: list[list[float]]) -> None:
     """Add the median and the greatest of the longest waits, with and without a flush."""
-    during: list[float] = []
-    without: list[float] = []
-    for _ in range(rounds):
-        exporter.change()
-        wait, seconds = longest_wait(exporter.flush)
-        during.append(wait * 1e3)
-        idle, _ = longest_wait(partial(threading.Event().wait, seconds))
-        without.append(idle * 1e3)
+    during, without = zip(*found, strict=True)
     report.add(
         row,
         {
@@ -131,35 +128,6 @@ def measure_waits(report: Report, row: str, exporter: Exporter, rounds: int) -> 
     )
 
 
-def longest_wait(work: Callable[[], object]) -> tuple[float, float]:
-    """Do some work beside a thread that does nothing but look at the clock.
-
-    Returns:
-        The longest time between two of its looks, and how long the work took, in seconds.
-    """
-    started, done = threading.Event(), threading.Event()
-    longest = 0.0
-
-    def look() -> None:
-        nonlocal longest
-        started.set()
-        before = perf_counter()
-        while not done.is_set():
-            now = perf_counter()
-            longest = max(longest, now - before)
-            before = now
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    started.wait()
-    started_at = perf_counter()
-    work()
-    seconds = perf_counter() - started_at
-    done.set()
-    thread.join()
-    return longest, seconds
-
-
 def show_waits(report: Report) -> None:
     """Print the waits: their columns are no contenders."""
     print(f"\n{report.title}, {report.unit}")
@@ -167,19 +135,6 @@ def show_waits(report: Report) -> None:
     for row, figures in report.rows.items():
         during, greatest, idle, greatest_idle = figures.values()
         print(f"{row:34}{during:>10.2f}{greatest:>10.2f}{idle:>16.2f}{greatest_idle:>10.2f}")
-
-
-@contextmanager
-def answering_server() -> Iterator[str]:
-    """Run the server in a process of its own; yields its address."""
-    program = Path(__file__).with_name("answering_server.py")
-    with subprocess.Popen(
-        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.stdin.close()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import statistics
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+Name = TypeVar("Name", bound=Hashable)
 
-def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+
+def medians(contenders: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, float]:
     """Return each contender's median over the rounds.
 
     Every round asks each contender once, and each round begins with another one.
@@ -20,7 +23,7 @@ def medians(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[
         rounds: how many rounds.
     """
     names = list(contenders)
-    figures: dict[str, list[float]] = {name: [] for name in names}
+    figures: dict[Name, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names)
         for name in [*names[first:], *names[:first]]:

@@ -85,8 +85,11 @@ class BatchQueue:
     def _cut(self) -> Sequence[bytes]:
         taken = self._buffer.take(self._samples_max)
         items: list[bytes] = []
+        if not taken:
+            return items
         size = ENVELOPE_BYTES
-        self._pacer.start()
+        # The delivery thread has just read an answer, and will build a request from this.
+        self._pacer.rest()
         for position, sample in enumerate(taken):
             if position % STEPS_BETWEEN_RESTS == 0:
                 self._pacer.rest_if_due()
@@ -102,4 +105,5 @@ class BatchQueue:
                 self._buffer.put_back(taken[position:])
                 break
             items.append(item)
+        self._pacer.rest()
         return items

@@ -45,5 +45,12 @@ class Pacer:
     def rest_if_due(self) -> None:
         """Rest if the slice is over; called every few dozen steps of a loop."""
         if self._monotonic() >= self._rest_at:
-            self._sleep(REST_SECONDS)
-            self.start()
+            self.rest()
+
+    def rest(self) -> None:
+        """Let others through and begin a new slice.
+
+        Called around a loop too if the thread has more to do before and after it.
+        """
+        self._sleep(REST_SECONDS)
+        self.start()

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from noetl_metrics_sdk.compilation import mypyc_attr
+
 if TYPE_CHECKING:
     from noetl_metrics_sdk.model import MetricType
 
+# Acyclic: they refer to nothing but strings, numbers and each other, so that compiled, the garbage
+# collector is not set to work by the thousands that a flush makes.
 
+
+@mypyc_attr(acyclic=True)
 @final
 class SampleForm:
     """What the samples at one place of a metric family have in common.
@@ -73,6 +79,7 @@ class SampleForm:
         return labels
 
 
+@mypyc_attr(acyclic=True)
 @final
 class LabelSet:
     """The label values of a child, and what was encoded of them with its first sample.
@@ -88,6 +95,7 @@ class LabelSet:
         self.encoded: bytes | None = None
 
 
+@mypyc_attr(acyclic=True)
 @final
 class StampedSample:
     """One value of one series at one time, ready to be sent.

@@ -130,7 +130,9 @@ class InstrumentTracker:
         # Read first: a child that is made meanwhile is found at the next turn.
         self._generation = self._instrument._definition.generation
         followed: list[_Sent] = []
-        for holder in self._instrument._holders():
+        for step, holder in enumerate(self._instrument._holders()):
+            if step % STEPS_BETWEEN_RESTS == 0:
+                self._pacer.rest_if_due()
             sent = known.get(id(holder))
             followed.append(_Sent(holder) if sent is None else sent)
         self._sent = followed

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.postgresql import Cluster, embedded_cluster, find_system_binaries, system_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# No test asserts a time: not even Hypothesis, of a single example.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 STOP_SECONDS = 30
 READY = "server_stub ready at "

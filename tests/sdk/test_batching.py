@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from noetl_metrics_sdk.batching import BatchQueue
 from noetl_metrics_sdk.buffer import SampleBuffer
 from noetl_metrics_sdk.model import MetricType, Series
-from noetl_metrics_sdk.pacing import Pacer
+from noetl_metrics_sdk.pacing import REST_SECONDS, Pacer
 from noetl_metrics_sdk.wire import SampleEncoder
 from tests.sdk.stamped import stamped
 
@@ -22,12 +22,8 @@ def make_samples(lengths):
     ]
 
 
-def make_queue(buffer, encoder):
-    return BatchQueue(buffer, encoder, "boot", 10, 4_096, Pacer(lambda: 0.0, unexpected_sleep))
-
-
-def unexpected_sleep(seconds):
-    raise AssertionError("time stands still, so no slice ends")
+def make_queue(buffer, encoder, sleep=lambda seconds: None):
+    return BatchQueue(buffer, encoder, "boot", 10, 4_096, Pacer(lambda: 0.0, sleep))
 
 
 def drain(queue, buffer):
@@ -64,6 +60,17 @@ def test_a_batch_is_the_same_until_it_is_finished():
     assert queue.current() is first
     assert first is not None
     assert "boot:1" == first.key
+
+
+def test_others_are_let_through_before_and_after_a_batch_is_made():
+    """The thread rests around a cut, as it is busy before and after; for nothing it does not."""
+    buffer = SampleBuffer(10)
+    rests: list[float] = []
+    queue = make_queue(buffer, SampleEncoder({}), rests.append)
+    assert (None, []) == (queue.current(), rests)
+    buffer.add(make_samples([1]))
+    assert queue.current() is not None
+    assert [REST_SECONDS, REST_SECONDS] == rests
 
 
 def test_a_split_batch_comes_in_halves_with_keys_of_their_own():

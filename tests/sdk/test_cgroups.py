@@ -331,7 +331,7 @@ _LINE_PARTS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cgroup=st.lists(_LINE_PARTS | st.text(max_size=8), max_size=12).map("".join),
     mountinfo=st.lists(_LINE_PARTS | st.text(max_size=8), max_size=20).map("".join),
@@ -347,7 +347,7 @@ def test_any_proc_text(machine: Machine, cgroup: str, mountinfo: str) -> None:
 
 
 @given(st.sampled_from(["cpu.max", "cpu.stat", "memory.max", "memory.current"]), st.binary())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_in_a_cgroup_file(machine: Machine, name: str, content: bytes) -> None:
     """Whatever a cgroup file holds, the readings do not raise, and other figures stay."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
