@@ -7,7 +7,7 @@ refused where it is written.
 from __future__ import annotations
 
 from itertools import pairwise
-from math import isnan
+from math import ceil, isnan, log, log2
 from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
@@ -19,10 +19,11 @@ from noetl_metrics_sdk.labelled import (
     as_float,
     warn_of_exemplar,
 )
+from noetl_metrics_sdk.locking import COMPILED
 from noetl_metrics_sdk.measuring import MEASURING_CLOCK
 from noetl_metrics_sdk.model import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
-from noetl_metrics_sdk.sketch import SlidingWindowSketch, merged_quantiles
+from noetl_metrics_sdk.sketch import BINS_MAX, SlidingWindowSketch, merged_quantiles
 from noetl_metrics_sdk.timing import Timer
 
 if TYPE_CHECKING:
@@ -253,7 +254,19 @@ class Summary(Instrument):
                     if now >= window.slice_ends_at:
                         self._check_has_value()  # the window of a parent never begins
                         window.move_on(now)
-                    window.newest.add(value)
+                    # What newest.add() does with nearly every value: interpreted, the call itself
+                    # would make this slower than prometheus_client's, which has no quantiles.
+                    sketch = window.newest
+                    bins = sketch.positive
+                    position = -1
+                    if value > 0.0:
+                        logarithm = log(value) if COMPILED else log2(value)
+                        position = ceil(logarithm * sketch.bins_per_log) - bins.lowest
+                    try:
+                        # A negative one would be counted from the end.
+                        bins.counts[position if position >= 0 else BINS_MAX] += 1
+                    except IndexError:
+                        sketch.add(value)
                     self._sum += value
                     self._count += 1
         except ArithmeticError as error:

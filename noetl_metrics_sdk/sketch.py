@@ -100,15 +100,20 @@ class QuantileSketch:
     """
 
     __slots__ = (
-        "_bins_per_log", "_gamma", "_negative", "_positive", "_relative_error", "_zeros",
+        "_gamma",
+        "_negative",
+        "_relative_error",
+        "_zeros",
+        "bins_per_log",
+        "positive",
     )  # fmt: skip
 
     def __init__(self, relative_error: float) -> None:
         self._relative_error = relative_error
         self._gamma = (1 + relative_error) / (1 - relative_error)
-        self._bins_per_log = 1 / _logarithm(self._gamma)
-        size_max = min(BINS_MAX, ceil(POWERS_OF_TEN * _logarithm(10) * self._bins_per_log))
-        self._positive = Bins(size_max)
+        self.bins_per_log = 1 / _logarithm(self._gamma)
+        size_max = min(BINS_MAX, ceil(POWERS_OF_TEN * _logarithm(10) * self.bins_per_log))
+        self.positive = Bins(size_max)
         self._negative = Bins(size_max)
         self._zeros = 0
 
@@ -119,12 +124,12 @@ class QuantileSketch:
             ArithmeticError: it is NaN or infinite.
         """
         if value > 0.0:
-            bins = self._positive
+            bins = self.positive
             # _logarithm(), without the call.
-            index = ceil((log(value) if COMPILED else log2(value)) * self._bins_per_log)
+            index = ceil((log(value) if COMPILED else log2(value)) * self.bins_per_log)
         elif value < 0.0:
             bins = self._negative
-            index = ceil(_logarithm(-value) * self._bins_per_log)
+            index = ceil(_logarithm(-value) * self.bins_per_log)
         elif value == 0.0:
             self._zeros += 1
             return
@@ -144,22 +149,22 @@ class QuantileSketch:
     @property
     def count(self) -> int:
         """How many values were counted."""
-        return self._zeros + sum(self._positive.counts) + sum(self._negative.counts)
+        return self._zeros + sum(self.positive.counts) + sum(self._negative.counts)
 
     def is_empty(self) -> bool:
         """Return whether nothing was counted yet."""
-        return not (self._zeros or self._positive.counts or self._negative.counts)
+        return not (self._zeros or self.positive.counts or self._negative.counts)
 
     def merge(self, other: QuantileSketch) -> None:
         """Add all that another sketch of the same relative error has counted."""
-        _merge_bins(self._positive, other._positive)
+        _merge_bins(self.positive, other.positive)
         _merge_bins(self._negative, other._negative)
         self._zeros += other._zeros
 
     def copy(self) -> QuantileSketch:
         """Return a sketch that has counted the same and changes on its own."""
         twin = QuantileSketch(self._relative_error)
-        twin._positive = self._positive.copy()
+        twin.positive = self.positive.copy()
         twin._negative = self._negative.copy()
         twin._zeros = self._zeros
         return twin
@@ -174,7 +179,7 @@ class QuantileSketch:
             quantiles: between 0 and 1.
         """
         negative = self._negative.copy()
-        positive = self._positive.copy()
+        positive = self.positive.copy()
         below_zero = len(negative.counts)
         counts = negative.counts[::-1]
         counts.append(self._zeros)

@@ -29,7 +29,8 @@ SDK = {
     "timing": {"decoration", "labelled", "measuring"},
     "instruments": {"errors", "labelled", "model", "registry", "samples", "timing"},
     "distributions": {
-        "errors", "labelled", "measuring", "model", "registry", "samples", "sketch", "timing",
+        "errors", "labelled", "locking", "measuring", "model", "registry", "samples", "sketch",
+        "timing",
     },
     "jobs": {
         "decoration", "distributions", "errors", "fork", "instruments", "labelled", "model",

@@ -133,7 +133,7 @@ def test_bins_are_bounded(sign: int) -> None:
         sketch.add(value)
     far = [0.99, 1.0] if sign > 0 else [0.0, 0.01]
     assert sketch.count == len(values)
-    bins = len(sketch._positive.counts) + len(sketch._negative.counts)
+    bins = len(sketch.positive.counts) + len(sketch._negative.counts)
     assert 1 <= bins <= math.ceil(POWERS_OF_TEN * math.log(10) / math.log(1.01 / 0.99))
     for quantile, estimate in zip(far, sketch.quantiles(far), strict=True):
         assert_close(estimate, lower_quantile(values, quantile), relative_error)
@@ -142,14 +142,14 @@ def test_bins_are_bounded(sign: int) -> None:
 def test_narrow_bins_are_bounded_too() -> None:
     """However small the relative error, the bins are a stated number at most."""
     sketch = sketch_of([1.001**power for power in range(0, 60_000, 50)], 0.0001)
-    assert (1_200, BINS_MAX) == (sketch.count, len(sketch._positive.counts))
+    assert (1_200, BINS_MAX) == (sketch.count, len(sketch.positive.counts))
     assert_close(sketch.quantiles([1.0])[0], 1.001**59_950, 0.0001)
 
 
 def test_folding_keeps_every_count() -> None:
     """What was in the lowest bins is still counted after they were folded together."""
     sketch = sketch_of([1.03**power for power in range(-2000, 2000)])
-    assert 4000 == sum(sketch._positive.counts)
+    assert 4000 == sum(sketch.positive.counts)
     assert_close(sketch.quantiles([1.0])[0], 1.03**1999, 0.01)
 
 

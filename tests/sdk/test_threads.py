@@ -343,8 +343,8 @@ def interrupted(point: int, work: Callable[[], object], handler: Callable[[], ob
 
 
 def fold(sketch: QuantileSketch) -> QuantileSketch:
-    for power in range(sketch._positive.size_max):
-        sketch._positive.add(power, 1)
+    for power in range(sketch.positive.size_max):
+        sketch.positive.add(power, 1)
     return sketch
 
 
@@ -374,7 +374,7 @@ def add_to_a_full_sketch(_: Registry) -> tuple[Callable[[], object], Callable[[]
 
     def total() -> float:
         sketch.quantiles([0.0, 1.0])
-        return sketch.count - sketch._positive.size_max
+        return sketch.count - sketch.positive.size_max
 
     return (lambda: sketch.add(next(values))), total
 
