@@ -26,6 +26,7 @@ MYPY = "mypy>=2.4,<3"
 
 # All of them in one go: they call each other without going through the interpreter.
 COMPILED_MODULES = (
+    "batch_names",
     "batching",
     "buffer",
     "distributions",

@@ -37,10 +37,11 @@ from noetl_metrics_sdk.model import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 
 if TYPE_CHECKING:
-    from noetl_metrics_sdk.client import ClientStats, MetricsClient
+    from noetl_metrics_sdk.client import MetricsClient
     from noetl_metrics_sdk.config import Config
     from noetl_metrics_sdk.exporter import FlushResult
     from noetl_metrics_sdk.process_client import flush, init, shutdown
+    from noetl_metrics_sdk.statistics import ClientStats
 
 __all__ = [
     "COMPILED",
@@ -76,7 +77,7 @@ __all__ = [
 ]
 
 _LOADED_ON_DEMAND = {
-    "ClientStats": "client",
+    "ClientStats": "statistics",
     "Config": "config",
     "FlushResult": "exporter",
     "MetricsClient": "client",

@@ -1,19 +1,22 @@
-"""From samples in the buffer to batches with a name."""
+"""From samples in the buffer to batches with a name; on disk, if that is wanted, before they go."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.batch_names import BatchName
 from noetl_metrics_sdk.pacing import STEPS_BETWEEN_RESTS
+from noetl_metrics_sdk.spool_file import Part
 from noetl_metrics_sdk.wire import ENVELOPE_BYTES, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from noetl_metrics_sdk.buffer import SampleBuffer
+    from noetl_metrics_sdk.buffer import Ledger, SampleBuffer
     from noetl_metrics_sdk.pacing import Pacer
+    from noetl_metrics_sdk.samples import StampedSample
+    from noetl_metrics_sdk.spool import Spool, SpoolStats
     from noetl_metrics_sdk.wire import SampleEncoder
 
 
@@ -21,19 +24,20 @@ _logger = logging.getLogger("noetl_metrics_sdk")
 
 
 class BatchQueue:
-    """Cuts batches from the buffer and keeps the ones that are under way.
+    """Cuts batches from the buffer, and keeps them until they are settled.
 
-    Only the delivery thread uses it. A batch has its key from the moment it is cut until it is
-    settled, so that sending it again is seen to be a repeat. The numbers ascend in the order in
-    which batches are sent: the server remembers only the last one of each process.
+    A batch has its name from the moment it is cut, so that sending it again is seen to be a
+    repeat. They are sent in the order of their names: the server remembers only the last one of
+    each process.
 
     Args:
-        buffer: where the samples come from.
+        buffer: where the samples come from, and the ledger of what becomes of them.
         encoder: turns them into JSON.
         boot_id: names this process; no other ever has it.
         samples_max: how many samples a batch has at most.
         bytes_max: how long a body is at most.
         pacer: rests while many samples are encoded.
+        spool: where batches wait on disk; None for memory only.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class BatchQueue:
         samples_max: int,
         bytes_max: int,
         pacer: Pacer,
+        spool: Spool | None = None,
     ) -> None:
         self._buffer = buffer
         self._encoder = encoder
@@ -51,44 +56,133 @@ class BatchQueue:
         self._samples_max = samples_max
         self._bytes_max = bytes_max
         self._pacer = pacer
-        self._last_sequence = 0
-        # Parts of a batch that was split; each gets its number when its turn comes.
-        self._parts: deque[Sequence[bytes]] = deque()
-        self._current: Batch | None = None
+        self._spool = spool
+        # Guards everything below and the spool, also while the disk is at work: the delivery
+        # thread sends batches, and the collecting thread puts them on disk meanwhile. No job ever
+        # takes it. The buffer's lock may be taken while it is held.
+        self._lock = threading.RLock()
+        self._batches_cut = 0
+        # What is left of the batch that is under way: more than one if it was split.
+        self._parts: deque[Part] = deque()
 
     def current(self) -> Batch | None:
-        """Return the batch to send now: the one under way, or a new one; None if all is sent."""
-        if self._current is None:
-            items = self._parts.popleft() if self._parts else self._cut()
-            while not items and len(self._buffer):  # none of those taken could be encoded
-                items = self._cut()
-            if items:
-                self._last_sequence += 1
-                self._current = Batch(f"{self._boot_id}:{self._last_sequence}", items)
-        return self._current
+        """Return the batch to send now: the one under way, or the next; None if all is sent."""
+        with self._lock:
+            if not self._parts:
+                self._parts.extend(self._next_parts_locked())
+            if not self._parts:
+                return None
+            name, items = self._parts[0]
+            return Batch(name.key, items)
 
-    def finish(self) -> None:
-        """Let go of the current batch: it is settled."""
-        self._current = None
+    def settle(self, rejected: int = 0) -> None:
+        """Count the current batch as sent, but for some samples that the server rejected."""
+        with self._lock:
+            samples = self._finish_current_locked()
+            self._buffer.settle_sent(samples - rejected)
+            if rejected:
+                self._buffer.settle_dropped(rejected, "rejected")
+
+    def drop(self, reason: str) -> int:
+        """Drop the current batch, never to be sent again; return how many samples it had."""
+        with self._lock:
+            samples = self._finish_current_locked()
+            self._buffer.settle_dropped(samples, reason)
+            return samples
 
     def split(self) -> bool:
         """Replace the current batch by its halves; return False if it is but one sample."""
-        assert self._current is not None
-        items = self._current.items
-        if len(items) == 1:
-            return False
-        middle = len(items) // 2
-        self._parts.extendleft([items[middle:], items[:middle]])
-        self._current = None
-        return True
+        with self._lock:
+            name, items = self._parts[0]
+            if len(items) == 1:
+                return False
+            middle = len(items) // 2
+            first, second = name.halves()
+            self._parts.popleft()
+            self._parts.extendleft([Part(second, items[middle:]), Part(first, items[:middle])])
+            if self._spool is not None:
+                self._spool.replace(self._parts)
+            return True
 
-    def _cut(self) -> Sequence[bytes]:
+    def secure(self) -> None:
+        """Put what is in the buffer on disk, if batches are kept there and the disk takes them."""
+        if self._spool is not None:
+            with self._lock:
+                self._secure_locked()
+
+    def ledger(self, timeout: float) -> tuple[Ledger, int]:
+        """Return the buffer's ledger, and how many of the pending samples are safe on disk.
+
+        Args:
+            timeout: how long to wait for a disk that is at work, in seconds. After it nothing is
+                said to be safe.
+        """
+        if self._spool is None or not self._lock.acquire(timeout=timeout):
+            return self._buffer.ledger(), 0
+        try:
+            # Nothing is settled in between: what is safe is part of what is pending.
+            return self._buffer.ledger(), self._spool.stats().samples
+        finally:
+            self._lock.release()
+
+    def spool_stats(self) -> SpoolStats | None:
+        """Return what is on disk; None if batches are kept in memory only."""
+        return None if self._spool is None else self._spool.stats()
+
+    def close(self) -> None:
+        """Put what is left on disk, and leave it to the next process."""
+        if self._spool is not None:
+            with self._lock:
+                self._secure_locked()
+                self._spool.close()
+
+    def abandon(self) -> None:
+        """Let go of the parent's files in a forked child."""
+        if self._spool is not None:
+            self._spool.abandon()
+
+    def _finish_current_locked(self) -> int:
+        samples = len(self._parts.popleft().items)
+        if self._spool is not None:
+            self._spool.settle(samples)
+        return samples
+
+    def _next_parts_locked(self) -> list[Part]:
+        while True:
+            if self._spool is not None:
+                self._secure_locked()
+                parts = self._spool.next_parts()
+                if parts:
+                    return parts
+            if not len(self._buffer):
+                return []
+            # A sample may have come since: it is for memory only if the disk does not take it.
+            if self._spool is None or not self._spool.takes_more():
+                items, _ = self._cut()
+                if items:  # or none of those taken could be encoded
+                    return [Part(self._next_name(), items)]
+
+    def _secure_locked(self) -> None:
+        assert self._spool is not None
+        while len(self._buffer) and self._spool.takes_more():
+            items, samples = self._cut()
+            # A name is used once, whatever becomes of the file.
+            if items and not self._spool.add(Part(self._next_name(), items)):
+                self._buffer.put_back(samples)
+
+    def _next_name(self) -> BatchName:
+        self._batches_cut += 1
+        return BatchName.of(self._boot_id, self._batches_cut)
+
+    def _cut(self) -> tuple[list[bytes], list[StampedSample]]:
+        """Take a batch's samples from the buffer; return their JSON, and themselves."""
         taken = self._buffer.take(self._samples_max)
         items: list[bytes] = []
+        samples: list[StampedSample] = []
         if not taken:
-            return items
+            return items, samples
         size = ENVELOPE_BYTES
-        # The delivery thread has just read an answer, and will build a request from this.
+        # The thread has just read an answer or collected, and will build a request from this.
         self._pacer.rest()
         for position, sample in enumerate(taken):
             if position % STEPS_BETWEEN_RESTS == 0:
@@ -105,5 +199,6 @@ class BatchQueue:
                 self._buffer.put_back(taken[position:])
                 break
             items.append(item)
+            samples.append(sample)
         self._pacer.rest()
-        return items
+        return items, samples

@@ -9,7 +9,7 @@ import random as random_module
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from noetl_metrics_sdk.clock import Clock, SystemClock
 from noetl_metrics_sdk.config import Config
@@ -18,6 +18,7 @@ from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.exporter import FlushResult
 from noetl_metrics_sdk.fork import restart_client_after_fork
 from noetl_metrics_sdk.http_transport import HttpTransport
+from noetl_metrics_sdk.periodic import seconds_until
 from noetl_metrics_sdk.process_exit import (
     finish_at_exit,
     finish_at_exit_of_forked_child,
@@ -35,33 +36,12 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.buffer import Ledger
     from noetl_metrics_sdk.config import Settings
     from noetl_metrics_sdk.model import MetricType
+    from noetl_metrics_sdk.statistics import ClientStats
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
-
-class ClientStats(NamedTuple):
-    """What a client has done so far, as of one moment.
-
-    | field | meaning |
-    |---|---|
-    | `runtime_id` | the component's id, once it is known |
-    | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
-    | `invalid_samples` | samples of foreign collectors that are no valid metrics, left out |
-    | `overflowed` | calls of `labels()` beyond `max_series`, answered by the overflow series |
-    | `collect_errors` | collections in which a collector raised |
-    | `batches_sent` | batches that the server has acknowledged |
-    | `batches_retried` | attempts that failed and were repeated |
-    | `last_error` | what went wrong last in delivery, in words |
-    """
-
-    runtime_id: str | None
-    samples: Ledger
-    invalid_samples: int
-    overflowed: int
-    collect_errors: int
-    batches_sent: int
-    batches_retried: int
-    last_error: str | None
+LOOK_SECONDS = 0.1
+"""How long a flush may take beyond its time to find out what is on disk."""
 
 
 class MetricsClient:
@@ -212,11 +192,11 @@ class MetricsClient:
         engine = self._engine
         before = engine.buffer.ledger()
         if not self._started or self._ended:
-            return _result(before, engine.buffer.ledger(), timed_out=False)
+            return self._result(before, deadline, timed_out=False)
         # A collector that hangs gets half of the time, so that what is there is delivered.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
         in_time = engine.exporter.flush(deadline) and in_time
-        return _result(before, engine.buffer.ledger(), timed_out=not in_time)
+        return self._result(before, deadline, timed_out=not in_time)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
         """Collect a last time, deliver what is there, and end the threads.
@@ -240,6 +220,7 @@ class MetricsClient:
             # They get half of the time: one that hangs must not cost what is there already.
             sources = [engine.collector, *([engine.system] if engine.system else [])]
             sources_deadline = self._halfway_to(deadline)
+            engine.turn.is_last = True
             ended = [source.stop(sources_deadline, self._clock) for source in sources]
             in_time = engine.exporter.stop(deadline) and all(ended)
             if in_time:
@@ -248,9 +229,12 @@ class MetricsClient:
             # comes meanwhile waits for the same threads.
             self._has_shut_down = True
             has_finished(self)
-        result = _result(before, engine.buffer.ledger(), timed_out=not in_time)
+        result = self._result(before, deadline, timed_out=not in_time)
         if to_end and result.pending:
-            _logger.warning("shut down with %d samples that were not delivered", result.pending)
+            _logger.warning(
+                "shut down with %d samples that were not delivered, %d of them on disk",
+                result.pending, result.spooled,
+            )  # fmt: skip
         return result
 
     def _halfway_to(self, deadline: float) -> float:
@@ -259,18 +243,17 @@ class MetricsClient:
 
     def stats(self) -> ClientStats:
         """Return what the client has done so far."""
-        collection, buffer, exporter, _, _ = self._engine
-        return ClientStats(
-            runtime_id=exporter.runtime_id,
-            samples=buffer.ledger(),
-            invalid_samples=collection.invalid_samples,
-            overflowed=sum(
-                getattr(collector, "overflowed", 0) for collector in self._registry.collectors()
-            ),
-            collect_errors=collection.errors,
-            batches_sent=exporter.batches_sent,
-            batches_retried=exporter.batches_retried,
-            last_error=exporter.last_error,
+        return self._engine.statistics.read()
+
+    def _result(self, before: Ledger, deadline: float, *, timed_out: bool) -> FlushResult:
+        left = max(LOOK_SECONDS, seconds_until(deadline, self._clock))
+        after, spooled = self._engine.batches.ledger(left)
+        return FlushResult(
+            sent=after.sent - before.sent,
+            pending=after.pending,
+            dropped=sum(after.dropped.values()) - sum(before.dropped.values()),
+            timed_out=timed_out,
+            spooled=spooled,
         )
 
     def __enter__(self) -> Self:
@@ -321,6 +304,7 @@ class MetricsClient:
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
+        self._engine.batches.abandon()
         if self._ended:
             return
         if isinstance(self._transport, HttpTransport):
@@ -340,12 +324,3 @@ def _worker_id(configured: str | None, *, forked: bool) -> str:
     is_child = process is not None and process.parent_process() is not None
     # Children inherit NOETL_WORKER_ID, and two processes under one id would mix their totals.
     return f"{configured}-{os.getpid()}" if forked or is_child else configured
-
-
-def _result(before: Ledger, after: Ledger, *, timed_out: bool) -> FlushResult:
-    return FlushResult(
-        sent=after.sent - before.sent,
-        pending=after.pending,
-        dropped=sum(after.dropped.values()) - sum(before.dropped.values()),
-        timed_out=timed_out,
-    )

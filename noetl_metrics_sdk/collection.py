@@ -22,7 +22,7 @@ from noetl_metrics_sdk.model import (
 from noetl_metrics_sdk.tracking import InstrumentTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from noetl_metrics_sdk.buffer import SampleBuffer
     from noetl_metrics_sdk.clock import Clock
@@ -58,6 +58,7 @@ class Collection:
         clock: stamps samples that have no time of their own.
         refresh_interval: after how many seconds an unchanged series is sent again.
         pacer: rests while many series are gone through.
+        when_full: has what is in the buffer delivered, when somebody waits for room in it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Collection:
         clock: Clock,
         refresh_interval: float,
         pacer: Pacer,
+        when_full: Callable[[], None] | None = None,
     ) -> None:
         self._registry = registry
         self._buffer = buffer
@@ -74,6 +76,7 @@ class Collection:
         self._clock = clock
         self._refresh_interval = refresh_interval
         self._pacer = pacer
+        self._when_full = when_full
         # One collection at a time, so that a series' samples enter the buffer in time order.
         # Taken before the locks of the registry, the instruments and the buffer.
         self._lock = threading.RLock()
@@ -94,7 +97,7 @@ class Collection:
             self._pacer.start()
             trackers: dict[int, InstrumentTracker] = {}
             for collector in self._registry.collectors():
-                instruments = _instruments_of(collector)
+                instruments = instruments_of(collector)
                 if instruments is None:
                     self.offer(self._families_of(collector))
                     continue
@@ -125,7 +128,7 @@ class Collection:
 
     def add(self, samples: Iterable[StampedSample]) -> None:
         """Buffer samples as they are; what is dropped to make room is sent anew when it can be."""
-        dropped = self._buffer.add(samples)
+        dropped = self._buffer.add(samples, self._when_full)
         if dropped:
             label_sets = {id(sample.label_set) for sample in dropped}
             self._change_filter.forget(label_sets)
@@ -193,7 +196,7 @@ class Collection:
             _logger.warning("samples of %s are left out: %s", name, error)
 
 
-def _instruments_of(collector: Collector) -> list[Instrument] | None:
+def instruments_of(collector: Collector) -> list[Instrument] | None:
     """Return the instruments that a collector consists of; None if it is somebody else's."""
     if isinstance(collector, Instrument):
         return [collector]

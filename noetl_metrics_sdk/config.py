@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from noetl_metrics_sdk.buffer import BYTES_MAX, DROP_OLDEST, OVERFLOW_POLICIES
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
 from noetl_metrics_sdk.model import check_label_name, check_text
 from noetl_metrics_sdk.system_families import SYSTEM_METRIC_GROUPS
@@ -50,11 +51,18 @@ class Settings(TypedDict, total=False):
     system_interval: float
     system_metrics: Iterable[str]
     buffer_samples_max: int
+    buffer_bytes_max: int
+    buffer_overflow: str
+    buffer_block_timeout: float
     batch_samples_max: int
     batch_bytes_max: int
     request_timeout: float
     shutdown_timeout: float
     backoff_max: float
+    spool_directory: str
+    spool_bytes_max: int
+    spool_age_max: float
+    self_metrics: bool
 
 
 class Config(BaseModel):
@@ -105,7 +113,18 @@ class Config(BaseModel):
         description="Which groups of system metrics are read; none switches the thread off.",
     )
     buffer_samples_max: int = Field(
-        100_000, ge=1, description="How many samples wait at most; the oldest are dropped first."
+        100_000, ge=1, description="How many samples wait in memory at most."
+    )
+    buffer_bytes_max: int = Field(
+        BYTES_MAX, ge=1024, description="How many bytes those take at most, about as they are sent."
+    )
+    buffer_overflow: str = Field(
+        DROP_OLDEST,
+        description="What a full buffer does: `drop_oldest`, `drop_newest`, or `block`, which has "
+        "whoever adds a sample wait for room.",
+    )
+    buffer_block_timeout: float = Field(
+        1.0, ge=0, le=600, description="How long `block` waits before it drops the newest."
     )
     batch_samples_max: int = Field(
         5_000, ge=1, le=100_000, description="How many samples a request carries at most."
@@ -119,6 +138,22 @@ class Config(BaseModel):
     )
     backoff_max: float = Field(
         60.0, gt=0, le=3_600, description="The longest wait between two attempts."
+    )
+    spool_directory: str | None = Field(
+        None,
+        description="Where batches wait on disk until they are acknowledged; unless given, they "
+        "wait in memory.",
+    )
+    spool_bytes_max: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="How many bytes a process keeps on disk at most; the oldest are dropped first.",
+    )
+    spool_age_max: float = Field(
+        86_400.0, gt=0, le=518_400, description="After this long a batch on disk is dropped."
+    )
+    self_metrics: bool = Field(
+        True, description="Whether the client reports what it does, every `refresh_interval`."
     )
 
     @classmethod
@@ -187,6 +222,13 @@ class Config(BaseModel):
         if component_type not in COMPONENT_TYPES:
             raise ValueError(f"give one of {', '.join(COMPONENT_TYPES)}")
         return component_type
+
+    @field_validator("buffer_overflow")
+    @classmethod
+    def _check_buffer_overflow(cls, policy: str) -> str:
+        if policy not in OVERFLOW_POLICIES:
+            raise ValueError(f"give one of {', '.join(OVERFLOW_POLICIES)}")
+        return policy
 
     @field_validator("labels")
     @classmethod

@@ -1,13 +1,16 @@
 """What runs inside a client: collection, buffer, batches and delivery, wired together.
 
-Everything in it has threads, locks or counts, and is made anew in a forked child.
+Everything in it has threads, locks, files or counts, and is made anew in a forked child.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 from noetl_metrics_sdk.batching import BatchQueue
 from noetl_metrics_sdk.buffer import SampleBuffer
@@ -15,6 +18,8 @@ from noetl_metrics_sdk.collection import Collection
 from noetl_metrics_sdk.exporter import Exporter
 from noetl_metrics_sdk.pacing import Pacer
 from noetl_metrics_sdk.periodic import PeriodicThread
+from noetl_metrics_sdk.spool import Spool
+from noetl_metrics_sdk.statistics import Statistics
 from noetl_metrics_sdk.wire import SampleEncoder
 
 if TYPE_CHECKING:
@@ -25,13 +30,18 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.registry import Registry
     from noetl_metrics_sdk.transport import Registration, Transport
 
+_FOLDER_NAME_MAX = 200
+
 
 class Engine(NamedTuple):
     """The parts of a running client."""
 
     collection: Collection
     buffer: SampleBuffer
+    batches: BatchQueue
     exporter: Exporter
+    statistics: Statistics
+    turn: CollectingTurn
     collector: PeriodicThread
     system: PeriodicThread | None
 
@@ -40,6 +50,44 @@ class Engine(NamedTuple):
         for thread in (self.exporter, self.collector, self.system):
             if thread is not None:
                 thread.start()
+
+
+@dataclass
+class CollectingTurn:
+    """What the collecting thread does each time.
+
+    Args:
+        collection: collects.
+        batches: puts what was collected on disk, if that is wanted.
+        exporter: delivers it.
+        statistics: is collected too, now and then; None if it is not wanted.
+        clock: the monotonic clock.
+        refresh_interval: the seconds between two reports of the client about itself, which
+            change with every report.
+    """
+
+    collection: Collection
+    batches: BatchQueue
+    exporter: Exporter
+    statistics: Statistics | None
+    clock: Clock
+    refresh_interval: float
+    is_last: bool = False
+    _report_due_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Have the first turn report."""
+        self._report_due_at = self.clock.monotonic()
+
+    def __call__(self) -> None:
+        """Collect, and have it delivered."""
+        self.collection.collect()
+        now = self.clock.monotonic()
+        if self.statistics is not None and (self.is_last or now >= self._report_due_at):
+            self._report_due_at = now + self.refresh_interval
+            self.collection.collect_from(self.statistics)
+        self.batches.secure()
+        self.exporter.wake()
 
 
 def build_engine(
@@ -65,23 +113,26 @@ def build_engine(
         clock: the time.
         random: returns a number from 0 up to 1.
     """
-    buffer = SampleBuffer(config.buffer_samples_max)
-    collection = Collection(
-        registry, buffer, clock, config.refresh_interval, Pacer(clock.monotonic, time.sleep)
+    buffer = SampleBuffer(
+        config.buffer_samples_max,
+        config.buffer_bytes_max,
+        config.buffer_overflow,
+        config.buffer_block_timeout,
     )
-    encoder = SampleEncoder(config.labels, {"worker_id": worker_id})
     boot_id = uuid.uuid4().hex
+    batches = BatchQueue(
+        buffer,
+        SampleEncoder(config.labels, {"worker_id": worker_id}),
+        boot_id,
+        config.batch_samples_max,
+        config.batch_bytes_max,
+        Pacer(clock.monotonic, time.sleep),
+        _spool(config, boot_id, clock, buffer),
+    )
     exporter = Exporter(
         transport=transport,
         buffer=buffer,
-        batches=BatchQueue(
-            buffer,
-            encoder,
-            boot_id,
-            config.batch_samples_max,
-            config.batch_bytes_max,
-            Pacer(clock.monotonic, time.sleep),
-        ),
+        batches=batches,
         registration=registration,
         runtime_id=runtime_id,
         clock=clock,
@@ -90,21 +141,55 @@ def build_engine(
         request_timeout=config.request_timeout,
         backoff_max=config.backoff_max,
     )
-
-    def collect_and_deliver() -> None:
-        collection.collect()
-        exporter.wake()
-
+    collection = Collection(
+        registry,
+        buffer,
+        clock,
+        config.refresh_interval,
+        Pacer(clock.monotonic, time.sleep),
+        exporter.wake,
+    )
+    statistics = Statistics(registry, collection, buffer, batches, exporter)
+    turn = CollectingTurn(
+        collection,
+        batches,
+        exporter,
+        statistics if config.self_metrics else None,
+        clock,
+        config.refresh_interval,
+    )
     collector = PeriodicThread(
         "noetl-metrics-collector",
         config.flush_interval,
-        collect_and_deliver,
+        turn,
         random,
         # Spread over the interval: the workers of a pool all start at once.
         first_delay=config.flush_interval * random(),
     )
-    return Engine(
-        collection, buffer, exporter, collector, _system_thread(config, collection, random)
+    system = _system_thread(config, collection, random)
+    return Engine(collection, buffer, batches, exporter, statistics, turn, collector, system)
+
+
+def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> Spool | None:
+    if config.spool_directory is None:
+        return None
+    if config.runtime_id is not None:
+        component = f"runtime-{config.runtime_id}"
+    else:
+        assert config.component_name is not None
+        # Only processes of one component take each other's batches over.
+        component = f"{config.component_type}-{quote(config.component_name, safe='')}"
+    if len(component) > _FOLDER_NAME_MAX:
+        # Still the same for the same component, and another one for another.
+        component = str(uuid.uuid5(uuid.NAMESPACE_URL, component))
+    return Spool(
+        Path(config.spool_directory) / component,
+        boot_id,
+        bytes_max=config.spool_bytes_max,
+        age_max=config.spool_age_max,
+        clock=clock,
+        adopt=buffer.adopt,
+        drop=buffer.settle_dropped,
     )
 
 

@@ -1,20 +1,14 @@
-"""The delivery thread: it registers, sends batch after batch, retries, and reports."""
+"""The delivery thread: it sends batch after batch, waits between attempts, and ends in time."""
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.errors import (
-    DeliveryError,
-    PayloadTooLargeError,
-    RecoverableError,
-    RejectedError,
-    UnauthorizedError,
-    UnknownRuntimeError,
-)
+from noetl_metrics_sdk.delivery import Delivery
+from noetl_metrics_sdk.errors import DeliveryError, RecoverableError, UnauthorizedError
 from noetl_metrics_sdk.periodic import seconds_until
 from noetl_metrics_sdk.retry import retrying
 
@@ -24,8 +18,9 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.batching import BatchQueue
     from noetl_metrics_sdk.buffer import SampleBuffer
     from noetl_metrics_sdk.clock import Clock
-    from noetl_metrics_sdk.transport import Receipt, Registration, Transport
-    from noetl_metrics_sdk.wire import Batch
+    from noetl_metrics_sdk.transport import Registration, Transport
+
+    Wait = Callable[[threading.Condition, Callable[[], bool], float], bool]
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
@@ -37,13 +32,15 @@ class FlushResult(NamedTuple):
     """What a flush or a shutdown did.
 
     `sent` and `dropped` count the samples that were settled meanwhile, `pending` those that
-    are not yet; `timed_out` says that the time ran out before all was settled.
+    are not yet, of which `spooled` are safe on disk; `timed_out` says that the time ran out
+    before all was settled.
     """
 
     sent: int
     pending: int
     dropped: int
     timed_out: bool
+    spooled: int = 0
 
 
 class Exporter:
@@ -61,6 +58,7 @@ class Exporter:
         heartbeat_interval: seconds between two heartbeats.
         request_timeout: how long one request may take, in seconds.
         backoff_max: the longest wait between two attempts, in seconds.
+        wait: waits for a condition's predicate, for some seconds at most.
     """
 
     def __init__(
@@ -76,22 +74,29 @@ class Exporter:
         heartbeat_interval: float,
         request_timeout: float,
         backoff_max: float,
+        wait: Wait = threading.Condition.wait_for,
     ) -> None:
-        self._transport = transport
         self._buffer = buffer
         self._batches = batches
-        self._registration = registration
         self._clock = clock
-        self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
-        # Never, for a component that somebody else keeps alive.
-        self._heartbeat_due_at = (
-            math.inf if registration is None else clock.monotonic() + heartbeat_interval
+        self._wait = wait
+        self.delivery = Delivery(
+            transport=transport,
+            batches=batches,
+            registration=registration,
+            runtime_id=runtime_id,
+            clock=clock,
+            heartbeat_interval=heartbeat_interval,
+            request_timeout=self._timeout,
         )
         self._failing = False
         self._unauthorized = False
-        # Guards the flags that other threads set for the delivery thread. The buffer's lock may
-        # be taken while it is held; never held during I/O.
+        # Whether there was a failure since all was sent: the server may be only just back.
+        self._is_catching_up = False
+        self._attempt_seconds = 0.0
+        # Guards the flags that other threads set for the delivery thread. The buffer's and the
+        # batch queue's lock may be taken while it is held; never held during I/O.
         self._state = threading.Condition()
         self._work_waits = True
         self._flush_waits = False
@@ -103,14 +108,20 @@ class Exporter:
             backoff_max=backoff_max,
             random=random,
         )
-        self._thread = threading.Thread(
-            target=self._run, name="noetl-metrics-exporter", daemon=True
-        )
+        self._thread = threading.Thread(target=self.run, name="noetl-metrics-exporter", daemon=True)
         # Read by stats() from any thread: one writer, whole values.
-        self.runtime_id = runtime_id
-        self.batches_sent = 0
-        self.batches_retried = 0
-        self.last_error: str | None = None
+        self.failures: Counter[str] = Counter()
+        self.flush_seconds = 0.0
+
+    @property
+    def runtime_id(self) -> str | None:
+        """The component's id, once it is known."""
+        return self.delivery.runtime_id
+
+    @property
+    def last_error(self) -> str | None:
+        """What went wrong last, in words."""
+        return self.delivery.last_error
 
     def start(self) -> None:
         """Start the delivery thread."""
@@ -152,12 +163,18 @@ class Exporter:
         self._thread.join(timeout=seconds_until(deadline, self._clock))
         return not self._thread.is_alive()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Deliver until `stop()` is called: what the thread does."""
+        self._deliver_until_stopped()
+        self._batches.close()
+
+    def _deliver_until_stopped(self) -> None:
         while True:
             with self._state:
-                self._state.wait_for(
+                self._wait(
+                    self._state,
                     lambda: self._work_waits or self._stop_at is not None,
-                    timeout=seconds_until(self._heartbeat_due_at, self._clock),
+                    seconds_until(self.delivery.heartbeat_due_at, self._clock),
                 )
                 self._work_waits = False
                 stopping = self._stop_at is not None
@@ -166,10 +183,13 @@ class Exporter:
                 return
             with self._state:
                 self._flush_waits = False  # whatever it waited for is settled
-            self._send_heartbeat_if_due()
+            if self.delivery.send_heartbeat_if_due():
+                self.wake()  # registers again
 
     def _deliver_all(self) -> None:
         """Send batches until none is left, or until the time to stop has come."""
+        started_at = self._clock.monotonic()
+        settled_any = False
         while self._stop_at is None or self._clock.monotonic() < self._stop_at:
             try:
                 settled_one = self._retrying(self._attempt)
@@ -178,102 +198,35 @@ class Exporter:
             with self._state:
                 self._state.notify_all()
             if not settled_one:
-                return
+                self._is_catching_up = False
+                break
+            settled_any = True
+            self._note_success()
+            if self._is_catching_up:
+                self._rest(self._attempt_seconds)
+        if settled_any:
+            self.flush_seconds = self._clock.monotonic() - started_at
 
     def _attempt(self) -> bool:
-        """Register if need be and settle one batch; return False if there was none.
-
-        Raises:
-            RecoverableError: nothing was settled; the same batch is due again.
-        """
         if self._stop_at is not None and not self._buffer.ledger().pending:
             return False  # nothing left to register for
+        started_at = self._clock.monotonic()
         try:
-            runtime_id = self._registered_runtime_id()
-            batch = self._batches.current()
-            if batch is None:
-                return False
-            receipt = self._transport.send(batch, runtime_id, self._timeout())
-            self._settle(batch, receipt)
-        except UnknownRuntimeError as error:
-            raise self._unknown_runtime(error) from error
-        except PayloadTooLargeError as error:
-            self._split(error)
-        except RejectedError as error:
-            self._put_aside(error)
-        except RecoverableError:
-            raise
-        except Exception as error:  # a transport's own mistake must not end the thread
-            _logger.exception("the transport raised what it should not")
-            raise RecoverableError(f"{type(error).__name__}: {error}") from error
-        return True
+            return self.delivery.settle_one()
+        finally:
+            self._attempt_seconds = self._clock.monotonic() - started_at
 
-    def _registered_runtime_id(self) -> str:
-        if self.runtime_id is None:
-            assert self._registration is not None
-            try:
-                self.runtime_id = self._transport.register(self._registration, self._timeout())
-            except RecoverableError:
-                raise
-            except DeliveryError as error:
-                # Whoever mends the server or the name finds the samples still here.
-                raise RecoverableError(f"cannot register: {error}", error.status) from error
-            self._heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
-            _logger.info("registered %s: %s", self._registration.name, self.runtime_id)
-        return self.runtime_id
+    def _rest(self, seconds: float) -> None:
+        """Leave a server alone for as long as it took: it is not to be taken down again.
 
-    def _unknown_runtime(self, error: UnknownRuntimeError) -> RecoverableError:
-        if self._registration is None:
-            return RecoverableError(f"no runtime {self.runtime_id}: {error}", error.status)
-        self.runtime_id = None
-        return RecoverableError(f"registering again: {error}", error.status)
-
-    def _settle(self, batch: Batch, receipt: Receipt) -> None:
-        rejected = min(receipt.rejected, len(batch.items))
-        self._buffer.settle_sent(len(batch.items) - rejected)
-        self._batches.finish()
-        self.batches_sent += 1
-        if rejected:
-            self._buffer.settle_dropped(rejected, "rejected")
-            _logger.warning(
-                "the server rejected %d of %d samples: %s",
-                rejected, len(batch.items), "; ".join(receipt.reasons),
-            )  # fmt: skip
-        if self._failing:
-            _logger.info("delivering again")
-        self._failing = self._unauthorized = False
-
-    def _split(self, error: PayloadTooLargeError) -> None:
-        if self._batches.split():
-            _logger.info("splitting a batch: %s", error)
-        else:
-            self._drop_current("too_large", error)
-
-    def _put_aside(self, error: RejectedError) -> None:
-        self._drop_current("batch_rejected", error)
-
-    def _drop_current(self, reason: str, error: DeliveryError) -> None:
-        batch = self._batches.current()
-        assert batch is not None
-        self._buffer.settle_dropped(len(batch.items), reason)
-        self._batches.finish()
-        self.last_error = str(error)
-        _logger.error("%d samples are dropped (%s): %s", len(batch.items), reason, error)
-
-    def _send_heartbeat_if_due(self) -> None:
-        if self._registration is None or self._clock.monotonic() < self._heartbeat_due_at:
-            return
-        self._heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
-        try:
-            self._transport.heartbeat(self._registration, self._timeout())
-        except UnknownRuntimeError:
-            self.runtime_id = None
-            self.wake()  # registers again
-        except DeliveryError as error:
-            self.last_error = str(error)
-            _logger.debug("heartbeat: %s", error)
-        except Exception:  # a transport's own mistake must not end the thread
-            _logger.exception("the transport raised what it should not")
+        Every worker has a backlog then; so each asks for half of its time at most.
+        """
+        with self._state:
+            self._wait(
+                self._state,
+                lambda: self._stop_at is not None or self._flush_waits,
+                seconds,
+            )
 
     def _timeout(self) -> float:
         if self._stop_at is None:
@@ -293,21 +246,37 @@ class Exporter:
     def _pause(self, seconds: float, error: BaseException | None) -> None:
         """Wait between two attempts; a flush or a stop cuts it short, but for the server's wish."""
         asked_for = _is_the_servers_wish(error)
-        with self._state:
-            if self._stop_at is not None:
-                # Stopping: use the time there is, without a tight loop.
-                seconds = min(seconds, max(0.0, self._stop_at - self._clock.monotonic()))
-                self._state.wait(timeout=seconds)
-                return
-            self._state.wait_for(
-                lambda: self._stop_at is not None or (self._flush_waits and not asked_for),
-                timeout=seconds,
-            )
-            self._flush_waits = False
+        until = self._clock.monotonic() + seconds
+
+        def is_over() -> bool:
+            return self._stop_at is not None or (self._flush_waits and not asked_for)
+
+        while True:
+            with self._state:
+                self._work_waits = False
+            # While the server is away, what was collected meanwhile goes to disk.
+            self._batches.secure()
+            with self._state:
+                if self._stop_at is not None:
+                    # Stopping: use the time there is, without a tight loop.
+                    left = min(until, self._stop_at) - self._clock.monotonic()
+                    self._wait(self._state, lambda: False, max(0.0, left))
+                    return
+                self._wait(
+                    self._state,
+                    lambda: self._work_waits or is_over(),
+                    seconds_until(until, self._clock),
+                )
+                if is_over() or not self._work_waits:
+                    self._work_waits = True
+                    self._flush_waits = False
+                    return
 
     def _note_failure(self, error: BaseException, seconds: float) -> None:
-        self.batches_retried += 1
-        self.last_error = str(error)
+        status = error.status if isinstance(error, DeliveryError) else None
+        self.failures["no_answer" if status is None else str(status)] += 1
+        self.delivery.last_error = str(error)
+        self._is_catching_up = True
         if isinstance(error, UnauthorizedError):
             if not self._unauthorized:
                 _logger.error(
@@ -316,10 +285,15 @@ class Exporter:
                 )
             self._unauthorized = True
         elif not self._failing:
-            _logger.warning("delivery failed; samples wait in the buffer: %s", error)
+            _logger.warning("delivery failed; samples wait until it succeeds: %s", error)
         else:
             _logger.debug("delivery failed; next attempt in %.1f s: %s", seconds, error)
         self._failing = True
+
+    def _note_success(self) -> None:
+        if self._failing:
+            _logger.info("delivering again")
+        self._failing = self._unauthorized = False
 
 
 def _is_the_servers_wish(error: BaseException | None) -> bool:

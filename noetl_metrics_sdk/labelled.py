@@ -188,6 +188,11 @@ class Instrument(metaclass=ABCMeta):
         """How many times a label set had no series left for itself."""
         return self._definition.overflowed
 
+    @property
+    def series_count(self) -> int:
+        """How many label sets it has a value for."""
+        return 1 if self._children is None else len(self._children)
+
     def labels(self, *values: object, **labels: object) -> Self:
         """Return the child for a label set, making it if need be.
 

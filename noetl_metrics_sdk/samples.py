@@ -7,12 +7,18 @@ sample then costs two references and two numbers, and encoding it the digits of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from noetl_metrics_sdk.compilation import mypyc_attr
 
 if TYPE_CHECKING:
     from noetl_metrics_sdk.model import MetricType
+
+SAMPLE_BYTES: Final = 160
+"""What a sample takes as it is sent beside its texts: field names, type, value and time."""
+
+QUOTING_BYTES: Final = 3
+"""What JSON adds to a text: quotes, and a colon or a comma."""
 
 # Acyclic: they refer to nothing but strings, numbers and each other, so that compiled, the garbage
 # collector is not set to work by the thousands that a flush makes.
@@ -35,7 +41,9 @@ class SampleForm:
             others: `("le", "0.5")`; None if there is none.
     """
 
-    __slots__ = ("_hash", "help_text", "label_names", "name", "own_label", "type", "unit")
+    __slots__ = (
+        "_hash", "help_text", "label_names", "name", "own_label", "size_bytes", "type", "unit",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +61,9 @@ class SampleForm:
         self.label_names = label_names
         self.own_label = own_label
         self._hash = hash((name, type, help_text, unit, label_names, own_label))
+        # About what it adds to each of its samples as they are sent.
+        texts = [name, help_text, unit, *label_names, *(own_label or ())]
+        self.size_bytes = SAMPLE_BYTES + sum([len(text) + QUOTING_BYTES for text in texts])
 
     def __hash__(self) -> int:
         return self._hash
@@ -88,10 +99,11 @@ class LabelSet:
         values: a value for each of the form's label names, in their order.
     """
 
-    __slots__ = ("encoded", "values")
+    __slots__ = ("encoded", "size_bytes", "values")
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self.values = values
+        self.size_bytes = sum([len(value) + QUOTING_BYTES for value in values])
         self.encoded: bytes | None = None
 
 
@@ -116,6 +128,11 @@ class StampedSample:
         self.label_set = label_set
         self.value = value
         self.timestamp = timestamp
+
+    @property
+    def size_bytes(self) -> int:
+        """About how many bytes it takes as it is sent."""
+        return self.form.size_bytes + self.label_set.size_bytes
 
     @property
     def name(self) -> str:

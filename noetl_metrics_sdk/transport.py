@@ -44,12 +44,16 @@ def is_runtime_id(text: str) -> bool:
 
 
 class Receipt(NamedTuple):
-    """The server's answer to a batch: every sample of it is either inserted or rejected."""
+    """The server's answer to a batch: every sample of it is either inserted or rejected.
+
+    `bytes_sent` is what the body took on its way, if the transport knows.
+    """
 
     inserted: int
     rejected: int = 0
     reasons: tuple[str, ...] = ()
     duplicate: bool = False
+    bytes_sent: int = 0
 
 
 class Transport(Protocol):

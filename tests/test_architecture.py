@@ -52,24 +52,32 @@ SDK = {
         "registry", "samples", "tracking",
     },
     "wire": {"samples"},
-    "batching": {"buffer", "pacing", "wire"},
+    "batch_names": set(),
+    "spool_file": {"batch_names"},
+    "spool_folder": {"spool_file"},
+    "spool": {"clock", "spool_file", "spool_folder"},
+    "batching": {"batch_names", "buffer", "pacing", "samples", "spool", "spool_file", "wire"},
     "transport": {"wire"},
     "http_transport": {"errors", "transport", "wire"},
     "retry": {"errors"},
     "periodic": {"clock"},
+    "delivery": {"batching", "clock", "errors", "transport", "wire"},
     "exporter": {
-        "batching", "buffer", "clock", "errors", "periodic", "retry", "transport", "wire",
+        "batching", "buffer", "clock", "delivery", "errors", "periodic", "retry", "transport",
     },
-    "config": {"errors", "model", "system_families", "transport"},
+    "statistics": {
+        "batching", "buffer", "collection", "exporter", "model", "registry", "spool",
+    },
+    "config": {"buffer", "errors", "model", "system_families", "transport"},
     "recording": {"errors", "model", "samples"},
     "process_exit": set(),
     "engine": {
         "batching", "buffer", "clock", "collection", "config", "exporter", "pacing", "periodic",
-        "registry", "system", "transport", "wire",
+        "registry", "spool", "statistics", "system", "transport", "wire",
     },
     "client": {
         "buffer", "clock", "config", "engine", "errors", "exporter", "fork", "http_transport",
-        "model", "process_exit", "recording", "registry", "transport",
+        "model", "periodic", "process_exit", "recording", "registry", "statistics", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
     "testing": {"errors", "registry", "transport", "wire"},
@@ -155,7 +163,7 @@ PURE = [
         ("noetl_metrics_sdk", module)
         for module in (
             "model", "samples", "buffer", "change_filter", "tracking", "pacing", "wire", "batching",
-            "sketch", "recording",
+            "sketch", "recording", "batch_names", "spool_file",
         )
     ),
     *(

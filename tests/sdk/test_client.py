@@ -21,6 +21,7 @@ from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
 def make_client(**settings):
     settings = {"registry": Registry(), "transport": InMemoryTransport(), **settings}
     settings.setdefault("system_metrics", ())
+    settings.setdefault("self_metrics", False)
     if "runtime_id" not in settings:
         settings.setdefault("component_name", "pool")
     return MetricsClient(**settings)
@@ -239,12 +240,12 @@ def test_an_idle_series_is_sent_again_after_the_refresh_interval():
 
 
 def test_stats_tell_what_overflowed():
-    """Label sets beyond an instrument's bound are counted in stats()."""
+    """Label sets beyond an instrument's bound are counted in stats(), by instrument."""
     registry = Registry()
     counter = Counter("jobs", "Jobs", ["n"], registry=registry, max_series=2)
     for number in range(5):
         counter.labels(number).inc()
-    assert 3 == make_client(registry=registry).stats().overflowed
+    assert {"jobs": 3} == make_client(registry=registry).stats().overflowed
 
 
 def test_the_system_thread_reports_the_process():

@@ -35,6 +35,7 @@ def delivered(registry, flushes=1):
     transport = InMemoryTransport()
     client = MetricsClient(
         component_name="pool", registry=registry, transport=transport, system_metrics=(),
+        self_metrics=False,
         flush_interval=3600.0, random=lambda: 0.99,
     )  # fmt: skip
     with client:

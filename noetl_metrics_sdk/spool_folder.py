@@ -1,0 +1,201 @@
+"""A folder with the batches of one process, owned by whoever holds the lock in it.
+
+    <directory>/<component>/<boot id>/lock
+    <directory>/<component>/<boot id>/<sequence>-<samples>.batch
+
+The lock is the operating system's (flock): it goes when its holder does, whatever ends it, and a
+process that comes later takes the folder over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.spool_file import decode, encode, samples_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from noetl_metrics_sdk.spool_file import Part
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FILE_NAME = re.compile(r"([0-9]{19})-([0-9]+)\.batch")
+_BEING_MADE = ".new-"
+_LOCK_NAME = "lock"
+
+
+class SpooledFile(NamedTuple):
+    """A file with a batch: where it is, what it ought to hold, and since when."""
+
+    path: Path
+    sequence: int
+    samples: int
+    size_bytes: int
+    written_at: float
+
+
+class SpoolFolder:
+    """One process's folder, with its lock held.
+
+    Args:
+        path: the folder.
+        lock: the open file descriptor that holds the lock.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock: int | None = lock
+
+    @classmethod
+    def create(cls, component_folder: Path, boot_id: str) -> SpoolFolder:
+        """Make the folder of this process.
+
+        Raises:
+            OSError: it cannot be made, or this platform has no such locks.
+        """
+        path = component_folder / boot_id
+        # Under another name until it is locked, or somebody could take it over meanwhile.
+        being_made = component_folder / f"{_BEING_MADE}{boot_id}"
+        being_made.mkdir(mode=0o700, parents=True)
+        lock = os.open(being_made / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _lock(lock)
+            being_made.rename(path)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, lock)
+
+    @classmethod
+    def adopt_all(cls, component_folder: Path) -> list[SpoolFolder]:
+        """Take over the folders whose owners are gone; return them, the oldest first."""
+        adopted: list[tuple[float, SpoolFolder]] = []
+        for path in component_folder.iterdir():
+            if path.name.startswith(_BEING_MADE):
+                continue
+            try:
+                made_at = path.stat().st_mtime
+                # Not created: a folder without a lock is being removed.
+                lock = os.open(path / _LOCK_NAME, os.O_RDWR)
+            except OSError:
+                continue
+            try:
+                _lock(lock)
+            except OSError:
+                os.close(lock)  # its owner lives
+                continue
+            adopted.append((made_at, cls(path, lock)))
+        return [folder for _, folder in sorted(adopted, key=lambda pair: pair[0])]
+
+    def files(self) -> list[SpooledFile]:
+        """Return the batches in it, in the order in which they are to be sent."""
+        found: list[SpooledFile] = []
+        for path in self.path.glob("*.batch"):
+            named = _FILE_NAME.fullmatch(path.name)
+            if named is None:
+                continue
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                samples = samples_named(file.readline() + file.readline())
+            found.append(
+                SpooledFile(
+                    path,
+                    int(named[1]),
+                    # Of a damaged one its name says how many it once had.
+                    int(named[2]) if samples is None else samples,
+                    status.st_size,
+                    status.st_mtime,
+                )
+            )
+        return sorted(found, key=lambda file: file.sequence)
+
+    def path_of(self, part: Part) -> Path:
+        """Return where a batch is put that was not split yet."""
+        return self.path / f"{part.name.sequence:019d}-{len(part.items)}.batch"
+
+    def write(self, path: Path, parts: Sequence[Part]) -> int:
+        """Put a batch on disk, whole or not at all, in the place of what is there.
+
+        Args:
+            path: its file in this folder.
+            parts: the batch, or what is left of it.
+
+        Returns:
+            The bytes that it takes.
+
+        Raises:
+            OSError: the disk is full, read-only, or broken.
+        """
+        content = encode(parts)
+        being_written = self.path / "being-written"
+        try:
+            _write(being_written, content)
+            being_written.rename(path)
+        except OSError:
+            # What is there of it takes room that a full disk has not got.
+            with suppress(OSError):
+                being_written.unlink(missing_ok=True)
+            raise
+        _sync_folder(self.path)
+        return len(content)
+
+    def close(self) -> None:
+        """Give the folder up: remove it if it is empty, or leave it to be taken over."""
+        if self._lock is None:
+            return
+        # A read-only disk, or somebody else's file in it: then it is left as it is.
+        with suppress(OSError):
+            if not any(self.path.glob("*.batch")):
+                for path in list(self.path.iterdir()):
+                    path.unlink()
+                self.path.rmdir()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the lock's file descriptor; in a forked child the parent keeps the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def read(path: Path) -> list[Part]:
+    """Return the parts that a file holds, as far as they can be read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return decode(path.read_bytes())
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Unbuffered: a child that is forked in the middle of this has a copy of a buffer, and must not
+    # write it out a second time.
+    with path.open("wb", buffering=0) as file:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+
+
+def _lock(descriptor: int) -> None:
+    if fcntl is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise OSError("a spool needs flock(), which this platform does not have")
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sync_folder(path: Path) -> None:
+    # So that the name outlives a power cut too. Not every file system can.
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

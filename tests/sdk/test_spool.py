@@ -1,0 +1,431 @@
+"""Batches on disk: before they are sent, until they are settled, whoever has written them."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from noetl_metrics_sdk import (
+    FlushResult,
+    MetricsClient,
+    MetricType,
+    PayloadTooLargeError,
+    Registry,
+    Series,
+)
+from noetl_metrics_sdk.batching import BatchQueue
+from noetl_metrics_sdk.buffer import SampleBuffer
+from noetl_metrics_sdk.pacing import Pacer
+from noetl_metrics_sdk.spool import RETRY_SECONDS, Spool, SpoolStats
+from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
+from noetl_metrics_sdk.wire import SampleEncoder
+from tests.sdk.stamped import stamped
+
+fcntl = pytest.importorskip("fcntl", reason="a spool needs flock()")
+
+SERIES = Series("numbered", MetricType.GAUGE, {})
+
+
+class Worker:
+    """A process's buffer, queue and spool."""
+
+    def __init__(self, folder, boot_id, clock=None, bytes_max=2**30, age_max=86_400.0):
+        self.clock = clock or ManualClock()
+        self.buffer = SampleBuffer(100_000)
+        self.spool = Spool(
+            folder / "pool", boot_id, bytes_max=bytes_max, age_max=age_max, clock=self.clock,
+            adopt=self.buffer.adopt, drop=self.buffer.settle_dropped,
+        )  # fmt: skip
+        self.queue = BatchQueue(
+            self.buffer, SampleEncoder({}), boot_id, 10, 10_000,
+            Pacer(lambda: 0.0, lambda _: None), self.spool,
+        )  # fmt: skip
+
+    def record(self, *numbers):
+        self.buffer.add([stamped(SERIES, float(number), 1.0) for number in numbers])
+
+    def dies(self):
+        """Let go of the locks, as the operating system does for a process that was killed."""
+        self.spool.abandon()
+
+    def send_all(self):
+        sent = []
+        while (batch := self.queue.current()) is not None:
+            sent.append((batch.key.split(":")[0], numbers_of(batch.items)))
+            self.queue.settle()
+        return sent
+
+
+def numbers_of(items):
+    return [int(json.loads(item)["metric_value"]) for item in items]
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*.batch"))
+
+
+def test_a_batch_is_on_disk_before_it_is_sent_and_gone_when_it_is_settled(tmp_path):
+    """While a batch is under way its file is there; settled, it is not."""
+    worker = Worker(tmp_path, "a")
+    worker.record(1, 2, 3)
+    assert [] == files(tmp_path)
+    batch = worker.queue.current()
+    assert batch is not None
+    assert (1, SpoolStats(1, 3, files(tmp_path)[0].stat().st_size)) == (
+        len(files(tmp_path)), worker.queue.spool_stats(),
+    )  # fmt: skip
+    worker.queue.settle()
+    assert ([], SpoolStats()) == (files(tmp_path), worker.queue.spool_stats())
+    assert 3 == worker.buffer.ledger().sent
+
+
+def test_what_waits_goes_to_disk_and_leaves_the_buffer(tmp_path):
+    """Secured, samples take no memory and are sent in their order."""
+    worker = Worker(tmp_path, "a")
+    worker.record(*range(25))
+    worker.queue.secure()
+    assert (0, 3) == (len(worker.buffer), len(files(tmp_path)))
+    ledger, spooled = worker.queue.ledger(1)
+    assert (25, 25) == (ledger.pending, spooled)
+    worker.record(25)
+    ledger, spooled = worker.queue.ledger(1)
+    assert (26, 25) == (ledger.pending, spooled)
+    assert list(range(26)) == [number for _, numbers in worker.send_all() for number in numbers]
+
+
+def test_what_a_dead_process_left_is_sent_under_its_names(tmp_path):
+    """Another process of the component takes it over: first, in order, under the same keys."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(*range(15))
+    dead.queue.secure()
+    first = dead.queue.current()
+    dead.dies()
+    heir = Worker(tmp_path, "heir")
+    heir.record(100)
+    assert heir.queue.current() == first
+    assert [("dead", list(range(10))), ("dead", list(range(10, 15))), ("heir", [100])] == (
+        heir.send_all()
+    )
+    assert (16, 16, 0, {}) == tuple(heir.buffer.ledger())
+    stats = heir.queue.spool_stats()
+    assert stats is not None
+    assert 15 == stats.adopted
+
+
+def test_what_a_living_process_has_is_left_to_it(tmp_path):
+    """Two processes on one directory keep apart."""
+    one, other = Worker(tmp_path, "one"), Worker(tmp_path, "other")
+    one.record(1)
+    one.queue.secure()
+    other.record(2)
+    assert [("other", [2])] == other.send_all()
+    assert [("one", [1])] == one.send_all()
+
+
+def test_only_one_takes_over(tmp_path):
+    """Of several heirs one gets the batches."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(1)
+    dead.queue.secure()
+    dead.dies()
+    heirs = [Worker(tmp_path, f"heir {number}") for number in range(3)]
+    assert [[("dead", [1])], [], []] == [heir.send_all() for heir in heirs]
+
+
+def test_another_component_takes_nothing_over(tmp_path):
+    """Samples of one component never get the runtime id of another."""
+    client = spooling_client(tmp_path, Away(), component_name="a/b")
+    client.record("value", 1)
+    assert 1 == client.start().shutdown(timeout=0.01).spooled
+    transport = InMemoryTransport()
+    with spooling_client(tmp_path, transport, component_name="a") as other:
+        other.flush()
+    assert [] == transport.received("value")
+    with spooling_client(tmp_path, transport, component_name="a/b") as heir:
+        heir.flush()
+    assert 1 == len(transport.received("value"))
+
+
+def test_a_process_that_ends_well_leaves_no_folder(tmp_path):
+    """Folders that are empty are removed, those that were taken over too."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(1)
+    dead.queue.secure()
+    dead.dies()
+    heir = Worker(tmp_path, "heir")
+    heir.send_all()
+    heir.queue.close()
+    assert [] == list((tmp_path / "pool").iterdir())
+
+
+def test_what_is_left_at_the_end_is_found_by_the_next(tmp_path):
+    """Closing puts the buffer on disk, and the folder is free to be taken over."""
+    worker = Worker(tmp_path, "a")
+    worker.record(1, 2)
+    worker.queue.close()
+    worker.record(3)
+    worker.queue.secure()
+    assert 1 == len(files(tmp_path))
+    assert [("a", [1, 2])] == Worker(tmp_path, "b").send_all()
+
+
+def test_the_oldest_batches_make_room(tmp_path):
+    """Beyond its bytes the spool drops the oldest batch, counted, and not the one under way."""
+    worker = Worker(tmp_path, "a", bytes_max=4_000)
+    worker.record(*range(10))
+    current = worker.queue.current()
+    worker.record(*range(10, 60))
+    worker.queue.secure()
+    stats = worker.queue.spool_stats()
+    assert stats is not None
+    assert sum(path.stat().st_size for path in files(tmp_path)) == stats.size_bytes <= 4_000
+    assert worker.queue.current() == current
+    sent = [number for _, numbers in worker.send_all() for number in numbers]
+    dropped = worker.buffer.ledger().dropped
+    assert 60 - len(sent) == dropped["spool_full"] > 0
+    assert list(range(10)) == sent[:10]
+    assert list(range(60))[-len(sent) + 10 :] == sent[10:]
+
+
+def test_a_batch_that_is_too_old_is_dropped(tmp_path):
+    """By the monotonic clock for a batch of this process: the wall clock may jump."""
+    worker = Worker(tmp_path, "a", age_max=60.0)
+    worker.record(1)
+    worker.queue.secure()
+    worker.clock.advance(30)
+    worker.record(2)
+    worker.queue.secure()
+    worker.clock.set_time(2_000_000_000.0)
+    worker.clock.advance(30)
+    assert [("a", [2])] == worker.send_all()
+    assert {"spool_expired": 1} == worker.buffer.ledger().dropped
+
+
+def test_an_adopted_batch_is_as_old_as_its_file(tmp_path):
+    """Age counts from when the dead process wrote it."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(1)
+    dead.queue.secure()
+    dead.dies()
+    now = files(tmp_path)[0].stat().st_mtime
+    assert [] == Worker(tmp_path, "late", ManualClock(now + 61), age_max=60.0).send_all()
+    assert [] == files(tmp_path)
+
+
+def test_the_parts_of_a_split_batch_survive_under_their_names(tmp_path):
+    """Killed between two halves, the heir sends both halves again, each under its own name."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(*range(10))
+    dead.queue.current()
+    assert dead.queue.split()
+    assert dead.queue.split()
+    keys = []
+    while (batch := dead.queue.current()) is not None:
+        keys.append((batch.key, numbers_of(batch.items)))
+        if len(keys) == 2:
+            break
+        dead.queue.settle()
+    dead.dies()
+    heir = Worker(tmp_path, "heir")
+    again = []
+    while (batch := heir.queue.current()) is not None:
+        again.append((batch.key, numbers_of(batch.items)))
+        heir.queue.settle()
+    assert keys == again[:2]
+    assert list(range(10)) == [number for _, numbers in again for number in numbers]
+
+
+def test_a_damaged_tail_costs_itself(tmp_path, caplog):
+    """What can be read is sent, what cannot is counted and warned of."""
+    dead = Worker(tmp_path, "dead")
+    dead.queue._samples_max = 250
+    dead.queue._bytes_max = 10**6
+    dead.record(*range(250))
+    dead.queue.secure()
+    dead.dies()
+    (path,) = files(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-10] + b"\x00" * 10)
+    heir = Worker(tmp_path, "heir")
+    assert [("dead", list(range(200)))] == heir.send_all()
+    assert (250, 200, 0, {"spool_damaged": 50}) == tuple(heir.buffer.ledger())
+    assert "damaged" in caplog.text
+    assert [] == files(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 1_000, b"noetl-spool 1\nrubbish"])
+def test_a_file_of_rubbish_costs_itself(tmp_path, content):
+    """The samples that its name speaks of are counted as dropped; the next batch goes on."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(*range(15))
+    dead.queue.secure()
+    dead.dies()
+    files(tmp_path)[0].write_bytes(content)
+    heir = Worker(tmp_path, "heir")
+    assert [("dead", list(range(10, 15)))] == heir.send_all()
+    assert (15, 5, 0, {"spool_damaged": 10}) == tuple(heir.buffer.ledger())
+
+
+@contextmanager
+def small_files_only(bytes_max):
+    """Let no file grow beyond a size, as a full disk would not; errno is EFBIG, not ENOSPC."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_the_spool_and_no_sample(tmp_path, caplog):
+    """What the disk does not take stays in memory and is sent; one warning says so."""
+    worker = Worker(tmp_path, "a")
+    worker.record(*range(10))
+    worker.queue.secure()
+    with small_files_only(100):
+        worker.record(*range(10, 35))
+        worker.queue.secure()
+        worker.clock.advance(RETRY_SECONDS)
+        worker.queue.secure()
+        ledger, spooled = worker.queue.ledger(1)
+        assert (35, 10) == (ledger.pending, spooled)
+        assert 1 == len([r for r in caplog.records if "in memory only" in r.getMessage()])
+        batch = worker.queue.current()
+        assert batch is not None
+        assert list(range(10)) == numbers_of(batch.items)
+        worker.queue.settle()
+        assert ("a", list(range(10, 20))) == worker.send_all()[0]
+    assert (35, 35, 0, {}) == tuple(worker.buffer.ledger())
+    assert [] == [path for path in tmp_path.rglob("*") if path.name == "being-written"]
+    worker.clock.advance(RETRY_SECONDS)
+    worker.record(1)
+    worker.queue.secure()
+    assert 1 == len(files(tmp_path))
+
+
+def test_a_directory_that_cannot_be_made_costs_the_spool_and_no_sample(tmp_path, caplog):
+    """A spool where there can be none is warned of; the worker goes on in memory."""
+    (tmp_path / "pool").write_text("no folder")
+    worker = Worker(tmp_path, "a")
+    worker.record(1)
+    assert [("a", [1])] == worker.send_all()
+    assert "in memory only" in caplog.text
+    stats = worker.queue.spool_stats()
+    assert stats is not None
+    assert not stats.is_available
+
+
+def test_a_split_that_the_disk_does_not_take_leaves_nothing_to_be_sent_whole(tmp_path):
+    """Without room for the halves' names, the halves are in memory only."""
+    worker = Worker(tmp_path, "a")
+    worker.record(*range(10))
+    worker.queue.current()
+    with small_files_only(10):
+        assert worker.queue.split()
+    assert [] == files(tmp_path)
+    assert [list(range(5)), list(range(5, 10))] == [numbers for _, numbers in worker.send_all()]
+
+
+def spooling_client(folder, transport, **settings):
+    named = {"component_name": "pool", **settings}
+    return MetricsClient(
+        registry=Registry(), transport=transport, system_metrics=(), self_metrics=False,
+        flush_interval=3600.0, spool_directory=str(folder), random=lambda: 0.0, **named,
+    )  # fmt: skip
+
+
+class Away(InMemoryTransport):
+    """A server that has asked to be left alone; it keeps what it is sent all the same."""
+
+    def send(self, batch, runtime_id, timeout):
+        super().send(batch, runtime_id, timeout)
+        raise server_away(retry_after=3600)
+
+
+def test_a_flush_says_what_is_safe_on_disk(tmp_path):
+    """With the server away everything pending is spooled; the next client delivers it, once."""
+    transport = InMemoryTransport()
+    client = spooling_client(tmp_path, Away()).start()
+    client.record("value", 1)
+    client.record("value", 2)
+    assert FlushResult(0, 2, 0, timed_out=True, spooled=2) == client.flush(timeout=0.2)
+    assert FlushResult(0, 2, 0, timed_out=False, spooled=2) == client.shutdown(timeout=5)
+    with spooling_client(tmp_path, transport) as heir:
+        heir.flush()
+        assert 2 == heir.stats().samples.sent
+    assert [1.0, 2.0] == [sample.value for sample in transport.received("value")]
+    assert [] == files(tmp_path)
+
+
+def test_a_batch_whose_answer_was_lost_with_its_process_is_not_doubled(tmp_path):
+    """Delivered but not acknowledged before the end: the heir's repeat is seen to be one."""
+    away, transport = Away(), InMemoryTransport()
+    client = spooling_client(tmp_path, away).start()
+    client.record("value", 1)
+    assert 1 == client.shutdown(timeout=5).spooled
+    assert 1 == len(away.received("value"))
+    transport._receipts = away._receipts  # the same server, back again
+    with spooling_client(tmp_path, transport) as heir:
+        heir.flush()
+        assert 1 == heir.stats().samples.sent
+    assert [] == transport.received("value")
+    assert set(away.keys) == set(transport.keys)
+
+
+def test_a_batch_that_is_too_large_is_split_on_disk(tmp_path):
+    """413 with a spool: the halves arrive, and nothing is left on disk."""
+    transport = InMemoryTransport()
+    with spooling_client(tmp_path, transport) as client:
+        client.flush()
+        for number in range(5):
+            client.record("value", number)
+        transport.fail_next(*[PayloadTooLargeError("too large", 413)] * 2)
+        client.flush()
+        assert 5 == client.stats().samples.sent
+        assert [] == files(tmp_path)
+    assert [0.0, 1.0, 2.0, 3.0, 4.0] == [sample.value for sample in transport.received("value")]
+
+
+PROGRAM = """
+import os, sys, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+from noetl_metrics_sdk import MetricsClient, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport, server_away
+
+class Away(InMemoryTransport):
+    def send(self, batch, runtime_id, timeout):
+        raise server_away(retry_after=3600)
+
+
+client = MetricsClient(
+    component_name="pool", registry=Registry(), transport=Away(), system_metrics=(),
+    self_metrics=False, spool_directory=sys.argv[1],
+).start()
+client.record("value", 1)
+assert client.flush(0.3).spooled == 1
+reading, writing = os.pipe()
+if os.fork() == 0:
+    client.shutdown(5)  # it is not to take over what its parent leaves
+    os.write(writing, b".")
+    sys.stdin.read()
+    os._exit(0)
+os.read(reading, 1)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_forked_child_does_not_hold_its_parents_spool(tmp_path):
+    """A parent that was killed is inherited from although its child lives on."""
+    transport = InMemoryTransport()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], stdin=subprocess.PIPE
+    ) as parent:
+        assert -9 == parent.wait(60)  # the child reads from the pipe until it is closed
+        with spooling_client(tmp_path, transport) as heir:
+            heir.flush()
+    assert 1 == len(transport.received("value"))
