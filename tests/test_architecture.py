@@ -58,6 +58,8 @@ SDK = {
     "spool": {"clock", "spool_file", "spool_folder"},
     "batching": {"batch_names", "buffer", "pacing", "samples", "spool", "spool_file", "wire"},
     "transport": {"wire"},
+    "nested_tls": set(),
+    "deadline": {"nested_tls"},
     "http_transport": {"errors", "transport", "wire"},
     "retry": {"errors"},
     "periodic": {"clock"},
@@ -136,6 +138,10 @@ PLACES = [(package, module) for package, table in TABLES.items() for module in s
 # The only importers of each dependency, and of what does I/O.
 ONLY_IMPORTERS = {
     "httpx": {"noetl_metrics_sdk.http_transport"},
+    "httpcore": {
+        "noetl_metrics_sdk.deadline",
+        "noetl_metrics_sdk.nested_tls",
+    },
     "tenacity": {"noetl_metrics_sdk.retry"},
     "pydantic": {"noetl_metrics_sdk.config"},
     "psutil": {
