@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
+from noetl_metrics_sdk.connections import CONNECTION_ERRORS, environment_proxies, http_client
+from noetl_metrics_sdk.deadline import Deadline, DeadlineBackend
 from noetl_metrics_sdk.errors import (
     DeliveryError,
     PayloadTooLargeError,
@@ -47,6 +49,10 @@ class HttpTransport:
         monotonic: a monotonic clock, in seconds.
         now: seconds since the epoch, to read a `Retry-After` that is a date.
         ssl_context: how TLS connections are checked; as httpx does it unless given.
+        proxies: patterns of URLs with their proxy; from the environment unless given.
+
+    Raises:
+        ConfigurationError: the environment names a proxy that cannot be used.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class HttpTransport:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         ssl_context: ssl.SSLContext | None = None,
+        proxies: Mapping[str, str | None] | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
@@ -67,22 +74,31 @@ class HttpTransport:
         # and so does the first look-up of a host name, which needs this codec.
         codecs.lookup("idna")
         self._ssl_context = ssl_context or httpx.create_ssl_context()
+        self._proxies = environment_proxies() if proxies is None else proxies
         # What the log says of it: without a user name and password.
         self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
-        self._client = httpx.Client(
-            base_url=server_url.rstrip("/"),
-            headers={"User-Agent": "noetl-metrics-sdk", **(headers or {})},
-            verify=self._ssl_context,
-            limits=httpx.Limits(max_connections=2),
+        self._deadline = Deadline(monotonic)
+        self._client = http_client(
+            server_url.rstrip("/"),
+            {"User-Agent": "noetl-metrics-sdk", **(headers or {})},
+            DeadlineBackend(self._deadline),
+            self._ssl_context,
+            self._proxies,
         )
 
     def for_forked_child(self) -> HttpTransport:
         """Return a transport to the same server that shares no connection with this one.
 
-        It shares the certificates, whose loading takes a forked child longer than all the rest.
+        It shares the certificates, whose loading takes a forked child longer than all the rest,
+        and the proxies: macOS does not let a forked child read them from the system's settings.
         """
         return HttpTransport(
-            self._server_url, self._headers, self._monotonic, self._now, self._ssl_context
+            self._server_url,
+            self._headers,
+            self._monotonic,
+            self._now,
+            self._ssl_context,
+            self._proxies,
         )
 
     def register(self, registration: Registration, timeout: float) -> str:
@@ -132,14 +148,14 @@ class HttpTransport:
     def _request(
         self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> dict[str, Any]:
-        deadline = self._monotonic() + timeout
+        self._deadline.start(timeout)
         shown = f"POST {self._shown_url}{path}"
         try:
             with self._client.stream(
                 "POST", path, content=body, headers=headers, timeout=timeout
             ) as response:
-                content = self._read(response, deadline)
-        except (httpx.HTTPError, httpx.StreamError) as error:
+                content = self._read(response)
+        except CONNECTION_ERRORS as error:
             raise RecoverableError(f"{shown}: {_described_error(error)}") from error
         if path == METRICS_PATH:  # the other routes take no compressed bodies
             accepted = response.headers.get("Accept-Encoding", "")
@@ -152,16 +168,14 @@ class HttpTransport:
             )
         return _answer(content, shown)
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        # httpx's time-out is for one read; a server that drips a byte at a time never meets it.
+    def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > ANSWER_BYTES_MAX:
                 raise RecoverableError(f"the server's answer exceeds {ANSWER_BYTES_MAX} bytes")
-            if self._monotonic() > deadline:
-                raise RecoverableError("the server's answer did not end in time")
+            self._deadline.left()  # one read may hold many chunks
             chunks.append(chunk)
         return b"".join(chunks)
 

@@ -60,7 +60,8 @@ SDK = {
     "transport": {"wire"},
     "nested_tls": set(),
     "deadline": {"nested_tls"},
-    "http_transport": {"errors", "transport", "wire"},
+    "connections": {"errors"},
+    "http_transport": {"connections", "deadline", "errors", "transport", "wire"},
     "retry": {"errors"},
     "periodic": {"clock"},
     "delivery": {"batching", "clock", "errors", "transport", "wire"},
@@ -137,8 +138,9 @@ PLACES = [(package, module) for package, table in TABLES.items() for module in s
 
 # The only importers of each dependency, and of what does I/O.
 ONLY_IMPORTERS = {
-    "httpx": {"noetl_metrics_sdk.http_transport"},
+    "httpx": {"noetl_metrics_sdk.connections", "noetl_metrics_sdk.http_transport"},
     "httpcore": {
+        "noetl_metrics_sdk.connections",
         "noetl_metrics_sdk.deadline",
         "noetl_metrics_sdk.nested_tls",
     },

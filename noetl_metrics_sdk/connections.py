@@ -1,0 +1,190 @@
+"""Connections to a server, pooled, through the proxies that the environment names.
+
+httpx's own transport takes no network backend, and a client that is given a transport no longer
+reads the environment; so both are here. Which requests a proxy is for is left to httpx, as mounts
+(https://www.python-httpx.org/advanced/transports/#mounting-transports).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+from urllib.request import getproxies
+
+import httpcore
+import httpx
+
+from noetl_metrics_sdk.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+CONNECTIONS_MAX = 2
+KEEPALIVE_SECONDS = 5.0
+"""As httpx has it: after this long without a request a connection is closed."""
+CONNECTION_ERRORS: tuple[type[Exception], ...] = (
+    TimeoutError,
+    httpx.HTTPError,
+    httpx.StreamError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+"""What a request raises that gets no answer, or none that can be read."""
+
+
+class PooledTransport(httpx.BaseTransport):
+    """httpx's transport over httpcore's pool; it raises httpcore's errors as they are.
+
+    Args:
+        backend: opens the connections.
+        ssl_context: how TLS connections are checked, to the server and to the proxy.
+        proxy_url: the proxy: `http`, `https`, `socks5` or `socks5h`; None connects directly.
+
+    Raises:
+        ConfigurationError: the proxy's URL is not valid, or needs a package that is not there.
+    """
+
+    def __init__(
+        self,
+        backend: httpcore.NetworkBackend,
+        ssl_context: ssl.SSLContext,
+        proxy_url: str | None = None,
+    ) -> None:
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=ssl_context,
+            proxy=None if proxy_url is None else _proxy(proxy_url, ssl_context),
+            max_connections=CONNECTIONS_MAX,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; return once the answer's headers are there."""
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                method=request.method,
+                url=_httpcore_url(request.url),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        # httpcore leaves the type of the values open.
+        extensions = cast("dict[str, Any]", answer.extensions)  # pyright: ignore[reportUnknownMemberType]
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Content(answer), extensions=extensions
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+
+class _Content(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def http_client(
+    server_url: str,
+    headers: Mapping[str, str],
+    backend: httpcore.NetworkBackend,
+    ssl_context: ssl.SSLContext,
+    proxies: Mapping[str, str | None],
+) -> httpx.Client:
+    """Return a client for requests to a server.
+
+    Args:
+        server_url: the server's address, which the paths of requests are appended to.
+        headers: sent with every request.
+        backend: opens the connections.
+        ssl_context: how TLS connections are checked.
+        proxies: patterns of URLs with their proxy, or None for none at all.
+
+    Raises:
+        ConfigurationError: a proxy's URL is not valid, or needs a package that is not there.
+    """
+    return httpx.Client(
+        base_url=server_url,
+        headers=headers,
+        transport=PooledTransport(backend, ssl_context),
+        mounts={
+            pattern: None if url is None else PooledTransport(backend, ssl_context, url)
+            for pattern, url in proxies.items()
+        },
+    )
+
+
+def environment_proxies() -> dict[str, str | None]:
+    """Return which proxies the environment names for which URLs, as httpx reads it.
+
+    Of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case; of the system's
+    settings on macOS and Windows if there are none of them
+    (https://www.python-httpx.org/environment_variables/#proxies).
+
+    Returns:
+        Patterns for httpx to mount, with a proxy's URL, or None for no proxy.
+    """
+    found = getproxies()
+    exempt = [host.strip() for host in found.get("no", "").split(",")]
+    if "*" in exempt:
+        return {}
+    proxies: dict[str, str | None] = {}
+    for scheme in ("http", "https", "all"):
+        if url := found.get(scheme):
+            proxies[f"{scheme}://"] = url if "://" in url else f"http://{url}"
+    proxies.update({_pattern(host): None for host in exempt if host})
+    return proxies
+
+
+def _pattern(host: str) -> str:
+    """Return the pattern of URLs for an entry of `NO_PROXY`."""
+    if "://" in host:
+        return host
+    if host.lower() == "localhost":
+        return f"all://{host}"
+    try:
+        address = ipaddress.ip_address(host.partition("/")[0])
+    except ValueError:
+        # A name stands for what is below it too, unless it begins with a dot: then for only that.
+        return f"all://*{host}"
+    return f"all://{host}" if address.version == 4 else f"all://[{host}]"  # noqa: PLR2004 - IPv4
+
+
+def _proxy(url: str, ssl_context: ssl.SSLContext) -> httpcore.Proxy:
+    try:
+        proxy = httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(f"the environment names a proxy that is not valid: {error}") from (
+            error
+        )
+    # httpcore would say so only in the delivery thread, at the first request.
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigurationError(
+            f"the environment names the proxy {proxy.url}, and SOCKS needs a package that is not "
+            "installed: pip install 'httpx[socks]'"
+        )
+    return httpcore.Proxy(
+        url=_httpcore_url(proxy.url),
+        auth=proxy.raw_auth,
+        headers=proxy.headers.raw,
+        ssl_context=ssl_context if proxy.url.scheme == "https" else None,
+    )
+
+
+def _httpcore_url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
