@@ -135,6 +135,7 @@ class HttpTransport:
             rejected=_count(answer, "metrics_rejected"),
             reasons=_reasons(answer),
             duplicate=answer.get("status") == "duplicate",
+            bytes_sent=len(body),
         )
 
     def close(self) -> None:

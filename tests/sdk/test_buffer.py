@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from noetl_metrics_sdk import MetricType, Series
-from noetl_metrics_sdk.buffer import Ledger, SampleBuffer
+from noetl_metrics_sdk.buffer import OVERFLOW_POLICIES, Ledger, SampleBuffer
 from tests.sdk.stamped import stamped
 
 if TYPE_CHECKING:
@@ -155,6 +155,81 @@ def test_ledger_balances_under_threads() -> None:
     assert ledger.added == ledger.sent + ledger.pending + sum(ledger.dropped.values())
 
 
+SIZE = numbered([0])[0].size_bytes
+
+
+def test_oldest_are_dropped_for_bytes_too() -> None:
+    """Whichever bound is met first, the oldest samples make room."""
+    buffer = SampleBuffer(10, bytes_max=3 * SIZE)
+    assert [0, 1] == numbers(buffer.add(numbered(range(5))))
+    assert (3, 3 * SIZE) == (len(buffer), buffer.size_bytes)
+    assert [2] == numbers(buffer.take(1))
+    assert [] == buffer.add(numbered([5]))
+
+
+def test_a_sample_larger_than_the_bound_waits_alone() -> None:
+    """One that alone exceeds the bytes is kept, and everything older is dropped."""
+    large = stamped(Series("jobs_total", MetricType.COUNTER, {"text": "x" * 1_000}), 9.0)
+    for overflow in OVERFLOW_POLICIES:
+        buffer = SampleBuffer(10, 500, overflow)
+        assert [] == buffer.add([large])
+        assert [large] == buffer.take(9)
+
+
+def test_newest_are_dropped_if_that_is_wanted() -> None:
+    """A full buffer refuses what comes, returns and counts it; after a take it has room again."""
+    buffer = SampleBuffer(3, overflow="drop_newest")
+    assert [3, 4] == numbers(buffer.add(numbered(range(5))))
+    assert Ledger(5, 0, 3, {"buffer_full": 2}) == buffer.ledger()
+    assert [0] == numbers(buffer.take(1))
+    assert [6] == numbers(buffer.add(numbered([5, 6])))
+    assert [1, 2, 5] == numbers(buffer.take(9))
+
+
+def test_newest_are_dropped_for_bytes_too() -> None:
+    """The bound in bytes holds under every policy."""
+    buffer = SampleBuffer(10, 2 * SIZE, "drop_newest")
+    assert [2] == numbers(buffer.add(numbered(range(3))))
+    assert 2 * SIZE == buffer.size_bytes
+
+
+def test_whoever_adds_waits_for_room_if_that_is_wanted() -> None:
+    """Under `block` an addition returns once all of it is in, and nothing is dropped."""
+    buffer = SampleBuffer(2, overflow="block", block_timeout=60.0)
+    is_full = threading.Event()
+    taken: list[int] = []
+
+    def deliver() -> None:
+        assert is_full.wait(10)
+        while len(taken) < 7:
+            taken.extend(numbers(buffer.take(2)))
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    assert [] == buffer.add(numbered(range(7)), is_full.set)
+    thread.join()
+    assert list(range(7)) == taken
+    assert Ledger(7, 0, 7, {}) == buffer.ledger()
+
+
+def test_whoever_waits_in_vain_drops_the_newest() -> None:
+    """When there was no room in time, what did not fit is returned and counted."""
+    buffer = SampleBuffer(2, overflow="block", block_timeout=0.001)
+    told: list[bool] = []
+    assert [2, 3] == numbers(buffer.add(numbered(range(4)), lambda: told.append(True)))
+    assert [True] == told
+    assert Ledger(4, 0, 2, {"buffer_full": 2}) == buffer.ledger()
+
+
+def test_adopted_samples_are_pending() -> None:
+    """What a dead process left on disk is added and taken at once, and settled like the rest."""
+    buffer = SampleBuffer(2)
+    buffer.adopt(5)
+    assert Ledger(5, 0, 5, {}) == buffer.ledger()
+    buffer.settle_sent(5)
+    assert Ledger(5, 5, 0, {}) == buffer.ledger()
+
+
 class BufferMachine(RuleBasedStateMachine):
     """Any sequence of operations, beside a model that is nothing but lists."""
 
@@ -219,6 +294,7 @@ class BufferMachine(RuleBasedStateMachine):
         pending = len(self.waiting) + len(self.taken)
         assert Ledger(self.next_number, self.sent, pending, self.dropped) == ledger
         assert len(self.waiting) == len(self.buffer)
+        assert sum(s.size_bytes for s in numbered(self.waiting)) == self.buffer.size_bytes
 
     def _count_dropped(self, reason: str, count: int) -> None:
         if count:

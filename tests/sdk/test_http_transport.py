@@ -48,8 +48,9 @@ def ok(inserted=1, **fields):
 def test_a_batch_travels_with_its_name(respx_mock, transport):
     """The request has the body, the idempotency key and the configured headers."""
     route = respx_mock.post(URL + "/api/metrics").mock(return_value=ok())
-    assert Receipt(inserted=1) == transport.send(make_batch(), "7", 5)
+    receipt = transport.send(make_batch(), "7", 5)
     request = route.calls.last.request
+    assert Receipt(inserted=1, bytes_sent=len(request.content)) == receipt
     assert "boot:1" == request.headers["Idempotency-Key"]
     assert "t" == request.headers["X-Token"]
     assert "7" == json.loads(request.content)["runtime_id"]
@@ -61,14 +62,15 @@ def test_a_partial_success_names_the_reasons(respx_mock, transport):
     answer = ok(1, metrics_rejected=2, errors=errors)
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     receipt = transport.send(make_batch(3), "7", 5)
-    assert Receipt(inserted=1, rejected=2, reasons=("bad value", "bad name")) == receipt
+    assert (1, 2, ("bad value", "bad name")) == receipt[:3]
 
 
 def test_a_duplicate_is_seen_as_one(respx_mock, transport):
     """The status `duplicate` is in the receipt."""
     answer = httpx.Response(200, json={"status": "duplicate", "metrics_inserted": 4})
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
-    assert Receipt(inserted=4, duplicate=True) == transport.send(make_batch(), "7", 5)
+    receipt = transport.send(make_batch(), "7", 5)
+    assert (4, True) == (receipt.inserted, receipt.duplicate)
 
 
 def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_mock, transport):
@@ -276,7 +278,8 @@ def test_a_server_that_no_longer_takes_gzip_gets_the_batch_plain(respx_mock, tra
     transport.send(make_batch(100), "7", 5)
     with pytest.raises(RecoverableError, match="without compression"):
         transport.send(make_batch(100), "7", 5)
-    assert Receipt(100) == transport.send(make_batch(100), "7", 5)
+    receipt = transport.send(make_batch(100), "7", 5)
+    assert (100, len(route.calls.last.request.content)) == (receipt.inserted, receipt.bytes_sent)
     encodings = [call.request.headers.get("Content-Encoding") for call in route.calls]
     assert [None, "gzip", None] == encodings
 
