@@ -92,9 +92,6 @@ class Exporter:
         )
         self._failing = False
         self._unauthorized = False
-        # Whether there was a failure since all was sent: the server may be only just back.
-        self._is_catching_up = False
-        self._attempt_seconds = 0.0
         # Guards the flags that other threads set for the delivery thread. The buffer's and the
         # batch queue's lock may be taken while it is held; never held during I/O.
         self._state = threading.Condition()
@@ -198,35 +195,16 @@ class Exporter:
             with self._state:
                 self._state.notify_all()
             if not settled_one:
-                self._is_catching_up = False
                 break
             settled_any = True
             self._note_success()
-            if self._is_catching_up:
-                self._rest(self._attempt_seconds)
         if settled_any:
             self.flush_seconds = self._clock.monotonic() - started_at
 
     def _attempt(self) -> bool:
         if self._stop_at is not None and not self._buffer.ledger().pending:
             return False  # nothing left to register for
-        started_at = self._clock.monotonic()
-        try:
-            return self.delivery.settle_one()
-        finally:
-            self._attempt_seconds = self._clock.monotonic() - started_at
-
-    def _rest(self, seconds: float) -> None:
-        """Leave a server alone for as long as it took: it is not to be taken down again.
-
-        Every worker has a backlog then; so each asks for half of its time at most.
-        """
-        with self._state:
-            self._wait(
-                self._state,
-                lambda: self._stop_at is not None or self._flush_waits,
-                seconds,
-            )
+        return self.delivery.settle_one()
 
     def _timeout(self) -> float:
         if self._stop_at is None:
@@ -276,7 +254,6 @@ class Exporter:
         status = error.status if isinstance(error, DeliveryError) else None
         self.failures["no_answer" if status is None else str(status)] += 1
         self.delivery.last_error = str(error)
-        self._is_catching_up = True
         if isinstance(error, UnauthorizedError):
             if not self._unauthorized:
                 _logger.error(
