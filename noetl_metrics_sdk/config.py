@@ -230,6 +230,13 @@ class Config(BaseModel):
             raise ValueError(f"give one of {', '.join(OVERFLOW_POLICIES)}")
         return policy
 
+    @field_validator("spool_directory")
+    @classmethod
+    def _check_spool_directory(cls, directory: str | None) -> str | None:
+        if directory is not None and (not directory.strip() or "\x00" in directory):
+            raise ValueError("give the path of a directory, like /var/spool/noetl-metrics")
+        return directory
+
     @field_validator("labels")
     @classmethod
     def _check_labels(cls, labels: Mapping[str, str]) -> Mapping[str, str]:

@@ -183,7 +183,8 @@ def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> 
         # Still the same for the same component, and another one for another.
         component = str(uuid.uuid5(uuid.NAMESPACE_URL, component))
     return Spool(
-        Path(config.spool_directory) / component,
+        # Not where the process has gone to in the meantime.
+        Path(config.spool_directory).absolute() / component,
         boot_id,
         bytes_max=config.spool_bytes_max,
         age_max=config.spool_age_max,

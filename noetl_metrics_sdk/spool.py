@@ -206,23 +206,23 @@ class Spool:
         self._make_own_folder()
         if self._own is None:
             return
-        for folder in SpoolFolder.adopt_all(self._component_folder):
-            self._adopted.append(folder)
-            try:
-                files = folder.files()
-            except OSError as error:
-                _logger.warning("%s cannot be taken over: %s", folder.path, error)
-                continue
-            for file in files:
-                # By the wall clock, as the process that wrote it is gone.
-                age = max(0.0, self._clock.time() - file.written_at)
-                expires_at = self._clock.monotonic() + self._age_max - age
-                self._append(
-                    SpooledBatch(folder, file.path, file.samples, file.size_bytes, expires_at)
-                )
-                self._adopted_samples += file.samples
-            _logger.info("%d batches are taken over from %s", len(files), folder.path)
+        try:
+            self._adopted = SpoolFolder.adopt_all(self._component_folder)
+            for folder in self._adopted:
+                self._take_over(folder)
+        except OSError as error:
+            self._note_failure(error)
         self._adopt(self._adopted_samples)
+
+    def _take_over(self, folder: SpoolFolder) -> None:
+        files = folder.files()
+        for file in files:
+            # By the wall clock, as the process that wrote it is gone.
+            age = max(0.0, self._clock.time() - file.written_at)
+            expires_at = self._clock.monotonic() + self._age_max - age
+            self._append(SpooledBatch(folder, file.path, file.samples, file.size_bytes, expires_at))
+            self._adopted_samples += file.samples
+        _logger.info("%d batches are taken over from %s", len(files), folder.path)
 
     def _make_own_folder(self) -> None:
         try:

@@ -54,6 +54,10 @@ def make_client(**settings):
         ({"system_metrics": ["cpus"]}, "there is no group 'cpus': choose from cpu"),
         ({"system_metrics": "cpu"}, "give a list of groups"),
         ({"buffer_samples_max": 0}, "buffer_samples_max is 0"),
+        ({"buffer_overflow": "wait"}, "buffer_overflow is 'wait': give one of drop_oldest"),
+        ({"spool_directory": " "}, "spool_directory is ' ': give the path of a directory"),
+        # A repeat is recognised for a week.
+        ({"spool_age_max": 7 * 86_400}, "spool_age_max is 604800: Input should be less than"),
         ({"flush_intervall": 5}, "flush_intervall is 5: there is no such setting"),
     ],
 )
