@@ -93,9 +93,12 @@ class MetricsClient:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._random = random
-        # Guards starting and ending. Taken before any other lock of this package.
+        # Held while the threads are started, and while they are ended. Taken before any other
+        # lock of this package. Re-entrant, as a signal handler may shut down what it interrupts.
         self._lock = threading.RLock()
         self._started = False
+        self._runs = False  # all the threads have been started
+        self._ending_thread: int | None = None  # the one that shuts down
         self._ended = False
         self._has_shut_down = False
         self._engine: Engine
@@ -137,14 +140,20 @@ class MetricsClient:
         Raises:
             ConfigurationError: the client has been shut down.
         """
+        # Also before waiting for the lock, which a shutdown holds to its end.
+        self._refuse_if_ended()
         with self._lock:
-            if self._ended:
-                raise ConfigurationError("this client was shut down: make a new one")
+            self._refuse_if_ended()
             if not self._started:
                 self._started = True
-                self._engine.start_threads()
                 finish_at_exit(self)
+                self._engine.start_threads()
+                self._runs = True
         return self
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise ConfigurationError("this client was shut down: make a new one")
 
     def record(
         self,
@@ -191,7 +200,7 @@ class MetricsClient:
         deadline = self._clock.monotonic() + timeout
         engine = self._engine
         before = engine.buffer.ledger()
-        if not self._started or self._ended:
+        if not self._runs or self._ended:
             return self._result(before, deadline, timed_out=False)
         # A collector that hangs gets half of the time, so that what is there is delivered.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
@@ -212,23 +221,17 @@ class MetricsClient:
         deadline = self._clock.monotonic() + timeout
         engine = self._engine
         before = engine.buffer.ledger()
-        to_end = self._started and not self._has_shut_down
         self._ended = True
-        in_time = True
-        if to_end:
-            # The order matters: sources first, so that nothing enters behind the last batch.
-            # They get half of the time: one that hangs must not cost what is there already.
-            sources = [engine.collector, *([engine.system] if engine.system else [])]
-            sources_deadline = self._halfway_to(deadline)
-            engine.turn.is_last = True
-            ended = [source.stop(sources_deadline, self._clock) for source in sources]
-            in_time = engine.exporter.stop(deadline) and all(ended)
-            if in_time:
-                self._transport.close()
-            # Only now: a shutdown that was interrupted can be repeated, and a second one that
-            # comes meanwhile waits for the same threads.
-            self._has_shut_down = True
-            has_finished(self)
+        # Another shutdown that is under way is waited for: it is the same delivery.
+        in_time = self._lock.acquire(timeout=seconds_until(deadline, self._clock))
+        to_end = False
+        if in_time:
+            try:
+                to_end = self._runs and not self._has_shut_down
+                if to_end:
+                    in_time = self._end(engine, deadline)
+            finally:
+                self._lock.release()
         result = self._result(before, deadline, timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning(
@@ -236,6 +239,36 @@ class MetricsClient:
                 result.pending, result.spooled,
             )  # fmt: skip
         return result
+
+    def _end(self, engine: Engine, deadline: float) -> bool:
+        if self._ending_thread == threading.get_ident():
+            # In a signal handler that has interrupted this thread's own shutdown, maybe in the
+            # middle of a join(), which must not be entered again. That shutdown does the rest.
+            in_time = self._stop_sources(engine, deadline)
+            return engine.exporter.flush(deadline) and in_time
+        self._ending_thread = threading.get_ident()
+        try:
+            # The order matters: sources first, so that nothing enters behind the last batch.
+            in_time = self._stop_sources(engine, deadline)
+            in_time = engine.exporter.stop(deadline) and in_time
+        finally:
+            self._ending_thread = None
+        if in_time:
+            self._transport.close()
+        self._has_ended()  # only now: a shutdown that was interrupted can be repeated
+        return in_time
+
+    def _stop_sources(self, engine: Engine, deadline: float) -> bool:
+        # They get half of the time: one that hangs must not cost what is there already.
+        sources = [engine.collector, *([engine.system] if engine.system else [])]
+        sources_deadline = self._halfway_to(deadline)
+        engine.turn.is_last = True
+        ended = [source.stop(sources_deadline, self._clock) for source in sources]
+        return all(ended)
+
+    def _has_ended(self) -> None:
+        self._has_shut_down = True
+        has_finished(self)
 
     def _halfway_to(self, deadline: float) -> float:
         now = self._clock.monotonic()
@@ -299,22 +332,24 @@ class MetricsClient:
         )
 
     def _finish_at_exit(self) -> None:
-        if self._started and not self._has_shut_down:
-            self.shutdown()
+        self.shutdown()
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
+        self._ending_thread = None
         self._engine.batches.abandon()
-        if self._ended:
-            return
         if isinstance(self._transport, HttpTransport):
             # Kept, not closed: closing a TLS connection here would end it for the parent too.
             self._parents_transport = self._transport
             self._transport = self._transport.for_forked_child()
+        # Also after a shutdown: the locks may be those of threads that are not here.
         self._build(forked=True)
-        if self._started:
+        if self._ended:
+            self._has_ended()
+        elif self._started:
             finish_at_exit_of_forked_child(self)
             self._engine.start_threads()
+            self._runs = True
 
 
 def _worker_id(configured: str | None, *, forked: bool) -> str:

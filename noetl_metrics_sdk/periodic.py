@@ -40,11 +40,13 @@ class PeriodicThread:
         self._action = action
         self._random = random
         self._first_delay = first_delay
-        # Guards the two numbers and the flag below; never held while the action runs.
+        # Guards the two numbers and the flags below; never held while the action runs.
         self._state = threading.Condition()
         self._requested_runs = 0
         self._granted_runs = 0
         self._stopping = False
+        self._over = False
+        self._joined = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
@@ -62,7 +64,7 @@ class PeriodicThread:
             wanted = self._requested_runs
             self._state.notify_all()
             self._state.wait_for(
-                lambda: self._granted_runs >= wanted or not self._thread.is_alive(),
+                lambda: self._granted_runs >= wanted or self._over or not self._thread.is_alive(),
                 timeout=seconds_until(deadline, clock),
             )
             return self._granted_runs >= wanted
@@ -76,8 +78,16 @@ class PeriodicThread:
         with self._state:
             self._stopping = True
             self._state.notify_all()
-        self._thread.join(timeout=seconds_until(deadline, clock))
-        return not self._thread.is_alive()
+            self._state.wait_for(
+                lambda: self._over or not self._thread.is_alive(),
+                timeout=seconds_until(deadline, clock),
+            )
+        # Joined but once: a signal handler may stop what it has interrupted in here, and a join
+        # within a join may wait for itself.
+        if self._over and not self._joined:
+            self._joined = True
+            self._thread.join(timeout=seconds_until(deadline, clock))
+        return self._over
 
     def _loop(self) -> None:
         delay = self._first_delay
@@ -92,6 +102,7 @@ class PeriodicThread:
                 _logger.exception("%s: a run failed", self._thread.name)
             with self._state:
                 self._granted_runs = granting
+                self._over = stopping
                 self._state.notify_all()
             if stopping:
                 return
