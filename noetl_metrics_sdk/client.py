@@ -26,6 +26,7 @@ from noetl_metrics_sdk.process_exit import (
 )
 from noetl_metrics_sdk.recording import recorded_sample
 from noetl_metrics_sdk.registry import REGISTRY, Registry
+from noetl_metrics_sdk.termination import deliver_before_sigterm, leave_sigterm
 from noetl_metrics_sdk.transport import Registration, Transport
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class MetricsClient:
             if not self._started:
                 self._started = True
                 finish_at_exit(self)
+                if self.config.handle_sigterm:
+                    deliver_before_sigterm(self)
                 self._engine.start_threads()
                 self._runs = True
         return self
@@ -232,6 +235,7 @@ class MetricsClient:
                     in_time = self._end(engine, deadline)
             finally:
                 self._lock.release()
+        self._release_sigterm()
         result = self._result(before, deadline, timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning(
@@ -269,6 +273,12 @@ class MetricsClient:
     def _has_ended(self) -> None:
         self._has_shut_down = True
         has_finished(self)
+        self._release_sigterm()
+
+    def _release_sigterm(self) -> None:
+        # Only the main thread can: what another has shut down, it may find later.
+        if self._has_shut_down:
+            leave_sigterm(self)
 
     def _halfway_to(self, deadline: float) -> float:
         now = self._clock.monotonic()
@@ -331,6 +341,10 @@ class MetricsClient:
             meta={"python": platform.python_version(), "platform": sys.platform},
         )
 
+    @property
+    def _exit_seconds_max(self) -> float:
+        return self.config.shutdown_timeout
+
     def _finish_at_exit(self) -> None:
         self.shutdown()
 
@@ -350,6 +364,8 @@ class MetricsClient:
             finish_at_exit_of_forked_child(self)
             self._engine.start_threads()
             self._runs = True
+            if self.config.handle_sigterm:
+                deliver_before_sigterm(self)
 
 
 def _worker_id(configured: str | None, *, forked: bool) -> str:

@@ -63,6 +63,7 @@ class Settings(TypedDict, total=False):
     spool_bytes_max: int
     spool_age_max: float
     self_metrics: bool
+    handle_sigterm: bool
 
 
 class Config(BaseModel):
@@ -154,6 +155,11 @@ class Config(BaseModel):
     )
     self_metrics: bool = Field(
         True, description="Whether the client reports what it does, every `refresh_interval`."
+    )
+    handle_sigterm: bool = Field(
+        True,
+        description="Whether SIGTERM, where nothing else handles it, ends the process only after "
+        "the delivery.",
     )
 
     @classmethod

@@ -9,11 +9,15 @@ child registers anew, once multiprocessing has set it up.
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+
+_logger = logging.getLogger("noetl_metrics_sdk")
 
 _FINALIZER_PRIORITY = 100
 """Before multiprocessing's own queues are closed (-5 to 15): a job may still be reporting."""
@@ -22,11 +26,15 @@ _FINALIZER_PRIORITY = 100
 class EndsWithProcess(Protocol):
     """Something with work to do before its process ends."""
 
+    @property
+    def _exit_seconds_max(self) -> float: ...
+
     def _finish_at_exit(self) -> None: ...
 
 
 # Kept alive until they have finished: a worker need not hold on to its client.
 _owners: dict[EndsWithProcess, None] = {}
+_afterwards: list[Callable[[], None]] = []
 
 
 def finish_at_exit(owner: EndsWithProcess) -> None:
@@ -48,17 +56,43 @@ def has_finished(owner: EndsWithProcess) -> None:
     _owners.pop(owner, None)
 
 
+def after_all_have_finished(callback: Callable[[], None]) -> None:
+    """Have `callback` called when this process ends, after every owner has finished."""
+    _afterwards.append(callback)
+
+
+def finish_all() -> None:
+    """Have every owner finish its work.
+
+    Several threads may be at it at once, and each returns only when all is done: the first to
+    return may be what ends the process.
+    """
+    while _owners:
+        for owner in list(_owners):
+            try:
+                owner._finish_at_exit()
+            except Exception:  # the others have to finish all the same
+                _logger.exception("what was to be done at the process's end failed")
+            finally:
+                has_finished(owner)
+
+
+def seconds_to_finish() -> float:
+    """Return how long `finish_all()` may take."""
+    return sum(owner._exit_seconds_max for owner in list(_owners))
+
+
+def _at_exit() -> None:
+    finish_all()
+    for callback in _afterwards:
+        callback()
+
+
 def _add_finalizer(owner: EndsWithProcess) -> None:
     del owner  # all of them are finished by one finalizer
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None
-    multiprocessing_util.Finalize(None, _finish_all, exitpriority=_FINALIZER_PRIORITY)
-
-
-def _finish_all() -> None:
-    while _owners:
-        owner, _ = _owners.popitem()
-        owner._finish_at_exit()
+    multiprocessing_util.Finalize(None, _at_exit, exitpriority=_FINALIZER_PRIORITY)
 
 
 def _is_multiprocessing_child() -> bool:
@@ -71,4 +105,4 @@ def _multiprocessing_util() -> ModuleType | None:
     return sys.modules.get("multiprocessing.util")
 
 
-atexit.register(_finish_all)
+atexit.register(_at_exit)

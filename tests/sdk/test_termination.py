@@ -1,0 +1,436 @@
+"""SIGTERM: what is buffered goes out first, and then the process ends as it would have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from noetl_metrics_sdk import MetricsClient, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport
+from tests.sdk.test_forks import PREAMBLE, totals
+
+KILLED = -signal.SIGTERM
+WAIT_SECONDS = 60
+NO_DESCRIPTOR = -1
+# Between this line and the signal, a program has come to where it waits.
+READY = "print('ready', flush=True)\n"
+
+
+def begin(program, folder, *, prefix=()):
+    path = folder / "program.py"
+    path.write_text(PREAMBLE + "import select, signal\n" + textwrap.dedent(program))
+    command = [*prefix, sys.executable, "-W", "error", str(path), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, folder, *, expected_errors=""):
+    """Return the exit code, and what each process's transport has received."""
+    try:
+        _, errors = process.communicate(timeout=WAIT_SECONDS)
+    finally:
+        process.kill()
+    assert expected_errors == errors
+    return process.returncode, {
+        int(file.name): json.loads(file.read_text())
+        for file in folder.iterdir()
+        if file.name.isdigit()
+    }
+
+
+def terminate(program, folder):
+    """Run a program that says when it is ready, and end it by SIGTERM."""
+    process = begin(program, folder)
+    assert "ready\n" == process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    return end(process, folder)
+
+
+WAITS = {
+    "lock": "lock = threading.Lock(); lock.acquire(); {ready}; lock.acquire()",
+    "queue": "import queue; {ready}; queue.Queue().get()",
+    "select": "{ready}; select.select([], [], [])",
+    "event": "{ready}; threading.Event().wait()",
+    "pause": "{ready}; signal.pause()",
+    "join": "thread = threading.Thread(target=signal.sigwait, args=([signal.SIGUSR1],), "
+    "daemon=True); thread.start(); {ready}; thread.join()",
+    "socket": "import socket; pair = socket.socketpair(); {ready}; pair[0].recv(1)",
+    "loop": "{ready}\nwhile True: sum(range(100))",
+    "asyncio": "import asyncio\nasync def main():\n    {ready}\n    await asyncio.Event().wait()\n"
+    "asyncio.run(main())",
+    "at exit": "import atexit; atexit.register(signal.pause); {ready}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("waits", WAITS)
+def test_sigterm_delivers_what_is_buffered_and_then_ends_the_process(tmp_path, waits):
+    """Whatever the main thread waits for, everything goes out, and the signal is the end."""
+    wait = WAITS[waits].format(ready=READY.strip())
+    code, processes = terminate(f"start()\ncount(5)\n{wait}\n", tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+def test_sigterm_ends_a_process_whose_main_thread_runs_no_handler(tmp_path):
+    """A long call of C code delays neither the delivery nor the end."""
+    program = """
+    import ctypes
+    start()
+    count(5)
+    mutex = ctypes.create_string_buffer(256)  # zeros are an unlocked one
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("ready", flush=True)
+    lock(mutex)
+    """
+    code, processes = terminate(program, tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+def test_sigterm_comes_while_another_thread_keeps_the_process_alive(tmp_path):
+    """Also after the main thread's end, when no thread can be started any more."""
+    program = """
+    start()
+    count(5)
+
+    def wait_for_the_main_thread():
+        threading.main_thread().join()
+        print("ready", flush=True)
+        signal.sigwait([signal.SIGUSR1])
+
+    threading.Thread(target=wait_for_the_main_thread).start()
+    """
+    code, processes = terminate(program, tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+HELD = {
+    "an instrument": "JOBS._definition.lock",
+    "the buffer": "client._engine.buffer._lock",
+    "the exporter": "client._engine.exporter._state",
+    "the collector": "client._engine.collector._state",
+    "the client": "client._lock",
+    "the threads' list": "threading._active_limbo_lock",
+    "logging": "logging._lock",
+}
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_sigterm_waits_for_no_lock_that_the_main_thread_holds(tmp_path, held):
+    """A signal in the middle of an increment or a call of the client costs no sample."""
+    program = f"""
+    import logging
+    client = MetricsClient(component_name="pool", transport=WritingTransport(), system_metrics=())
+    client.start()
+    count(5)
+    with {HELD[held]}:
+        signal.raise_signal(signal.SIGTERM)
+    signal.pause()
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+def test_sigterm_waits_for_no_lock_of_an_application(tmp_path):
+    """A collector may need what the main thread was holding when the signal came."""
+    program = """
+    held = threading.Lock()
+
+    class Collector:
+        def collect(self):
+            with held:
+                yield metrics.MetricFamily("own", "Own", "gauge", "")
+
+    metrics.REGISTRY.register(Collector())
+    start()
+    count(5)
+    with held:
+        signal.raise_signal(signal.SIGTERM)
+    signal.pause()
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+@pytest.mark.parametrize("call", ["metrics.flush()", "metrics.shutdown()", ""])
+def test_sigterm_in_a_flush_a_shutdown_or_an_exit_loses_nothing(tmp_path, call):
+    """A delivery that is under way is completed, and the signal is still the end."""
+    program = f"""
+    class Interrupting(WritingTransport):
+        def send(self, batch, runtime_id, timeout):
+            if not self.keys:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().send(batch, runtime_id, timeout)
+
+    metrics.init(component_name="pool", transport=Interrupting(), system_metrics=())
+    count(5)
+    {call}
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+def test_the_main_thread_may_end_by_itself_meanwhile(tmp_path):
+    """A delivery that needs the main thread to go on gets that, and the signal is still the end."""
+    program = """
+    may_go_on = threading.Event()
+
+    class Waiting(WritingTransport):
+        def send(self, batch, runtime_id, timeout):
+            may_go_on.wait()
+            return super().send(batch, runtime_id, timeout)
+
+    metrics.init(component_name="pool", transport=Waiting(), system_metrics=())
+    count(5)
+    signal.raise_signal(signal.SIGTERM)
+    may_go_on.set()
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+HANGING = """
+class Hanging(WritingTransport):
+    def send(self, batch, runtime_id, timeout):
+        print("ready", flush=True)
+        threading.Event().wait()
+
+def start(**settings):
+    metrics.init(component_name="pool", transport=Hanging(), system_metrics=(), **settings)
+    count(5)
+"""
+
+
+def test_sigterm_ends_the_process_within_the_shutdowns_time(tmp_path):
+    """A server that hangs does not keep the process alive."""
+    program = HANGING + "start(shutdown_timeout=0.1)\nsignal.raise_signal(signal.SIGTERM)\n"
+    code, _ = end(
+        begin(program + "signal.pause()\n", tmp_path), tmp_path,
+        expected_errors="shut down with 25 samples that were not delivered\n",
+    )  # fmt: skip
+    assert KILLED == code
+
+
+def test_a_second_sigterm_ends_the_process_at_once(tmp_path):
+    """Whoever cannot wait for the delivery does not have to."""
+    program = HANGING + "start(shutdown_timeout=600)\nsignal.raise_signal(signal.SIGTERM)\n"
+    code, _ = terminate(program + "signal.pause()\n", tmp_path)
+    assert KILLED == code
+
+
+@pytest.mark.parametrize("order", ["{theirs}\nstart()", "start()\n{theirs}"])
+def test_an_applications_own_handler_wins(tmp_path, order):
+    """A handler that was there before the client's start, or came after it, is left alone."""
+    order = order.format(theirs="signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))")
+    code, processes = terminate(f"{order}\ncount(5)\n{READY}signal.pause()\n", tmp_path)
+    assert (3, [5.0]) == (code, totals(processes))
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    """A process that ignores SIGTERM goes on, and its client too."""
+    program = """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    start()
+    signal.raise_signal(signal.SIGTERM)
+    count(5)
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [5.0]) == (code, totals(processes))
+
+
+def test_handling_sigterm_can_be_switched_off(tmp_path):
+    """With handle_sigterm=False the signal has its default effect, and nothing is delivered."""
+    program = f"""
+    os.environ["NOETL_METRICS_HANDLE_SIGTERM"] = "false"
+    os.environ["NOETL_WORKER_POOL_NAME"] = "pool"
+    metrics.init(transport=WritingTransport())
+    count(5)
+    {READY}
+    signal.pause()
+    """
+    assert (KILLED, {}) == terminate(program, tmp_path)
+
+
+def make_client(**settings):
+    return MetricsClient(
+        component_name="pool", registry=Registry(), transport=InMemoryTransport(),
+        system_metrics=(), **settings,
+    )  # fmt: skip
+
+
+def test_the_default_is_restored_after_the_last_shutdown():
+    """A process without a running client is as it was before."""
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+    first, second = make_client().start(), make_client().start()
+    first.shutdown()
+    assert callable(signal.getsignal(signal.SIGTERM))
+    second.shutdown()
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+    assert NO_DESCRIPTOR == signal.set_wakeup_fd(NO_DESCRIPTOR)
+
+
+def test_the_default_is_restored_by_the_main_thread_once_it_can():
+    """A shutdown in another thread leaves the handler, and the next one puts that right."""
+    client = make_client().start()
+    thread = threading.Thread(target=client.shutdown)
+    thread.start()
+    thread.join()
+    assert callable(signal.getsignal(signal.SIGTERM))
+    client.shutdown()
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+    assert NO_DESCRIPTOR == signal.set_wakeup_fd(NO_DESCRIPTOR)
+
+
+@pytest.fixture
+def descriptor():
+    """A descriptor as an event loop hands it to `signal.set_wakeup_fd`."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        yield writer.fileno()
+        signal.set_wakeup_fd(NO_DESCRIPTOR)
+
+
+def test_an_event_loops_wakeup_descriptor_is_left_alone(descriptor):
+    """One that was there before the client's start stays, and stays after its end."""
+    signal.set_wakeup_fd(descriptor)
+    client = make_client().start()
+    assert descriptor == signal.set_wakeup_fd(descriptor)
+    client.shutdown()
+    assert descriptor == signal.set_wakeup_fd(descriptor)
+
+
+def test_an_event_loop_may_take_the_wakeup_descriptors_place(descriptor):
+    """One that came after the client's start is there after its end too."""
+    client = make_client().start()
+    assert descriptor != signal.set_wakeup_fd(descriptor)
+    client.shutdown()
+    assert descriptor == signal.set_wakeup_fd(descriptor)
+
+
+def test_a_client_that_another_thread_starts_installs_no_handler():
+    """Only the main thread may; starting the client elsewhere works, and leaves SIGTERM alone."""
+    client = make_client()
+    thread = threading.Thread(target=client.start)
+    thread.start()
+    thread.join()
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+    client.shutdown()
+
+
+def test_sigterm_to_a_forked_child_delivers_what_it_has_counted(tmp_path):
+    """Child and parent each deliver their own, whichever is ended."""
+    program = """
+    start()
+    count(7)
+    receiver, sender = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        count(2)
+        os.write(sender, b".")
+        signal.pause()
+    os.read(receiver, 1)
+    os.kill(pid, signal.SIGTERM)
+    assert -signal.SIGTERM == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [2.0, 7.0]) == (code, totals(processes))
+
+
+def test_sigterm_right_after_a_fork_ends_the_child(tmp_path):
+    """A signal that comes before the child's client has restarted is kept until it has."""
+    program = """
+    import noetl_metrics_sdk.client
+    # Runs in the child before the client's own hook, which is registered with the first client.
+    os.register_at_fork(after_in_child=lambda: signal.raise_signal(signal.SIGTERM))
+    start()
+    count(7)
+    pid = os.fork()
+    assert -signal.SIGTERM == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [0.0, 7.0]) == (code, totals(processes))
+
+
+def test_ending_a_pool_never_waits_for_ever(tmp_path):
+    """However early or late in a child's life the signal comes, the child ends by it."""
+    program = """
+    def work(number):
+        count(1)
+
+    start()
+    count(7)
+    for _ in range(20):
+        with multiprocessing.get_context("fork").Pool(4) as pool:
+            pool.map(work, range(8), chunksize=1)
+    for _ in range(10):
+        with multiprocessing.get_context("fork").Pool(4):
+            pass
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, 20 * 8 + 7) == (code, sum(totals(processes)))
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_may_be_terminated(tmp_path, start_method):
+    """terminate() delivers what the child has counted, whichever way it was started."""
+    program = f"""
+    def work(connection):
+        if "{start_method}" != "fork":
+            start()
+        count(2)
+        connection.send(None)
+        signal.pause()
+
+    if __name__ == "__main__":
+        start()
+        count(7)
+        context = multiprocessing.get_context("{start_method}")
+        receiver, sender = context.Pipe()
+        child = context.Process(target=work, args=(sender,))
+        child.start()
+        receiver.recv()
+        child.terminate()
+        child.join()
+        assert -signal.SIGTERM == child.exitcode
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [2.0, 7.0]) == (code, totals(processes))
+
+
+def test_the_first_process_of_a_container_flushes_and_goes_on(tmp_path):
+    """The kernel does not end it by SIGTERM, so its client has to go on as well."""
+    prefix = ("unshare", "--fork", "--pid", "--kill-child")
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no permission to make a PID namespace")
+    program = """
+    arrived = threading.Event()
+
+    class Listening(WritingTransport):
+        def send(self, batch, runtime_id, timeout):
+            receipt = super().send(batch, runtime_id, timeout)
+            arrived.set()
+            return receipt
+
+    metrics.init(
+        component_name="pool", transport=Listening(), system_metrics=(), flush_interval=3600
+    )
+    count(5)
+    assert 1 == os.getpid()
+    os.kill(1, signal.SIGTERM)
+    assert arrived.wait(30)
+    count(1)
+    """
+    code, processes = end(begin(program, tmp_path, prefix=prefix), tmp_path)
+    assert 0 == code
+    assert [5.0, 6.0] == [
+        sample["value"] for sample in processes[1]["samples"] if sample["name"] == "jobs_total"
+    ]
