@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.client import MetricsClient
     from noetl_metrics_sdk.config import Config
     from noetl_metrics_sdk.exporter import FlushResult
-    from noetl_metrics_sdk.process_client import flush, init, shutdown
+    from noetl_metrics_sdk.process_client import aclose, aflush, flush, init, shutdown
     from noetl_metrics_sdk.statistics import ClientStats
 
 __all__ = [
@@ -70,6 +70,8 @@ __all__ = [
     "Summary",
     "UnauthorizedError",
     "UnknownRuntimeError",
+    "aclose",
+    "aflush",
     "flush",
     "init",
     "shutdown",
@@ -81,6 +83,8 @@ _LOADED_ON_DEMAND = {
     "Config": "config",
     "FlushResult": "exporter",
     "MetricsClient": "client",
+    "aclose": "process_client",
+    "aflush": "process_client",
     "flush": "process_client",
     "init": "process_client",
     "shutdown": "process_client",

@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from noetl_metrics_sdk.awaiting import in_own_thread
 from noetl_metrics_sdk.clock import Clock, SystemClock
 from noetl_metrics_sdk.config import Config
 from noetl_metrics_sdk.engine import Engine, build_engine
@@ -279,6 +280,35 @@ class MetricsClient:
         # Only the main thread can: what another has shut down, it may find later.
         if self._has_shut_down:
             leave_sigterm(self)
+
+    async def aflush(self, timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
+        """Flush, and let the event loop go on meanwhile.
+
+        A task that is cancelled meanwhile ends at once; the flush goes on for its time.
+
+        Args:
+            timeout: how long to wait at most, in seconds.
+
+        Returns:
+            What `flush()` answers.
+        """
+        return await in_own_thread("noetl-metrics-flush", lambda: self.flush(timeout))
+
+    async def aclose(self, timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109
+        """Shut down, and let the event loop go on meanwhile.
+
+        A task that is cancelled meanwhile ends at once; the shutdown goes on for its time, and
+        a normal exit waits for it.
+
+        Args:
+            timeout: how long it may take in all, in seconds; `shutdown_timeout` unless given.
+
+        Returns:
+            What `shutdown()` answers.
+        """
+        result = await in_own_thread("noetl-metrics-shutdown", lambda: self.shutdown(timeout))
+        self._release_sigterm()
+        return result
 
     def _halfway_to(self, deadline: float) -> float:
         now = self._clock.monotonic()

@@ -29,12 +29,18 @@ class _ProcessClient:
         self.is_inherited = False
         self._fork_handle = reset_store_after_fork(self)
 
+    def take(self) -> MetricsClient | None:
+        with self.lock:
+            client, self.client = self.client, None
+        return client
+
     def _reset_after_fork(self) -> None:
         self.lock = threading.RLock()
         self.is_inherited = True
 
 
 _process = _ProcessClient()
+_NOTHING = FlushResult(0, 0, 0, timed_out=False)
 
 
 def init(
@@ -85,7 +91,7 @@ def init(
 def flush(timeout: float = 10.0) -> FlushResult:
     """Flush the client of this process; see `MetricsClient.flush`. Without one, do nothing."""
     client = _process.client
-    return client.flush(timeout) if client is not None else FlushResult(0, 0, 0, timed_out=False)
+    return client.flush(timeout) if client is not None else _NOTHING
 
 
 def shutdown(timeout: float | None = None) -> FlushResult:
@@ -93,6 +99,20 @@ def shutdown(timeout: float | None = None) -> FlushResult:
 
     See `MetricsClient.shutdown`. Without a client, do nothing.
     """
-    with _process.lock:
-        client, _process.client = _process.client, None
-    return client.shutdown(timeout) if client is not None else FlushResult(0, 0, 0, timed_out=False)
+    client = _process.take()
+    return client.shutdown(timeout) if client is not None else _NOTHING
+
+
+async def aflush(timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
+    """Flush the client of this process; see `MetricsClient.aflush`. Without one, do nothing."""
+    client = _process.client
+    return await client.aflush(timeout) if client is not None else _NOTHING
+
+
+async def aclose(timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - shutdown()'s
+    """Shut the client of this process down, so that `init()` may make another.
+
+    See `MetricsClient.aclose`. Without a client, do nothing.
+    """
+    client = _process.take()
+    return await client.aclose(timeout) if client is not None else _NOTHING

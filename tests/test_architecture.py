@@ -76,14 +76,15 @@ SDK = {
     "process_exit": set(),
     "signal_watch": set(),
     "termination": {"process_exit", "signal_watch"},
+    "awaiting": set(),
     "engine": {
         "batching", "buffer", "clock", "collection", "config", "exporter", "pacing", "periodic",
         "registry", "spool", "statistics", "system", "transport", "wire",
     },
     "client": {
-        "buffer", "clock", "config", "engine", "errors", "exporter", "fork", "http_transport",
-        "model", "periodic", "process_exit", "recording", "registry", "statistics", "termination",
-        "transport",
+        "awaiting", "buffer", "clock", "config", "engine", "errors", "exporter", "fork",
+        "http_transport", "model", "periodic", "process_exit", "recording", "registry",
+        "statistics", "termination", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
     "testing": {"errors", "registry", "transport", "wire"},

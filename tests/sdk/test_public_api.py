@@ -45,6 +45,8 @@ PUBLIC_NAMES = [
     "Summary",
     "UnauthorizedError",
     "UnknownRuntimeError",
+    "aclose",
+    "aflush",
     "flush",
     "init",
     "shutdown",

@@ -1,0 +1,149 @@
+"""aflush() and aclose(): the answers of flush() and shutdown(), and an event loop that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import noetl_metrics_sdk as metrics
+from noetl_metrics_sdk import FlushResult, Registry
+from noetl_metrics_sdk.awaiting import in_own_thread
+from noetl_metrics_sdk.testing import InMemoryTransport
+from tests.sdk.test_endings import NOTHING, GatedTransport, client_threads, make_client
+
+CALLS = ["aflush", "aclose"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_awaiting_gives_the_same_answer(call):
+    """What was sent, what is pending, what was dropped, and whether the time ran out."""
+    transport = InMemoryTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+    assert NOTHING._replace(sent=1) == asyncio.run(getattr(client, call)(5))
+    assert 1 == len(transport.received("value"))
+    client.shutdown()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_event_loop_goes_on_meanwhile(call):
+    """A delivery that needs the event loop's help gets it."""
+    transport = GatedTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+
+    async def main():
+        asyncio.get_running_loop().call_soon(transport.gate.opened.set)
+        return await getattr(client, call)(timeout=30)
+
+    assert NOTHING._replace(sent=1) == asyncio.run(main())
+    client.shutdown()
+
+
+def test_awaiting_needs_no_thread_of_the_executor():
+    """A program whose jobs have taken every thread of the loop's executor can flush."""
+    client = make_client().start()
+    client.record("value", 1)
+    over = threading.Event()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        job = loop.run_in_executor(None, over.wait)
+        answers = [await client.aflush(30), await client.aclose(30)]
+        over.set()
+        await job
+        return answers
+
+    assert [NOTHING._replace(sent=1), NOTHING] == asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_cancelled_task_ends_at_once_and_loses_nothing(call):
+    """The delivery goes on by itself, also when the event loop is closed by then."""
+    transport = GatedTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+
+    async def main():
+        task = asyncio.create_task(getattr(client, call)(timeout=30))
+        assert await asyncio.to_thread(transport.gate.reached.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    transport.gate.opened.set()
+    assert 0 == client.shutdown(30).pending
+    for thread in client_threads():
+        thread.join(30)
+    assert 1 == len(transport.received("value"))
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_time_limit_of_asyncio_is_kept(call):
+    """asyncio.timeout() around either ends the waiting, whatever the delivery does."""
+    transport = GatedTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+
+    async def main():
+        async with asyncio.timeout(0.01):
+            await getattr(client, call)(timeout=30)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    transport.gate.opened.set()
+    assert 0 == client.shutdown(30).pending
+
+
+def test_many_tasks_may_flush_and_close_at_once():
+    """Every task gets an answer, and the samples are sent once."""
+    transport = InMemoryTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+
+    async def main():
+        return await asyncio.gather(*[client.aflush(), client.aclose()] * 4)
+
+    assert [0] * 8 == [answer.pending for answer in asyncio.run(main())]
+    assert 1 == len(transport.received("value"))
+
+
+def test_closing_restores_the_default_of_sigterm():
+    """As after a shutdown() in the main thread, though another thread has done the work."""
+    client = make_client().start()
+    assert signal.SIG_DFL != signal.getsignal(signal.SIGTERM)
+    asyncio.run(client.aclose())
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+
+
+def test_what_the_call_raises_is_raised_where_it_is_awaited():
+    """An error of the call is the awaiting task's."""
+
+    def fail():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        asyncio.run(in_own_thread("failing", fail))
+
+
+def test_the_client_of_the_process_can_be_awaited_too():
+    """aflush() and aclose() of the package; without a client, both do nothing."""
+
+    async def main():
+        transport = InMemoryTransport()
+        client = metrics.init(
+            component_name="pool", transport=transport, registry=Registry(), system_metrics=()
+        )
+        client.record("value", 1)
+        flushed, closed = await metrics.aflush(), await metrics.aclose()
+        assert 1 == len(transport.received("value"))
+        return [flushed.pending, closed.pending, await metrics.aflush(), await metrics.aclose()]
+
+    nothing = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
+    assert [0, 0, nothing, nothing] == asyncio.run(main())
