@@ -3,7 +3,8 @@
 A child of `multiprocessing` ends by `os._exit`: before Python 3.13 it runs no `atexit`
 callbacks, and since then only those registered after its start. It does run
 `multiprocessing.util.Finalize`, which forgets what the parent had registered; so a forked
-child registers anew, once multiprocessing has set it up.
+child registers anew, once multiprocessing has set it up. Children of Celery's `billiard` use the
+same finalizers, but for those of its pool: they end without, and all they do is tell Celery.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class EndsWithProcess(Protocol):
 # Kept alive until they have finished: a worker need not hold on to its client.
 _owners: dict[EndsWithProcess, None] = {}
 _afterwards: list[Callable[[], None]] = []
+_is_known_to_celery = False
 
 
 def finish_at_exit(owner: EndsWithProcess) -> None:
     """Have `owner` finish its work when this process ends."""
     _owners[owner] = None
+    _tell_celery()
     if _is_multiprocessing_child():
         _add_finalizer(owner)
 
@@ -82,7 +85,8 @@ def seconds_to_finish() -> float:
     return sum(owner._exit_seconds_max for owner in list(_owners))
 
 
-def _at_exit() -> None:
+def _at_exit(**_: object) -> None:
+    # Celery tells its receivers more than is needed here.
     finish_all()
     for callback in _afterwards:
         callback()
@@ -90,6 +94,7 @@ def _at_exit() -> None:
 
 def _add_finalizer(owner: EndsWithProcess) -> None:
     del owner  # all of them are finished by one finalizer
+    _tell_celery()  # it may have been imported after the client had started
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None
     multiprocessing_util.Finalize(None, _at_exit, exitpriority=_FINALIZER_PRIORITY)
@@ -103,6 +108,15 @@ def _is_multiprocessing_child() -> bool:
 def _multiprocessing_util() -> ModuleType | None:
     # Only if somebody has imported it: otherwise no child of it can be running.
     return sys.modules.get("multiprocessing.util")
+
+
+def _tell_celery() -> None:
+    """Have Celery say when a process of its prefork pool is about to end."""
+    global _is_known_to_celery  # noqa: PLW0603 - once a process, and a forked child inherits it
+    signals = sys.modules.get("celery.signals")
+    if signals is not None and not _is_known_to_celery:
+        _is_known_to_celery = True
+        signals.worker_process_shutdown.connect(_at_exit, weak=False)
 
 
 atexit.register(_at_exit)
