@@ -240,8 +240,8 @@ class MetricsClient:
         result = self._result(before, deadline, timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning(
-                "shut down with %d samples that were not delivered, %d of them on disk",
-                result.pending, result.spooled,
+                "shut down with %d samples that were not delivered%s",
+                result.pending, f", {result.spooled} of them on disk" if result.spooled else "",
             )  # fmt: skip
         return result
 

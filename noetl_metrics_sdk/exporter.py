@@ -236,9 +236,11 @@ class Exporter:
             self._batches.secure()
             with self._state:
                 if self._stop_at is not None:
-                    # Stopping: use the time there is, without a tight loop.
-                    left = min(until, self._stop_at) - self._clock.monotonic()
-                    self._wait(self._state, lambda: False, max(0.0, left))
+                    # Stopping: use the time there is, without a tight loop. It may have begun
+                    # since the attempt, and then it is not known yet whether that makes sense.
+                    if not self._must_give_up(until - self._clock.monotonic(), error):
+                        left = min(until, self._stop_at) - self._clock.monotonic()
+                        self._wait(self._state, lambda: False, max(0.0, left))
                     return
                 self._wait(
                     self._state,

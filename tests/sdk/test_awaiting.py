@@ -138,7 +138,11 @@ def test_the_client_of_the_process_can_be_awaited_too():
     async def main():
         transport = InMemoryTransport()
         client = metrics.init(
-            component_name="pool", transport=transport, registry=Registry(), system_metrics=()
+            component_name="pool",
+            transport=transport,
+            registry=Registry(),
+            system_metrics=(),
+            self_metrics=False,
         )
         client.record("value", 1)
         flushed, closed = await metrics.aflush(), await metrics.aclose()

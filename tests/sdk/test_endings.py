@@ -54,7 +54,8 @@ class GatedTransport(InMemoryTransport):
 def make_client(**settings):
     settings = {"registry": Registry(), "transport": InMemoryTransport(), **settings}
     return MetricsClient(
-        component_name="pool", system_metrics=(), flush_interval=3600, **settings
+        component_name="pool", system_metrics=(), self_metrics=False, flush_interval=3600,
+        **settings,
     )  # fmt: skip
 
 
@@ -201,7 +202,8 @@ def test_a_child_is_not_held_up_by_a_shutdown_of_its_parent(tmp_path):
     processes = run(
         """
         client = MetricsClient(
-            component_name="pool", transport=WritingTransport(), system_metrics=()
+            component_name="pool", transport=WritingTransport(), system_metrics=(),
+            self_metrics=False,
         ).start()
         count(1)
         client.shutdown()
@@ -218,7 +220,7 @@ def test_a_child_is_not_held_up_by_a_shutdown_of_its_parent(tmp_path):
         if pid == 0:
             count(1)
             client.record("value", 1)
-            assert client.flush() == client.shutdown() == (0, 1, 0, False)
+            assert client.flush() == client.shutdown() == (0, 1, 0, False, 0)
             assert client.stats().samples.added == 1
             sys.exit()
         forked.set()
@@ -242,7 +244,7 @@ def test_a_child_may_flush_and_shut_down(tmp_path):
             count(1)
             client = metrics.process_client._process.client
             assert metrics.shutdown().pending == 0
-            assert client.shutdown() == client.flush() == (0, 0, 0, False)
+            assert client.shutdown() == client.flush() == (0, 0, 0, False, 0)
             sys.exit()
         assert os.waitpid(pid, 0)[1] == 0
         """,

@@ -126,7 +126,9 @@ def test_sigterm_waits_for_no_lock_that_the_main_thread_holds(tmp_path, held):
     """A signal in the middle of an increment or a call of the client costs no sample."""
     program = f"""
     import logging
-    client = MetricsClient(component_name="pool", transport=WritingTransport(), system_metrics=())
+    client = MetricsClient(
+        component_name="pool", transport=WritingTransport(), system_metrics=(), self_metrics=False
+    )
     client.start()
     count(5)
     with {HELD[held]}:
@@ -168,7 +170,9 @@ def test_sigterm_in_a_flush_a_shutdown_or_an_exit_loses_nothing(tmp_path, call):
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().send(batch, runtime_id, timeout)
 
-    metrics.init(component_name="pool", transport=Interrupting(), system_metrics=())
+    metrics.init(
+        component_name="pool", transport=Interrupting(), system_metrics=(), self_metrics=False
+    )
     count(5)
     {call}
     """
@@ -186,7 +190,7 @@ def test_the_main_thread_may_end_by_itself_meanwhile(tmp_path):
             may_go_on.wait()
             return super().send(batch, runtime_id, timeout)
 
-    metrics.init(component_name="pool", transport=Waiting(), system_metrics=())
+    metrics.init(component_name="pool", transport=Waiting(), system_metrics=(), self_metrics=False)
     count(5)
     signal.raise_signal(signal.SIGTERM)
     may_go_on.set()
@@ -202,7 +206,10 @@ class Hanging(WritingTransport):
         threading.Event().wait()
 
 def start(**settings):
-    metrics.init(component_name="pool", transport=Hanging(), system_metrics=(), **settings)
+    metrics.init(
+        component_name="pool", transport=Hanging(), system_metrics=(), self_metrics=False,
+        **settings,
+    )
     count(5)
 """
 
@@ -260,7 +267,7 @@ def test_handling_sigterm_can_be_switched_off(tmp_path):
 def make_client(**settings):
     return MetricsClient(
         component_name="pool", registry=Registry(), transport=InMemoryTransport(),
-        system_metrics=(), **settings,
+        system_metrics=(), self_metrics=False, **settings,
     )  # fmt: skip
 
 
@@ -421,7 +428,8 @@ def test_the_first_process_of_a_container_flushes_and_goes_on(tmp_path):
             return receipt
 
     metrics.init(
-        component_name="pool", transport=Listening(), system_metrics=(), flush_interval=3600
+        component_name="pool", transport=Listening(), system_metrics=(), self_metrics=False,
+        flush_interval=3600,
     )
     count(5)
     assert 1 == os.getpid()
