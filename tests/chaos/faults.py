@@ -1,0 +1,91 @@
+"""What the proxy can do to a request, and the order in which it does so."""
+
+from __future__ import annotations
+
+import threading
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+
+
+class Fault(StrEnum):
+    """What becomes of a request on its way."""
+
+    NONE = "passed on"
+    REFUSED = "connection refused"
+    RESET_IN_REQUEST = "reset in the request"
+    RESET_BEFORE_ANSWER = "reset after the commit, before the answer"
+    RESET_IN_ANSWER = "reset in the answer"
+    DELAYED = "delayed"
+    DRIPPED = "a byte at a time"
+    SWALLOWED = "swallowed"
+    ANSWER_SWALLOWED = "answer swallowed"
+    LATE = "delivered after its sender gave up"
+    STATUS_500 = "500"
+    STATUS_503_SECONDS = "503, Retry-After in seconds"
+    STATUS_503_DATE = "503, Retry-After as a date"
+    STATUS_400 = "400"
+    STATUS_429 = "429"
+    STATUS_413 = "413"
+    STATUS_404 = "404"
+    NO_JSON = "200 that is no JSON"
+    STATUS_504_AFTER_COMMIT = "504 after the commit"
+    NO_JSON_AFTER_COMMIT = "200 that is no JSON, after the commit"
+
+
+class Plan(Protocol):
+    """Says what becomes of each request."""
+
+    def draw(self) -> Fault:
+        """Return what becomes of the next request."""
+        ...
+
+
+class Deck:
+    """Faults in random order, like cards: each has its turn before any comes again.
+
+    Args:
+        chance: shuffles.
+        faults: those that occur. A 400 is not among them, as it costs samples.
+        passes: how many requests are passed on for each that is not.
+    """
+
+    def __init__(
+        self, chance: random.Random, faults: Iterable[Fault] = tuple(Fault), passes: float = 1.0
+    ) -> None:
+        self._chance = chance
+        cards = [fault for fault in faults if fault not in {Fault.NONE, Fault.STATUS_400}]
+        self._cards = cards + [Fault.NONE] * round(len(cards) * passes)
+        # Guards what is left: each connection of the proxy has a thread.
+        self._lock = threading.Lock()
+        self._left: list[Fault] = []
+
+    def draw(self) -> Fault:
+        with self._lock:
+            if not self._left:
+                self._left = list(self._cards)
+                self._chance.shuffle(self._left)
+            return self._left.pop()
+
+
+class Sequence:
+    """These faults, one a request, and then none.
+
+    Args:
+        faults: what becomes of the next requests.
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        self._lock = threading.Lock()
+        self._left = list(reversed(faults))
+
+    def draw(self) -> Fault:
+        with self._lock:
+            return self._left.pop() if self._left else Fault.NONE
+
+    @property
+    def left(self) -> int:
+        return len(self._left)
