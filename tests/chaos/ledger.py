@@ -1,0 +1,63 @@
+"""What worker processes have written down; `worker.py` says what the lines mean."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter as Tally
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+@dataclass
+class WorkerLedger:
+    """What one process has written down; see `worker.py` for the lines of the file.
+
+    Args:
+        worker_id: its label; "" if it ended before it could say so.
+        will: what it may have recorded.
+        did: what it has recorded.
+        safe: what the SDK has promised to deliver although the process may die.
+        end: the SDK's own ledger in the end; None if the process could not write it down.
+    """
+
+    worker_id: str = ""
+    will: list[range] = field(default_factory=list)
+    did: list[range] = field(default_factory=list)
+    safe: list[range] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> WorkerLedger:
+        ledger = cls()
+        if not path.exists():  # killed before it began
+            return ledger
+        for line in path.read_text(encoding="utf-8").splitlines():
+            word, rest = line.split(" ", 1)
+            if word == "worker":
+                ledger.worker_id = rest
+            elif word == "end":
+                ledger.end = json.loads(rest)
+            else:
+                first, end = map(int, rest.split())
+                ranges = {"will": ledger.will, "did": ledger.did, "safe": ledger.safe}[word]
+                ranges.append(range(first, end))
+        return ledger
+
+
+def ledgers_of(path: Path) -> list[WorkerLedger]:
+    """Return the ledgers of a worker and of the children that it has forked."""
+    files = [path, *sorted(path.parent.glob(f"{path.name}.*"))]
+    return [WorkerLedger.read(file) for file in files]
+
+
+def dropped_by_reason(ledgers: Iterable[WorkerLedger]) -> Tally[str]:
+    """Return what the processes say that they have dropped."""
+    dropped: Tally[str] = Tally()
+    for ledger in ledgers:
+        if ledger.end is not None:
+            dropped.update(ledger.end["dropped"])
+    return dropped

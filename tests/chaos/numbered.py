@@ -1,0 +1,47 @@
+"""Samples that are numbered: everything about one follows from its number, so a mix-up shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BASE_TIMESTAMP = 1_600_000_000
+TYPES = ("counter", "gauge", "histogram", "summary")
+UNITS = ("", "rows", "bytes")
+# What the worker's instruments are called; every other row in the table is a numbered sample.
+JOBS, LEVEL, SECONDS = "chaos_jobs_total", "chaos_level", "chaos_seconds"
+INSTRUMENT_ROWS = (JOBS, LEVEL, f"{SECONDS}_bucket", f"{SECONDS}_count", f"{SECONDS}_sum")
+OBSERVATION = 0.5
+"""Every observation of the histogram: a sum that is not the half of its count is torn."""
+
+
+def numbered_sample(number: int) -> dict[str, Any]:
+    """Return the sample of a number, as `record()` takes it."""
+    metric_type = TYPES[number % 4]
+    return {
+        "name": f"chaos_{metric_type}_total",
+        "value": float(number),
+        "metric_type": metric_type,
+        # Twice: a row that has its number from one sample and its end from another shows.
+        "labels": {"n": str(number), "again": f'"{number}"\n'},
+        # PostgreSQL keeps microseconds: eighths of a second are exact in both.
+        "timestamp": BASE_TIMESTAMP + number / 8,
+        "help_text": f"Sample {number % 5}",
+        "unit": UNITS[number % 3],
+    }
+
+
+NUMBER_OF_ROW = "CASE WHEN labels->>'n' ~ '^[0-9]{1,15}$' THEN (labels->>'n')::bigint ELSE -1 END"
+"""SQL: the number of a row; -1 where it has none."""
+
+IS_AS_RECORDED = f"""
+    metric_name = 'chaos_' || metric_type || '_total'
+    AND metric_type = (ARRAY['{"', '".join(TYPES)}'])[n % 4 + 1]
+    AND metric_value = n
+    AND labels - 'worker_id' = jsonb_build_object('n', n::text, 'again', '"' || n || '"' || chr(10))
+    AND help_text = 'Sample ' || n % 5
+    AND unit = (ARRAY['{"', '".join(UNITS)}'])[n % 3 + 1]
+"""
+"""SQL: whether a row is the sample of the number `n`, but for its time."""
+
+IS_OF_ITS_TIME = f"timestamp = to_timestamp({BASE_TIMESTAMP}) + n * interval '0.125 s'"
+"""SQL: whether a row has the time of the sample `n`."""

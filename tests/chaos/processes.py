@@ -1,0 +1,125 @@
+"""The processes of a scenario: servers that can be killed, and workers with their ledgers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.chaos.ledger import ledgers_of
+from tests.chaos.waiting import wait_until
+from tests.conftest import start_server
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from tests.chaos.assignment import Assignment
+    from tests.chaos.ledger import WorkerLedger
+    from tests.conftest import ServerProcess
+
+RECORDED_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
+# The folder comes last on the path: the worker imports the installed package, like its users.
+LAUNCH = "import sys; sys.path.append({!r}); from tests.chaos.worker import main; main()"
+
+
+@dataclass
+class Server:
+    """A server that is there again after each kill, under another port."""
+
+    database_url: str
+    running: ServerProcess
+
+    @classmethod
+    def start(cls, database_url: str) -> Server:
+        return cls(database_url, start_server(database_url))
+
+    @property
+    def url(self) -> str:
+        return self.running.url
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self.running.process.kill()
+        self.running.process.wait()
+        assert self.running.process.stdout is not None
+        self.running.process.stdout.close()
+
+    def start_again(self) -> None:
+        """Start it after a kill."""
+        self.running = start_server(self.database_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.running.process.poll() is None:
+            self.kill()
+
+
+class WorkerProcess:
+    """A running worker.
+
+    Args:
+        assignment: what it does.
+        variables: environment variables for it.
+    """
+
+    def __init__(self, assignment: Assignment, **variables: str) -> None:
+        self.assignment = assignment
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH.format(str(ROOT)), assignment.to_json()],
+            stdin=subprocess.PIPE,
+            env={
+                **{
+                    name: text for name, text in os.environ.items() if not name.startswith("NOETL_")
+                },
+                **variables,
+            },
+        )
+
+    def release(self) -> None:
+        """Let it end once it has recorded enough."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def finish(self, seconds: float = 300.0) -> list[WorkerLedger]:
+        """Wait until it has ended in order; return its ledger and those of its children."""
+        self.release()
+        assert 0 == self.process.wait(seconds)
+        return self.ledgers()
+
+    def kill(self) -> list[WorkerLedger]:
+        """End it by SIGKILL; return its ledger."""
+        self.process.kill()
+        self.process.wait()
+        self.release()
+        return self.ledgers()
+
+    def wait_until_recorded(self, count: int) -> None:
+        """Wait until it has recorded so many samples, whatever has become of them."""
+        wait_until(lambda: sum(map(len, self.ledgers()[0].did)) >= count, RECORDED_SECONDS)
+
+    def wait_until_safe(self) -> None:
+        """Wait until it has been told that samples are safe."""
+        wait_until(lambda: bool(self.ledgers()[0].safe), RECORDED_SECONDS)
+
+    def terminate(self) -> list[WorkerLedger]:
+        """End it by SIGTERM, however it takes that; return its ledger."""
+        self.process.terminate()
+        self.process.wait(RECORDED_SECONDS)
+        self.release()
+        return self.ledgers()
+
+    def ledgers(self) -> list[WorkerLedger]:
+        """Return its ledger, and those of its children, as of now."""
+        return ledgers_of(Path(self.assignment.ledger))

@@ -1,0 +1,143 @@
+"""What a scenario works with, and how it ends: with the ledgers beside the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.assignment import Assignment
+from tests.chaos.comparison import NOTHING_WRONG, compare, rows_by_worker, totals_by_worker
+from tests.chaos.ledger import dropped_by_reason
+from tests.chaos.numbered import JOBS
+from tests.chaos.processes import Server, WorkerProcess
+from tests.chaos.report import Row
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.chaos.cluster import KillableCluster
+    from tests.chaos.comparison import Comparison
+    from tests.chaos.ledger import WorkerLedger
+    from tests.chaos.proxy import Proxy
+    from tests.chaos.report import Report
+
+# A worker that is soon back: the suite's outages are short, and there are many.
+QUICK = {"flush_interval": 0.2, "request_timeout": 2.0, "backoff_max": 0.2}
+
+
+@dataclass
+class Scenario:
+    """A test's surroundings.
+
+    Args:
+        name: what the report calls it.
+        database_url: a new database.
+        cluster: the PostgreSQL that it is on.
+        chance: where every random choice comes from.
+        folder: for files.
+        report: where its figures go.
+        long: whether this is the long form.
+    """
+
+    name: str
+    database_url: str
+    cluster: KillableCluster
+    chance: random.Random
+    folder: Path
+    report: Report
+    long: bool
+    _next_number: int = 0
+    _workers: int = 0
+    _ledgers: list[WorkerLedger] = field(default_factory=list)
+
+    def size(self, short: int, long: int) -> int:
+        """Return one of two numbers: that of the form which is run."""
+        return long if self.long else short
+
+    def start_server(self) -> Server:
+        return Server.start(self.database_url)
+
+    def numbers(self, count: int) -> range:
+        """Return numbers that no other worker has."""
+        first = self._next_number
+        self._next_number += count
+        return range(first, first + count)
+
+    def start_worker(self, server_url: str, at_least: int, **orders: Any) -> WorkerProcess:
+        """Start a worker with numbers of its own.
+
+        Args:
+            server_url: where it delivers to.
+            at_least: how many samples it records at least.
+            orders: further fields of `Assignment`.
+        """
+        self._workers += 1
+        per_process = max(at_least, orders.get("at_most", 0))
+        settings = {**QUICK, "shutdown_timeout": 60.0, **orders.pop("settings", {})}
+        return WorkerProcess(
+            Assignment(
+                server_url,
+                str(self.folder / f"ledger-{self._workers}"),
+                self.numbers(per_process * (1 + orders.get("forks", 0))).start,
+                at_least,
+                settings=settings,
+                seed=self.chance.randrange(2**32),
+                **orders,
+            )
+        )
+
+    def settle(
+        self,
+        ledgers: Iterable[WorkerLedger],
+        times: int,
+        *proxies: Proxy,
+        own_times: bool = True,
+    ) -> Comparison:
+        """Compare what workers that have ended in order have recorded with the table.
+
+        Nothing may be wrong, and only what the SDK counts as dropped may be missing: workers that
+        drop samples must have no instruments. The SDK's own ledgers have to agree with the table,
+        and the counters with what was counted. It all goes to the report.
+        """
+        ledgers = list(ledgers)
+        for proxy in proxies:
+            proxy.drain()
+        recorded = [numbers for ledger in ledgers for numbers in ledger.did]
+        compared = compare(self.database_url, recorded, recorded, own_times=own_times)
+        dropped = sum(dropped_by_reason(ledgers).values())
+        compared = compared._replace(missing=compared.missing - dropped)
+        self.note(compared, times, ledgers, *proxies)
+        assert NOTHING_WRONG == compared.faults
+        self.check_own_ledgers(ledgers)
+        return compared
+
+    def note(
+        self, compared: Comparison, times: int, ledgers: Iterable[WorkerLedger], *proxies: Proxy
+    ) -> None:
+        """Add a line to the report."""
+        self.report.rows.append(Row(self.name, times, compared, dropped_by_reason(ledgers)))
+        for proxy in proxies:
+            self.report.faults.update({str(fault): n for fault, n in proxy.counts.items()})
+
+    def check_own_ledgers(self, ledgers: list[WorkerLedger]) -> None:
+        """Check that each SDK counts as sent what the table has of it, and that all is settled."""
+        ends = {ledger.worker_id: ledger.end for ledger in ledgers}
+        assert len(ledgers) == len(ends)
+        sent, counted = {}, {}
+        for ledger in ledgers:
+            end = ledger.end
+            assert end is not None
+            assert 0 == end["pending"]
+            assert end["added"] == end["sent"] + sum(end["dropped"].values())
+            sent[ledger.worker_id] = end["sent"]
+            counted[ledger.worker_id] = float(sum(map(len, ledger.did)))
+        assert sent == rows_by_worker(self.database_url)
+        totals = totals_by_worker(self.database_url, JOBS)
+        assert totals in ({}, counted)
+
+
+def all_ledgers(workers: Iterable[WorkerProcess]) -> list[WorkerLedger]:
+    """Wait for workers to end in order; return their ledgers."""
+    return [ledger for worker in workers for ledger in worker.finish()]
