@@ -1,0 +1,41 @@
+"""A component that somebody deletes while it reports."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from tests.chaos.comparison import ARCHIVE
+from tests.chaos.proxy import Proxy
+
+
+def delete_runtime(database_url):
+    """Delete the workers' component; keep its rows apart, as they have been in the table."""
+    with psycopg.connect(database_url) as connection:
+        # Inserts that are under way end first, and later ones wait and fail.
+        connection.execute(
+            "SELECT FROM noetl.runtime WHERE component_type = 'worker_pool' FOR UPDATE"
+        )
+        connection.execute(
+            f"INSERT INTO {ARCHIVE} SELECT m.* FROM noetl.metric AS m "
+            "JOIN noetl.runtime AS r USING (runtime_id) WHERE r.component_type = 'worker_pool'"
+        )
+        connection.execute("DELETE FROM noetl.runtime WHERE component_type = 'worker_pool'")
+
+
+def test_a_runtime_that_is_deleted_meanwhile(scenario):
+    """The worker registers again, and sends again what was under way: once."""
+    rounds = scenario.size(3, 25)
+    at_least = scenario.size(5_000, 80_000)
+    with scenario.start_server() as server, Proxy(server.url) as proxy:
+        with psycopg.connect(scenario.database_url) as connection:
+            connection.execute(f"CREATE TABLE {ARCHIVE} (LIKE noetl.metric)")
+        worker = scenario.start_worker(proxy.url, at_least, at_most=50 * at_least, threads=2)
+        for _ in range(rounds):
+            time.sleep(scenario.chance.uniform(0.1, 0.6))  # the moment is what chance decides
+            delete_runtime(scenario.database_url)
+        scenario.settle(worker.finish(), rounds, proxy)
+        with psycopg.connect(scenario.database_url) as connection:
+            archived = connection.execute(f"SELECT count(DISTINCT runtime_id) >= 2 FROM {ARCHIVE}")
+            assert (True,) == archived.fetchone()

@@ -1,0 +1,163 @@
+"""The spool on disk: what a worker has called safe arrives, whatever becomes of the worker."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from noetl_metrics_sdk.config import Config
+from tests.chaos.comparison import NOTHING_WRONG, compare
+from tests.chaos.faults import Deck, Fault
+from tests.chaos.proxy import Proxy
+from tests.chaos.scenario import all_ledgers
+
+pytestmark = pytest.mark.skipif(
+    "spool_directory" not in Config.model_fields, reason="this SDK has no spool"
+)
+
+DISK_BYTES = 256 * 1024
+# A 404 and the wishes of a server cost time, and are tested without a spool.
+FAULTS = (
+    Fault.REFUSED, Fault.RESET_IN_REQUEST, Fault.RESET_BEFORE_ANSWER, Fault.RESET_IN_ANSWER,
+    Fault.ANSWER_SWALLOWED, Fault.LATE, Fault.STATUS_500, Fault.STATUS_413,
+    Fault.STATUS_504_AFTER_COMMIT,
+)  # fmt: skip
+
+
+def settings_for(folder):
+    return {
+        "spool_directory": str(folder),
+        "batch_samples_max": 300,
+        "request_timeout": 0.3,
+        "shutdown_timeout": 0.5,
+    }
+
+
+def settle_with_last_worker(scenario, server, settings, times, must, ledgers, *proxies):
+    """Have a last worker take over what the others have left, and compare."""
+    with Proxy(server.url) as proxy:
+        last = scenario.start_worker(proxy.url, 400, settings=settings).finish()
+    for each in proxies:
+        each.drain()
+    must = [*must, *(numbers for ledger in last for numbers in ledger.did)]
+    may = [numbers for ledger in [*ledgers, *last] for numbers in ledger.will]
+    compared = compare(scenario.database_url, must, may)
+    scenario.note(compared, times, [*ledgers, *last], *proxies)
+    assert NOTHING_WRONG == compared.faults
+    assert [0] == [ledger.end["pending"] for ledger in last]
+
+
+def test_workers_with_a_spool_killed_at_random_moments(scenario):
+    """Two at a time share a spool: what was safe is there once, taken over by whoever is next."""
+    rounds = scenario.size(5, 150)
+    settings = settings_for(scenario.folder / "spool")
+    ledgers = []
+    with (
+        scenario.start_server() as server,
+        Proxy(plan=Deck(scenario.chance, FAULTS), seed=scenario.chance.random()) as proxy,
+    ):
+        for number in range(rounds):
+            proxy.server_urls = [server.url] if number % 3 else []
+            workers = [
+                scenario.start_worker(
+                    proxy.url, 10**6, settings=settings,
+                    flush_after=scenario.chance.choice([200, 600, 2_000]), flush_seconds=0.05,
+                )
+                for _ in range(2)
+            ]  # fmt: skip
+            for worker in workers:
+                time.sleep(scenario.chance.uniform(0.1, 0.7))  # what chance decides
+                ledgers += worker.kill()
+        must = [numbers for ledger in ledgers for numbers in ledger.safe]
+        assert must
+        settle_with_last_worker(scenario, server, settings, 2 * rounds, must, ledgers, proxy)
+
+
+def test_workers_that_share_a_spool_and_end_in_order(scenario):
+    """Processes on one spool neither deliver each other's samples nor lose their own."""
+    settings = {**settings_for(scenario.folder / "spool"), "shutdown_timeout": 60.0}
+    plan = Deck(scenario.chance, FAULTS, passes=2)
+    with ExitStack() as stack:
+        server = stack.enter_context(scenario.start_server())
+        proxy = stack.enter_context(Proxy(plan=plan, seed=scenario.chance.random()))
+        workers = [
+            scenario.start_worker(
+                proxy.url, scenario.size(3_000, 30_000), threads=2, forks=2, settings=settings
+            )
+            for _ in range(2)
+        ]
+        for worker in workers:
+            worker.wait_until_recorded(1)
+        proxy.server_urls = [server.url]
+        ledgers = all_ledgers(workers)
+        scenario.settle(ledgers, len(ledgers), proxy)
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
+    """What cannot be delivered when a worker ends, or is told to, is there for the next one."""
+    rounds = scenario.size(2, 10)
+    settings = settings_for(scenario.folder / "spool")
+    ledgers = []
+    with scenario.start_server() as server, Proxy() as proxy:
+        for _ in range(rounds):
+            worker = scenario.start_worker(
+                proxy.url, 10**6 if by_signal else 2_000, settings=settings, shutdown_seconds=None
+            )
+            if by_signal:
+                worker.wait_until_recorded(1)
+                ledgers += worker.terminate()
+            else:
+                ledgers += worker.finish()
+        must = [numbers for ledger in ledgers for numbers in ledger.did]
+        settle_with_last_worker(scenario, server, settings, rounds, must, ledgers, proxy)
+
+
+@contextmanager
+def small_disk(folder):
+    """Mount a small file system, where that is permitted; give how it is limited otherwise."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        yield {"file_bytes_max": DISK_BYTES // 4}
+        return
+    try:
+        yield {}
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full(scenario):
+    """Samples wait in memory then, and none is called safe that is not."""
+    recorded = scenario.size(6_000, 50_000)
+    folder = scenario.folder / "disk"
+    settings = settings_for(folder)
+    with small_disk(folder) as limits, scenario.start_server() as server, Proxy() as proxy:
+        doomed = scenario.start_worker(
+            proxy.url, recorded, at_most=10**6, settings=settings, flush_after=200,
+            flush_seconds=0.01, **limits,
+        )  # fmt: skip
+        doomed.wait_until_recorded(recorded)
+        ledgers = doomed.kill()
+        must = [numbers for ledger in ledgers for numbers in ledger.safe]
+        assert 0 < sum(map(len, must)) < recorded
+        settle_with_last_worker(scenario, server, settings, 1, must, ledgers, proxy)
+
+
+def test_a_disk_that_is_full_costs_no_sample_of_a_worker_that_lives(scenario):
+    """With the server back, what waited on disk and what waited in memory are there once."""
+    recorded = scenario.size(6_000, 50_000)
+    folder = scenario.folder / "disk"
+    settings = {**settings_for(folder), "shutdown_timeout": 60.0}
+    with small_disk(folder) as limits, scenario.start_server() as server, Proxy() as proxy:
+        worker = scenario.start_worker(
+            proxy.url, recorded, settings=settings, pending_max=0, **limits
+        )
+        worker.wait_until_recorded(recorded)
+        proxy.server_urls = [server.url]
+        scenario.settle(worker.finish(), 1, proxy)
