@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 import psycopg
 
 from tests.chaos.numbered import (
-    INSTRUMENT_ROWS,
     IS_AS_RECORDED,
+    IS_OF_AN_INSTRUMENT,
     IS_OF_ITS_TIME,
     NUMBER_OF_ROW,
     OBSERVATION,
@@ -78,8 +78,8 @@ def compare(
         _find(connection, own_times=own_times)
         in_table, twice, torn = _row(
             connection,
-            "SELECT coalesce(sum(times), 0), coalesce(sum(times - 1), 0), coalesce(sum(torn), 0) "
-            "FROM found",
+            "SELECT coalesce(sum(times), 0)::bigint, coalesce(sum(times - 1), 0)::bigint, "
+            "coalesce(sum(torn), 0)::bigint FROM found",
         )
         return Comparison(
             recorded=_number(connection, "SELECT count(*) FROM may"),
@@ -132,10 +132,9 @@ def joined(ranges: Iterable[range]) -> list[range]:
     return found
 
 
-INSTRUMENT_ROWS_TWICE: LiteralString = """
+INSTRUMENT_ROWS_TWICE = f"""
     SELECT coalesce(sum(times - 1), 0) FROM (
-        SELECT count(*) AS times FROM delivered
-        WHERE metric_name = ANY (ARRAY(SELECT name FROM names))
+        SELECT count(*) AS times FROM delivered WHERE {IS_OF_AN_INSTRUMENT}
         GROUP BY metric_name, labels, timestamp
     ) AS each
 """
@@ -162,9 +161,6 @@ def _make_delivered(connection: Connection) -> None:
     if _row(connection, "SELECT to_regclass(%s)", ARCHIVE) != (None,):
         select += f" UNION ALL SELECT * FROM {ARCHIVE}"
     connection.execute(f"CREATE TEMP VIEW delivered AS {select}")
-    connection.execute("CREATE TEMP TABLE names (name text NOT NULL) ON COMMIT DROP")
-    with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO names VALUES (%s)", [(name,) for name in INSTRUMENT_ROWS])
 
 
 def _fill(connection: Connection, table: LiteralString, ranges: Iterable[range]) -> None:
@@ -184,7 +180,7 @@ def _find(connection: Connection, *, own_times: bool) -> None:
         SELECT n, count(*)::bigint AS times,
             (count(*) FILTER (WHERE ({as_recorded}) IS NOT TRUE))::bigint AS torn
         FROM (SELECT {NUMBER_OF_ROW} AS n, delivered.* FROM delivered) AS numbered
-        WHERE metric_name <> ALL (ARRAY(SELECT name FROM names))
+        WHERE NOT {IS_OF_AN_INSTRUMENT}
         GROUP BY n
         """,
     )

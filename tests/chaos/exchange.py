@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 DELAY_SECONDS = 0.3
 DRIP_SECONDS = 0.002
-LATE_SECONDS = 1.0
-"""How long a request is held back at most until others have overtaken it."""
-OVERTAKEN_BY_MAX = 3
+OVERTAKEN_SECONDS = 2.0
+"""How long a request is held back at most until the next one has overtaken it."""
 TOO_LARGE_BYTES_MIN = 2_000
 
 
@@ -48,6 +47,7 @@ class Exchange:
             Fault.SWALLOWED: self._swallow,
             Fault.ANSWER_SWALLOWED: self._swallow_answer,
             Fault.LATE: self._deliver_late,
+            Fault.OVERTAKEN: self._deliver_overtaken,
             Fault.STATUS_500: lambda _: self._say(answer(500, b'{"detail": "chaos"}')),
             Fault.STATUS_503_SECONDS: lambda _: self._say(answer(503, b"", Retry_After="1")),
             Fault.STATUS_503_DATE: self._say_when,
@@ -150,14 +150,17 @@ class Exchange:
         return self._swallow(request)
 
     def _deliver_late(self, request: Message) -> bool:
-        """Deliver a request once its sender has given up, perhaps after what it has sent since."""
         self._swallow(request)
-        overtaken_by = self._proxy.chance.randrange(OVERTAKEN_BY_MAX + 1)
+        self._ask(request)
+        return False
+
+    def _deliver_overtaken(self, request: Message) -> bool:
+        self._swallow(request)
         with self._proxy.changed:
-            wanted = self._proxy.answered + overtaken_by
+            answered = self._proxy.answered
             self._proxy.changed.wait_for(
-                lambda: self._proxy.answered >= wanted or self._proxy.closing.is_set(),
-                LATE_SECONDS,
+                lambda: self._proxy.answered > answered or self._proxy.closing.is_set(),
+                OVERTAKEN_SECONDS,
             )
         self._ask(request)
         return False

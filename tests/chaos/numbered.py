@@ -7,9 +7,9 @@ from typing import Any
 BASE_TIMESTAMP = 1_600_000_000
 TYPES = ("counter", "gauge", "histogram", "summary")
 UNITS = ("", "rows", "bytes")
-# What the worker's instruments are called; every other row in the table is a numbered sample.
 JOBS, LEVEL, SECONDS = "chaos_jobs_total", "chaos_level", "chaos_seconds"
-INSTRUMENT_ROWS = (JOBS, LEVEL, f"{SECONDS}_bucket", f"{SECONDS}_count", f"{SECONDS}_sum")
+"""What the worker's instruments are called."""
+
 OBSERVATION = 0.5
 """Every observation of the histogram: a sum that is not the half of its count is torn."""
 
@@ -29,6 +29,13 @@ def numbered_sample(number: int) -> dict[str, Any]:
         "unit": UNITS[number % 3],
     }
 
+
+IS_OF_AN_INSTRUMENT = (
+    f"(metric_name IN ('{JOBS}', '{LEVEL}') OR starts_with(metric_name, '{SECONDS}_') "
+    "OR starts_with(metric_name, 'noetl_metrics_sdk_'))"
+)
+"""SQL: whether a row is of the worker's instruments, or of the client's reports about itself;
+every other one is a numbered sample."""
 
 NUMBER_OF_ROW = "CASE WHEN labels->>'n' ~ '^[0-9]{1,15}$' THEN (labels->>'n')::bigint ELSE -1 END"
 """SQL: the number of a row; -1 where it has none."""

@@ -75,7 +75,13 @@ class Scenario:
         """
         self._workers += 1
         per_process = max(at_least, orders.get("at_most", 0))
-        settings = {**QUICK, "shutdown_timeout": 60.0, **orders.pop("settings", {})}
+        settings = {
+            **QUICK,
+            "shutdown_timeout": 60.0,
+            # Where drops are counted, only numbered samples may occur.
+            "self_metrics": orders.get("instruments", True),
+            **orders.pop("settings", {}),
+        }
         return WorkerProcess(
             Assignment(
                 server_url,

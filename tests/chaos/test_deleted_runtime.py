@@ -8,20 +8,26 @@ import psycopg
 
 from tests.chaos.comparison import ARCHIVE
 from tests.chaos.proxy import Proxy
+from tests.chaos.waiting import wait_until
 
 
-def delete_runtime(database_url):
-    """Delete the workers' component; keep its rows apart, as they have been in the table."""
+def try_to_delete_runtime(database_url):
+    """Delete the workers' component if it has reported anything; return whether it had.
+
+    Its rows are kept apart, as they have been in the table.
+    """
     with psycopg.connect(database_url) as connection:
         # Inserts that are under way end first, and later ones wait and fail.
         connection.execute(
             "SELECT FROM noetl.runtime WHERE component_type = 'worker_pool' FOR UPDATE"
         )
-        connection.execute(
+        archived = connection.execute(
             f"INSERT INTO {ARCHIVE} SELECT m.* FROM noetl.metric AS m "
             "JOIN noetl.runtime AS r USING (runtime_id) WHERE r.component_type = 'worker_pool'"
         )
-        connection.execute("DELETE FROM noetl.runtime WHERE component_type = 'worker_pool'")
+        if archived.rowcount:
+            connection.execute("DELETE FROM noetl.runtime WHERE component_type = 'worker_pool'")
+        return archived.rowcount > 0
 
 
 def test_a_runtime_that_is_deleted_meanwhile(scenario):
@@ -34,7 +40,7 @@ def test_a_runtime_that_is_deleted_meanwhile(scenario):
         worker = scenario.start_worker(proxy.url, at_least, at_most=50 * at_least, threads=2)
         for _ in range(rounds):
             time.sleep(scenario.chance.uniform(0.1, 0.6))  # the moment is what chance decides
-            delete_runtime(scenario.database_url)
+            wait_until(lambda: try_to_delete_runtime(scenario.database_url), 60)
         scenario.settle(worker.finish(), rounds, proxy)
         with psycopg.connect(scenario.database_url) as connection:
             archived = connection.execute(f"SELECT count(DISTINCT runtime_id) >= 2 FROM {ARCHIVE}")

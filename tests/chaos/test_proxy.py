@@ -23,7 +23,7 @@ class Upstream:
 
     def __init__(self):
         upstream = self
-        self.received = 0
+        self.received: list[bytes] = []
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -31,7 +31,7 @@ class Upstream:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if len(body) == int(self.headers["Content-Length"]):
-                    upstream.received += 1
+                    upstream.received.append(body)
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.send_header("Accept-Encoding", "gzip")
@@ -63,10 +63,10 @@ def upstream():
     running.server.server_close()
 
 
-def ask(url):
+def ask(url, body=BODY):
     """Return the status that a client sees, or the name of what it raises."""
     try:
-        return httpx.post(url, content=BODY, timeout=CLIENT_SECONDS).status_code
+        return httpx.post(url, content=body, timeout=CLIENT_SECONDS).status_code
     except httpx.HTTPError as error:
         return type(error).__name__
 
@@ -85,6 +85,7 @@ def ask(url):
         (Fault.SWALLOWED, 0, {"ReadTimeout"}),
         (Fault.ANSWER_SWALLOWED, 1, {"ReadTimeout"}),
         (Fault.LATE, 1, {"ReadTimeout"}),
+        (Fault.OVERTAKEN, 1, {"ReadTimeout"}),
         (Fault.STATUS_500, 0, {500}),
         (Fault.STATUS_503_SECONDS, 0, {503}),
         (Fault.STATUS_503_DATE, 0, {503}),
@@ -102,8 +103,17 @@ def test_a_fault_does_what_it_says(upstream, fault, received, seen):
     with Proxy(upstream.url, plan=Sequence(fault), seed=1) as proxy:
         assert ask(proxy.url) in seen
         proxy.drain()
-        assert received == upstream.received
+        assert [BODY] * received == upstream.received
         assert Tally({fault: 1}) == proxy.counts
+
+
+def test_a_request_is_overtaken_by_the_next_one(upstream):
+    """What was held back comes to the server after what its client has sent since."""
+    with Proxy(upstream.url, plan=Sequence(Fault.OVERTAKEN)) as proxy:
+        assert "ReadTimeout" == ask(proxy.url, b"first")
+        assert 200 == ask(proxy.url, b"second")
+        proxy.drain()
+        assert [b"second", b"first"] == upstream.received
 
 
 def test_nobody_listens_while_connections_are_refused(upstream):

@@ -22,7 +22,7 @@ DISK_BYTES = 256 * 1024
 # A 404 and the wishes of a server cost time, and are tested without a spool.
 FAULTS = (
     Fault.REFUSED, Fault.RESET_IN_REQUEST, Fault.RESET_BEFORE_ANSWER, Fault.RESET_IN_ANSWER,
-    Fault.ANSWER_SWALLOWED, Fault.LATE, Fault.STATUS_500, Fault.STATUS_413,
+    Fault.ANSWER_SWALLOWED, Fault.LATE, Fault.OVERTAKEN, Fault.STATUS_500, Fault.STATUS_413,
     Fault.STATUS_504_AFTER_COMMIT,
 )  # fmt: skip
 
