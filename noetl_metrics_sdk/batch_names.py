@@ -3,9 +3,13 @@
 The server remembers of each process the last number that it has inserted, and takes a batch with
 that number or a lower one for a repeat. The batches of a process are therefore sent in the order
 of their numbers, and a part needs a number between those of its neighbours: each batch owns a
-range of numbers, is known by the last of them, and gives each half of itself a half of the range.
+range of numbers, is known by the first of them, and gives each half of itself a half of the range.
 Another process that finds the batch on disk, and splits it again, gives the same names to the
 same parts.
+
+The first half thus has the name of the whole, which may be under way still when it is split: only
+one of the two can be inserted, whichever comes first, and the answer to the half says by the
+number of its samples which of them it was.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ NUMBERS_PER_BATCH: Final = 2**17
 class BatchName(NamedTuple):
     """The name of a batch or of a part of one.
 
-    `boot_id` is that of the process that cut it; `sequence` is the last number of its range,
+    `boot_id` is that of the process that cut it; `sequence` is the first number of its range,
     which is `numbers` long.
     """
 
@@ -40,9 +44,6 @@ class BatchName(NamedTuple):
     def halves(self) -> tuple[BatchName, BatchName]:
         """Return the names of its two halves, the first to be sent first.
 
-        The second one has the name of the whole: if the server has inserted the whole after
-        all, it takes both for repeats.
-
         Raises:
             ValueError: the range is a single number.
         """
@@ -50,6 +51,6 @@ class BatchName(NamedTuple):
         if not half:
             raise ValueError(f"{self.key} has no numbers left to split")
         return (
-            BatchName(self.boot_id, self.sequence - half, half),
             BatchName(self.boot_id, self.sequence, half),
+            BatchName(self.boot_id, self.sequence + half, half),
         )

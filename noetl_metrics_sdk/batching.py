@@ -75,10 +75,23 @@ class BatchQueue:
             name, items = self._parts[0]
             return Batch(name.key, items)
 
-    def settle(self, rejected: int = 0) -> None:
-        """Count the current batch as sent, but for some samples that the server rejected."""
+    def settle(self, rejected: int = 0, known: int | None = None) -> None:
+        """Count the current batch as sent, but for some samples that the server rejected.
+
+        Args:
+            rejected: how many it rejected.
+            known: how many samples it knows under the batch's name, if that is in doubt: a repeat
+                is answered as the whole was of which it is the first part, or as its own first
+                part was.
+        """
         with self._lock:
+            if known is not None:
+                while 0 < known < len(self._parts[0].items) and self._split_locked():
+                    pass  # until the first part is what is known
             samples = self._finish_current_locked()
+            while known and self._parts and samples + len(self._parts[0].items) <= known:
+                samples += self._finish_current_locked()
+            rejected = min(rejected, samples)
             self._buffer.settle_sent(samples - rejected)
             if rejected:
                 self._buffer.settle_dropped(rejected, "rejected")
@@ -93,16 +106,7 @@ class BatchQueue:
     def split(self) -> bool:
         """Replace the current batch by its halves; return False if it is but one sample."""
         with self._lock:
-            name, items = self._parts[0]
-            if len(items) == 1:
-                return False
-            middle = len(items) // 2
-            first, second = name.halves()
-            self._parts.popleft()
-            self._parts.extendleft([Part(second, items[middle:]), Part(first, items[:middle])])
-            if self._spool is not None:
-                self._spool.replace(self._parts)
-            return True
+            return self._split_locked()
 
     def secure(self) -> None:
         """Put what is in the buffer on disk, if batches are kept there and the disk takes them."""
@@ -140,6 +144,18 @@ class BatchQueue:
         """Let go of the parent's files in a forked child."""
         if self._spool is not None:
             self._spool.abandon()
+
+    def _split_locked(self) -> bool:
+        name, items = self._parts[0]
+        if len(items) == 1:
+            return False
+        middle = len(items) // 2
+        first, second = name.halves()
+        self._parts.popleft()
+        self._parts.extendleft([Part(second, items[middle:]), Part(first, items[:middle])])
+        if self._spool is not None:
+            self._spool.replace(self._parts)
+        return True
 
     def _finish_current_locked(self) -> int:
         samples = len(self._parts.popleft().items)

@@ -132,14 +132,14 @@ class Delivery:
         return RecoverableError(f"registering again: {error}", error.status)
 
     def _settle(self, batch: Batch, receipt: Receipt) -> None:
-        rejected = min(receipt.rejected, len(batch.items))
-        self._batches.settle(rejected)
+        known = receipt.inserted + receipt.rejected if receipt.duplicate else len(batch.items)
+        self._batches.settle(receipt.rejected, known)
         self.batches_sent += 1
         self.bytes_sent += receipt.bytes_sent
-        if rejected:
+        if receipt.rejected:
             _logger.warning(
                 "the server rejected %d of %d samples: %s",
-                rejected, len(batch.items), "; ".join(receipt.reasons),
+                receipt.rejected, known, "; ".join(receipt.reasons),
             )  # fmt: skip
 
     def _split(self, error: PayloadTooLargeError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,9 +83,26 @@ def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
     buffer.add(make_samples([1]))
     assert queue.split()
     batches = drain(queue)
-    numbers = [NUMBERS_PER_BATCH // 2, NUMBERS_PER_BATCH, 2 * NUMBERS_PER_BATCH]
+    numbers = [NUMBERS_PER_BATCH, NUMBERS_PER_BATCH * 3 // 2, 2 * NUMBERS_PER_BATCH]
     assert [f"boot:{number}" for number in numbers] == [batch.key for batch in batches]
     assert [1, 2, 1] == [len(batch.items) for batch in batches]
+
+
+@pytest.mark.parametrize(
+    ("known", "settled", "left"),
+    [(7, 7, [1]), (3, 3, [4, 1]), (1, 1, [2, 4, 1]), (0, 3, [4, 1])],
+)
+def test_a_repeat_settles_what_the_server_has_under_its_name(known, settled, left):
+    """The whole, of which the batch is now the first half, a half of it, or the batch itself."""
+    buffer = SampleBuffer(10)
+    buffer.add(make_samples([1] * 7))
+    queue = make_queue(buffer, SampleEncoder({}))
+    queue.current()
+    buffer.add(make_samples([1]))
+    assert queue.split()
+    queue.settle(1, known)
+    assert (settled - 1, {"rejected": 1}) == (buffer.ledger().sent, buffer.ledger().dropped)
+    assert left == [len(batch.items) for batch in drain(queue)]
 
 
 def test_a_single_sample_cannot_be_split():

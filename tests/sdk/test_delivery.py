@@ -151,8 +151,24 @@ def test_batches_are_numbered_in_the_order_of_sending(registry, transport, clien
     boot_ids = {key.split(":")[0] for key in transport.keys}
     numbers = [int(key.split(":")[1]) for key in transport.keys]
     assert 1 == len(boot_ids)
-    # The whole that was refused, and its second half, which has its name.
-    assert [1, 2, 1.5, 2] == [number / NUMBERS_PER_BATCH for number in numbers]
+    # The whole that was refused, and its first half, which has its name.
+    assert [1, 2, 2, 2.5] == [number / NUMBERS_PER_BATCH for number in numbers]
+
+
+def test_a_batch_that_arrived_and_is_refused_afterwards_is_sent(registry, transport, client):
+    """413 to a repeat of what the server has: its first half is answered as the whole was."""
+    counter = Counter("jobs", "Jobs", ["n"], registry=registry)
+    client.start()
+    client.flush()
+    for number in range(5):
+        counter.labels(number).inc()
+    transport.fail_next(server_away(), after_delivery=True)
+    transport.fail_next(PayloadTooLargeError("too large", 413))
+    result = client.flush()
+    assert FlushResult(sent=5, pending=0, dropped=0, timed_out=False) == result
+    assert [str(number) for number in range(5)] == [
+        sample.labels["n"] for sample in transport.received("jobs_total")
+    ]
 
 
 def test_a_batch_that_is_too_large_is_split(registry, transport, client):
