@@ -49,14 +49,12 @@ class SpooledBatch:
     """A batch on disk, or what is left of it.
 
     Args:
-        folder: whose it is.
         path: its file.
         samples: how many of its samples are not settled.
         size_bytes: what it takes on disk.
         expires_at: when it is too old, by a monotonic clock.
     """
 
-    folder: SpoolFolder
     path: Path
     samples: int
     size_bytes: int
@@ -98,8 +96,7 @@ class Spool:
         self._drop = drop
         self._is_open = False
         self._is_closed = False
-        self._own: SpoolFolder | None = None
-        self._adopted: list[SpoolFolder] = []
+        self._folder: SpoolFolder | None = None
         self._waiting: deque[SpooledBatch] = deque()
         self._under_way: SpooledBatch | None = None
         self._try_again_at = 0.0
@@ -123,16 +120,16 @@ class Spool:
             return False
         if self._is_failing and self._clock.monotonic() < self._try_again_at:
             return False
-        if self._own is None:
-            self._make_own_folder()
-        return self._own is not None
+        if self._folder is None:
+            self._make_folder()
+        return self._folder is not None
 
     def add(self, part: Part) -> bool:
         """Put a batch on disk; return False if the disk does not take it."""
-        assert self._own is not None
-        path = self._own.path_of(part)
+        assert self._folder is not None
+        path = self._folder.path_of(part)
         try:
-            size_bytes = self._own.write(path, [part])
+            size_bytes = self._folder.write(path, [part])
         except OSError as error:
             self._note_failure(error)
             return False
@@ -140,7 +137,7 @@ class Spool:
             self._is_failing = False
             _logger.info("the spool in %s takes batches again", self._component_folder)
         expires_at = self._clock.monotonic() + self._age_max
-        self._append(SpooledBatch(self._own, path, len(part.items), size_bytes, expires_at))
+        self._append(SpooledBatch(path, len(part.items), size_bytes, expires_at))
         while self._size_bytes > self._bytes_max and len(self._waiting) > 1:
             self._discard(self._waiting.popleft(), "spool_full")
         return True
@@ -165,8 +162,9 @@ class Spool:
         batch = self._under_way
         if batch is None:
             return
+        assert self._folder is not None
         try:
-            size_bytes = batch.folder.write(batch.path, parts)
+            size_bytes = self._folder.write(batch.path, parts)
         except OSError as error:
             # Whoever took it over would not know of the parts, and send the whole: better that
             # nobody finds it, and the parts are in memory only.
@@ -189,44 +187,42 @@ class Spool:
             self._remove(batch)
 
     def close(self) -> None:
-        """Leave the folders to others; those that are empty are removed."""
+        """Leave the folder to others, or remove it if it is empty."""
         self._is_closed = True
-        for folder in [*self._adopted, *([self._own] if self._own else [])]:
-            folder.close()
+        if self._folder is not None:
+            self._folder.close()
 
     def abandon(self) -> None:
-        """Let go of everything in a forked child: it is the parent's."""
-        for folder in [*self._adopted, *([self._own] if self._own else [])]:
-            folder.abandon()
+        """Let go of the folder in a forked child: it is the parent's."""
+        if self._folder is not None:
+            self._folder.abandon()
 
     def _open_once(self) -> None:
         if self._is_open or self._is_closed:
             return
         self._is_open = True
-        self._make_own_folder()
-        if self._own is None:
+        self._make_folder()
+        if self._folder is None:
             return
         try:
-            self._adopted = SpoolFolder.adopt_all(self._component_folder)
-            for folder in self._adopted:
-                self._take_over(folder)
+            self._folder.take_over()
+            files = self._folder.files()
         except OSError as error:
             self._note_failure(error)
-        self._adopt(self._adopted_samples)
-
-    def _take_over(self, folder: SpoolFolder) -> None:
-        files = folder.files()
+            return
         for file in files:
             # By the wall clock, as the process that wrote it is gone.
             age = max(0.0, self._clock.time() - file.written_at)
             expires_at = self._clock.monotonic() + self._age_max - age
-            self._append(SpooledBatch(folder, file.path, file.samples, file.size_bytes, expires_at))
+            self._append(SpooledBatch(file.path, file.samples, file.size_bytes, expires_at))
             self._adopted_samples += file.samples
-        _logger.info("%d batches are taken over from %s", len(files), folder.path)
+        if files:
+            _logger.info("%d batches of processes that are gone are taken over", len(files))
+        self._adopt(self._adopted_samples)
 
-    def _make_own_folder(self) -> None:
+    def _make_folder(self) -> None:
         try:
-            self._own = SpoolFolder.create(self._component_folder, self._boot_id)
+            self._folder = SpoolFolder.create(self._component_folder, self._boot_id)
         except OSError as error:
             self._note_failure(error)
 

@@ -1,10 +1,11 @@
 """A folder with the batches of one process, owned by whoever holds the lock in it.
 
     <directory>/<component>/<boot id>/lock
-    <directory>/<component>/<boot id>/<sequence>-<samples>.batch
+    <directory>/<component>/<boot id>/<boot id>-<sequence>-<samples>.batch
 
 The lock is the operating system's (flock): it goes when its holder does, whatever ends it, and a
-process that comes later takes the folder over.
+process that comes later takes the folder's batches into its own. They keep their names, so it
+does not matter at which of them that is interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_FILE_NAME = re.compile(r"([0-9]{19})-([0-9]+)\.batch")
+_FILE_NAME = re.compile(r"(.+)-([0-9]{19})-([0-9]+)\.batch")
 _BEING_MADE = ".new-"
 _LOCK_NAME = "lock"
 
@@ -36,6 +37,7 @@ class SpooledFile(NamedTuple):
     """A file with a batch: where it is, what it ought to hold, and since when."""
 
     path: Path
+    boot_id: str
     sequence: int
     samples: int
     size_bytes: int
@@ -74,52 +76,42 @@ class SpoolFolder:
             raise
         return cls(path, lock)
 
-    @classmethod
-    def adopt_all(cls, component_folder: Path) -> list[SpoolFolder]:
-        """Take over the folders whose owners are gone; return them, the oldest first."""
-        adopted: list[tuple[float, SpoolFolder]] = []
-        for path in component_folder.iterdir():
-            if path.name.startswith(_BEING_MADE):
+    def take_over(self) -> None:
+        """Bring in the batches of processes of this component that are gone."""
+        for path in self.path.parent.iterdir():
+            if path.name.startswith(_BEING_MADE) or path == self.path:
                 continue
             try:
-                made_at = path.stat().st_mtime
                 # Not created: a folder without a lock is being removed.
                 lock = os.open(path / _LOCK_NAME, os.O_RDWR)
             except OSError:
                 continue
+            other = SpoolFolder(path, lock)
             try:
                 _lock(lock)
             except OSError:
-                os.close(lock)  # its owner lives
+                other.abandon()  # its owner lives
                 continue
-            adopted.append((made_at, cls(path, lock)))
-        return [folder for _, folder in sorted(adopted, key=lambda pair: pair[0])]
+            for batch in path.glob("*.batch"):
+                with suppress(OSError):  # the next process may have more luck
+                    batch.rename(self.path / batch.name)
+            other.close()
 
     def files(self) -> list[SpooledFile]:
         """Return the batches in it, in the order in which they are to be sent."""
-        found: list[SpooledFile] = []
-        for path in self.path.glob("*.batch"):
-            named = _FILE_NAME.fullmatch(path.name)
-            if named is None:
-                continue
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                samples = samples_named(file.readline() + file.readline())
-            found.append(
-                SpooledFile(
-                    path,
-                    int(named[1]),
-                    # Of a damaged one its name says how many it once had.
-                    int(named[2]) if samples is None else samples,
-                    status.st_size,
-                    status.st_mtime,
-                )
+        found = [file for path in self.path.glob("*.batch") if (file := _described(path))]
+        began_at: dict[str, float] = {}
+        for file in found:
+            began_at[file.boot_id] = min(
+                began_at.get(file.boot_id, file.written_at), file.written_at
             )
-        return sorted(found, key=lambda file: file.sequence)
+        # Those of a process by their numbers; of processes, the oldest first.
+        return sorted(found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence))
 
     def path_of(self, part: Part) -> Path:
         """Return where a batch is put that was not split yet."""
-        return self.path / f"{part.name.sequence:019d}-{len(part.items)}.batch"
+        name = part.name
+        return self.path / f"{name.boot_id}-{name.sequence:019d}-{len(part.items)}.batch"
 
     def write(self, path: Path, parts: Sequence[Part]) -> int:
         """Put a batch on disk, whole or not at all, in the place of what is there.
@@ -164,6 +156,24 @@ class SpoolFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _described(path: Path) -> SpooledFile | None:
+    named = _FILE_NAME.fullmatch(path.name)
+    if named is None:
+        return None
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        samples = samples_named(file.readline() + file.readline())
+    return SpooledFile(
+        path,
+        named[1],
+        int(named[2]),
+        # Of a damaged one its name says how many it once had.
+        int(named[3]) if samples is None else samples,
+        status.st_size,
+        status.st_mtime,
+    )
 
 
 def read(path: Path) -> list[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -125,6 +126,27 @@ def test_what_a_living_process_has_is_left_to_it(tmp_path):
     other.record(2)
     assert [("other", [2])] == other.send_all()
     assert [("one", [1])] == one.send_all()
+
+
+def test_an_heir_that_dies_is_inherited_from_with_all_it_had(tmp_path):
+    """Batches go from hand to hand in their order, and no dead process's folder is left behind."""
+    for number, boot_id in enumerate(["b", "a", "c"]):
+        worker = Worker(tmp_path, boot_id)
+        worker.record(*range(100 * number, 100 * number + 15))
+        worker.queue.secure()
+        for path in files(tmp_path):
+            if path.name.startswith(f"{boot_id}-"):
+                os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+        worker.dies()
+    assert ["c"] == [path.name for path in (tmp_path / "pool").iterdir()]
+    heir = Worker(tmp_path, "heir")
+    sent = heir.send_all()
+    assert ["b", "b", "a", "a", "c", "c"] == [boot_id for boot_id, _ in sent]
+    assert [15, 15, 15] == [
+        len(numbers) + len(more)
+        for (_, numbers), (_, more) in zip(sent[::2], sent[1::2], strict=True)
+    ]
+    assert (45, 45, 0, {}) == tuple(heir.buffer.ledger())
 
 
 def test_only_one_takes_over(tmp_path):
