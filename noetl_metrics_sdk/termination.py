@@ -65,6 +65,8 @@ class _State:
         self.set_handler_anywhere: Callable[[int, int], object]
         # Who has begun to end a process, by its id: the main thread, or the watch.
         self.ended_by: dict[int, object] = {}
+        # The main thread has a shutdown to complete first, and there can be no other thread.
+        self.ends_after_shutdown = False
         self.has_fork_hooks = False
         # Of the thread that forks: the signals that it had blocked before.
         self.forking = threading.local()
@@ -86,6 +88,8 @@ def deliver_before_sigterm(client: Client) -> None:
 def leave_sigterm(client: Client) -> None:
     """Restore the default after the last client has been shut down."""
     _state.clients.pop(client, None)
+    if _state.ends_after_shutdown and _is_ending():
+        _finish_and_end()
     if not _state.clients and not _is_ending():
         _state.watch.end()
         if _is_ours():
@@ -123,20 +127,29 @@ def _handle(signal_number: int, frame: FrameType | None) -> None:
     del frame
     if os.getpid() == INIT_PID:
         # The first process of a container is not ended by a signal that it does not handle.
-        _in_a_thread(_flush_all)
+        if not _starts_thread(_flush_all):
+            _flush_all()
         return
     signal.signal(signal_number, signal.SIG_DFL)  # the next one ends the process at once
-    if _is_first_to_end() and not _in_a_thread(_finish_and_end):
-        return
+    if _is_first_to_end() and not _starts_thread(_finish_and_end):
+        if _is_shutting_down():
+            _state.ends_after_shutdown = True
+        else:
+            _finish_and_end()
     # It raises in gevent's event loop, which may not wait, and then need not.
     with suppress(Exception):
         threading.Event().wait(_hold_seconds())
 
 
-def _hold_seconds() -> float:
+def _is_shutting_down() -> bool:
+    """Whether this is the thread that shuts a client down; whoever delivers has to wait for it."""
     me = threading.get_ident()
-    if any(client._ending_thread == me for client in list(_state.clients)):
-        return 0.0  # whoever delivers has to wait for this thread's own shutdown
+    return any(client._ending_thread == me for client in list(_state.clients))
+
+
+def _hold_seconds() -> float:
+    if _is_shutting_down():
+        return 0.0
     return min(HOLD_SECONDS_MAX, HOLD_PART * seconds_to_finish())
 
 
@@ -153,15 +166,14 @@ def _is_first_to_end() -> bool:
     return _state.ended_by.setdefault(os.getpid(), me) is me
 
 
-def _in_a_thread(work: Callable[[], None]) -> bool:
-    """Run `work` in a thread, or here if there can be none; return whether there is one.
+def _starts_thread(work: Callable[[], None]) -> bool:
+    """Run `work` in a thread; return False if there can be no new one.
 
     `threading.Thread.start()` waits for a lock that the interrupted main thread may hold.
     """
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:  # too many threads, or the interpreter is ending already
-        work()
         return False
     return True
 
@@ -176,7 +188,8 @@ def _finish_and_end() -> None:
         finally:
             finished.set()
 
-    _in_a_thread(finish)
+    if not _starts_thread(finish):
+        finish()
     finished.wait(seconds)
     _end()
 
