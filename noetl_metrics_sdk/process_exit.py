@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import logging
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def seconds_to_finish() -> float:
 
 def _at_exit(**_: object) -> None:
     # Celery tells its receivers more than is needed here.
+    _have_gevent_need_no_thread()
     finish_all()
     for callback in _afterwards:
         callback()
@@ -98,6 +100,22 @@ def _add_finalizer(owner: EndsWithProcess) -> None:
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None
     multiprocessing_util.Finalize(None, _at_exit, exitpriority=_FINALIZER_PRIORITY)
+
+
+def _have_gevent_need_no_thread() -> None:
+    """Have gevent look up names on its own, where its resolver can have no thread any more.
+
+    Python 3.12 refuses new threads as soon as the interpreter is ending. A process that has
+    connected before has the thread already.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("socket"):
+        return
+    try:
+        monkey.get_original("_thread", "start_new_thread")(int, ())
+    except RuntimeError:
+        hub = import_module("gevent").get_hub()
+        hub.resolver = import_module("gevent.resolver.blocking").Resolver(hub)
 
 
 def _is_multiprocessing_child() -> bool:
