@@ -24,10 +24,12 @@ class Assignment:
         instruments: whether it uses a counter, a gauge and a histogram as well.
         pending_max: with more samples pending than this it waits before it records more; 0 never
             waits.
+        pace_seconds: how long it rests after every 200 samples.
         flush_after: flush after so many samples, and write down what is safe then; 0 never does.
         flush_seconds: how long such a flush may take.
         forks: how many children it forks meanwhile; each records `at_least` samples of its own.
-        clock_jumps: whether the wall clock jumps by hours; samples then have the clock's time.
+        clock_jumps: whether the wall clock jumps by hours.
+        own_times: whether samples have the times of their numbers, and not the clock's.
         shutdown_seconds: how long the delivery in the end may take; None leaves it to the
             process's end.
         file_bytes_max: how large a file can become that the worker writes; 0 for no limit.
@@ -43,10 +45,12 @@ class Assignment:
     settings: dict[str, Any] = field(default_factory=dict)
     instruments: bool = True
     pending_max: int = 20_000
+    pace_seconds: float = 0.0
     flush_after: int = 0
     flush_seconds: float = 10.0
     forks: int = 0
     clock_jumps: bool = False
+    own_times: bool = True
     shutdown_seconds: float | None = 60.0
     file_bytes_max: int = 0
     seed: int = 0

@@ -27,6 +27,12 @@ NOBODY = "nobody"
 """The standby that commits wait for, and that there is not."""
 
 
+COMMITTED = "wait_event = 'SyncRep' AND query = 'COMMIT'"
+"""The state of a process that has committed, and whose client has not been told of it."""
+BLOCKED = "wait_event_type = 'Lock'"
+"""The state of a process that waits for another transaction."""
+
+
 class KillableCluster(Cluster):
     """A PostgreSQL that is a child of this process.
 
@@ -70,36 +76,42 @@ class KillableCluster(Cluster):
         self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for the connections
         self._process.wait(START_SECONDS)
 
-    def hold_commits(self) -> None:
-        """Have every commit from now on made, and its client wait for the news of it."""
+    @contextmanager
+    def commits_held(self) -> Generator[None]:
+        """Have every commit made, and its client wait for the news of it until the block ends."""
         self._alter(f"SET synchronous_standby_names = '{NOBODY}'")
-        self._reload()
+        try:
+            self._reload()
+            wait_until(self._holds_commits, STATE_SECONDS)
+            # That takes effect at the end of the block, or at the next start.
+            self._alter("RESET synchronous_standby_names")
+            yield
+        finally:
+            self._alter("RESET synchronous_standby_names")
+            self._reload()
 
-    def forget_to_hold_commits(self) -> None:
-        """Have commits proceed after the next start, or after `release_commits()`."""
-        self._alter("RESET synchronous_standby_names")
+    def make_role(self, name: str) -> None:
+        """Make a user who may do anything, if there is none of this name."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+            if known.fetchone() is None:
+                connection.execute(f"CREATE ROLE {name} SUPERUSER LOGIN".encode())
 
-    def release_commits(self) -> None:
-        """Have commits proceed, those that wait too."""
-        self.forget_to_hold_commits()
-        self._reload()
-
-    def wait_for_backend(self, condition: str) -> None:
-        """Wait until a connection of a server is in some state.
+    def backends(self, condition: str) -> set[int]:
+        """Return the processes that serve a server and are in some state.
 
         Args:
             condition: SQL about a row of `pg_stat_activity`.
         """
-        query = (
-            "SELECT count(*) FROM pg_stat_activity "
-            f"WHERE application_name = 'server_stub' AND {condition}"
-        )
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'server_stub'"
         with psycopg.connect(self.url, autocommit=True) as connection:
+            found = connection.execute(f"{query} AND {condition}".encode())
+            return {pid for (pid,) in found}
 
-            def holds() -> bool:
-                return connection.execute(query.encode()).fetchone() != (0,)
-
-            wait_until(holds, STATE_SECONDS)
+    def wait_for_backend(self, condition: str) -> set[int]:
+        """Wait until there are such processes; return them."""
+        wait_until(lambda: bool(self.backends(condition)), STATE_SECONDS)
+        return self.backends(condition)
 
     def _alter(self, change: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -108,6 +120,11 @@ class KillableCluster(Cluster):
     def _reload(self) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_reload_conf()")
+
+    def _holds_commits(self) -> bool:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            shown = connection.execute("SHOW synchronous_standby_names").fetchone()
+        return shown == (NOBODY,)
 
     def _takes_connections(self) -> bool:
         assert self._process is not None

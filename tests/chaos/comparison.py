@@ -30,6 +30,7 @@ class Comparison(NamedTuple):
     | field | meaning |
     |---|---|
     | `recorded` | numbered samples that were recorded, for all we know |
+    | `promised` | those of them that must be in the table, or counted as dropped |
     | `in_table` | rows of numbered samples |
     | `missing` | samples that must be in the table and are not |
     | `twice` | rows too many |
@@ -38,6 +39,7 @@ class Comparison(NamedTuple):
     """
 
     recorded: int
+    promised: int
     in_table: int
     missing: int
     twice: int
@@ -83,6 +85,7 @@ def compare(
         )
         return Comparison(
             recorded=_number(connection, "SELECT count(*) FROM may"),
+            promised=_number(connection, "SELECT count(*) FROM must"),
             in_table=in_table,
             missing=_number(
                 connection,

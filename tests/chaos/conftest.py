@@ -65,4 +65,6 @@ def scenario(
     with killable_postgresql.database() as database_url:
         # Each scenario's faults are the same whichever others are run.
         chance = random.Random(f"{SEED}/{name}")
-        yield Scenario(name, database_url, killable_postgresql, chance, tmp_path, report, LONG)
+        made = Scenario(name, database_url, killable_postgresql, chance, tmp_path, report, LONG)
+        yield made
+        made.end()

@@ -32,11 +32,13 @@ class Server:
     """A server that is there again after each kill, under another port."""
 
     database_url: str
+    role: str
     running: ServerProcess
 
     @classmethod
-    def start(cls, database_url: str) -> Server:
-        return cls(database_url, start_server(database_url))
+    def start(cls, database_url: str, role: str) -> Server:
+        url = f"{database_url}&user={role}"  # the last one of two users wins
+        return cls(url, role, start_server(url))
 
     @property
     def url(self) -> str:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from tests.chaos.comparison import Comparison
 
 
+FIGURES_END = 8
+"""The column after the last one of figures."""
+
+
 @dataclass
 class Row:
     """One scenario's line.
@@ -45,7 +49,17 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the tables, and the seed."""
-        head = ("scenario", "times", "recorded", "in table", "missing", "twice", "torn", "dropped")
+        head: tuple[str, ...] = (
+            "scenario",
+            "times",
+            "recorded",
+            "promised",
+            "in table",
+            "missing",
+            "twice",
+            "torn",
+        )
+        head += ("dropped",)
         table = [head, *(self._cells(row) for row in self.rows), self._totals()]
         occurred = sorted(self.faults.items())
         return [
@@ -64,8 +78,8 @@ class Report:
             *(
                 f"{figure:,}"
                 for figure in (
-                    row.times, figures.recorded, figures.in_table, figures.missing, figures.twice,
-                    figures.torn + figures.unrecorded,
+                    row.times, figures.recorded, figures.promised, figures.in_table,
+                    figures.missing, figures.twice, figures.torn + figures.unrecorded,
                 )
             ),
             dropped or "0",
@@ -80,6 +94,7 @@ class Report:
             "in all",
             total(row.times for row in self.rows),
             total(each.recorded for each in compared),
+            total(each.promised for each in compared),
             total(each.in_table for each in compared),
             total(each.missing for each in compared),
             total(each.twice for each in compared),
@@ -92,7 +107,7 @@ def _aligned(table: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if position in {0, 7} else cell.rjust(width)
+            cell.rjust(width) if 0 < position < FIGURES_END else cell.ljust(width)
             for position, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table

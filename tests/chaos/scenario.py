@@ -49,15 +49,20 @@ class Scenario:
     report: Report
     long: bool
     _next_number: int = 0
-    _workers: int = 0
-    _ledgers: list[WorkerLedger] = field(default_factory=list)
+    _started: list[WorkerProcess] = field(default_factory=list)
 
     def size(self, short: int, long: int) -> int:
         """Return one of two numbers: that of the form which is run."""
         return long if self.long else short
 
-    def start_server(self) -> Server:
-        return Server.start(self.database_url)
+    def start_server(self, role: str = "postgres") -> Server:
+        """Start a server.
+
+        Args:
+            role: as whom it connects to PostgreSQL, which tells the servers of a test apart.
+        """
+        self.cluster.make_role(role)
+        return Server.start(self.database_url, role)
 
     def numbers(self, count: int) -> range:
         """Return numbers that no other worker has."""
@@ -73,7 +78,6 @@ class Scenario:
             at_least: how many samples it records at least.
             orders: further fields of `Assignment`.
         """
-        self._workers += 1
         per_process = max(at_least, orders.get("at_most", 0))
         settings = {
             **QUICK,
@@ -82,10 +86,10 @@ class Scenario:
             "self_metrics": orders.get("instruments", True),
             **orders.pop("settings", {}),
         }
-        return WorkerProcess(
+        worker = WorkerProcess(
             Assignment(
                 server_url,
-                str(self.folder / f"ledger-{self._workers}"),
+                str(self.folder / f"ledger-{len(self._started)}"),
                 self.numbers(per_process * (1 + orders.get("forks", 0))).start,
                 at_least,
                 settings=settings,
@@ -93,6 +97,14 @@ class Scenario:
                 **orders,
             )
         )
+        self._started.append(worker)
+        return worker
+
+    def end(self) -> None:
+        """Kill the workers that a test that failed has left."""
+        for worker in self._started:
+            if worker.process.poll() is None:
+                worker.kill()
 
     def settle(
         self,

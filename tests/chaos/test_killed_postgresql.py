@@ -7,14 +7,17 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
+from tests.chaos.cluster import BLOCKED, COMMITTED
 from tests.chaos.proxy import Proxy
 
 
 @contextmanager
-def loaded(scenario, rounds, at_least):
+def loaded(scenario, rounds, at_least, pace_seconds=0.02):
     """Run a server and a worker; settle in the end."""
     with scenario.start_server() as server, Proxy(server.url) as proxy:
-        worker = scenario.start_worker(proxy.url, at_least, at_most=50 * at_least, threads=2)
+        worker = scenario.start_worker(
+            proxy.url, at_least, at_most=50 * at_least, threads=2, pace_seconds=pace_seconds
+        )
         yield
         scenario.settle(worker.finish(), rounds, proxy)
 
@@ -22,7 +25,7 @@ def loaded(scenario, rounds, at_least):
 def test_postgresql_killed_at_random_moments(scenario):
     """Whatever PostgreSQL was at when it was killed, each sample is there once."""
     rounds = scenario.size(2, 20)
-    with loaded(scenario, rounds, scenario.size(5_000, 100_000)):
+    with loaded(scenario, rounds, scenario.size(5_000, 100_000), pace_seconds=0.0):
         for _ in range(rounds):
             time.sleep(scenario.chance.uniform(0.1, 1.0))  # the moment is what chance decides
             scenario.cluster.kill()
@@ -36,7 +39,7 @@ def test_postgresql_killed_in_a_transaction(scenario):
         for _ in range(rounds):
             with suppress(psycopg.OperationalError), psycopg.connect(scenario.database_url) as held:
                 held.execute("LOCK TABLE noetl.metric IN ACCESS EXCLUSIVE MODE")
-                scenario.cluster.wait_for_backend("wait_event_type = 'Lock' AND query ~ '^COPY'")
+                scenario.cluster.wait_for_backend(f"{BLOCKED} AND query ~ '^COPY'")
                 scenario.cluster.kill()
             scenario.cluster.start()
 
@@ -46,8 +49,7 @@ def test_postgresql_killed_before_it_could_say_that_it_had_committed(scenario):
     rounds = scenario.size(1, 10)
     with loaded(scenario, rounds, scenario.size(2_000, 20_000)):
         for _ in range(rounds):
-            scenario.cluster.hold_commits()
-            scenario.cluster.wait_for_backend("wait_event = 'SyncRep' AND query = 'COMMIT'")
-            scenario.cluster.forget_to_hold_commits()
-            scenario.cluster.kill()
-            scenario.cluster.start()
+            with scenario.cluster.commits_held():
+                scenario.cluster.wait_for_backend(COMMITTED)
+                scenario.cluster.kill()
+                scenario.cluster.start()

@@ -22,7 +22,7 @@ def test_every_fault_of_a_network(scenario):
         workers = [
             scenario.start_worker(
                 proxy.url,
-                scenario.size(10_000, 200_000),
+                scenario.size(5_000, 120_000),
                 threads=3,
                 settings={"batch_samples_max": 400, "request_timeout": 0.5},
             )
@@ -32,7 +32,11 @@ def test_every_fault_of_a_network(scenario):
         scenario.settle(ledgers, sum(proxy.counts.values()), proxy)
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_ANSWER, Fault.LATE, Fault.OVERTAKEN])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.RESET_BEFORE_ANSWER, Fault.LATE, Fault.OVERTAKEN],
+    ids=["there", "late", "overtaken"],
+)
 def test_a_batch_that_is_refused_later_on_is_not_inserted_again_in_parts(scenario, fault):
     """A repeat is refused with 413 while the first request is in the table, or on its way."""
     plan = Sequence(Fault.NONE, fault, Fault.STATUS_413)

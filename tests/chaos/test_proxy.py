@@ -15,7 +15,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import wait_until
 
 BODY = b"x" * 5_000
-CLIENT_SECONDS = 1.0
+CLIENT_SECONDS = 0.5
 
 
 class Upstream:

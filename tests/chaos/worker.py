@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk import MetricsClient
 
 CHUNK_SAMPLES = 200
+PENDING_SECONDS = 0.005
 POOL = "chaos-pool"
 CLOCK_JUMP_SECONDS = 6 * 3600
 
@@ -127,8 +128,9 @@ class Worker:
             for number in range(start, stop):
                 self._record_one(number)
             self._ledger.write("did", start, stop)
+            time.sleep(order.pace_seconds)
             while order.pending_max and self._pending() > order.pending_max:
-                self._released.wait(0.005)
+                time.sleep(PENDING_SECONDS)
             if order.flush_after and stop - flushed_at >= order.flush_after:
                 flushed_at = stop
                 result = self._client.flush(order.flush_seconds)
@@ -139,7 +141,7 @@ class Worker:
 
     def _record_one(self, number: int) -> None:
         sample = numbered_sample(number)
-        if self._assignment.clock_jumps:
+        if not self._assignment.own_times:
             sample["timestamp"] = None
         self._client.record(**sample)
         if self._instruments is not None:
