@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from server_stub.errors import (
     BodyMalformedError,
@@ -62,6 +63,7 @@ def install_error_answers(app: FastAPI) -> None:
     app.add_exception_handler(ServerError, _answer_server_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_unforeseen_error)
 
 
@@ -112,6 +114,13 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         case _:
             detail = str(error.detail)
     return _problem(HTTPStatus(error.status_code), detail, headers)
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    # A client that breaks off in its request is no failure of the server's, with a traceback; the
+    # answer is for the statistics only.
+    del request, error
+    return _problem(HTTPStatus.BAD_REQUEST, "the connection ended before the body did")
 
 
 async def _answer_unforeseen_error(request: Request, error: Exception) -> Response:

@@ -327,3 +327,33 @@ def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
     assert "1" == answers[0].headers["retry-after"]
     assert 200 == answers[-1].status_code
     assert 1 == len(api.stored())
+
+
+def test_a_client_that_breaks_off_is_no_failure_of_the_server(
+    embedded_api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A body that ends too early is logged as no error, and counted as no 5xx; nothing is kept."""
+    api = embedded_api
+    body = json.dumps({"runtime_id": api.register(), "metrics": [sample()]}).encode()
+    messages: list[Any] = [
+        {"type": "http.request", "body": body, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope: dict[str, Any] = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "scheme": "http", "path": "/api/metrics", "raw_path": b"/api/metrics",
+        "query_string": b"", "root_path": "", "headers": [], "client": None, "server": None,
+    }  # fmt: skip
+    api.loop.run(api.app(scope, receive, send))
+    assert [400] == statuses
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [] == api.stored()
