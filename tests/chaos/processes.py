@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,12 +116,13 @@ class WorkerProcess:
         """Wait until it has been told that samples are safe."""
         wait_until(lambda: bool(self.ledgers()[0].safe), RECORDED_SECONDS)
 
-    def terminate(self) -> list[WorkerLedger]:
-        """End it by SIGTERM, however it takes that; return its ledger."""
+    def terminate(self) -> tuple[list[range], list[WorkerLedger]]:
+        """End it by SIGTERM; return what it had recorded before, and its ledger."""
+        before = [numbers for ledger in self.ledgers() for numbers in ledger.did]
         self.process.terminate()
-        self.process.wait(RECORDED_SECONDS)
+        assert -signal.SIGTERM == self.process.wait(RECORDED_SECONDS)
         self.release()
-        return self.ledgers()
+        return before, self.ledgers()
 
     def ledgers(self) -> list[WorkerLedger]:
         """Return its ledger, and those of its children, as of now."""

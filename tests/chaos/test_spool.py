@@ -96,12 +96,12 @@ def test_workers_that_share_a_spool_and_end_in_order(scenario):
         scenario.settle(ledgers, len(ledgers), proxy)
 
 
-@pytest.mark.parametrize("by_signal", [False, True])
+@pytest.mark.parametrize("by_signal", [False, True], ids=["in order", "by SIGTERM"])
 def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
     """What cannot be delivered when a worker ends, or is told to, is there for the next one."""
     rounds = scenario.size(2, 10)
     settings = settings_for(scenario.folder / "spool")
-    ledgers = []
+    must, ledgers = [], []
     with scenario.start_server() as server, Proxy() as proxy:
         for _ in range(rounds):
             worker = scenario.start_worker(
@@ -109,10 +109,12 @@ def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
             )
             if by_signal:
                 worker.wait_until_recorded(1)
-                ledgers += worker.terminate()
+                recorded, written = worker.terminate()
             else:
-                ledgers += worker.finish()
-        must = [numbers for ledger in ledgers for numbers in ledger.did]
+                written = worker.finish()
+                recorded = [numbers for ledger in written for numbers in ledger.did]
+            must += recorded
+            ledgers += written
         settle_with_last_worker(scenario, server, settings, rounds, must, ledgers, proxy)
 
 

@@ -61,15 +61,18 @@ def test_workers_killed_after_a_flush(scenario):
 def test_workers_ended_by_sigterm(scenario):
     """A worker without a handler of its own delivers what it had recorded before the signal."""
     rounds = scenario.size(3, 25)
-    ledgers = []
+    must, ledgers = [], []
     with scenario.start_server() as server, Proxy(server.url) as proxy:
         for _ in range(rounds):
-            worker = scenario.start_worker(proxy.url, 10**6, threads=2, pending_max=5_000)
+            worker = scenario.start_worker(
+                proxy.url, 10**6, threads=2, pace_seconds=0.01, settings={"shutdown_timeout": 2.0}
+            )
             worker.wait_until_recorded(1)
             time.sleep(scenario.chance.uniform(0.0, 0.3))  # the moment is what chance decides
-            ledgers += worker.terminate()
+            recorded, written = worker.terminate()
+            must += recorded
+            ledgers += written
         proxy.drain()
-    must = [numbers for ledger in ledgers for numbers in ledger.did]
     may = [numbers for ledger in ledgers for numbers in ledger.will]
     compared = compare(scenario.database_url, must, may)
     scenario.note(compared, rounds, ledgers, proxy)
