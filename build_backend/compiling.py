@@ -29,6 +29,7 @@ COMPILED_MODULES = (
     "batch_names",
     "batching",
     "buffer",
+    "definition",
     "distributions",
     "instruments",
     "labelled",

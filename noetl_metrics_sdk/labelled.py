@@ -9,25 +9,26 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, SupportsFloat, final
+from typing import TYPE_CHECKING, ClassVar, Final, Self, SupportsFloat
 
+from noetl_metrics_sdk.definition import Definition, check_label_names, full_name
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.fork import ForkHandle, reset_store_after_fork
-from noetl_metrics_sdk.locking import COMPILED, NEEDS_LOCK
+from noetl_metrics_sdk.fork import reset_store_after_fork
+from noetl_metrics_sdk.locking import COMPILED
 from noetl_metrics_sdk.model import (
     MetricFamily,
     MetricType,
     Sample,
     Series,
-    check_label_name,
-    check_metric_name,
     check_text,
 )
 from noetl_metrics_sdk.registry import REGISTRY, Registry
-from noetl_metrics_sdk.samples import LabelSet, SampleForm
+from noetl_metrics_sdk.samples import LabelSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from noetl_metrics_sdk.samples import SampleForm
 
 SERIES_MAX = 2_000
 """How many label sets an instrument keeps apart; all further ones share one overflow series."""
@@ -41,72 +42,6 @@ MINUS_INFINITY: Final = float("-inf")
 
 ONE: Final = 1
 """The default amount of `inc()`, to be recognised without being converted."""
-
-
-@final
-class Definition:
-    """What an instrument and all of its children share.
-
-    Args:
-        name: the family's name, without the suffixes of its samples.
-        type: the family's type.
-        documentation: what it measures.
-        unit: the unit of its values.
-        label_names: the names of its labels.
-        max_series: how many label sets are kept apart.
-    """
-
-    __slots__ = (
-        "documentation",
-        "fork_handle",
-        "forms",
-        "generation",
-        "label_names",
-        "lock",
-        "max_series",
-        "name",
-        "overflowed",
-        "type",
-        "unit",
-        "updates_directly",
-    )
-
-    def __init__(
-        self,
-        name: str,
-        type: MetricType,  # noqa: A002 - the field's word
-        documentation: str,
-        unit: str,
-        label_names: tuple[str, ...],
-        max_series: int,
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.documentation = documentation
-        self.unit = unit
-        self.label_names = label_names
-        self.max_series = max_series
-        # Guards the dictionary of children and, unless they are changed directly, the values of
-        # all of them. Re-entrant: a signal handler or a finalizer may touch an instrument while
-        # its own thread is inside one. No other lock is taken while it is held.
-        self.lock = threading.RLock()
-        self.updates_directly = not NEEDS_LOCK
-        # Counts the changes of the dictionary of children.
-        self.generation = 0
-        self.overflowed = 0
-        self.forms: list[SampleForm] = []
-        self.fork_handle: ForkHandle | None = None
-
-    def form(self, suffix: str, own_label: tuple[str, str] | None = None) -> SampleForm:
-        """Return the form of the samples with this suffix and this label of their own."""
-        return SampleForm(
-            self.name + suffix,
-            self.type,
-            self.documentation,
-            self.unit,
-            self.label_names,
-            own_label,
-        )
 
 
 class Instrument(metaclass=ABCMeta):
@@ -159,9 +94,9 @@ class Instrument(metaclass=ABCMeta):
                 raise TypeError(f"{text!r} is a {type(text).__name__}: it must be a string")
         if max_series < 1:
             raise InvalidMetricError(f"max_series is {max_series}: it must be at least 1")
-        label_names = _check_label_names(labelnames, self._reserved_label_names)
+        label_names = check_label_names(labelnames, self._reserved_label_names)
         definition = Definition(
-            _full_name(self._type, namespace, subsystem, name),
+            full_name(self._type, namespace, subsystem, name),
             self._type,
             check_text("documentation", documentation),
             check_text("unit", unit),
@@ -438,25 +373,3 @@ def warn_of_exemplar() -> None:
         UserWarning,
         stacklevel=1 if COMPILED else 3,  # a compiled function has no place in the stack
     )
-
-
-def _full_name(metric_type: MetricType, namespace: str, subsystem: str, name: str) -> str:
-    check_metric_name(name)
-    prefixes = [check_text("namespace or subsystem", p) for p in (namespace, subsystem) if p]
-    full_name = "_".join([*prefixes, name])
-    if metric_type is MetricType.COUNTER:
-        full_name = full_name.removesuffix("_total")
-    return check_metric_name(full_name)
-
-
-def _check_label_names(
-    label_names: Iterable[Any], reserved_names: tuple[str, ...]
-) -> tuple[str, ...]:
-    if isinstance(label_names, str):
-        raise InvalidMetricError(
-            f"labelnames is the string {label_names!r}: give a list, like [{label_names!r}]"
-        )
-    checked = tuple([check_label_name(name, reserved_names) for name in label_names])
-    if len(set(checked)) < len(checked):
-        raise InvalidMetricError(f"labelnames {list(checked)} names a label twice: once is enough")
-    return checked

@@ -25,7 +25,8 @@ SDK = {
     "compilation": set(),
     "samples": {"compilation", "model"},
     "sketch": {"locking"},
-    "labelled": {"errors", "fork", "locking", "model", "registry", "samples"},
+    "definition": {"errors", "fork", "locking", "model", "samples"},
+    "labelled": {"definition", "errors", "fork", "locking", "model", "registry", "samples"},
     "timing": {"decoration", "labelled", "measuring"},
     "instruments": {"errors", "labelled", "model", "registry", "samples", "timing"},
     "distributions": {
