@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import random as random_module
-import socket
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +16,7 @@ from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.exporter import FlushResult
 from noetl_metrics_sdk.fork import restart_client_after_fork
 from noetl_metrics_sdk.http_transport import HttpTransport
+from noetl_metrics_sdk.identity import registration_of, worker_id_of
 from noetl_metrics_sdk.periodic import seconds_until
 from noetl_metrics_sdk.process_exit import (
     finish_at_exit,
@@ -28,7 +26,6 @@ from noetl_metrics_sdk.process_exit import (
 from noetl_metrics_sdk.recording import recorded_sample
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.termination import deliver_before_sigterm, leave_sigterm
-from noetl_metrics_sdk.transport import Registration, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.config import Settings
     from noetl_metrics_sdk.model import MetricType
     from noetl_metrics_sdk.statistics import ClientStats
+    from noetl_metrics_sdk.transport import Transport
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
@@ -341,12 +339,12 @@ class MetricsClient:
         self.shutdown()
 
     def _build(self, *, forked: bool) -> None:
-        self._worker_id = _worker_id(self.config.worker_id, forked=forked)
+        self._worker_id = worker_id_of(self.config.worker_id, forked=forked)
         self._engine = build_engine(
             self.config,
             registry=self._registry,
             transport=self._transport,
-            registration=self._registration(),
+            registration=registration_of(self.config),
             # A forked child belongs to the component that its parent has registered.
             runtime_id=self._engine.exporter.runtime_id if forked else self.config.runtime_id,
             worker_id=self._worker_id,
@@ -357,19 +355,6 @@ class MetricsClient:
     def _http_transport(self) -> Transport:
         assert self.config.server_url is not None
         return HttpTransport(self.config.server_url, self.config.headers)
-
-    def _registration(self) -> Registration | None:
-        if self.config.runtime_id is not None:
-            return None
-        assert self.config.component_name is not None
-        return Registration(
-            name=self.config.component_name,
-            component_type=self.config.component_type,
-            labels=self.config.labels,
-            hostname=socket.gethostname(),
-            pid=os.getpid(),
-            meta={"python": platform.python_version(), "platform": sys.platform},
-        )
 
     @property
     def _exit_seconds_max(self) -> float:
@@ -396,12 +381,3 @@ class MetricsClient:
             self._runs = True
             if self.config.handle_sigterm:
                 deliver_before_sigterm(self)
-
-
-def _worker_id(configured: str | None, *, forked: bool) -> str:
-    if configured is None:
-        return f"{socket.gethostname()}-{os.getpid()}"
-    process = sys.modules.get("multiprocessing.process")
-    is_child = process is not None and process.parent_process() is not None
-    # Children inherit NOETL_WORKER_ID, and two processes under one id would mix their totals.
-    return f"{configured}-{os.getpid()}" if forked or is_child else configured

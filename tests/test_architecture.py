@@ -82,9 +82,10 @@ SDK = {
         "batching", "buffer", "clock", "collection", "config", "exporter", "pacing", "periodic",
         "registry", "spool", "statistics", "system", "transport", "wire",
     },
+    "identity": {"config", "transport"},
     "client": {
         "awaiting", "buffer", "clock", "config", "engine", "errors", "exporter", "fork",
-        "http_transport", "model", "periodic", "process_exit", "recording", "registry",
+        "http_transport", "identity", "model", "periodic", "process_exit", "recording", "registry",
         "statistics", "termination", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
