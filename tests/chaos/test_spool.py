@@ -76,6 +76,41 @@ def test_workers_with_a_spool_killed_at_random_moments(scenario):
         settle_with_last_worker(scenario, server, settings, 2 * rounds, must, ledgers, proxy)
 
 
+def test_everything_at_once(scenario):
+    """Workers, servers and PostgreSQL are killed, with a network that fails in every way."""
+    rounds = scenario.size(2, 20)
+    settings = settings_for(scenario.folder / "spool")
+    ledgers = []
+    with ExitStack() as stack:
+        servers = [stack.enter_context(scenario.start_server()) for _ in range(2)]
+        plan = Deck(scenario.chance, FAULTS)
+        proxy = stack.enter_context(
+            Proxy(*(each.url for each in servers), plan=plan, seed=scenario.chance.random())
+        )
+        for _ in range(rounds):
+            workers = [
+                scenario.start_worker(
+                    proxy.url, 10**6, settings=settings, flush_after=600, flush_seconds=0.05
+                )
+                for _ in range(2)
+            ]
+            time.sleep(scenario.chance.uniform(0.3, 0.6))  # what chance decides
+            if scenario.chance.random() < 0.5:
+                scenario.cluster.kill()
+                scenario.cluster.start()
+            doomed = scenario.chance.choice(servers)
+            doomed.kill()
+            ledgers += scenario.chance.choice(workers).kill()
+            doomed.start_again()
+            proxy.server_urls = [each.url for each in servers]
+            for worker in workers:
+                if worker.process.poll() is None:
+                    ledgers += worker.kill()
+        must = [numbers for ledger in ledgers for numbers in ledger.safe]
+        assert must
+        settle_with_last_worker(scenario, servers[0], settings, rounds, must, ledgers, proxy)
+
+
 def test_workers_that_share_a_spool_and_end_in_order(scenario):
     """Processes on one spool neither deliver each other's samples nor lose their own."""
     settings = {**settings_for(scenario.folder / "spool"), "shutdown_timeout": 60.0}

@@ -65,7 +65,7 @@ def test_workers_ended_by_sigterm(scenario):
     with scenario.start_server() as server, Proxy(server.url) as proxy:
         for _ in range(rounds):
             worker = scenario.start_worker(
-                proxy.url, 10**6, threads=2, pace_seconds=0.01, settings={"shutdown_timeout": 2.0}
+                proxy.url, 10**6, threads=2, pace_seconds=0.01, settings={"shutdown_timeout": 1.0}
             )
             worker.wait_until_recorded(1)
             time.sleep(scenario.chance.uniform(0.0, 0.3))  # the moment is what chance decides
