@@ -27,8 +27,11 @@ NOBODY = "nobody"
 """The standby that commits wait for, and that there is not."""
 
 
-COMMITTED = "wait_event = 'SyncRep' AND query = 'COMMIT'"
-"""The state of a process that has committed, and whose client has not been told of it."""
+COMMITTED = (
+    "wait_event = 'SyncRep' AND query = 'COMMIT' AND EXISTS (SELECT FROM pg_locks AS held "
+    "WHERE held.pid = pg_stat_activity.pid AND held.relation = 'noetl.metric'::regclass)"
+)
+"""The state of a process that has committed a batch, and whose client has not been told of it."""
 BLOCKED = "wait_event_type = 'Lock'"
 """The state of a process that waits for another transaction."""
 
@@ -97,22 +100,6 @@ class KillableCluster(Cluster):
             if known.fetchone() is None:
                 connection.execute(f"CREATE ROLE {name} SUPERUSER LOGIN".encode())
 
-    def backends(self, condition: str) -> set[int]:
-        """Return the processes that serve a server and are in some state.
-
-        Args:
-            condition: SQL about a row of `pg_stat_activity`.
-        """
-        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'server_stub'"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            found = connection.execute(f"{query} AND {condition}".encode())
-            return {pid for (pid,) in found}
-
-    def wait_for_backend(self, condition: str) -> set[int]:
-        """Wait until there are such processes; return them."""
-        wait_until(lambda: bool(self.backends(condition)), STATE_SECONDS)
-        return self.backends(condition)
-
     def _alter(self, change: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"ALTER SYSTEM {change}".encode())
@@ -134,6 +121,26 @@ class KillableCluster(Cluster):
         except psycopg.OperationalError:
             return False
         return True
+
+
+def backends(database_url: str, condition: str) -> set[int]:
+    """Return the processes of PostgreSQL that serve a server and are in some state.
+
+    Args:
+        database_url: the server's database.
+        condition: SQL about a row of `pg_stat_activity`.
+    """
+    query = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'server_stub' "
+        f"AND datname = current_database() AND {condition}"
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        return {pid for (pid,) in connection.execute(query.encode())}
+
+
+def wait_for_backend(database_url: str, condition: str) -> None:
+    """Wait until there is such a process."""
+    wait_until(lambda: bool(backends(database_url, condition)), STATE_SECONDS)
 
 
 def has_ended(process: psutil.Process) -> bool:

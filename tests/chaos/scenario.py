@@ -11,6 +11,7 @@ from tests.chaos.ledger import dropped_by_reason
 from tests.chaos.numbered import JOBS
 from tests.chaos.processes import Server, WorkerProcess
 from tests.chaos.report import Row
+from tests.chaos.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.chaos.proxy import Proxy
     from tests.chaos.report import Report
 
+DELIVERED_SECONDS = 60.0
 # A worker that is soon back: the suite's outages are short, and there are many.
 QUICK = {"flush_interval": 0.2, "request_timeout": 2.0, "backoff_max": 0.2}
 
@@ -105,6 +107,10 @@ class Scenario:
         for worker in self._started:
             if worker.process.poll() is None:
                 worker.kill()
+
+    def wait_until_delivered(self) -> None:
+        """Wait until a worker has rows in the table: it is registered, and at work."""
+        wait_until(lambda: bool(rows_by_worker(self.database_url)), DELIVERED_SECONDS)
 
     def settle(
         self,

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
-from tests.chaos.cluster import BLOCKED, COMMITTED
+from tests.chaos.cluster import BLOCKED, COMMITTED, wait_for_backend
 from tests.chaos.proxy import Proxy
 
 
@@ -18,6 +18,7 @@ def loaded(scenario, rounds, at_least, pace_seconds=0.02):
         worker = scenario.start_worker(
             proxy.url, at_least, at_most=50 * at_least, threads=2, pace_seconds=pace_seconds
         )
+        scenario.wait_until_delivered()
         yield
         scenario.settle(worker.finish(), rounds, proxy)
 
@@ -39,7 +40,7 @@ def test_postgresql_killed_in_a_transaction(scenario):
         for _ in range(rounds):
             with suppress(psycopg.OperationalError), psycopg.connect(scenario.database_url) as held:
                 held.execute("LOCK TABLE noetl.metric IN ACCESS EXCLUSIVE MODE")
-                scenario.cluster.wait_for_backend(f"{BLOCKED} AND query ~ '^COPY'")
+                wait_for_backend(scenario.database_url, f"{BLOCKED} AND query ~ '^COPY'")
                 scenario.cluster.kill()
             scenario.cluster.start()
 
@@ -50,6 +51,6 @@ def test_postgresql_killed_before_it_could_say_that_it_had_committed(scenario):
     with loaded(scenario, rounds, scenario.size(2_000, 20_000)):
         for _ in range(rounds):
             with scenario.cluster.commits_held():
-                scenario.cluster.wait_for_backend(COMMITTED)
+                wait_for_backend(scenario.database_url, COMMITTED)
                 scenario.cluster.kill()
                 scenario.cluster.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from tests.chaos.cluster import BLOCKED, COMMITTED
+from tests.chaos.cluster import BLOCKED, COMMITTED, backends, wait_for_backend
 from tests.chaos.proxy import Proxy
 
 PACE_SECONDS = 0.02
@@ -33,28 +33,32 @@ def test_a_server_killed_between_commit_and_answer(scenario):
     """What a server has committed and not acknowledged is not inserted again by the next one."""
     rounds = scenario.size(2, 15)
     at_least = scenario.size(2_000, 20_000)
-    cluster = scenario.cluster
     repeats = 0
     with ExitStack() as stack:
         servers = [
             stack.enter_context(scenario.start_server(role)) for role in ("chaos_1", "chaos_2")
         ]
-        proxy = stack.enter_context(Proxy())
+        proxy = stack.enter_context(Proxy(servers[0].url))
         worker = scenario.start_worker(
             proxy.url, at_least, at_most=50 * at_least, pace_seconds=PACE_SECONDS
         )
+        scenario.wait_until_delivered()
         while repeats < rounds:
             doomed, other = servers
             proxy.server_urls = [doomed.url]
-            with cluster.commits_held():
-                cluster.wait_for_backend(f"{COMMITTED} AND usename = '{doomed.role}'")
+            with scenario.cluster.commits_held():
+                wait_for_backend(
+                    scenario.database_url, f"{COMMITTED} AND usename = '{doomed.role}'"
+                )
                 doomed.kill()
                 proxy.server_urls = [other.url]
                 # A repeat waits for the transaction that nobody was told of. It may have been one
                 # of the server's own, though: then there is no repeat, and this one is new.
                 of_other = f"usename = '{other.role}'"
-                cluster.wait_for_backend(f"({BLOCKED} OR {COMMITTED}) AND {of_other}")
-                repeats += bool(cluster.backends(f"{BLOCKED} AND {of_other}"))
+                wait_for_backend(
+                    scenario.database_url, f"({BLOCKED} OR {COMMITTED}) AND {of_other}"
+                )
+                repeats += bool(backends(scenario.database_url, f"{BLOCKED} AND {of_other}"))
             doomed.start_again()
             servers.reverse()
         scenario.settle(worker.finish(), rounds, proxy)

@@ -33,7 +33,12 @@ def test_a_clock_that_jumps_by_hours(scenario):
     plan = Deck(scenario.chance, QUICK_FAULTS, passes=2)
     with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
         worker = scenario.start_worker(
-            proxy.url, scenario.size(5_000, 100_000), threads=2, clock_jumps=True, own_times=False
+            proxy.url,
+            scenario.size(5_000, 100_000),
+            threads=2,
+            clock_jumps=True,
+            own_times=False,
+            settings={"batch_samples_max": 200},
         )
         jumps = scenario.size(5_000, 100_000) // 200
         scenario.settle(worker.finish(), jumps, proxy, own_times=False)
