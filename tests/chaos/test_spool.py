@@ -8,15 +8,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from noetl_metrics_sdk.config import Config
 from tests.chaos.comparison import NOTHING_WRONG, compare
 from tests.chaos.faults import Deck, Fault
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import all_ledgers
-
-pytestmark = pytest.mark.skipif(
-    "spool_directory" not in Config.model_fields, reason="this SDK has no spool"
-)
 
 DISK_BYTES = 256 * 1024
 # A 404 and the wishes of a server cost time, and are tested without a spool.
