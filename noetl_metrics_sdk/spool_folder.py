@@ -2,10 +2,12 @@
 
     <directory>/<component>/<boot id>/lock
     <directory>/<component>/<boot id>/<boot id>-<sequence>-<samples>.batch
+    <directory>/<component>/<boot id>/<boot id of a dead process>/…
 
 The lock is the operating system's (flock): it goes when its holder does, whatever ends it, and a
-process that comes later takes the folder's batches into its own. They keep their names, so it
-does not matter at which of them that is interrupted.
+process that comes later moves the folder into its own. The whole folder at once: the server takes
+a batch with a lower number than the last one for a repeat, so those of one boot id must never be in
+two hands, at whatever moment the heir is killed.
 """
 
 from __future__ import annotations
@@ -86,20 +88,27 @@ class SpoolFolder:
                 lock = os.open(path / _LOCK_NAME, os.O_RDWR)
             except OSError:
                 continue
-            other = SpoolFolder(path, lock)
             try:
                 _lock(lock)
+                self._move_in(path)
             except OSError:
-                other.abandon()  # its owner lives
-                continue
-            for batch in path.glob("*.batch"):
-                with suppress(OSError):  # the next process may have more luck
-                    batch.rename(self.path / batch.name)
-            other.close()
+                pass  # its owner lives; or the disk fails, and the next process may have more luck
+            finally:
+                os.close(lock)
+
+    def _move_in(self, path: Path) -> None:
+        # First what it has itself taken over: folders are never deeper than that.
+        for folder in [*_folders_in(path), path]:
+            if not _remove_if_empty(folder):
+                folder.rename(self.path / folder.name)
+        _sync_folder(self.path)
+        _sync_folder(self.path.parent)
 
     def files(self) -> list[SpooledFile]:
         """Return the batches in it, in the order in which they are to be sent."""
-        found = [file for path in self.path.glob("*.batch") if (file := _described(path))]
+        folders = [self.path, *_folders_in(self.path)]
+        batches = [path for folder in folders for path in folder.glob("*.batch")]
+        found = [file for path in batches if (file := _described(path))]
         began_at: dict[str, float] = {}
         for file in found:
             began_at[file.boot_id] = min(
@@ -136,19 +145,17 @@ class SpoolFolder:
             with suppress(OSError):
                 being_written.unlink(missing_ok=True)
             raise
-        _sync_folder(self.path)
+        _sync_folder(path.parent)
         return len(content)
 
     def close(self) -> None:
         """Give the folder up: remove it if it is empty, or leave it to be taken over."""
         if self._lock is None:
             return
-        # A read-only disk, or somebody else's file in it: then it is left as it is.
+        # On a read-only disk it is left as it is.
         with suppress(OSError):
-            if not any(self.path.glob("*.batch")):
-                for path in list(self.path.iterdir()):
-                    path.unlink()
-                self.path.rmdir()
+            for folder in [*_folders_in(self.path), self.path]:
+                _remove_if_empty(folder)
         self.abandon()
 
     def abandon(self) -> None:
@@ -156,6 +163,20 @@ class SpoolFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _folders_in(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if entry.is_dir()]
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    """Remove a folder without batches; return whether it had none."""
+    if _folders_in(folder) or any(folder.glob("*.batch")):
+        return False
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    return True
 
 
 def _described(path: Path) -> SpooledFile | None:

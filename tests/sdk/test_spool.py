@@ -7,7 +7,9 @@ import os
 import resource
 import subprocess
 import sys
-from contextlib import contextmanager
+from collections import Counter as Tally
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +149,52 @@ def test_an_heir_that_dies_is_inherited_from_with_all_it_had(tmp_path):
         for (_, numbers), (_, more) in zip(sent[::2], sent[1::2], strict=True)
     ]
     assert (45, 45, 0, {}) == tuple(heir.buffer.ledger())
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("moves", range(5))
+def test_an_heir_that_dies_while_it_takes_over_leaves_nobody_in_two_hands(
+    tmp_path, monkeypatch, moves
+):
+    """All that a process left is one heir's: by two heirs it might be sent out of order."""
+    workers = []
+    for boot_id in ("a", "b", "c"):
+        worker = Worker(tmp_path, boot_id)
+        worker.record(*range(35))
+        worker.queue.secure()
+        workers.append(worker)
+        if boot_id == "a":
+            worker.dies()  # b takes it over; c does not, as b lives
+    for worker in workers[1:]:
+        worker.dies()
+    rename = Path.rename
+    renamed: list[Path] = []
+
+    def rename_until_killed(path, target):
+        if len(renamed) == moves:
+            raise KilledError
+        renamed.append(path)
+        return rename(path, target)
+
+    doomed = Worker(tmp_path, "doomed")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", rename_until_killed)
+        with suppress(KilledError):
+            doomed.queue.current()
+    doomed.dies()
+    hands = {
+        boot_id: Tally(
+            path.relative_to(tmp_path / "pool").parts[0]
+            for path in files(tmp_path)
+            if path.name.startswith(f"{boot_id}-")
+        )
+        for boot_id in ("a", "b", "c")
+    }
+    assert [[4], [4], [4]] == [list(tally.values()) for tally in hands.values()]
+    assert 3 * 35 == sum(len(numbers) for _, numbers in Worker(tmp_path, "heir").send_all())
 
 
 def test_only_one_takes_over(tmp_path):
