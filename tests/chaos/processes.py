@@ -108,6 +108,10 @@ class WorkerProcess:
         self.release()
         return self.ledgers()
 
+    def wait_until_begun(self) -> None:
+        """Wait until its client is about to start."""
+        wait_until(lambda: bool(self.ledgers()[0].worker_id), RECORDED_SECONDS)
+
     def wait_until_recorded(self, count: int) -> None:
         """Wait until it has recorded so many samples, whatever has become of them."""
         wait_until(lambda: sum(map(len, self.ledgers()[0].did)) >= count, RECORDED_SECONDS)

@@ -108,9 +108,10 @@ class Scenario:
             if worker.process.poll() is None:
                 worker.kill()
 
-    def wait_until_delivered(self) -> None:
-        """Wait until a worker has rows in the table: it is registered, and at work."""
-        wait_until(lambda: bool(rows_by_worker(self.database_url)), DELIVERED_SECONDS)
+    def wait_until_delivering(self) -> None:
+        """Wait until more rows are in the table: a worker is registered, and at work."""
+        before = rows_by_worker(self.database_url)
+        wait_until(lambda: rows_by_worker(self.database_url) != before, DELIVERED_SECONDS)
 
     def settle(
         self,

@@ -18,7 +18,6 @@ def loaded(scenario, rounds, at_least, pace_seconds=0.02):
         worker = scenario.start_worker(
             proxy.url, at_least, at_most=50 * at_least, threads=2, pace_seconds=pace_seconds
         )
-        scenario.wait_until_delivered()
         yield
         scenario.settle(worker.finish(), rounds, proxy)
 
@@ -50,6 +49,7 @@ def test_postgresql_killed_before_it_could_say_that_it_had_committed(scenario):
     rounds = scenario.size(1, 10)
     with loaded(scenario, rounds, scenario.size(2_000, 20_000)):
         for _ in range(rounds):
+            scenario.wait_until_delivering()
             with scenario.cluster.commits_held():
                 wait_for_backend(scenario.database_url, COMMITTED)
                 scenario.cluster.kill()

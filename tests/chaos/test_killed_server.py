@@ -42,10 +42,10 @@ def test_a_server_killed_between_commit_and_answer(scenario):
         worker = scenario.start_worker(
             proxy.url, at_least, at_most=50 * at_least, pace_seconds=PACE_SECONDS
         )
-        scenario.wait_until_delivered()
         while repeats < rounds:
             doomed, other = servers
             proxy.server_urls = [doomed.url]
+            scenario.wait_until_delivering()
             with scenario.cluster.commits_held():
                 wait_for_backend(
                     scenario.database_url, f"{COMMITTED} AND usename = '{doomed.role}'"
