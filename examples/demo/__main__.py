@@ -101,6 +101,8 @@ def running_server(data_directory: str, port: int) -> Generator[tuple[str, str]]
             stdout=subprocess.PIPE,
             stderr=log_file,
             text=True,
+            # Ctrl-C is not for the server: it ends after those who deliver to it.
+            start_new_session=True,
         )
         try:
             yield addresses_of(server, log)

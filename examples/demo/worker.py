@@ -78,7 +78,10 @@ def main(server_url: str, paths: list[str]) -> None:
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     work_done: Tally[str] = Tally()
-    client = MetricsClient(server_url, COMPONENT, flush_interval=0.5, system_interval=0.5)
+    client = MetricsClient(
+        server_url, COMPONENT, flush_interval=0.5, system_interval=0.5,
+        handle_sigterm=False,  # what an interrupted demo has counted is thrown away anyway
+    )  # fmt: skip
     with client:
         for path in paths:
             run_jobs(Path(path), work_done)
