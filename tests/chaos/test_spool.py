@@ -47,7 +47,7 @@ def settle_with_last_worker(scenario, server, settings, times, must, ledgers, *p
 
 def test_workers_with_a_spool_killed_at_random_moments(scenario):
     """Two at a time share a spool: what was safe is there once, taken over by whoever is next."""
-    rounds = scenario.size(4, 150)
+    rounds = scenario.size(3, 150)
     settings = settings_for(scenario.folder / "spool")
     ledgers = []
     with (
@@ -73,33 +73,38 @@ def test_workers_with_a_spool_killed_at_random_moments(scenario):
 
 def test_workers_killed_while_they_take_over(scenario):
     """What is taken over in several goes, and by two at once in the end, is there once."""
-    rounds = scenario.size(3, 25)
-    settings = {**settings_for(scenario.folder / "spool"), "batch_samples_max": 10}
+    rounds = scenario.size(1, 10)
+    settings = {**settings_for(scenario.folder / "spool"), "batch_samples_max": 8}
+    # Many small files: taking them over one by one would take its time.
+    left = scenario.size(1_000, 8_000)
     must, ledgers = [], []
     with scenario.start_server() as server, Proxy() as proxy:
         for _ in range(rounds):
             proxy.server_urls = []
             written = scenario.start_worker(
-                proxy.url, 2_000, settings=settings, shutdown_seconds=None
-            ).finish()
-            must += [numbers for ledger in written for numbers in ledger.did]
+                proxy.url, left, settings=settings, flush_after=left, flush_seconds=left / 2_500,
+                shutdown_seconds=None,
+            ).finish()  # fmt: skip
+            must += [numbers for ledger in written for numbers in ledger.safe]
             ledgers += written
-            for _ in range(2):
-                heir = scenario.start_worker(proxy.url, 10**6, settings=settings)
-                heir.wait_until_begun()
-                time.sleep(scenario.chance.uniform(0.0, 0.02))  # what chance decides
-                ledgers += heir.kill()
+            for _ in range(scenario.size(1, 3)):
+                heirs = [scenario.start_worker(proxy.url, 10**6, settings=settings) for _ in "ab"]
+                for heir in heirs:
+                    heir.wait_until_begun()
+                time.sleep(scenario.chance.uniform(0.0, 0.05))  # what chance decides
+                for heir in heirs:
+                    ledgers += heir.kill()
             proxy.server_urls = [server.url]
             heirs = [scenario.start_worker(proxy.url, 200, settings=settings) for _ in range(2)]
             written = all_ledgers(heirs)
             must += [numbers for ledger in written for numbers in ledger.did]
             ledgers += written
-        settle_with_last_worker(scenario, server, settings, 2 * rounds, must, ledgers, proxy)
+        settle_with_last_worker(scenario, server, settings, rounds, must, ledgers, proxy)
 
 
 def test_everything_at_once(scenario):
     """Workers, servers and PostgreSQL are killed, with a network that fails in every way."""
-    rounds = scenario.size(2, 20)
+    rounds = scenario.size(1, 20)
     settings = settings_for(scenario.folder / "spool")
     ledgers = []
     with ExitStack() as stack:
