@@ -37,6 +37,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ \t]*[!-~])*|")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
+_OF_THE_BUILD = "NOETL_METRICS_COMPILE"
 
 
 class Settings(TypedDict, total=False):
@@ -310,8 +311,11 @@ def _is_http_url(url: str) -> bool:
 
 def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
     known = {environment_variable(name) for name in Config.model_fields}
+    not_for_a_client = (_OF_THE_SERVER, _OF_THE_BUILD)
     for variable in sorted(environment):
-        is_ours = variable.startswith("NOETL_METRICS_") and not variable.startswith(_OF_THE_SERVER)
+        is_ours = variable.startswith("NOETL_METRICS_") and not variable.startswith(
+            not_for_a_client
+        )
         if is_ours and variable not in known:
             _logger.warning(
                 "%s is no setting and has no effect; there are %s", variable, sorted(known)

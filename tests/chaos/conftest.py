@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONG = os.environ.get("NOETL_CHAOS") == "long"
 SEED = os.environ.get("NOETL_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
 REPORT = pytest.StashKey[Report]()
-LONG_SECONDS, SHORT_SECONDS = 900, 120
+LONG_SECONDS, SHORT_SECONDS = 900, 240
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -109,6 +109,7 @@ def test_a_variable_that_is_no_setting_is_warned_of(caplog):
     environment = {
         "NOETL_WORKER_POOL_NAME": "p", "NOETL_METRICS_FLUSH_INTERVAL": "5",
         "NOETL_METRICS_SERVER_PORT": "8082",
+        "NOETL_METRICS_COMPILE": "require",
     }  # fmt: skip
     MetricsClient.from_env(
         registry=Registry(), transport=InMemoryTransport(), environment=environment
