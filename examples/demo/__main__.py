@@ -145,6 +145,7 @@ def run_pool(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is not for it: it may be only just importing
         )
         assert worker.stdin is not None
         worker.stdin.write("\n".join(files[number::workers]))
@@ -155,6 +156,7 @@ def run_pool(
     finally:
         for worker in pool:  # none of them runs any more, unless the demo was interrupted
             worker.terminate()
+            worker.wait()
     if any(worker.returncode for worker in pool):
         raise SystemExit(f"a worker failed: exit codes {[worker.returncode for worker in pool]}")
     return [json.loads(worker.stdout.read()) for worker in pool if worker.stdout is not None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import signal
 import sys
 import warnings
 import zlib
@@ -98,6 +97,4 @@ def main(server_url: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole pool; the demo ends it in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     main(sys.argv[1], sys.stdin.read().splitlines())
