@@ -40,11 +40,20 @@ CREATE TABLE IF NOT EXISTS noetl.metric (
     PRIMARY KEY (metric_id, created_at)
 ) PARTITION BY RANGE (created_at);
 
-CREATE INDEX IF NOT EXISTS idx_metrics_runtime_id ON noetl.metric (runtime_id);
-CREATE INDEX IF NOT EXISTS idx_metrics_name ON noetl.metric (metric_name);
+-- A NoETL server may have made indexes of these names that are of less use.
+DROP INDEX IF EXISTS noetl.idx_metrics_runtime_id;
+DROP INDEX IF EXISTS noetl.idx_metrics_name;
+DROP INDEX IF EXISTS noetl.idx_metrics_runtime_name;
+DROP INDEX IF EXISTS noetl.idx_metrics_labels;
+-- Rows come in batches of one runtime, so block ranges tell them apart well enough for what is
+-- left to this index; idx_metrics_runtime_name begins with the same column.
+CREATE INDEX idx_metrics_runtime_id ON noetl.metric USING brin (runtime_id);
+-- A metric, or one of a component, within a time, and in the order of time.
+CREATE INDEX idx_metrics_name ON noetl.metric (metric_name, timestamp);
+CREATE INDEX idx_metrics_runtime_name ON noetl.metric (runtime_id, metric_name, timestamp);
 CREATE INDEX IF NOT EXISTS idx_metrics_timestamp ON noetl.metric (timestamp);
-CREATE INDEX IF NOT EXISTS idx_metrics_runtime_name ON noetl.metric (runtime_id, metric_name);
-CREATE INDEX IF NOT EXISTS idx_metrics_labels ON noetl.metric USING gin (labels);
+-- Containment only, for half of the entries of the default.
+CREATE INDEX idx_metrics_labels ON noetl.metric USING gin (labels jsonb_path_ops);
 
 -- One row: how long a metric is kept. It stands in the database, so that
 -- cleanup_expired_metrics() drops the same partitions whoever calls it.
