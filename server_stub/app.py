@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from server_stub import routes_ingest, routes_operations, routes_query, routes_runtime
+from server_stub.admission import Admission
 from server_stub.component_store import ComponentStore
 from server_stub.database import Database
+from server_stub.insertion import Insertion
 from server_stub.intake import Intake
 from server_stub.maintenance import Maintenance
 from server_stub.middleware import BodyLimit, Observation
 from server_stub.resources import Resources
 from server_stub.responses import install_error_answers
+from server_stub.row_encoding import TimeBounds
 from server_stub.self_reporting import self_reporting
+from server_stub.series_table import SeriesLimits, SeriesTable
 from server_stub.statistics import Statistics
 from server_stub.store import Store
 
@@ -39,9 +43,16 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
     database = Database(database_url, settings.pool_size)
     store = Store(database, settings)
     components = ComponentStore(database)
-    intake = Intake(store, components, settings, statistics, lambda: datetime.now(UTC))
+    series = SeriesTable(
+        SeriesLimits(settings.labels_max, settings.text_length_max, settings.series_per_runtime_max)
+    )
+    bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
+    insertion = Insertion(database, series, bounds)
+    intake = Intake(insertion, settings, statistics, lambda: datetime.now(UTC))
+    admission = Admission(settings.ingest_bytes_max)
     maintenance = Maintenance(store, settings, statistics)
     statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
+    statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -66,7 +77,9 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
         lifespan=lifespan,
         strict_content_type=False,
     )
-    app.state.resources = Resources(settings, statistics, store, components, intake, maintenance)
+    app.state.resources = Resources(
+        settings, statistics, store, components, intake, admission, maintenance
+    )
     for routes in (routes_ingest, routes_query, routes_runtime, routes_operations):
         app.include_router(routes.router)
     install_error_answers(app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import dict_row
 
 from server_stub.database import adapted
-from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
+from server_stub.errors import RuntimeNotFoundError
 from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -36,30 +36,6 @@ class ComponentStore:
         """Return those of the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
         return set(await self._database.scalars("find_runtimes_by_id", parameters))
-
-    async def find_runtime_named(self, name: str) -> int:
-        """Return the id of the one component of this name.
-
-        Raises:
-            RuntimeNotFoundError: there is none.
-            ParameterInvalidError: there are several, of different types.
-        """
-        async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                read_sql("queries/find_runtimes_by_name.sql"), {"name": name}
-            )
-            found = await cursor.fetchall()
-        if not found:
-            raise RuntimeNotFoundError(
-                f"no component named {name[:200]!r} is registered: "
-                "register it by POST /api/worker/pool/register"
-            )
-        if len(found) > 1:
-            types = " and a ".join(component_type for _, component_type in found)
-            raise ParameterInvalidError(
-                f"component_name {name[:200]!r} is the name of a {types}: use the runtime_id"
-            )
-        return int(found[0][0])
 
     async def register(self, registration: Mapping[str, Any]) -> int:
         """Register a component, or update it; return its id."""

@@ -1,24 +1,21 @@
-"""The body of `POST /api/metrics`: bytes to rows and rejects. Pure: no I/O, no clock.
+"""The body of `POST /api/metrics`: bytes to samples. Pure: no I/O, no clock.
 
-A sample that cannot be stored is rejected on its own, with a reason that says what a right one
-looks like; only a body that is no JSON, or of no known form, is refused whole.
+A sample that cannot be read is rejected on its own, with a reason that says what a right one looks
+like; only a body that is no JSON, or of no known form, is refused whole.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from noetl_metrics_sdk.model import MetricType, check_label_name, check_metric_name, check_text
+from noetl_metrics_sdk.model import check_text
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
-from server_stub.timestamps import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 RUNTIME_ID_MAX = 2**63 - 1
 """The largest value of a BIGINT."""
@@ -31,12 +28,6 @@ EXPECTED_FORM = (
     "a sample has metric_name, metric_type and metric_value"
 )
 
-_TYPES = frozenset(metric_type.value for metric_type in MetricType)
-_SPECIAL_VALUES = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
-_RUNTIME_MISSING = (
-    "runtime_id is missing: give the sample or the body one, "
-    "as answered by POST /api/worker/pool/register"
-)
 _EXPECTED_FIELDS = (
     "metric_name, metric_type: strings; metric_value: a number or 'NaN', '+Inf', '-Inf'; "
     "labels: an object of strings; help_text, unit: strings; runtime_id: an integer; "
@@ -44,22 +35,20 @@ _EXPECTED_FIELDS = (
 )
 
 
-class Row(NamedTuple):
-    """A sample that can be stored.
+class Sample(msgspec.Struct, gc=False):
+    """A sample as a client wrote it; `labels` is JSON, b"" where it has none.
 
-    `position` is its place in the request. `runtime_id` is None where the body's
-    `component_name` says whose it is. `labels` is JSON.
+    Labels stay as they are because the same ones come with every batch.
     """
 
-    position: int
-    runtime_id: int | None
     metric_name: str
     metric_type: str
-    metric_value: float
-    labels: str
-    help_text: str | None
-    unit: str | None
-    timestamp: datetime
+    metric_value: float | str
+    runtime_id: int | str | None = None
+    labels: msgspec.Raw = msgspec.Raw(b"")
+    help_text: str | None = None
+    unit: str | None = None
+    timestamp: float | str | None = None
 
 
 class Reject(NamedTuple):
@@ -72,16 +61,36 @@ class Reject(NamedTuple):
 class ParsedBody(NamedTuple):
     """A body taken apart.
 
-    `runtime_id` and `component_name` are those of the envelope, where it has them.
+    `runtime_id` and `component_name` are those of the envelope, where it has them. `positions`
+    are the samples' places in the request; those of the rejects are missing among them.
     """
 
     runtime_id: int | None
     component_name: str | None
-    rows: list[Row]
-    rejects: list[Reject]
+    samples: Sequence[Sample]
+    positions: Sequence[int]
+    rejects: Sequence[Reject]
 
 
-class _Sample(msgspec.Struct):
+class _Envelope(msgspec.Struct):
+    metrics: list[Sample]
+    runtime_id: int | str | None = None
+    component_name: str | None = None
+
+
+class _UnreadEnvelope(msgspec.Struct):
+    metrics: list[Any]
+    runtime_id: int | str | None = None
+    component_name: str | None = None
+
+
+class _RawEnvelope(msgspec.Struct):
+    metrics: list[msgspec.Raw]
+    runtime_id: int | str | None = None
+    component_name: str | None = None
+
+
+class _LenientSample(msgspec.Struct):
     metric_name: str
     metric_type: str
     metric_value: float | str
@@ -92,54 +101,72 @@ class _Sample(msgspec.Struct):
     timestamp: float | str | None = None
 
 
-class _Envelope(msgspec.Struct):
-    metrics: list[msgspec.Raw]
-    runtime_id: int | str | None = None
-    component_name: str | None = None
-
-
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
-_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
-_sample_decoder = msgspec.json.Decoder(_Sample)
+_array_decoder = msgspec.json.Decoder(list[Sample])
+_raw_envelope_decoder = msgspec.json.Decoder(_RawEnvelope)
+_raw_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_sample_decoder = msgspec.json.Decoder(Sample)
 _encode_json = msgspec.json.Encoder().encode
 
 
-def parse_body(body: bytes, received_at: datetime, samples_max: int) -> ParsedBody:
-    """Return the rows and rejects of a request's body.
+def parse_body(body: bytes, samples_max: int) -> ParsedBody:
+    """Return the samples and rejects of a request's body.
 
     Args:
         body: the body, decompressed.
-        received_at: the time of samples that have none of their own.
         samples_max: how many samples a request may have.
 
     Raises:
         BodyMalformedError: it is not JSON or not of a known form.
         BodyTooLargeError: it has too many samples.
     """
-    runtime_id, component_name, samples = _take_apart(body)
-    if len(samples) > samples_max:
+    # Objects are made of no more samples than are allowed, however many the body has.
+    if body.count(b'"metric_name"') <= samples_max:
+        try:
+            return _parse_at_once(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # one sample at least is wrong: which one, and how, takes longer
+    envelope = _take_apart(body)
+    if len(envelope.metrics) > samples_max:
         raise BodyTooLargeError(
-            f"the request has {len(samples)} samples, at most {samples_max} are allowed: "
+            f"the request has {len(envelope.metrics)} samples, at most {samples_max} are allowed: "
             "send smaller batches"
         )
-    if runtime_id is None and component_name is not None:
-        try:
-            check_text("component_name", component_name)
-        except ValueError as error:
-            raise BodyMalformedError(str(error)[:REASON_LENGTH_MAX]) from None
-    rows: list[Row] = []
+    samples: list[Sample] = []
+    positions: list[int] = []
     rejects: list[Reject] = []
-    for position, encoded in enumerate(samples):
+    for position, unread in enumerate(envelope.metrics):
         try:
-            row = _parse_sample(position, encoded, runtime_id, received_at)
+            samples.append(_read_sample(unread))
         except ValueError as error:
-            rejects.append(Reject(position, _reason(error)))
+            rejects.append(Reject(position, reason_of(error)))
         else:
-            if row.runtime_id is None and component_name is None:
-                rejects.append(Reject(position, _RUNTIME_MISSING))
-            else:
-                rows.append(row)
-    return ParsedBody(runtime_id, component_name, rows, rejects)
+            positions.append(position)
+    runtime_id, component_name = _owner_of(envelope)
+    return ParsedBody(runtime_id, component_name, samples, positions, rejects)
+
+
+def _parse_at_once(body: bytes) -> ParsedBody:
+    if _is_array(body):
+        envelope = _Envelope(_array_decoder.decode(body))
+    else:
+        envelope = _envelope_decoder.decode(body)
+    runtime_id, component_name = _owner_of(envelope)
+    positions = range(len(envelope.metrics))
+    return ParsedBody(runtime_id, component_name, envelope.metrics, positions, ())
+
+
+def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | None]:
+    try:
+        if envelope.runtime_id is not None:
+            return parse_runtime_id(envelope.runtime_id), envelope.component_name
+        if envelope.component_name is not None:
+            check_text("component_name", envelope.component_name)
+    except ValueError as error:
+        raise BodyMalformedError(
+            f"the body is not valid ({str(error)[:REASON_LENGTH_MAX]}): {EXPECTED_FORM}"
+        ) from None
+    return None, envelope.component_name
 
 
 def parse_runtime_id(value: str | int) -> int:
@@ -161,20 +188,34 @@ def parse_runtime_id(value: str | int) -> int:
     return number
 
 
-def _take_apart(body: bytes) -> tuple[int | None, str | None, Sequence[Any]]:
-    """Return the envelope's runtime and the samples, each still JSON or already an object."""
+def reason_of(error: ValueError) -> str:
+    """Return why a sample is rejected, in no more than an answer has room for."""
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+        detail = f"{error}; right is {_EXPECTED_FIELDS}"
+    else:
+        detail = str(error)
+    # What a client sent may hold half of a surrogate pair, which no answer can carry.
+    storable = detail.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    if len(storable) <= REASON_LENGTH_MAX:
+        return storable
+    return storable[: REASON_LENGTH_MAX - 1] + "…"
+
+
+def _is_array(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"["
+
+
+def _take_apart(body: bytes) -> _UnreadEnvelope:
+    """Return the envelope and the samples, each still JSON or already an object."""
     try:
         try:
-            envelope = _decode(body)
+            return _decode(body)
         except (msgspec.ValidationError, RecursionError):
             raise
         except msgspec.DecodeError:
             # msgspec refuses the escape of a lone surrogate wherever it stands; the one sample
             # that has it must not sink the others, so the slower parser takes such a body.
-            envelope = _decode_leniently(body)
-        if envelope.runtime_id is None:
-            return None, envelope.component_name, envelope.metrics
-        return parse_runtime_id(envelope.runtime_id), envelope.component_name, envelope.metrics
+            return _decode_leniently(body)
     except RecursionError:
         raise BodyMalformedError(f"the body is nested too deeply: {EXPECTED_FORM}") from None
     except ValueError as error:
@@ -182,31 +223,25 @@ def _take_apart(body: bytes) -> tuple[int | None, str | None, Sequence[Any]]:
         raise BodyMalformedError(f"the body is not valid ({detail}): {EXPECTED_FORM}") from None
 
 
-def _decode(body: bytes) -> _Envelope:
-    if body.lstrip()[:1] == b"[":
-        return _Envelope(_array_decoder.decode(body))
+def _decode(body: bytes) -> _UnreadEnvelope:
+    if _is_array(body):
+        return _UnreadEnvelope(_raw_array_decoder.decode(body))
     try:
-        return _envelope_decoder.decode(body)
+        envelope = _raw_envelope_decoder.decode(body)
     except msgspec.ValidationError:
         if _is_one_sample(msgspec.json.decode(body)):
-            return _Envelope([msgspec.Raw(body)])
+            return _UnreadEnvelope([msgspec.Raw(body)])
         raise
+    return _UnreadEnvelope(envelope.metrics, envelope.runtime_id, envelope.component_name)
 
 
-def _decode_leniently(body: bytes) -> _Envelope:
+def _decode_leniently(body: bytes) -> _UnreadEnvelope:
     decoded = json.loads(body, parse_constant=_refuse_constant)
     if isinstance(decoded, list):
-        return _Envelope(msgspec.convert(decoded, list[Any]))
+        return _UnreadEnvelope(msgspec.convert(decoded, list[Any]))
     if _is_one_sample(decoded):
-        return _Envelope([decoded])
-    envelope = msgspec.convert(decoded, _LenientEnvelope)
-    return _Envelope(envelope.metrics, envelope.runtime_id, envelope.component_name)
-
-
-class _LenientEnvelope(msgspec.Struct):
-    metrics: list[Any]
-    runtime_id: int | str | None = None
-    component_name: str | None = None
+        return _UnreadEnvelope([decoded])
+    return msgspec.convert(decoded, _UnreadEnvelope)
 
 
 def _is_one_sample(decoded: object) -> bool:
@@ -217,53 +252,24 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON: write it as one of the strings 'NaN', '+Inf', '-Inf'")
 
 
-def _parse_sample(
-    position: int, encoded: Any, runtime_id: int | None, received_at: datetime
-) -> Row:
-    if isinstance(encoded, msgspec.Raw):
-        sample = _sample_decoder.decode(encoded)
-    else:
-        sample = msgspec.convert(encoded, _Sample)
-    check_metric_name(sample.metric_name)
-    if sample.metric_type not in _TYPES:
-        raise ValueError(
-            f"metric_type {sample.metric_type!r} is not valid: use one of {', '.join(MetricType)}"
-        )
-    for name, value in (sample.labels or {}).items():
-        check_label_name(name)
-        check_text(f"label {name!r}", value)
-    return Row(
-        position,
-        runtime_id if sample.runtime_id is None else parse_runtime_id(sample.runtime_id),
-        sample.metric_name,
-        sample.metric_type,
-        _parse_value(sample.metric_value),
-        _encode_json(sample.labels or {}).decode(),
-        None if sample.help_text is None else check_text("help_text", sample.help_text),
-        None if sample.unit is None else check_text("unit", sample.unit),
-        received_at if sample.timestamp is None else parse_timestamp(sample.timestamp),
+def _read_sample(unread: Any) -> Sample:
+    if isinstance(unread, msgspec.Raw):
+        return _sample_decoder.decode(unread)
+    lenient = msgspec.convert(unread, _LenientSample)
+    labels = lenient.labels or {}
+    # Nothing but a text with half of a surrogate pair brings a body here.
+    for what, text in msgspec.structs.asdict(lenient).items():
+        if isinstance(text, str):
+            check_text(what, text)
+    for name, value in labels.items():
+        check_text(f"label {check_text('label name', name)!r}", value)
+    return Sample(
+        lenient.metric_name,
+        lenient.metric_type,
+        lenient.metric_value,
+        lenient.runtime_id,
+        msgspec.Raw(_encode_json(labels)),
+        lenient.help_text,
+        lenient.unit,
+        lenient.timestamp,
     )
-
-
-def _parse_value(value: float | str) -> float:
-    if not isinstance(value, str):
-        return value
-    number = _SPECIAL_VALUES.get(value)
-    if number is None:
-        raise ValueError(
-            f"metric_value {value!r} is not valid: "
-            "use a number, or one of the strings 'NaN', '+Inf', '-Inf'"
-        )
-    return number
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
-        detail = f"{error}; right is {_EXPECTED_FIELDS}"
-    else:
-        detail = str(error)
-    # What a client sent may hold half of a surrogate pair, which no answer can carry.
-    storable = detail.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    if len(storable) <= REASON_LENGTH_MAX:
-        return storable
-    return storable[: REASON_LENGTH_MAX - 1] + "…"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
+    from server_stub.admission import Admission
     from server_stub.component_store import ComponentStore
     from server_stub.intake import Intake
     from server_stub.maintenance import Maintenance
@@ -25,6 +26,7 @@ class Resources:
     store: Store
     components: ComponentStore
     intake: Intake
+    admission: Admission
     maintenance: Maintenance
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from server_stub.batch_key import parse_batch_key
-from server_stub.resources import Server
+from server_stub.resources import Resources, Server
 from server_stub.responses import json_response, problems
 
 router = APIRouter(tags=["metrics"])
@@ -106,6 +106,16 @@ async def insert_metrics(
     of the samples just sent.
     """
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
-    body = await request.body()
-    answer: dict[str, Any] = await server.intake.take(body, content_encoding, key)
+    with server.admission.room(_bytes_expected(request, server)) as room:
+        body = await request.body()
+        answer: dict[str, Any] = await server.intake.take(body, content_encoding, key, room)
     return json_response(answer)
+
+
+def _bytes_expected(request: Request, server: Resources) -> int:
+    """Return how large the body is, or may be where the client does not say."""
+    announced = request.headers.get("content-length", "")
+    limit = server.settings.body_bytes_max
+    if announced.isdecimal() and len(announced) <= len(str(limit)):
+        return min(int(announced), limit)
+    return limit

@@ -28,7 +28,13 @@ class Settings:
         exposition_lookback_seconds: how old a sample the text format shows at most.
         body_bytes_max: the largest request body.
         body_bytes_decompressed_max: the largest body after decompression.
+        ingest_bytes_max: how many bytes of batches are held in memory at once.
         samples_max: the most samples in one request.
+        labels_max: the most labels of one sample.
+        text_length_max: the most characters of a label's value, a help text or a unit.
+        series_per_runtime_max: the most series of one component in a day.
+        sample_age_seconds_max: how far in the past a sample's time may lie.
+        sample_ahead_seconds_max: how far in the future a sample's time may lie.
         pool_size: the most connections to the database.
         component_name: the name under which the server reports its own metrics.
     """
@@ -43,7 +49,13 @@ class Settings:
     exposition_lookback_seconds: float = 300.0
     body_bytes_max: int = 8 * 1024 * 1024
     body_bytes_decompressed_max: int = 32 * 1024 * 1024
+    ingest_bytes_max: int = 256 * 1024 * 1024
     samples_max: int = 10_000
+    labels_max: int = 64
+    text_length_max: int = 4096
+    series_per_runtime_max: int = 100_000
+    sample_age_seconds_max: float = 604_800.0
+    sample_ahead_seconds_max: float = 86_400.0
     pool_size: int = 8
     component_name: str = "metrics-server"
 
@@ -118,7 +130,23 @@ _OPTIONS: Mapping[str, _Option] = {
     "body_bytes_decompressed_max": _Option(
         _integer(1024, 2**30), "largest request body after decompression"
     ),
+    "ingest_bytes_max": _Option(
+        _integer(1024, 2**40), "how many bytes of batches are held in memory at once"
+    ),
     "samples_max": _Option(_integer(1, 1_000_000), "most samples in one request"),
+    "labels_max": _Option(_integer(0, 10_000), "most labels of one sample"),
+    "text_length_max": _Option(
+        _integer(1, 1_000_000), "most characters of a label's value, a help text or a unit"
+    ),
+    "series_per_runtime_max": _Option(
+        _integer(1, 100_000_000), "most series of one component in a day"
+    ),
+    "sample_age_seconds_max": _Option(
+        _seconds(1, 3_200_000_000), "how far in the past a sample's time may lie"
+    ),
+    "sample_ahead_seconds_max": _Option(
+        _seconds(1, 864_000), "how far in the future a sample's time may lie"
+    ),
     "pool_size": _Option(_integer(1, 1000), "most connections to the database"),
     "component_name": _Option(_text, "name under which the server reports its own metrics"),
 }

@@ -10,6 +10,7 @@
 | `noetl_api_partitions_created_total`, `noetl_api_partitions_dropped_total` | partitions |
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
+| `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
 """
 
 from __future__ import annotations
@@ -79,5 +80,11 @@ class Statistics:
             "noetl_api_database_requests_waiting",
             "Requests that wait for a connection to the database",
             unit="requests",
+            registry=registry,
+        )
+        self.ingest_bytes = Gauge(
+            "noetl_api_ingest_bytes",
+            "Bytes of batches that are in memory now",
+            unit="bytes",
             registry=registry,
         )

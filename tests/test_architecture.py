@@ -103,25 +103,31 @@ SERVER = {
     "exposition": set(),
     "compression": {"errors"},
     "cursor": {"errors"},
-    "ingest": {"errors", "timestamps"},
+    "copy_format": set(),
+    "series_table": {"copy_format"},
+    "ingest": {"errors"},
+    "row_encoding": {"copy_format", "ingest", "series_table", "timestamps"},
+    "admission": {"errors"},
     "batch_key": {"errors", "ingest"},
     "schema": {"errors", "sql_files"},
     "embedded": {"errors"},
     "database": {"errors", "sql_files"},
     "component_store": {"database", "errors", "sql_files"},
-    "store": {
-        "batch_key", "database", "errors", "exposition", "ingest", "settings", "sql_files",
+    "store": {"database", "errors", "exposition", "settings", "sql_files"},
+    "owners": {"errors", "ingest", "sql_files"},
+    "insertion": {
+        "batch_key", "copy_format", "database", "ingest", "owners", "row_encoding", "series_table",
+        "sql_files",
     },
     "intake": {
-        "batch_key", "component_store", "compression", "errors", "ingest", "settings",
-        "statistics", "store",
+        "admission", "batch_key", "compression", "ingest", "insertion", "settings", "statistics",
     },
     "maintenance": {"errors", "settings", "statistics", "store"},
     "self_reporting": {
         "batch_key", "component_store", "components", "errors", "intake", "settings",
     },
     "resources": {
-        "component_store", "intake", "maintenance", "settings", "statistics", "store",
+        "admission", "component_store", "intake", "maintenance", "settings", "statistics", "store",
     },
     "middleware": {"compression", "statistics"},
     "responses": {"errors"},
@@ -132,8 +138,9 @@ SERVER = {
     },
     "routes_runtime": {"components", "resources", "responses"},
     "app": {
-        "component_store", "database", "intake", "maintenance", "middleware", "resources",
-        "responses", "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
+        "admission", "component_store", "database", "insertion", "intake", "maintenance",
+        "middleware", "resources", "row_encoding", "series_table", "responses", "routes_ingest",
+        "routes_operations", "routes_query", "routes_runtime",
         "self_reporting", "settings", "statistics", "store",
     },
     "__main__": {"app", "embedded", "errors", "schema", "settings"},
@@ -161,6 +168,8 @@ ONLY_IMPORTERS = {
         "server_stub.__main__",  # connection strings only
         "server_stub.component_store",
         "server_stub.database",
+        "server_stub.insertion",
+        "server_stub.owners",
         "server_stub.schema",
         "server_stub.store",
     },
@@ -182,7 +191,10 @@ PURE = [
     ),
     *(
         ("server_stub", module)
-        for module in ("ingest", "exposition", "compression", "batch_key", "cursor")
+        for module in (
+            "ingest", "series_table", "row_encoding", "copy_format", "exposition",
+            "compression", "batch_key", "cursor",
+        )
     ),
 ]  # fmt: skip
 IMPURE_IMPORTS = {"time", "os", "io", "socket", "pathlib", "subprocess", "asyncio"}

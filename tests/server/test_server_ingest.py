@@ -1,13 +1,10 @@
-"""The parser of bodies, the exposition, the settings and the cursor: pure, and fuzzed."""
+"""The exposition, the settings and the cursor: pure, and fuzzed."""
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import subprocess
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,94 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from server_stub.compression import decode_body
 from server_stub.cursor import decode_cursor, encode_cursor
-from server_stub.errors import (
-    BodyMalformedError,
-    BodyTooLargeError,
-    EncodingUnknownError,
-    ParameterInvalidError,
-)
+from server_stub.errors import ParameterInvalidError
 from server_stub.exposition import LatestSample, render
-from server_stub.ingest import REASON_LENGTH_MAX, ParsedBody, parse_body
 from server_stub.settings import Settings, parse_settings
-
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
-SAMPLES_MAX = 50
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-samples = st.fixed_dictionaries(
-    {
-        "metric_name": st.just("jobs_total") | st.text(st.characters()) | json_values,
-        "metric_type": st.sampled_from(["counter", "gauge", "timer"]),
-        "metric_value": st.floats(allow_nan=False, allow_infinity=False)
-        | st.sampled_from(["NaN", "+Inf", "x", 10**400]),
-    },
-    optional={
-        "runtime_id": st.integers() | st.text() | json_values,
-        "labels": st.dictionaries(st.text(), st.text(st.characters())) | json_values,
-        "help_text": st.text(st.characters()),
-        "unit": json_values,
-        "timestamp": st.integers() | st.floats() | st.datetimes().map(str) | st.text(),
-    },
-)
-
-
-def assert_storable(parsed: ParsedBody) -> None:
-    """Check what PostgreSQL asks of a row, and what an answer can carry."""
-    for row in parsed.rows:
-        assert row.runtime_id is None or 0 <= row.runtime_id < 2**63
-        for text in (row.metric_name, row.labels, row.help_text, row.unit):
-            assert "\x00" not in (text or "").encode().decode()
-        assert all("\x00" not in f"{pair}" for pair in json.loads(row.labels).items())
-        assert row.timestamp.utcoffset() is not None
-        assert isinstance(row.metric_value, float)
-    for reject in parsed.rejects:
-        assert 0 < len(reject.reason.encode()) <= 4 * REASON_LENGTH_MAX
-
-
-@given(st.binary())
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    """Bytes that are no body raise nothing but the errors that say so."""
-    for encoding in ("", "gzip"):
-        with suppress(BodyMalformedError, BodyTooLargeError):
-            decoded = decode_body(body, encoding, 1000)
-            assert_storable(parse_body(decoded, NOW, SAMPLES_MAX))
-
-
-@given(json_values)
-def test_any_json_is_read_or_refused(document: Any) -> None:
-    """JSON of any form is read, or refused as not of this form."""
-    with suppress(BodyMalformedError, BodyTooLargeError):
-        assert_storable(parse_body(json.dumps(document).encode(), NOW, SAMPLES_MAX))
-
-
-@given(st.lists(samples, max_size=5))
-def test_every_sample_is_accepted_or_rejected(batch: list[dict[str, Any]]) -> None:
-    """No sample is lost: each is a row that can be stored, or a reject with a reason."""
-    body = json.dumps({"runtime_id": 1, "metrics": batch})
-    if "NaN" in body.replace('"NaN"', "") or "Infinity" in body:
-        return
-    try:
-        parsed = parse_body(body.encode(), NOW, SAMPLES_MAX)
-    except BodyMalformedError:
-        # An integer that Python itself refuses to read.
-        assert any(isinstance(sample["metric_value"], int) for sample in batch)
-        return
-    assert_storable(parsed)
-    positions = [row.position for row in parsed.rows] + [it.position for it in parsed.rejects]
-    assert sorted(positions) == list(range(len(batch)))
-
-
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip,gzip", "identity, gzip"])
-def test_an_unknown_encoding_is_refused(encoding: str) -> None:
-    """The message names the encoding and those that are taken."""
-    with pytest.raises(EncodingUnknownError, match="use gzip or none"):
-        decode_body(b"", encoding, 10)
 
 
 def latest(**fields: Any) -> LatestSample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -212,7 +213,8 @@ def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
 def test_a_time_in_the_future_does_not_hide_what_follows(api: Api) -> None:
     """A sample of a clock that is ahead is followed by those that arrive after it."""
     runtime_id = api.register("cpu-01")
-    insert(api, runtime_id, sample(metric_name="ahead", metric_value=1, timestamp=4_000_000_000))
+    ahead = time.time() + 3_600
+    insert(api, runtime_id, sample(metric_name="ahead", metric_value=1, timestamp=ahead))
     insert(api, runtime_id, sample(metric_name="ahead", metric_value=2))
     lines = [line for line in api.get("/metrics").text.splitlines() if line.startswith("ahead{")]
     assert ["2.0"] == [line.rsplit(" ", 1)[1] for line in lines]

@@ -1,3 +1,4 @@
+-- The columns are in the order of copy_format.py.
 COPY noetl.metric (
-    runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp
-) FROM STDIN
+    runtime_id, timestamp, metric_value, metric_name, metric_type, labels, help_text, unit
+) FROM STDIN (FORMAT binary)

@@ -1,4 +1,0 @@
-SELECT runtime_id, component_type
-FROM noetl.runtime
-WHERE name = %(name)s
-ORDER BY component_type

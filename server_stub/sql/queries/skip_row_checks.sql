@@ -1,0 +1,1 @@
+SELECT noetl.skip_row_checks()

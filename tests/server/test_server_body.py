@@ -1,0 +1,292 @@
+"""Bodies to rows: the parser, the limits, and PostgreSQL's own format; pure, and fuzzed."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server_stub import copy_format
+from server_stub.compression import decode_body
+from server_stub.errors import BodyMalformedError, BodyTooLargeError, EncodingUnknownError
+from server_stub.ingest import REASON_LENGTH_MAX, ParsedBody, Reject, parse_body
+from server_stub.row_encoding import RowEncoder, TimeBounds
+from server_stub.series_table import SeriesLimits, SeriesTable
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+SAMPLES_MAX = 50
+LIMITS = SeriesLimits(labels_max=3, text_length_max=20, series_max=1_000)
+BOUNDS = TimeBounds(age_seconds_max=86_400.0, ahead_seconds_max=3_600.0)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+samples = st.fixed_dictionaries(
+    {
+        "metric_name": st.just("jobs_total") | st.text(st.characters()) | json_values,
+        "metric_type": st.sampled_from(["counter", "gauge", "timer"]),
+        "metric_value": st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(["NaN", "+Inf", "x", 10**400]),
+    },
+    optional={
+        "runtime_id": st.integers() | st.text() | json_values,
+        "labels": st.dictionaries(st.text(), st.text(st.characters())) | json_values,
+        "help_text": st.text(st.characters()),
+        "unit": json_values,
+        "timestamp": st.integers() | st.floats() | st.datetimes().map(str) | st.text(),
+    },
+)
+
+
+class Row(NamedTuple):
+    """A row as PostgreSQL reads it."""
+
+    runtime_id: int
+    timestamp: datetime
+    metric_value: float
+    metric_name: str
+    metric_type: str
+    labels: dict[str, str]
+    help_text: str | None
+    unit: str | None
+
+
+def read_rows(rows: bytes) -> list[Row]:
+    """Read the binary format of COPY, without its header and trailer, as PostgreSQL does."""
+    found, offset = [], 0
+
+    def take(count: int) -> bytes:
+        nonlocal offset
+        offset += count
+        assert offset <= len(rows)
+        return rows[offset - count : offset]
+
+    while offset < len(rows):
+        fields: list[bytes | None] = []
+        for _ in range(*struct.unpack(">h", take(2))):
+            (length,) = struct.unpack(">i", take(4))
+            fields.append(None if length == -1 else take(length))
+        *required, help_text, unit = fields
+        runtime_id, timestamp, value, name, kind, labels = [field or b"" for field in required]
+        assert labels[:1] == b"\x01"
+        for text in (name, kind, labels, help_text, unit):
+            assert b"\x00" not in (text or b"")
+        found.append(
+            Row(
+                struct.unpack(">q", runtime_id)[0],
+                datetime(2000, 1, 1, tzinfo=UTC)
+                + timedelta(microseconds=struct.unpack(">q", timestamp)[0]),
+                struct.unpack(">d", value)[0],
+                name.decode(),
+                kind.decode(),
+                json.loads(labels[1:]),
+                None if help_text is None else help_text.decode(),
+                None if unit is None else unit.decode(),
+            )
+        )
+    return found
+
+
+def encode(
+    parsed: ParsedBody, series: SeriesTable | None = None, now: datetime = NOW
+) -> tuple[list[Row], list[Reject]]:
+    """Return the rows and all rejects of a body whose every component is registered."""
+    owners: dict[str | int | None, int | str] = dict.fromkeys(
+        (sample.runtime_id for sample in parsed.samples), 7
+    )
+    encoder = RowEncoder(series or SeriesTable(LIMITS), owners, now, BOUNDS)
+    rows = encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
+    return read_rows(rows), [*parsed.rejects, *encoder.rejects]
+
+
+def assert_storable(parsed: ParsedBody) -> None:
+    """Check what PostgreSQL asks of a row, and what an answer can carry."""
+    rows, rejects = encode(parsed)
+    assert len(rows) + len(rejects) == len(parsed.samples) + len(parsed.rejects)
+    for reject in rejects:
+        assert 0 < len(reject.reason.encode()) <= 4 * REASON_LENGTH_MAX
+    positions = [*parsed.positions, *(reject.position for reject in parsed.rejects)]
+    assert sorted(positions) == list(range(len(positions)))
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """Bytes that are no body raise nothing but the errors that say so."""
+    for encoding in ("", "gzip"):
+        with suppress(BodyMalformedError, BodyTooLargeError):
+            decoded = decode_body(body, encoding, 1000)
+            assert_storable(parse_body(decoded, SAMPLES_MAX))
+
+
+@given(json_values)
+def test_any_json_is_read_or_refused(document: Any) -> None:
+    """JSON of any form is read, or refused as not of this form."""
+    with suppress(BodyMalformedError, BodyTooLargeError):
+        assert_storable(parse_body(json.dumps(document).encode(), SAMPLES_MAX))
+
+
+@given(st.lists(samples, max_size=5))
+def test_every_sample_is_accepted_or_rejected(batch: list[dict[str, Any]]) -> None:
+    """No sample is lost: each is a row that can be stored, or a reject with a reason."""
+    body = json.dumps({"runtime_id": 1, "metrics": batch})
+    if "NaN" in body.replace('"NaN"', "") or "Infinity" in body:
+        return
+    try:
+        parsed = parse_body(body.encode(), SAMPLES_MAX)
+    except BodyMalformedError:
+        # An integer that Python itself refuses to read.
+        assert any(isinstance(sample["metric_value"], int) for sample in batch)
+        return
+    assert_storable(parsed)
+    assert len(parsed.samples) + len(parsed.rejects) == len(batch)
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip,gzip", "identity, gzip"])
+def test_an_unknown_encoding_is_refused(encoding: str) -> None:
+    """The message names the encoding and those that are taken."""
+    with pytest.raises(EncodingUnknownError, match="use gzip or none"):
+        decode_body(b"", encoding, 10)
+
+
+def sample(**fields: Any) -> dict[str, Any]:
+    return {"metric_name": "jobs_total", "metric_type": "counter", "metric_value": 1.0, **fields}
+
+
+def parse(*samples: dict[str, Any]) -> ParsedBody:
+    return parse_body(json.dumps({"runtime_id": 7, "metrics": samples}).encode(), SAMPLES_MAX)
+
+
+full_samples = st.fixed_dictionaries(
+    {
+        "metric_name": st.from_regex(r"[a-z_:][a-z0-9_:]{0,9}", fullmatch=True),
+        "metric_type": st.sampled_from(["counter", "gauge", "histogram", "summary"]),
+        "metric_value": st.floats(allow_nan=False, allow_infinity=False),
+        "labels": st.dictionaries(
+            st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True),
+            st.text(
+                st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=9
+            ),
+            max_size=3,
+        ),
+        "help_text": st.none()
+        | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=9),
+        "unit": st.none() | st.sampled_from(["seconds", "bytes", ""]),
+        "timestamp": st.datetimes(
+            NOW.replace(tzinfo=None) - timedelta(days=1), NOW.replace(tzinfo=None)
+        ).map(lambda moment: moment.isoformat() + "+00:00"),
+    }
+)
+
+
+@given(st.lists(full_samples, max_size=9))
+def test_rows_are_what_was_sent(batch: list[dict[str, Any]]) -> None:
+    """Every field of every sample comes out of PostgreSQL's format as it went in, in order."""
+    rows, rejects = encode(parse(*batch))
+    assert rejects == []
+    assert rows == [
+        Row(
+            7,
+            datetime.fromisoformat(sent["timestamp"]),
+            sent["metric_value"],
+            sent["metric_name"],
+            sent["metric_type"],
+            sent["labels"],
+            sent["help_text"],
+            sent["unit"],
+        )
+        for sent in batch
+    ]
+
+
+def test_a_bad_sample_does_not_sink_the_others() -> None:
+    """One that is not even an object, or has half of a surrogate pair, is rejected by its place."""
+    good = sample(labels={"a": "b"}, timestamp=NOW.timestamp())
+    bad_samples: list[Any] = [3, None, [], {"metric_name": "x"}, sample(labels={"a": "\ud800"})]
+    for bad in bad_samples:
+        parsed = parse(good, bad, good)
+        rows, rejects = encode(parsed)
+        assert [1] == [reject.position for reject in rejects], bad
+        assert 2 == len(rows)
+        assert {"a": "b"} == rows[1].labels
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"metric_name": "a" * 256}, "has 256 characters: at most 255"),
+        ({"labels": {"a" * 256: "b"}}, "has 256 characters: at most 255"),
+        ({"labels": dict.fromkeys("abcd", "x")}, "the sample has 4 labels: at most 3"),
+        ({"labels": {"a": "x" * 21}}, "label 'a' has 21 characters"),
+        ({"help_text": "x" * 21}, "help_text has 21 characters"),
+        ({"unit": "x" * 21}, "unit has 21 characters"),
+        ({"labels": {"a": 1}}, "Expected `str`"),
+        ({"metric_type": "timer"}, "use one of counter, gauge, histogram, summary"),
+        ({"timestamp": 0}, "more than 86400 s in the past"),
+        ({"timestamp": NOW.timestamp() * 1000}, "out of range"),
+        ({"timestamp": NOW.timestamp() + 3_601}, "more than 3600 s in the future"),
+        ({"timestamp": "2026-01-31T00:00:00"}, "has no offset from UTC"),
+    ],
+)
+def test_a_sample_beyond_a_limit_is_rejected(fields: dict[str, Any], reason: str) -> None:
+    """The reason names the limit; the sample beside it is stored."""
+    rows, rejects = encode(parse(sample(**fields), sample()))
+    assert [0] == [reject.position for reject in rejects]
+    assert reason in rejects[0].reason
+    assert 1 == len(rows)
+
+
+def test_times_within_the_bounds_are_kept() -> None:
+    """A day of waiting on a disk, or a clock an hour ahead, is no mistake."""
+    times = [NOW.timestamp() - 86_400, NOW.timestamp() + 3_600]
+    rows, rejects = encode(parse(*(sample(timestamp=time) for time in times)))
+    assert [] == rejects
+    assert times == [row.timestamp.timestamp() for row in rows]
+
+
+def test_a_component_has_so_many_series_in_a_day() -> None:
+    """One series too many is rejected, those that are known go on, and a new day counts anew."""
+    table = SeriesTable(LIMITS._replace(series_max=2))
+    batch = parse(*(sample(labels={"a": value}) for value in "xyzxyz"))
+    for _ in range(2):
+        rows, rejects = encode(batch, table)
+        assert ["x", "y", "x", "y"] == [row.labels["a"] for row in rows]
+        assert [2, 5] == [reject.position for reject in rejects]
+        assert "--series-per-runtime-max" in rejects[0].reason
+    rows, _ = encode(parse(sample(labels={"a": "z"})), table, NOW + timedelta(days=1))
+    assert 1 == len(rows)
+
+
+def test_the_table_of_series_is_bounded() -> None:
+    """When too many series are kept, the component that reported longest ago is forgotten."""
+    table = SeriesTable(LIMITS, cached_max=4)
+    for runtime_id in (1, 2, 1, 3):
+        encoder = RowEncoder(table, {None: runtime_id}, NOW, BOUNDS)
+        parsed = parse(sample(), sample(metric_name="other_total"))
+        encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
+        assert [] == encoder.rejects
+    kept = [len(table.of(runtime_id, NOW.date()).tails) for runtime_id in (1, 2, 3)]
+    assert [2, 0, 2] == kept
+
+
+def test_special_values_become_floats() -> None:
+    """What JSON has no number for, and a whole number, are floats in PostgreSQL's format."""
+    values = ["NaN", "+Inf", "-Inf", 3]
+    rows, _ = encode(parse(*(sample(metric_value=value) for value in values)))
+    found = [row.metric_value for row in rows]
+    assert math.isnan(found[0])
+    assert [math.inf, -math.inf, 3.0] == found[1:]
+
+
+def test_the_header_is_postgresql_s() -> None:
+    """Eleven bytes of signature, flags and extension length, and a trailer of -1."""
+    assert b"PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" == copy_format.HEADER
+    assert b"\xff\xff" == copy_format.TRAILER
