@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 import threading
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, Any]
             "value": value,
             "metric_type": metric_type,
             "labels": {"text": chance.choice(LABEL_VALUES), "n": f"{seed}-{number}"},
-            # PostgreSQL keeps microseconds: eighths of a second are exact in both.
-            "timestamp": 1_700_000_000 + chance.randrange(8_000_000) / 8,
+            # PostgreSQL keeps microseconds: eighths of a second are exact in both. The last days.
+            "timestamp": int(time.time()) - chance.randrange(4_000_000) / 8,
             "help_text": chance.choice(["", "Recorded", "Récordé"]),
             "unit": chance.choice(["", "rows"]),
         }
