@@ -80,9 +80,12 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
     app.state.resources = Resources(
         settings, statistics, store, components, intake, admission, maintenance
     )
-    for routes in (routes_ingest, routes_query, routes_runtime, routes_operations):
-        app.include_router(routes.router)
-    install_error_answers(app)
+    routers = [
+        module.router for module in (routes_ingest, routes_query, routes_runtime, routes_operations)
+    ]
+    for router in routers:
+        app.include_router(router)
+    install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
     app.add_middleware(Observation, statistics=statistics)
     return app

@@ -7,11 +7,12 @@ import re
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
 
 from noetl_metrics_sdk.model import check_text
 
 CAPACITY_MAX = 2**31 - 1
+PROCESS_ID_MAX = 2**32 - 1
 DOCUMENT_CHARACTERS_MAX = 64 * 1024
 
 # JSON escapes a NUL; behind an even number of backslashes it is the text "u0000" instead.
@@ -22,6 +23,12 @@ def _check_name(name: str) -> str:
     if not name.strip():
         raise ValueError("a name must not be blank")
     return check_text("a name", name)
+
+
+def _refuse_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - what pydantic reports
+    return value
 
 
 def _check_document(document: Any) -> Any:
@@ -38,6 +45,8 @@ def _check_document(document: Any) -> Any:
     return document
 
 
+Capacity = Annotated[int, Field(ge=0, le=CAPACITY_MAX), BeforeValidator(_refuse_boolean)]
+ProcessId = Annotated[int, Field(ge=0, le=PROCESS_ID_MAX), BeforeValidator(_refuse_boolean)]
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_name)]
 Kind = Literal["worker_pool", "server_api", "broker"]
 Text = Annotated[
@@ -60,10 +69,10 @@ class Registration(Component):
     runtime: Text | Document | None = Field(None, description="What it runs on, or its type")
     uri: Text | None = Field(None, validation_alias=AliasChoices("uri", "base_url"))
     status: Literal["ready", "busy", "offline"] = "ready"
-    capacity: int | None = Field(None, ge=0, le=CAPACITY_MAX, description="Most jobs at a time")
+    capacity: Capacity | None = Field(None, description="Most jobs at a time")
     labels: Documents | None = None
     capabilities: Documents | None = None
-    pid: int | None = Field(None, ge=0, le=2**63 - 1)
+    pid: ProcessId | None = None
     hostname: Text | None = None
     meta: Document | None = None
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 RUNTIME_ID_MAX = 2**63 - 1
 """The largest value of a BIGINT."""
 
+RUNTIME_ID_PATTERN = (
+    "^([0-9]{1,18}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}"
+    "|9223[0-2][0-9]{14}|92233[0-6][0-9]{13})$"
+)
+"""The same as a regular expression, for OpenAPI; up to the last few in a million."""
+
 REASON_LENGTH_MAX = 300
 """A reason quotes what was wrong, which may be as long as the body."""
 

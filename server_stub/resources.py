@@ -30,8 +30,9 @@ class Resources:
     maintenance: Maintenance
 
 
-def resources_of(request: Request) -> Resources:
+async def resources_of(request: Request) -> Resources:
     """Return the resources of the server that a request came to."""
+    # A coroutine, because FastAPI runs plain functions in a thread.
     return cast("Resources", request.app.state.resources)
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from server_stub.errors import (
     BodyMalformedError,
@@ -23,9 +24,10 @@ from server_stub.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI, Request
+    from starlette.routing import BaseRoute
 
 _STATUS_BY_ERROR: Mapping[type[ServerError], HTTPStatus] = {
     BodyMalformedError: HTTPStatus.BAD_REQUEST,
@@ -58,8 +60,15 @@ def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> Respon
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-def install_error_answers(app: FastAPI) -> None:
-    """Make every error of an application an answer of the form `{"detail": …}`."""
+def install_error_answers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every error of an application an answer of the form `{"detail": …}`.
+
+    Args:
+        app: the application.
+        routes: its routes, of which an answer of 405 names every method of the path (RFC 9110,
+            section 10.2.1); Starlette names those of the first one only.
+    """
+    app.state.routes = routes
     app.add_exception_handler(ServerError, _answer_server_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -108,12 +117,19 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         case HTTPStatus.NOT_FOUND:
             detail = f"there is no route {route}: see /docs for those that there are"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = (
-                f"there is no {route}: this path takes {headers.get('Allow', 'another method')}"
-            )
+            headers["Allow"] = _methods_of(request)
+            detail = f"there is no {route}: this path takes {headers['Allow']}"
         case _:
             detail = str(error.detail)
     return _problem(HTTPStatus(error.status_code), detail, headers)
+
+
+def _methods_of(request: Request) -> str:
+    methods: set[str] = set()
+    for route in request.app.state.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:

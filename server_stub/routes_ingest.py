@@ -13,14 +13,19 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from server_stub.batch_key import parse_batch_key
+from server_stub.ingest import RUNTIME_ID_PATTERN
 from server_stub.resources import Resources, Server
 from server_stub.responses import json_response, problems
 
 router = APIRouter(tags=["metrics"])
 
 _RUNTIME_ID = {
-    "anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}],
-    "description": "as answered by the registration",
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 2**53},
+        {"type": "string", "pattern": RUNTIME_ID_PATTERN},
+        {"type": "null"},
+    ],
+    "description": "as answered by the registration: a string, as 64 bits exceed many a number",
 }
 _SAMPLE = {
     "type": "object",
@@ -39,24 +44,43 @@ _SAMPLE = {
         },
     },
 }
+# The body is taken whatever its samples are like: each is accepted or rejected on its own.
+_SAMPLES = {
+    "type": "array",
+    "items": {"anyOf": [_SAMPLE, {"description": "anything else is rejected on its own"}]},
+}
 _ENVELOPE = {
     "type": "object",
     "required": ["metrics"],
     "properties": {
         "runtime_id": _RUNTIME_ID,
-        "component_name": {"type": "string"},
-        "metrics": {"type": "array", "items": _SAMPLE},
+        "component_name": {
+            "anyOf": [{"type": "string", "pattern": "^[^\\x00]*$"}, {"type": "null"}]
+        },
+        "metrics": _SAMPLES,
     },
 }
-_BODY = {
+_ONE_SAMPLE = {
+    "type": "object",
+    "required": ["metric_name"],
+    "not": {"required": ["metrics"]},
+    "properties": {"metric_name": {}},
+    "description": "one sample, as in an array",
+}
+_REQUEST = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "`boot id:sequence`, which names the batch; a repeat inserts nothing",
+            "schema": {"type": "string", "pattern": "^[!-~]{1,200}:[0-9]{1,18}$"},
+            "example": "4f1f0c1a:1",
+        }
+    ],
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"anyOf": [_ENVELOPE, {"type": "array", "items": _SAMPLE}, _SAMPLE]}
-            }
-        },
-    }
+        "content": {"application/json": {"schema": {"anyOf": [_ENVELOPE, _SAMPLES, _ONE_SAMPLE]}}},
+    },
 }
 
 
@@ -87,18 +111,16 @@ class IngestAnswer(BaseModel):
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ),
-    openapi_extra=_BODY,
+    openapi_extra=_REQUEST,
 )
 @router.post("/api/metrics/report", include_in_schema=False)
 async def insert_metrics(
     request: Request,
     server: Server,
-    content_encoding: Annotated[str, Header(description="gzip or none")] = "",
-    idempotency_key: Annotated[
-        str | None, Header(description="`boot id:sequence`; a repeat inserts nothing")
-    ] = None,
+    content_encoding: Annotated[str, Header(include_in_schema=False)] = "",
+    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Insert a batch in one transaction.
+    """Insert a batch in one transaction. A body may have `Content-Encoding: gzip`.
 
     A sample that cannot be stored is rejected on its own and named in the answer. With an
     `Idempotency-Key`, a batch that was there already gets its first answer with the status

@@ -48,7 +48,7 @@ class ComponentList(BaseModel):
     "/api/worker/pool/register",
     summary="Register a component",
     response_model=RegistrationAnswer,
-    responses=problems(),
+    responses=problems(HTTPStatus.BAD_REQUEST),
 )
 @router.post("/api/runtime/register", response_model=RegistrationAnswer, include_in_schema=False)
 async def register(registration: Registration, server: Server) -> Response:
@@ -61,7 +61,7 @@ async def register(registration: Registration, server: Server) -> Response:
     "/api/worker/pool/heartbeat",
     summary="Say that a component is alive",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.NOT_FOUND),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
 async def heartbeat(component: Component, server: Server) -> Response:
     """Note that a component is alive and ready."""
@@ -73,9 +73,14 @@ async def heartbeat(component: Component, server: Server) -> Response:
     "/api/worker/pool/deregister",
     summary="Mark a component offline",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.NOT_FOUND),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
-@router.delete("/api/worker/pool/deregister", include_in_schema=False)
+@router.delete(
+    "/api/worker/pool/deregister",
+    summary="Mark a component offline",
+    response_model=ComponentAnswer,
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+)
 @router.post("/api/runtime/deregister", include_in_schema=False)
 @router.delete("/api/runtime/deregister", include_in_schema=False)
 async def deregister(component: Component, server: Server) -> Response:

@@ -131,7 +131,7 @@ SERVER = {
     },
     "middleware": {"compression", "statistics"},
     "responses": {"errors"},
-    "routes_ingest": {"batch_key", "resources", "responses"},
+    "routes_ingest": {"batch_key", "ingest", "resources", "responses"},
     "routes_operations": {"errors", "resources", "responses"},
     "routes_query": {
         "cursor", "errors", "exposition", "ingest", "resources", "responses", "timestamps",
