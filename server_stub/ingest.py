@@ -50,7 +50,7 @@ class Sample(msgspec.Struct, gc=False):
     metric_name: str
     metric_type: str
     metric_value: float | str
-    runtime_id: int | str | None = None
+    runtime_id: int | float | str | None = None
     labels: msgspec.Raw = msgspec.Raw(b"")
     help_text: str | None = None
     unit: str | None = None
@@ -80,19 +80,19 @@ class ParsedBody(NamedTuple):
 
 class _Envelope(msgspec.Struct):
     metrics: list[Sample]
-    runtime_id: int | str | None = None
+    runtime_id: int | float | str | None = None
     component_name: str | None = None
 
 
 class _UnreadEnvelope(msgspec.Struct):
     metrics: list[Any]
-    runtime_id: int | str | None = None
+    runtime_id: int | float | str | None = None
     component_name: str | None = None
 
 
 class _RawEnvelope(msgspec.Struct):
     metrics: list[msgspec.Raw]
-    runtime_id: int | str | None = None
+    runtime_id: int | float | str | None = None
     component_name: str | None = None
 
 
@@ -100,7 +100,7 @@ class _LenientSample(msgspec.Struct):
     metric_name: str
     metric_type: str
     metric_value: float | str
-    runtime_id: int | str | None = None
+    runtime_id: int | float | str | None = None
     labels: dict[str, str] | None = None
     help_text: str | None = None
     unit: str | None = None
@@ -175,7 +175,7 @@ def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | 
     return None, envelope.component_name
 
 
-def parse_runtime_id(value: str | int) -> int:
+def parse_runtime_id(value: str | float) -> int:
     """Return a runtime id that came as a string or as a number.
 
     Raises:
@@ -184,6 +184,9 @@ def parse_runtime_id(value: str | int) -> int:
     number = -1
     if isinstance(value, int):
         number = value
+    elif isinstance(value, float):
+        # To JSON, 7.0 is a whole number as well.
+        number = int(value) if value.is_integer() else -1
     elif value.isascii() and value.isdecimal() and len(value) <= len(str(RUNTIME_ID_MAX)):
         number = int(value)
     if not 0 <= number <= RUNTIME_ID_MAX:

@@ -29,7 +29,7 @@ class Owners(NamedTuple):
     whole batch, if it is one.
     """
 
-    by_value: Mapping[str | int | None, int | str]
+    by_value: Mapping[str | float | None, int | str]
     shared: int | None
 
 
@@ -45,7 +45,7 @@ async def find_owners(connection: AsyncConnection[Any], parsed: ParsedBody) -> O
             that the samples name.
         ParameterInvalidError: several components have the name that the envelope gives.
     """
-    by_value: dict[str | int | None, int | str] = {}
+    by_value: dict[str | float | None, int | str] = {}
     for value in {sample.runtime_id for sample in parsed.samples} - {None}:
         assert value is not None
         try:

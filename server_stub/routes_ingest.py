@@ -19,7 +19,7 @@ from server_stub.responses import json_response, problems
 
 router = APIRouter(tags=["metrics"])
 
-_RUNTIME_ID = {
+_RUNTIME_ID: dict[str, Any] = {
     "anyOf": [
         {"type": "integer", "minimum": 0, "maximum": 2**53},
         {"type": "string", "pattern": RUNTIME_ID_PATTERN},
@@ -27,7 +27,7 @@ _RUNTIME_ID = {
     ],
     "description": "as answered by the registration: a string, as 64 bits exceed many a number",
 }
-_SAMPLE = {
+_SAMPLE: dict[str, Any] = {
     "type": "object",
     "required": ["metric_name", "metric_type", "metric_value"],
     "properties": {
@@ -45,11 +45,11 @@ _SAMPLE = {
     },
 }
 # The body is taken whatever its samples are like: each is accepted or rejected on its own.
-_SAMPLES = {
+_SAMPLES: dict[str, Any] = {
     "type": "array",
     "items": {"anyOf": [_SAMPLE, {"description": "anything else is rejected on its own"}]},
 }
-_ENVELOPE = {
+_ENVELOPE: dict[str, Any] = {
     "type": "object",
     "required": ["metrics"],
     "properties": {
@@ -60,14 +60,14 @@ _ENVELOPE = {
         "metrics": _SAMPLES,
     },
 }
-_ONE_SAMPLE = {
+_ONE_SAMPLE: dict[str, Any] = {
     "type": "object",
     "required": ["metric_name"],
     "not": {"required": ["metrics"]},
     "properties": {"metric_name": {}},
     "description": "one sample, as in an array",
 }
-_REQUEST = {
+_REQUEST: dict[str, Any] = {
     "parameters": [
         {
             "name": "Idempotency-Key",

@@ -43,7 +43,7 @@ class RowEncoder:
     def __init__(
         self,
         series: SeriesTable,
-        owners: Mapping[str | int | None, int | str],
+        owners: Mapping[str | float | None, int | str],
         received_at: datetime,
         bounds: TimeBounds,
     ) -> None:

@@ -100,7 +100,7 @@ def encode(
     parsed: ParsedBody, series: SeriesTable | None = None, now: datetime = NOW
 ) -> tuple[list[Row], list[Reject]]:
     """Return the rows and all rejects of a body whose every component is registered."""
-    owners: dict[str | int | None, int | str] = dict.fromkeys(
+    owners: dict[str | float | None, int | str] = dict.fromkeys(
         (sample.runtime_id for sample in parsed.samples), 7
     )
     encoder = RowEncoder(series or SeriesTable(LIMITS), owners, now, BOUNDS)

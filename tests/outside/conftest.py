@@ -1,0 +1,20 @@
+"""Programs that nobody here wrote, against a real server; CONTRIBUTING.md has the long forms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+LONG = os.environ.get("NOETL_OUTSIDE") == "long"
+"""Whether this is the long form, of `./scripts/test load`, `soak` or `api`."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what is in this folder: it tests the server, whatever the interpreter."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.once)
+            if LONG:
+                item.add_marker(pytest.mark.timeout(1_200))

@@ -1,0 +1,32 @@
+"""schemathesis against the server: requests made from its OpenAPI description, all checks on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.outside.conftest import LONG
+
+if TYPE_CHECKING:
+    from tests.conftest import ServerProcess
+
+MAX_EXAMPLES = 500 if LONG else 10
+FOLDER = Path(__file__).parent
+
+
+def test_every_answer_is_as_described(server: ServerProcess, tmp_path: Path) -> None:
+    """Whatever fits the description is taken, whatever does not is refused, and every answer is one
+    that the description has."""
+    found = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "--no-color",
+            f"--config-file={FOLDER / 'schemathesis.toml'}", "run",
+            f"{server.url}/openapi.json", "--checks=all", f"--max-examples={MAX_EXAMPLES}",
+            "--continue-on-failure",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    sys.stderr.write(found.stdout[found.stdout.find("API Operations:") :])
+    assert found.returncode == 0, found.stdout + found.stderr
