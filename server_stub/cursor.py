@@ -1,7 +1,8 @@
 """The cursor of a query: where its next page begins.
 
-It is opaque to clients. It holds the last row's `metric_id` and a digest of the query, so that
-it cannot be taken to another query, where it would skip rows without a word.
+It is opaque to clients. It holds the last row's time and `metric_id`, by which rows are ordered,
+and a digest of the query, so that it cannot be taken to another query, where it would skip rows
+without a word.
 """
 
 from __future__ import annotations
@@ -11,30 +12,40 @@ import binascii
 import hashlib
 import json
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.timestamps import from_epoch_microseconds, to_epoch_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 _DIGEST_BYTES = 8
-_LAYOUT = struct.Struct(f">q{_DIGEST_BYTES}s")
+_LAYOUT = struct.Struct(f">qq{_DIGEST_BYTES}s")
 
 
-def encode_cursor(position: int, query: Mapping[str, str]) -> str:
+class Position(NamedTuple):
+    """A row's place in the order of a query."""
+
+    timestamp: datetime
+    metric_id: int
+
+
+def encode_cursor(position: Position, query: Mapping[str, str]) -> str:
     """Return the cursor of the page that follows a row.
 
     Args:
-        position: the row's `metric_id`.
+        position: the row's place.
         query: the query's filters and order, without its limit.
     """
-    packed = _LAYOUT.pack(position, _digest(query))
+    microseconds = to_epoch_microseconds(position.timestamp)
+    packed = _LAYOUT.pack(microseconds, position.metric_id, _digest(query))
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, query: Mapping[str, str]) -> int:
-    """Return the `metric_id` of the row after which the page begins.
+def decode_cursor(cursor: str, query: Mapping[str, str]) -> Position:
+    """Return the place of the row after which the page begins.
 
     Args:
         cursor: what a client sent.
@@ -45,7 +56,8 @@ def decode_cursor(cursor: str, query: Mapping[str, str]) -> int:
     """
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        position, digest = _LAYOUT.unpack(packed)
+        microseconds, metric_id, digest = _LAYOUT.unpack(packed)
+        position = Position(from_epoch_microseconds(microseconds), metric_id)
     except (binascii.Error, struct.error, ValueError):
         raise ParameterInvalidError(
             f"cursor {cursor[:60]!r} is not valid: send the next_cursor of the page before, or none"
@@ -55,7 +67,7 @@ def decode_cursor(cursor: str, query: Mapping[str, str]) -> int:
             f"cursor {cursor!r} belongs to another query: "
             "keep the filters and the order of the query that it came from"
         )
-    return int(position)
+    return position
 
 
 def _digest(query: Mapping[str, str]) -> bytes:

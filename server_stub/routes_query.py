@@ -5,26 +5,23 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
-from noetl_metrics_sdk.model import check_text
 from server_stub import exposition
-from server_stub.cursor import decode_cursor, encode_cursor
+from server_stub.cursor import Position, decode_cursor, encode_cursor
 from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
 from server_stub.ingest import parse_runtime_id
+from server_stub.query_parameters import parse_filters
 from server_stub.resources import Resources, Server
 from server_stub.responses import json_response, problems
-from server_stub.timestamps import parse_timestamp_parameter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from server_stub.timestamps import parse_timestamp
 
 router = APIRouter(tags=["metrics"])
 
@@ -69,27 +66,10 @@ class ComponentQuery(BaseModel):
     end_time: str | None = Field(None, description="Taken before this time")
     labels: str | None = Field(None, description='With these labels, as JSON: {"status": "ok"}')
     order: Literal["asc", "desc"] = Field(
-        "desc", description="By metric_id, which is by insertion: newest or oldest first"
+        "desc", description="By the time at which they were taken: newest or oldest first"
     )
     limit: int = Field(100, ge=1, le=LIMIT_MAX, description="The most metrics of a page")
     cursor: str | None = Field(None, description="The next_cursor of the page before")
-
-    def filters(self) -> dict[str, Any]:
-        """Return the filters as the store takes them.
-
-        Raises:
-            ParameterInvalidError: one is not valid.
-        """
-        filters: dict[str, Any] = {}
-        for name, parse in _PARSERS.items():
-            text = getattr(self, name, None)
-            if text is None:
-                continue
-            try:
-                filters[name] = parse(check_text("the value", text))
-            except ValueError as error:
-                raise ParameterInvalidError(f"query parameter {name}: {error}"[:500]) from None
-        return filters
 
 
 class MetricQuery(ComponentQuery):
@@ -98,32 +78,6 @@ class MetricQuery(ComponentQuery):
     runtime_id: str | None = Field(None, description="Of this component")
     component_name: str | None = Field(None, description="Of the components of this name")
 
-
-_labels_adapter = TypeAdapter(dict[str, str])
-
-
-def _parse_labels(text: str) -> dict[str, str]:
-    try:
-        labels = _labels_adapter.validate_python(json.loads(text))
-    except (ValueError, RecursionError):
-        raise ValueError(
-            f'{text[:100]!r} is not valid: it must be a JSON object of strings, {{"status": "ok"}}'
-        ) from None
-    for name, value in labels.items():
-        check_text("label name", name)
-        check_text(f"label {name!r}", value)
-    return labels
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "runtime_id": parse_runtime_id,
-    "component_name": str,
-    "metric_name": str,
-    "metric_type": str,
-    "start_time": parse_timestamp_parameter,
-    "end_time": parse_timestamp_parameter,
-    "labels": _parse_labels,
-}
 
 _PROBLEMS = problems(HTTPStatus.BAD_REQUEST)
 
@@ -134,9 +88,9 @@ async def query_metrics(server: Server, query: Annotated[MetricQuery, Query()]) 
     """Return the samples within the retention that match every filter, newest first.
 
     Every sample that was there when the first page was asked for is on exactly one page,
-    whatever arrives meanwhile; what arrives is only on later pages of an ascending query.
+    whatever arrives meanwhile. What arrives is on a later page if its time is still to come.
     """
-    return await _page(server, query, query.filters())
+    return await _page(server, query, parse_filters(query.model_dump()))
 
 
 @router.get(
@@ -155,7 +109,7 @@ async def query_component_metrics(
         number = parse_runtime_id(runtime_id)
     except ValueError as error:
         raise ParameterInvalidError(str(error)) from None
-    filters = query.filters() | {"runtime_id": number}
+    filters = parse_filters(query.model_dump()) | {"runtime_id": number}
     if not await server.components.find_runtime_ids([number]):
         raise RuntimeNotFoundError(
             f"no runtime {number} is registered: GET /api/runtime lists those that are"
@@ -171,10 +125,14 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
     # One more than asked for tells whether there is a next page.
     rows = await server.store.select_metrics(filters | {"limit": query.limit + 1}, query.order)
     page = rows[: query.limit]
-    next_cursor = encode_cursor(page[-1].metric_id, identity) if len(rows) > query.limit else None
+    next_cursor = encode_cursor(_position(page[-1]), identity) if len(rows) > query.limit else None
     return json_response(
         {"metrics": [_metric(row._asdict()) for row in page], "next_cursor": next_cursor}
     )
+
+
+def _position(row: Any) -> Position:
+    return Position(parse_timestamp(row.timestamp), row.metric_id)
 
 
 def _metric(row: dict[str, Any]) -> dict[str, Any]:
@@ -197,4 +155,6 @@ def _metric(row: dict[str, Any]) -> dict[str, Any]:
 async def expose_metrics(server: Server) -> Response:
     """Return the latest sample of each series that has a recent one, in the text format 0.0.4."""
     samples = await server.store.latest_samples()
-    return Response(exposition.render(samples), media_type=exposition.CONTENT_TYPE)
+    # Ten thousand series take longer than other requests should have to wait.
+    page = await asyncio.to_thread(exposition.render, samples)
+    return Response(page, media_type=exposition.CONTENT_TYPE)

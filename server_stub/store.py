@@ -19,6 +19,7 @@ from server_stub.sql_files import read_sql
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from server_stub.cursor import Position
     from server_stub.database import Database
     from server_stub.settings import Settings
 
@@ -28,12 +29,13 @@ class Store:
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: retention and lookback.
+        settings: retention, lookback, and how far ahead samples may be.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._retention = timedelta(days=settings.retention_days)
+        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
         self._lookback = timedelta(seconds=settings.exposition_lookback_seconds)
 
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
@@ -41,11 +43,14 @@ class Store:
 
         Args:
             filters: filter to value, of those in `sql/filters/`, and the `limit`; `position` is
-                the `metric_id` after which to begin.
-            order: `asc` or `desc`, by `metric_id`.
+                the row after which to begin.
+            order: `asc` or `desc`, by time and, at one time, by `metric_id`.
         """
         query = select_metrics_query(filters, order)
-        parameters = adapted(filters) | {"retention": self._retention}
+        parameters = select_metrics_parameters(filters) | {
+            "retention": self._retention,
+            "sample_ahead": self._sample_ahead,
+        }
         async with self._database.transaction() as connection:
             cursor = connection.cursor(row_factory=namedtuple_row)
             await cursor.execute(query, parameters)
@@ -117,3 +122,17 @@ def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:
         parts.append(read_sql(f"filters/{file_name}.sql"))
     parts.append(read_sql(f"filters/order_{order}.sql"))
     return "".join(parts)
+
+
+def select_metrics_parameters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of `select_metrics_query` that come from the filters.
+
+    Args:
+        filters: as `Store.select_metrics` takes them.
+    """
+    parameters = adapted({name: value for name, value in filters.items() if name != "position"})
+    position: Position | None = filters.get("position")
+    if position is not None:
+        parameters["position_timestamp"] = position.timestamp
+        parameters["position_metric_id"] = position.metric_id
+    return parameters

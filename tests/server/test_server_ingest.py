@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import shutil
+import struct
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from server_stub.cursor import decode_cursor, encode_cursor
+from server_stub.cursor import Position, decode_cursor, encode_cursor
 from server_stub.errors import ParameterInvalidError
 from server_stub.exposition import LatestSample, render
 from server_stub.settings import Settings, parse_settings
@@ -145,10 +148,22 @@ def test_promtool_reads_a_page() -> None:
     assert "error while linting" not in checked.stderr
 
 
-@given(st.integers(1, 2**63 - 1), st.dictionaries(st.text(), st.text()))
-def test_a_cursor_comes_back(position: int, query: dict[str, str]) -> None:
+@given(
+    st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.integers(1, 2**63 - 1)),
+    st.dictionaries(st.text(), st.text()),
+)
+def test_a_cursor_comes_back(position: Position, query: dict[str, str]) -> None:
     """A cursor is the position that it was made of, for the same query."""
     assert decode_cursor(encode_cursor(position, query), query) == position
+
+
+def test_a_cursor_of_no_point_in_time_is_refused() -> None:
+    """Even the digest of the right query does not make a time of any number."""
+    genuine = encode_cursor(Position(datetime(9999, 12, 31, tzinfo=UTC), 1), {})
+    packed = base64.urlsafe_b64decode(genuine)
+    forged = base64.urlsafe_b64encode(struct.pack(">q", 2**63 - 1) + packed[8:]).decode()
+    with pytest.raises(ParameterInvalidError, match="is not valid"):
+        decode_cursor(forged, {})
 
 
 @given(st.text(st.characters()))

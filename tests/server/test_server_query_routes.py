@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from server_stub.store import select_metrics_query
+from server_stub.store import select_metrics_parameters, select_metrics_query
+from server_stub.timestamps import parse_timestamp
 from tests.server.conftest import sample
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_a_metric_comes_back_as_it_was_sent(api: Api) -> None:
 
 
 def test_every_filter_selects(api: Api) -> None:
-    """Each filter, and all of them together, answer what matches, newest first."""
+    """Each filter answers what matches, newest first."""
     first, second = api.register("cpu-01"), api.register("cpu-02")
     insert(
         api,
@@ -70,18 +71,6 @@ def test_every_filter_selects(api: Api) -> None:
         ({"labels": "{}", "component_name": "cpu-02"}, [4]),
         ({"runtime_id": first, "order": "asc"}, [1, 2, 3]),
         ({"runtime_id": first, "limit": "2"}, [3, 2]),
-        (
-            {
-                "runtime_id": first,
-                "component_name": "cpu-01",
-                "metric_name": "jobs_total",
-                "metric_type": "counter",
-                "start_time": "0",
-                "end_time": "2000.5",
-                "labels": '{"queue": "a"}',
-            },
-            [1],
-        ),
         ({"metric_name": "none"}, []),
     ]
     for parameters, found in expected:
@@ -91,20 +80,110 @@ def test_every_filter_selects(api: Api) -> None:
     assert [3] == values(api, f"/api/runtime/{first}/metrics", metric_name="load")
 
 
+def test_all_filters_hold_at_once(api: Api) -> None:
+    """Where each filter alone leaves something out, all together leave what matches every one."""
+    first, second = api.register("cpu-01"), api.register("cpu-02")
+    third = api.register("cpu-01", kind="server_api")
+    wanted = sample(timestamp=2000, labels={"status": "ok", "queue": "a"})
+    insert(
+        api,
+        first,
+        *[wanted | {"metric_value": value} for value in (1, 2, 3)],
+        wanted | {"metric_value": 4, "metric_name": "jobs"},
+        wanted | {"metric_value": 5, "metric_type": "gauge"},
+        wanted | {"metric_value": 6, "timestamp": 1999},
+        wanted | {"metric_value": 7, "timestamp": 3000},
+        wanted | {"metric_value": 8, "labels": {"status": "ok"}},
+    )
+    insert(api, second, wanted | {"metric_value": 9})
+    insert(api, third, wanted | {"metric_value": 10})
+    filters = {
+        "runtime_id": first,
+        "component_name": "cpu-01",
+        "metric_name": "jobs_total",
+        "metric_type": "counter",
+        "start_time": "2000",
+        "end_time": "1970-01-01T00:50:00Z",
+        "labels": '{"queue": "a"}',
+    }
+    tests_own = {float(value) for value in range(1, 11)}
+    # The server's own metrics are there as well.
+    excluded = {
+        name: tests_own - {*values(api, limit=10_000, **{name: filters[name]})} for name in filters
+    }
+    assert excluded == {
+        "runtime_id": {9, 10},
+        "component_name": {9},
+        "metric_name": {4},
+        "metric_type": {5},
+        "start_time": {6},
+        "end_time": {7},
+        "labels": {8},
+    }
+    parameters = filters | {"limit": "2", "order": "asc"}
+    page = api.get("/api/metrics", params=parameters).json()
+    assert [1, 2] == [metric["metric_value"] for metric in page["metrics"]]
+    parameters["cursor"] = page["next_cursor"]
+    page = api.get("/api/metrics", params=parameters).json()
+    assert ([3], None) == (
+        [metric["metric_value"] for metric in page["metrics"]],
+        page["next_cursor"],
+    )
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_pages_go_by_time(api: Api, order: str) -> None:
+    """What arrives late has its place by its time; samples of one time go by their ids."""
+    runtime_id = api.register()
+    insert(api, runtime_id, *[sample(metric_value=second, timestamp=second) for second in (5, 9)])
+    insert(api, runtime_id, *[sample(metric_value=second, timestamp=second) for second in (3, 7)])
+    insert(api, runtime_id, sample(metric_value=5.5, timestamp=5))
+    rising = [3, 5, 5.5, 7, 9]
+    expected = rising if order == "asc" else rising[::-1]
+    assert expected == values(api, runtime_id=runtime_id, order=order)
+
+
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_hold_every_row_once_while_rows_arrive(api: Api, order: str) -> None:
-    """Rows that arrive between two pages neither repeat nor hide those that were there."""
+    """Rows that arrive between two pages neither repeat nor hide those that were there.
+
+    Of those there were, some are of one time over the border of a page, and some in yesterday's
+    partition.
+    """
     runtime_id = api.register()
-    insert(api, runtime_id, *[sample(metric_value=value) for value in range(10)])
+    seconds = [1, 1, 1, 2, 2, 2, 2, 2, 3, 4]
+    there = [
+        sample(metric_value=place, timestamp=second + place % 2 / 1_000_000)
+        for place, second in enumerate(seconds)
+    ]
+    insert(api, runtime_id, *there)
+    api.sql(
+        "UPDATE noetl.metric SET created_at = date_trunc('day', now(), 'UTC') - interval '1 ms' "
+        "WHERE runtime_id = %s AND metric_value::int %% 3 = 0",
+        int(runtime_id),
+    )
+    assert [(2,)] == api.sql("SELECT count(DISTINCT tableoid) FROM noetl.metric")
     parameters = {"runtime_id": runtime_id, "limit": "3", "order": order}
-    seen: list[float] = []
-    for _ in range(4):
+    seen: list[tuple[str, int]] = []
+    for _ in range(20):
         page = api.get("/api/metrics", params=parameters).json()
-        seen += [metric["metric_value"] for metric in page["metrics"]]
-        insert(api, runtime_id, sample(metric_value=100))
+        seen += [(one["timestamp"], int(one["metric_id"])) for one in page["metrics"]]
+        # Before, among and after those that were there.
+        arriving = [sample(metric_value=-1, timestamp=second) for second in (0, 2, 2.000001, 5)]
+        insert(api, runtime_id, *arriving)
         parameters["cursor"] = page["next_cursor"]
-    there = [value for value in seen if value < 100]
-    assert there == sorted(range(10), reverse=order == "desc")
+        if page["next_cursor"] is None or len(seen) >= 45:
+            break
+    assert seen == sorted(seen, reverse=order == "desc")
+    ids_there = {
+        metric_id
+        for (metric_id,) in api.sql(
+            "SELECT metric_id FROM noetl.metric WHERE metric_value >= 0 AND runtime_id = %s",
+            int(runtime_id),
+        )
+    }
+    assert sorted(ids_there) == sorted(row for _, row in seen if row in ids_there)
+    assert len(set(seen)) == len(seen)
 
 
 @pytest.mark.parametrize(
@@ -178,19 +257,37 @@ def test_readers_see_nothing_past_the_retention(api: Api) -> None:
     assert "jobs_total" not in api.get("/metrics").text
 
 
+def plan_of(api: Api, filters: dict[str, Any], **parameters: str) -> str:
+    """Return how a page of a query is executed, as JSON."""
+    parameters = {"retention": "1 day", "sample_ahead": "1 day"} | parameters
+    with psycopg.connect(api.database_url) as connection:
+        plan = connection.execute(
+            "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc"),
+            select_metrics_parameters(filters | {"limit": 10}) | parameters,
+        ).fetchone()
+    assert plan is not None
+    return json.dumps(plan[0])
+
+
 def test_queries_look_into_the_partitions_of_the_retention_only(api: Api) -> None:
     """Older and later partitions are pruned from the plan."""
     for day in ("2024-01-01", "2024-01-02"):
         api.sql("SELECT noetl.create_metric_partition(%s)", day)
-    parameters = {"retention": "1 day", "runtime_id": 1, "limit": 10}
-    with psycopg.connect(api.database_url) as connection:
-        plan = connection.execute(
-            "EXPLAIN (FORMAT JSON) " + select_metrics_query(["runtime_id"], "desc"), parameters
-        ).fetchone()
-    assert plan is not None
-    text = json.dumps(plan[0])
+    text = plan_of(api, {"runtime_id": 1})
     assert "metric_2024_01" not in text
     assert "Subplans Removed" in text
+
+
+def test_a_start_time_prunes_the_partitions_before_it(api: Api) -> None:
+    """No sample is more than a day ahead of its insertion, so older partitions cannot have it."""
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
+        api.sql("SELECT noetl.create_metric_partition(%s)", day)
+    everything = plan_of(api, {}, retention="10 years")
+    start_time = parse_timestamp("2024-01-03T12:00:00Z")
+    found = plan_of(api, {"start_time": start_time}, retention="10 years")
+    for text, partitions in ((everything, {1, 2, 3, 4}), (found, {2, 3, 4})):
+        assert partitions == {day for day in (1, 2, 3, 4) if f'"metric_2024_01_0{day}"' in text}
+    assert "Subplans Removed" in found
 
 
 def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:

@@ -1,2 +1,2 @@
-ORDER BY m.metric_id ASC
+ORDER BY m.timestamp ASC, m.metric_id ASC
 LIMIT %(limit)s

@@ -1,2 +1,2 @@
-ORDER BY m.metric_id DESC
+ORDER BY m.timestamp DESC, m.metric_id DESC
 LIMIT %(limit)s
