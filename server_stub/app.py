@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from server_stub import routes_ingest, routes_operations, routes_query, routes_runtime
+from server_stub import (
+    routes_ingest,
+    routes_operations,
+    routes_query,
+    routes_runtime,
+    routes_series,
+)
 from server_stub.admission import Admission
 from server_stub.component_store import ComponentStore
 from server_stub.database import Database
@@ -22,6 +28,7 @@ from server_stub.resources import Resources
 from server_stub.responses import install_error_answers
 from server_stub.row_encoding import TimeBounds
 from server_stub.self_reporting import self_reporting
+from server_stub.series_store import SeriesStore
 from server_stub.series_table import SeriesLimits, SeriesTable
 from server_stub.statistics import Statistics
 from server_stub.store import Store
@@ -42,6 +49,7 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
     statistics = Statistics()
     database = Database(database_url, settings.pool_size)
     store = Store(database, settings)
+    series_store = SeriesStore(database, settings)
     components = ComponentStore(database)
     series = SeriesTable(
         SeriesLimits(settings.labels_max, settings.text_length_max, settings.series_per_runtime_max)
@@ -78,11 +86,10 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
         strict_content_type=False,
     )
     app.state.resources = Resources(
-        settings, statistics, store, components, intake, admission, maintenance
+        settings, statistics, store, series_store, components, intake, admission, maintenance
     )
-    routers = [
-        module.router for module in (routes_ingest, routes_query, routes_runtime, routes_operations)
-    ]
+    modules = (routes_ingest, routes_query, routes_series, routes_runtime, routes_operations)
+    routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)
     install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])

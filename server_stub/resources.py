@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from server_stub.component_store import ComponentStore
     from server_stub.intake import Intake
     from server_stub.maintenance import Maintenance
+    from server_stub.series_store import SeriesStore
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
     from server_stub.store import Store
@@ -24,6 +25,7 @@ class Resources:
     settings: Settings
     statistics: Statistics
     store: Store
+    series: SeriesStore
     components: ComponentStore
     intake: Intake
     admission: Admission

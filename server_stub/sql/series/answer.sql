@@ -1,0 +1,16 @@
+-- One row a group: the values it is grouped by, the starts of its buckets as seconds since the
+-- epoch, and their values. One point more than allowed tells that there are too many.
+SELECT
+    groups.group_values,
+    array_agg(extract(EPOCH FROM p.bucket)::float8 ORDER BY p.bucket) AS bucket_starts,
+    array_agg(p.value ORDER BY p.bucket) AS bucket_values
+FROM (
+    SELECT group_id, bucket, value
+    FROM points
+    WHERE bucket >= %(start_time)s::timestamptz
+    LIMIT %(points_max)s::bigint + 1
+) AS p
+INNER JOIN (SELECT DISTINCT group_id, group_values FROM series) AS groups
+    ON p.group_id = groups.group_id
+GROUP BY groups.group_id, groups.group_values
+ORDER BY groups.group_id

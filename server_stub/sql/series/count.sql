@@ -1,0 +1,7 @@
+-- All samples of the bucket, whatever their values.
+points AS (
+    SELECT group_id, bucket, count(*)::float8 AS value
+    FROM numbered
+    GROUP BY group_id, bucket
+)
+

@@ -1,0 +1,432 @@
+"""`GET /api/metrics/series`: what becomes of the samples of a bucket, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from server_stub import series_store
+from server_stub.series_store import SeriesStore, series_query
+from server_stub.settings import Settings
+from server_stub.time_buckets import cover, parse_step
+from server_stub.timestamps import parse_timestamp
+from tests.server.conftest import running_api, sample
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Api
+
+T = 1_699_999_200
+"""A multiple of ten minutes; samples and questions are at offsets from it."""
+
+NAN, INF = "NaN", "+Inf"
+
+
+def insert(api: Api, runtime_id: str, *samples: dict[str, Any]) -> None:
+    answer = api.insert({"runtime_id": runtime_id, "metrics": list(samples)}).json()
+    assert answer["metrics_inserted"] == len(samples), answer
+
+
+def at(second: float, value: Any, name: str = "load", **labels: str) -> dict[str, Any]:
+    """Return a sample of a gauge at an offset from T."""
+    return sample(
+        metric_name=name,
+        metric_type="gauge",
+        metric_value=value,
+        timestamp=T + second,
+        labels=labels,
+    )
+
+
+def ask(api: Api, **parameters: Any) -> dict[str, Any]:
+    """Ask about the ten minutes from T on, unless the parameters say otherwise."""
+    known = {"metric_name": "load", "start_time": T, "end_time": T + 600, "step": 60}
+    answer = api.get("/api/metrics/series", params=known | parameters)
+    assert 200 == answer.status_code, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def curve(api: Api, aggregation: str, **parameters: Any) -> list[list[Any]]:
+    """Return the points of the only series of an answer, at offsets from T."""
+    series = ask(api, aggregation=aggregation, **parameters)["series"]
+    if not series:
+        return []
+    (one,) = series
+    assert {} == one["labels"]
+    return [[time - T, value] for time, value in one["points"]]
+
+
+def test_an_answer_says_what_it_is(api: Api) -> None:
+    """Its range is widened to whole buckets, whose starts are seconds since the epoch."""
+    insert(api, api.register("cpu-01"), at(70, 1.5, core="0"))
+    answer = ask(
+        api, aggregation="avg", group_by="core,component_name", start_time=T + 61, end_time=T + 121
+    )
+    assert answer == {
+        "metric_name": "load",
+        "aggregation": "avg",
+        "start_time": "2023-11-14T22:01:00.000000Z",
+        "end_time": "2023-11-14T22:03:00.000000Z",
+        "step_seconds": 60,
+        "series": [
+            {"labels": {"core": "0", "component_name": "cpu-01"}, "points": [[T + 60, 1.5]]},
+        ],
+    }
+
+
+def test_the_samples_of_a_bucket_become_one_value(embedded_api: Api) -> None:
+    """By each aggregation over samples; buckets without samples are left out."""
+    api = embedded_api
+    insert(
+        api,
+        api.register(),
+        at(-1, 100),
+        at(0, 1, core="0"),
+        at(30, 5, core="0"),
+        at(59.9, 3, core="1"),
+        at(120, 7),
+        at(600, 100),
+    )
+    assert [[0, 3], [120, 7]] == curve(api, "avg")
+    assert [[0, 1], [120, 7]] == curve(api, "min")
+    assert [[0, 5], [120, 7]] == curve(api, "max")
+    assert [[0, 3], [120, 1]] == curve(api, "count")
+    assert [[0, 3], [120, 7]] == curve(api, "last")
+    assert [] == curve(api, "avg", metric_name="none")
+
+
+def test_a_sum_is_of_what_every_series_is_at(embedded_api: Api) -> None:
+    """A series counts with its latest sample, until that is older than the lookback."""
+    api = embedded_api
+    insert(api, api.register("a"), at(-30, 50, core="9"), at(0, 1), at(10, 2), at(420, 3))
+    insert(api, api.register("b"), at(5, 10), at(65, 20), at(305, 30))
+    # a's 2 of second 10 counts until 310, and core 9's 50 of half a minute before until 270.
+    assert [[0, 62], [60, 72], [300, 30], [420, 33]] == curve(api, "sum")
+    assert [[0, 22], [300, 33]] == curve(api, "sum", step=300)
+
+
+def test_an_increase_is_counted_from_sample_to_sample(embedded_api: Api) -> None:
+    """In the bucket of the later one, over the border of the range too; a drop is a new start."""
+    api = embedded_api
+    insert(
+        api,
+        api.register(),
+        at(-299, 10),  # within the lookback of five minutes
+        at(10, 14),
+        at(70, 20),
+        at(130, 3),  # a new process counts from 0
+        at(190, 3),
+        at(310, 8),
+    )
+    assert [[0, 4], [60, 6], [120, 3], [180, 0], [300, 5]] == curve(api, "increase")
+    rates = [[0, 4 / 60], [60, 0.1], [120, 0.05], [180, 0], [300, 5 / 60]]
+    assert rates == curve(api, "rate")
+    # A longer step looks back further.
+    assert [[0, 18]] == curve(api, "increase", step=600)
+
+
+def test_a_series_that_begins_has_no_increase_yet(embedded_api: Api) -> None:
+    """Its first sample is what the next ones are compared with, and no sudden increase."""
+    api = embedded_api
+    insert(api, api.register(), at(-301, 1), at(100, 1000), at(160, 1001))
+    assert [[120, 1]] == curve(api, "increase")
+
+
+def test_a_worker_that_starts_anew_is_a_series_of_its_own(embedded_api: Api) -> None:
+    """Each process is compared with itself only, and the increases of all are summed up."""
+    api = embedded_api
+    runtime_id = api.register()
+    insert(api, runtime_id, at(0, 100, worker_id="a"), at(20, 110, worker_id="a"))
+    insert(api, runtime_id, at(30, 0, worker_id="b"), at(50, 4, worker_id="b"))
+    insert(api, api.register("other"), at(31, 7, worker_id="a"), at(51, 8, worker_id="a"))
+    assert [[0, 15]] == curve(api, "increase")
+    by_worker = ask(api, aggregation="increase", group_by="worker_id")["series"]
+    assert [[{"worker_id": "a"}, 11], [{"worker_id": "b"}, 4]] == [
+        [series["labels"], series["points"][0][1]] for series in by_worker
+    ]
+
+
+def test_the_order_of_arrival_does_not_matter(embedded_api: Api) -> None:
+    """What arrives late has its place by its time; of two of one time the later arrival counts."""
+    api = embedded_api
+    runtime_id = api.register()
+    for second, value in ((80, 9), (20, 3), (140, 12), (50, 5), (10, 1), (50, 6)):
+        insert(api, runtime_id, at(second, value))
+    assert [[0, 5], [60, 3], [120, 3]] == curve(api, "increase")
+    assert [[0, 6], [60, 9], [120, 12]] == curve(api, "last") == curve(api, "sum")
+    assert [[0, 4], [60, 1], [120, 1]] == curve(api, "count")
+
+
+def test_a_nan_does_not_poison_its_group(embedded_api: Api) -> None:
+    """It is left out, and the value of a bucket that has nothing else; `count` counts it."""
+    api = embedded_api
+    insert(
+        api,
+        api.register(),
+        at(0, 1, core="0"),
+        at(10, NAN, core="0"),
+        at(20, 3, core="1"),
+        at(60, NAN, core="0"),
+        at(120, 5, core="0"),
+        at(420, NAN, core="0"),
+    )
+    assert [[0, 2], [60, NAN], [120, 5], [420, NAN]] == curve(api, "avg")
+    for aggregation, first in (("min", 1), ("max", 3), ("last", 3)):
+        assert [[0, first], [60, NAN], [120, 5], [420, NAN]] == curve(api, aggregation)
+    assert [[0, 3], [60, 1], [120, 1], [420, 1]] == curve(api, "count")
+    # Core 0 has no value from 60 to 120; core 1 is at 3 until 320.
+    assert [[0, 4], [60, 3], [120, 8], [420, NAN]] == curve(api, "sum")
+    assert [[120, 4]] == curve(api, "increase")
+
+
+def test_infinities_are_values_and_no_counts(embedded_api: Api) -> None:
+    """They are shown as strings, and no increase comes from them."""
+    api = embedded_api
+    insert(api, api.register(), at(0, 1), at(10, INF), at(20, 2), at(70, "-Inf"))
+    assert [[0, INF], [60, "-Inf"]] == curve(api, "avg")
+    assert [[0, INF], [60, "-Inf"]] == [curve(api, "max")[0], curve(api, "min")[1]]
+    assert [[0, 1]] == curve(api, "increase")
+
+
+def test_values_beyond_a_number_are_refused(embedded_api: Api) -> None:
+    """A sum that no number can hold is an error that says so; an average need not fail with it."""
+    api = embedded_api
+    insert(api, api.register(), at(0, 1e308, core="0"), at(1, 1.7e308, core="1"), at(60, 1e200))
+    answer = api.get(
+        "/api/metrics/series",
+        params={"metric_name": "load", "aggregation": "sum", "start_time": T, "end_time": T + 60},
+    )
+    assert 400 == answer.status_code
+    assert "exceeds what a number can hold" in answer.json()["detail"]
+    assert [[60, 1e200]] == curve(api, "avg", start_time=T + 60)
+
+
+def test_groups_are_made_by_labels_and_by_components(embedded_api: Api) -> None:
+    """A label that is missing is one that is empty; the component's own names may be used."""
+    api = embedded_api
+    first, second = api.register("a"), api.register("b")
+    insert(api, first, at(0, 1, core="0", zone=""), at(1, 2, core="1"), at(2, 4, zone="z"))
+    insert(api, second, at(3, 8, core="0"))
+
+    def groups(group_by: str) -> list[tuple[dict[str, str], float]]:
+        series = ask(api, aggregation="sum", group_by=group_by)["series"]
+        return [(one["labels"], one["points"][0][1]) for one in series]
+
+    assert [({}, 15)] == groups("")
+    assert [({}, 4), ({"core": "0"}, 9), ({"core": "1"}, 2)] == groups("core")
+    assert [({}, 11), ({"zone": "z"}, 4)] == groups("zone")
+    assert [({"component_name": "a"}, 7), ({"component_name": "b"}, 8)] == groups("component_name")
+    assert {7, 8} == {value for _, value in groups("runtime_id, component_type")}
+    assert {"runtime_id", "component_type"} == set(groups("runtime_id,component_type")[0][0])
+    assert [({"component_name": "a", "zone": "z"}, 4)] == groups("component_name,zone")[1:2]
+
+
+def test_every_filter_chooses_series(embedded_api: Api) -> None:
+    """All of them have to hold."""
+    api = embedded_api
+    first, second = api.register("a"), api.register("b")
+    insert(api, first, at(0, 1, core="0", zone="x"), at(1, 2, core="1"))
+    insert(api, first, at(2, 4, core="0") | {"metric_type": "counter"})
+    insert(api, second, at(3, 8, core="0"))
+    every = {
+        "runtime_id": first,
+        "component_name": "a",
+        "metric_type": "gauge",
+        "labels": json.dumps({"core": "0"}),
+    }
+    assert [[0, 1]] == curve(api, "sum", **every)
+    sums = {name: curve(api, "sum", **{name: value}) for name, value in every.items()}
+    assert sums == {
+        "runtime_id": [[0, 7]],
+        "component_name": [[0, 7]],
+        "metric_type": [[0, 11]],
+        "labels": [[0, 13]],
+    }
+    assert [] == curve(api, "sum", component_name="c")
+
+
+def test_expired_samples_are_in_no_chart(embedded_api: Api) -> None:
+    """What is past the retention is not there any more."""
+    api = embedded_api
+    insert(api, api.register(), at(0, 1), at(60, 2))
+    api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
+    assert [[60, 2]] == curve(api, "avg")
+
+
+def histogram(second: float, counts: dict[str, float], **labels: str) -> list[dict[str, Any]]:
+    """Return the bucket rows of a histogram at an offset from T."""
+    return [
+        at(second, count, "took_seconds_bucket", le=bound, **labels)
+        for bound, count in counts.items()
+    ]
+
+
+def test_a_quantile_is_of_the_observations_of_a_bucket(api: Api) -> None:
+    """The buckets of all workers grow together; the name may be that of the histogram."""
+    runtime_id = api.register()
+    for worker in ("a", "b"):
+        insert(
+            api,
+            runtime_id,
+            *histogram(-10, {"0.1": 50, "1": 50, "+Inf": 50}, worker_id=worker),
+            *histogram(20, {"0.1": 54, "1": 58, "+Inf": 60}, worker_id=worker),
+            # Began anew.
+            *histogram(80, {"0.1": 0, "1": 4, "+Inf": 4}, worker_id=worker),
+            *histogram(140, {"0.1": 0, "1": 4, "+Inf": 4}, worker_id=worker),
+        )
+    for name in ("took_seconds", "took_seconds_bucket"):
+        parameters = {"metric_name": name, "quantile": "0.5"}
+        median = curve(api, "quantile", **parameters)
+        assert median == [[0, pytest.approx(0.1 + 0.9 / 4)], [60, pytest.approx(0.55)], [120, NAN]]
+    answer = ask(
+        api, metric_name="took_seconds", aggregation="quantile", quantile=1, group_by="worker_id"
+    )
+    assert ["a", "b"] == [series["labels"]["worker_id"] for series in answer["series"]]
+
+
+def test_a_bucket_that_has_not_grown_is_still_a_bucket(embedded_api: Api) -> None:
+    """Series that do not change are not sent, and their bounds count all the same."""
+    api = embedded_api
+    insert(
+        api,
+        api.register(),
+        *histogram(0, {"0.1": 2, "1": 2, "1.0": 2, "+Inf": 2}),
+        *histogram(10, {"0.1": 3, "1": 3, "+Inf": 3}),
+        *histogram(70, {"1": 7, "+Inf": 7}),
+        at(71, 7, "took_seconds_bucket", le="much"),
+    )
+    found = curve(api, "quantile", metric_name="took_seconds", quantile=0.5)
+    assert found == [[0, pytest.approx(0.05)], [60, pytest.approx(0.55)]]
+
+
+def test_the_default_is_the_last_hour_by_minutes(embedded_api: Api) -> None:
+    """Without a range and a step, it is the average of what is recent."""
+    api = embedded_api
+    insert(api, api.register(), sample(metric_name="load", metric_value=4))
+    answer = api.get("/api/metrics/series", params={"metric_name": "load"}).json()
+    assert ("avg", 60) == (answer["aggregation"], answer["step_seconds"])
+    (series,) = answer["series"]
+    assert [4] == [value for _, value in series["points"]]
+    start, end = (parse_timestamp(answer[name]) for name in ("start_time", "end_time"))
+    assert 3600 <= (end - start).total_seconds() <= 3660
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "detail"),
+    [
+        ({"metric_name": None}, 422, "metric_name"),
+        ({"metric_name": "a\x00"}, 400, "query parameter metric_name"),
+        ({"aggregation": "median"}, 422, "query.aggregation is 'median'"),
+        ({"aggregation": "quantile"}, 400, "query parameter quantile: give a number from 0 to 1"),
+        ({"quantile": "0.5"}, 400, "with aggregation=quantile, and with no other aggregation"),
+        ({"aggregation": "quantile", "quantile": "1.5"}, 422, "less than or equal to 1"),
+        ({"aggregation": "quantile", "quantile": "nan"}, 422, "query.quantile"),
+        ({"aggregation": "quantile", "quantile": "0.5", "group_by": "le"}, 400, "leave le out"),
+        ({"step": "0"}, 400, "step: '0' is not valid: it must be a number of seconds from 0.1 to"),
+        ({"step": "1m"}, 400, "step: '1m' is not valid"),
+        ({"step": "nan"}, 400, "step: 'nan' is not valid"),
+        ({"step": "2678401"}, 400, "to 2,678,400, like 60"),
+        ({"step": "0.05"}, 400, "step: '0.05'"),
+        ({"start_time": T + 600}, 400, "is not before end_time"),
+        ({"start_time": "yesterday"}, 400, "start_time: timestamp 'yesterday' is not valid"),
+        ({"start_time": 0, "step": "86400"}, 400, "at most 11,000 are allowed: use a step of"),
+        ({"end_time": "0001-01-01T00:00:01Z", "start_time": None}, 400, "years 1 to 9999"),
+        ({"end_time": "9999-12-31T23:59:59Z"}, 400, "years 1 to 9999"),
+        ({"group_by": "a-b"}, 400, "query parameter group_by: label name 'a-b' is not valid"),
+        ({"group_by": ",".join(f"a{i}" for i in range(17))}, 400, "at most 16 are allowed"),
+        ({"labels": "x"}, 400, "JSON object of strings"),
+        ({"runtime_id": "x"}, 400, "runtime_id 'x' is not valid"),
+        ({"metric_type": "timer"}, 422, "query.metric_type"),
+        ({"limit": "5"}, 422, "query.limit"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_bad_parameter_is_refused(
+    embedded_api_shared: Api, parameters: dict[str, Any], status: int, detail: str
+) -> None:
+    """A parameter that is not valid or not known is named, with what is right."""
+    known: dict[str, Any] = {"metric_name": "load", "start_time": T, "end_time": T + 600}
+    given = {name: value for name, value in (known | parameters).items() if value is not None}
+    answer = embedded_api_shared.get("/api/metrics/series", params=given)
+    assert answer.status_code == status, answer.text
+    assert ["detail"] == list(answer.json())
+    assert detail in answer.json()["detail"]
+
+
+def test_as_many_points_as_allowed_are_answered(embedded_api_shared: Api) -> None:
+    """The step that the error proposes is one that is taken."""
+    fitting = parse_timestamp(T), parse_timestamp(T + 11_000 * 60)
+    assert 11_000 * 60 == (cover(*fitting, 60.0, fitting[1])[1] - fitting[0]).total_seconds()
+    refused = embedded_api_shared.get(
+        "/api/metrics/series",
+        params={"metric_name": "load", "start_time": 1, "end_time": T, "step": 60},
+    )
+    proposed = refused.json()["detail"].partition("use a step of ")[2].split(" ")[0]
+    assert ask(embedded_api_shared, start_time=1, end_time=T, step=proposed)["series"] == []
+
+
+def test_a_step_may_be_a_fraction_of_a_second(embedded_api: Api) -> None:
+    """Buckets are multiples of it to the microsecond."""
+    api = embedded_api
+    insert(api, api.register(), at(0.2, 1), at(0.3, 2), at(1.25, 3))
+    found = ask(api, step="0.25", end_time=T + 2)
+    assert 0.25 == found["step_seconds"] == parse_step("0.25")
+    assert [[T, 1], [T + 0.25, 2], [T + 1.25, 3]] == found["series"][0]["points"]
+
+
+def test_an_answer_that_is_too_large_is_refused(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More series or points than allowed are an error that says what to do, and never cut off."""
+    api = embedded_api
+    insert(api, api.register(), *[at(60 * i, i, core=str(i % 3)) for i in range(6)])
+    asked = {"metric_name": "load", "start_time": T, "end_time": T + 600, "group_by": "core"}
+    for limit, least, detail in (
+        ("SERIES_MAX", 3, "more than 2 series: group by fewer labels"),
+        ("POINTS_IN_ALL_MAX", 6, "more than 5 points: group by fewer labels"),
+    ):
+        monkeypatch.setattr(series_store, limit, least)
+        assert 200 == api.get("/api/metrics/series", params=asked).status_code
+        monkeypatch.setattr(series_store, limit, least - 1)
+        refused = api.get("/api/metrics/series", params=asked)
+        assert 400 == refused.status_code
+        assert detail in refused.json()["detail"]
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_buckets_do_not_depend_on_the_zone_of_the_session(database_url: str, zone: str) -> None:
+    """A day is 24 hours, also on that on which clocks are changed."""
+    summer = 1_679_792_400  # 2023-03-26 01:00 UTC, when Berlin's clocks go forward
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone = '{zone}'")
+    with running_api(database_url, exposition_lookback_seconds=86_400) as api:
+        insert(api, api.register(), *[at(summer - T + 3600 * i, 1) for i in range(-30, 30, 6)])
+        for aggregation, value in (("count", 4), ("sum", 1)):
+            found = ask(
+                api,
+                aggregation=aggregation,
+                step=86_400,
+                start_time=summer - 3600,
+                end_time=summer + 80_000,
+            )
+            assert [[summer - 3600, value]] == found["series"][0]["points"]
+
+
+def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
+    """What was inserted a day before the range, and longer, is pruned from the plan."""
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
+        api.sql("SELECT noetl.create_metric_partition(%s)", day)
+    # The store needs no database for the parameters.
+    store = SeriesStore(None, Settings(retention_days=3650))  # type: ignore[arg-type]
+    start, end = parse_timestamp("2024-01-03T12:00:00Z"), parse_timestamp("2024-01-03T13:00:00Z")
+    parameters = store.parameters("load", "increase", cover(start, end, 60.0, end), [], {})
+    with psycopg.connect(api.database_url) as connection:
+        plan = connection.execute("EXPLAIN (COSTS OFF) " + series_query("increase"), parameters)
+        text = "\n".join(row[0] for row in plan)
+    assert "metric_2024_01_01" not in text
+    assert "metric_2024_01_03" in text
+    assert "metric_2024_01_04" in text
