@@ -108,6 +108,14 @@ def test_a_sum_is_of_what_every_series_is_at(embedded_api: Api) -> None:
     assert [[0, 22], [300, 33]] == curve(api, "sum", step=300)
 
 
+def test_the_lookback_of_a_sum_ends_on_time(embedded_api: Api) -> None:
+    """At the end of a bucket, a sample exactly as old as the lookback is too old."""
+    api = embedded_api
+    insert(api, api.register("a"), at(0, 1))
+    insert(api, api.register("b"), at(185, 10), at(245, 10))
+    assert [[0, 1], [180, 11], [240, 10]] == curve(api, "sum")
+
+
 def test_an_increase_is_counted_from_sample_to_sample(embedded_api: Api) -> None:
     """In the bucket of the later one, over the border of the range too; a drop is a new start."""
     api = embedded_api
