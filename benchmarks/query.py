@@ -1,0 +1,215 @@
+"""What a reader waits for, beside what PostgreSQL itself takes for the same query.
+
+Usage: ./scripts/bench query [--rows N] [--rounds N] [--json FILE]
+
+Once with that many rows, and once with a tenth of those that no question is about.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import psycopg
+from rounds import medians
+from stored_day import LABELS, METRIC_NAME, RUNTIME_ID, SERIES, Stored, store_day
+from tables import LIMIT, OURS, Report, arguments, introduce, publish
+
+from server_stub.embedded import embedded_database
+from server_stub.schema import apply_schema
+from server_stub.series_store import SeriesStore, series_query
+from server_stub.settings import Settings
+from server_stub.sql_files import read_sql
+from server_stub.store import select_metrics_parameters, select_metrics_query
+from server_stub.time_buckets import cover
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+
+TENTH = "a tenth of the rest"
+PAGE_LIMIT = 100
+
+
+class Question(NamedTuple):
+    """What is asked for over HTTP, and of PostgreSQL."""
+
+    path: str
+    sql: str
+    parameters: Mapping[str, Any]
+
+
+def questions() -> dict[str, Question]:
+    """Return the questions by their names; they are about the time up to now."""
+    settings = Settings()
+    bounds = {
+        "retention": timedelta(days=settings.retention_days),
+        "sample_ahead": timedelta(seconds=settings.sample_ahead_seconds_max),
+    }
+    series: dict[str, Any] = {
+        "runtime_id": RUNTIME_ID, "metric_name": METRIC_NAME, "labels": LABELS,
+    }  # fmt: skip
+    page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
+    lookback = {"lookback": timedelta(seconds=settings.exposition_lookback_seconds)}
+    # The store is asked for parameters only, and needs no database for them.
+    store = SeriesStore(None, settings)  # type: ignore[arg-type]
+    buckets = cover(None, None, 60.0, datetime.now(UTC))
+    chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
+    return {
+        f"GET /metrics, {SERIES:,} series": Question(
+            "/metrics", read_sql("queries/latest_samples.sql"), lookback
+        ),
+        f"a page of {PAGE_LIMIT} of one series": Question(
+            "/api/metrics?"
+            + urlencode(series | {"labels": json.dumps(LABELS), "limit": PAGE_LIMIT}),
+            select_metrics_query(series, "desc"),
+            page | bounds,
+        ),
+        "an hour's chart of a metric": Question(
+            "/api/metrics/series?" + urlencode(chart),
+            series_query("increase"),
+            store.parameters(METRIC_NAME, "increase", buckets, ["worker_id"], {}),
+        ),
+    }
+
+
+class Measurement:
+    """Asks a server, and the database behind it.
+
+    Args:
+        port: the server's.
+        database: a connection in autocommit.
+    """
+
+    def __init__(self, port: int, database: psycopg.Connection[Any]) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
+        self._database = database
+
+    def over_http(self, question: Question) -> float:
+        """Return how many milliseconds an answer takes until its last byte."""
+        started_at = time.perf_counter()
+        self.answer(question)
+        return (time.perf_counter() - started_at) * 1e3
+
+    def answer(self, question: Question) -> bytes:
+        """Return the answer to a question."""
+        self._connection.request("GET", question.path)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{question.path}: {answer.status} {content[:500]!r}")
+        return content
+
+    def in_postgresql(self, question: Question) -> float:
+        """Return how many milliseconds the query's execution takes, by EXPLAIN ANALYZE."""
+        row = self._database.execute(
+            b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + question.sql.encode(),
+            question.parameters,
+        ).fetchone()
+        assert row is not None
+        return float(row[0][0]["Execution Time"])
+
+
+@contextmanager
+def started_server(database_url: str) -> Generator[int]:
+    """Run the server while the block runs; give its port."""
+    command = [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={database_url}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                port = line.strip().rsplit(":", 1)[-1]
+                if port.isdecimal():
+                    yield int(port)
+                    return
+            raise RuntimeError("the server has ended: its error is above")
+        finally:
+            process.terminate()
+
+
+def measure(
+    database_url: str, rows: int, rest: int, rounds: int
+) -> tuple[Stored, dict[str, dict[str, float]], dict[str, int]]:
+    """Fill the table, and measure.
+
+    Args:
+        database_url: a database with the schema.
+        rows: how many rows a full table has.
+        rest: each how many turns there is a row that no question is about.
+        rounds: how often everything is measured.
+
+    Returns:
+        What is stored; by question the figures in milliseconds; and how large each answer is, in
+        what it counts.
+    """
+    with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as database:
+        stored = store_day(database, rows, rest)
+        with started_server(database_url) as port:
+            measurement = Measurement(port, database)
+            asked = questions()
+            sizes = {name: _size(measurement.answer(one)) for name, one in asked.items()}
+            figures = {
+                name: medians(
+                    {
+                        OURS: partial(measurement.over_http, one),
+                        LIMIT: partial(measurement.in_postgresql, one),
+                    },
+                    rounds,
+                )
+                for name, one in asked.items()
+            }
+    return stored, figures, sizes
+
+
+def _size(answer: bytes) -> int:
+    """Return how many series of the filled table, samples or points an answer has."""
+    if answer.startswith(b"#"):
+        return answer.count(b'component_type="worker_pool"')
+    found = json.loads(answer)
+    if "metrics" in found:
+        return len(found["metrics"])
+    return sum(len(series["points"]) > 0 for series in found["series"])
+
+
+def main() -> None:
+    options = arguments(__doc__, rows=10_000_000, rounds=7)
+    introduce()
+    measured = {}
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        apply_schema(url)
+        with psycopg.connect(url, autocommit=True) as database:
+            database.execute("SELECT noetl.initialize_metric_partitions()")
+        for rest in (1, 10):
+            measured[rest] = measure(url, options.rows, rest, options.rounds)
+    reports = []
+    for stored, figures, _ in measured.values():
+        report = Report(
+            f"Of {stored.rows:,} rows: {stored.within_lookback:,} within the lookback, "
+            f"{stored.of_the_series:,} of the series, {stored.of_the_chart:,} of the chart",
+            "ms",
+        )
+        for name, row in figures.items():
+            report.add(name, row)
+        reports.append(report)
+    (_, all_rows, sizes), (_, fewer_rows, sizes_of_fewer) = measured.values()
+    if sizes != sizes_of_fewer:
+        raise RuntimeError(f"the answers are not the same: {sizes}, {sizes_of_fewer}")
+    growth = Report("With all rows, and with a tenth of those that are left out", "ms")
+    for name, row in all_rows.items():
+        growth.add(name, {OURS: row[OURS], TENTH: fewer_rows[name][OURS]})
+    publish([*reports, growth], options.json)
+
+
+if __name__ == "__main__":
+    main()
