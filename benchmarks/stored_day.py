@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import psycopg
 
-RUNTIMES, NAMES, LABEL_SETS = 10, 100, 10
+RUNTIMES, NAMES, LABEL_SETS = 100, 50, 2
 SERIES = RUNTIMES * NAMES * LABEL_SETS
-RUNTIME_ID, METRIC_NAME, LABEL_SET = 5, "noetl_worker_metric_50_total", 3
+RUNTIME_ID, METRIC_NAME, LABEL_SET = 50, "noetl_worker_metric_25_total", 1
 """The series whose page is asked for; the chart is of the metric."""
 
 LABELS = {
-    "job_type": f"type-{LABEL_SET}", "queue": f"queue-{LABEL_SET % 5}", "status": "ok",
+    "job_type": f"type-{LABEL_SET}", "queue": f"queue-{LABEL_SET}", "status": "ok",
     "worker_id": f"worker-{RUNTIME_ID}-4711",
 }  # fmt: skip
 
@@ -38,7 +38,7 @@ CROSS JOIN (
         label_set,
         'noetl_worker_metric_' || name || '_total' AS metric_name,
         jsonb_build_object(
-            'job_type', 'type-' || label_set, 'queue', 'queue-' || label_set %% 5, 'status', 'ok',
+            'job_type', 'type-' || label_set, 'queue', 'queue-' || label_set, 'status', 'ok',
             'worker_id', 'worker-' || runtime_id || '-4711'
         ) AS labels
     FROM generate_series(1, %(runtimes)s::int) AS runtime_id

@@ -12,21 +12,20 @@ untyped, each sample under its own name, which every parser takes.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model import check_label_name, check_metric_name
+from noetl_metrics_sdk.model import check_metric_name
+from server_stub.exposed_labels import ExposedLabels, exposed_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
-_VALUE_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _LABEL_AFTER_SUFFIX = {
     "histogram": {"_bucket": "le", "_sum": None, "_count": None},
     "summary": {"": "quantile", "_sum": None, "_count": None},
@@ -34,7 +33,10 @@ _LABEL_AFTER_SUFFIX = {
 
 
 class LatestSample(NamedTuple):
-    """The latest sample of one series, with the component that reported it."""
+    """The latest sample of one series, with the component that reported it.
+
+    `labels` is JSON, as PostgreSQL writes it.
+    """
 
     runtime_id: int
     component_name: str
@@ -42,17 +44,15 @@ class LatestSample(NamedTuple):
     metric_name: str
     metric_type: str
     metric_value: float
-    labels: Mapping[str, object] | None
+    labels: str | None
     help_text: str | None
 
 
 class _Line(NamedTuple):
-    """One sample of a family: `part` is the suffix, `bound` the value of `le` or `quantile`."""
+    """One sample of a family, as it is shown."""
 
     sort_key: tuple[object, ...]
-    name: str
-    labels: Mapping[str, str]
-    value: float
+    text: str
     help_text: str | None
 
 
@@ -70,21 +70,22 @@ def render(samples: Iterable[LatestSample]) -> str:
         samples: at most one sample of each series. One whose name or label names the text
             format cannot hold is left out, and counted in a comment at the end of the page.
     """
-    valid: list[tuple[LatestSample, dict[str, str], _Claim]] = []
+    valid: list[tuple[LatestSample, ExposedLabels, _Claim]] = []
+    known: dict[str, str] = {}
     omitted_count = 0
     for sample in samples:
         try:
-            check_metric_name(sample.metric_name)
-            labels = _label(sample)
+            if sample.metric_name not in known:
+                known[sample.metric_name] = check_metric_name(sample.metric_name)
+            labels = exposed_labels(*sample[:3], sample.labels)
         except InvalidMetricError:
             omitted_count += 1
         else:
             valid.append((sample, labels, _claim(sample, labels)))
-    contested = _contested([(sample.metric_name, claim) for sample, _, claim in valid])
+    contested = _contested({(sample.metric_name, claim) for sample, _, claim in valid})
     families: dict[_Claim, list[_Line]] = defaultdict(list)
     for sample, labels, claim in valid:
-        untyped = _Claim(sample.metric_name, "untyped")
-        family = untyped if claim.family in contested else claim
+        family = _Claim(sample.metric_name, "untyped") if claim.family in contested else claim
         families[family].append(_line(sample, labels, family))
     page = [_render_family(family, families[family]) for family in sorted(families)]
     if omitted_count:
@@ -101,24 +102,7 @@ def format_value(value: float) -> str:
     return repr(value)
 
 
-def _label(sample: LatestSample) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    added = {
-        "runtime_id": str(sample.runtime_id),
-        "component": sample.component_name,
-        "component_type": sample.component_type,
-    }
-    own = sample.labels or {}
-    for name, value in own.items():
-        check_label_name(name)
-        shown = name
-        while shown in added or (shown != name and shown in own):
-            shown = "exported_" + shown
-        labels[shown] = value if isinstance(value, str) else json.dumps(value)
-    return labels | added
-
-
-def _claim(sample: LatestSample, labels: Mapping[str, str]) -> _Claim:
+def _claim(sample: LatestSample, labels: ExposedLabels) -> _Claim:
     suffixes = _LABEL_AFTER_SUFFIX.get(sample.metric_type)
     if suffixes is None:
         return _Claim(sample.metric_name, sample.metric_type)
@@ -126,19 +110,12 @@ def _claim(sample: LatestSample, labels: Mapping[str, str]) -> _Claim:
         family = sample.metric_name.removesuffix(suffix)
         if not sample.metric_name.endswith(suffix) or not family:
             continue
-        if bound_label is None or _is_number(labels.get(bound_label)):
+        if bound_label is None or labels.bound(bound_label) is not None:
             return _Claim(family, sample.metric_type)
     return _Claim(sample.metric_name, "untyped")
 
 
-def _is_number(text: str | None) -> bool:
-    try:
-        return text is not None and not math.isnan(float(text))
-    except ValueError:
-        return False
-
-
-def _contested(claims: Sequence[tuple[str, _Claim]]) -> set[str]:
+def _contested(claims: Iterable[tuple[str, _Claim]]) -> set[str]:
     """Return the families that cannot stand beside the others under their own type."""
     by_name: dict[str, set[_Claim]] = defaultdict(set)
     for sample_name, claim in claims:
@@ -147,15 +124,20 @@ def _contested(claims: Sequence[tuple[str, _Claim]]) -> set[str]:
     return {claim.family for found in by_name.values() if len(found) > 1 for claim in found}
 
 
-def _line(sample: LatestSample, labels: dict[str, str], family: _Claim) -> _Line:
+def _line(sample: LatestSample, labels: ExposedLabels, family: _Claim) -> _Line:
     suffix = sample.metric_name.removeprefix(family.family)
     bound_label = _LABEL_AFTER_SUFFIX.get(family.type, {}).get(suffix)
-    bound = float(labels[bound_label]) if bound_label else math.inf
-    series = sorted((name, value) for name, value in labels.items() if name != bound_label)
+    bound = labels.bound(bound_label) if bound_label else None
     # The buckets or quantiles of one series first, by their bounds, then its sum and count.
     part = 0 if bound_label else 1 if suffix == "_sum" else 2
-    sort_key = (sample.runtime_id, series, part, bound)
-    return _Line(sort_key, sample.metric_name, labels, sample.metric_value, sample.help_text)
+    key = (
+        sample.runtime_id,
+        labels.key_without(bound_label),
+        part,
+        math.inf if bound is None else bound,
+    )
+    text = f"{sample.metric_name}{{{labels.text}}} {format_value(sample.metric_value)}\n"
+    return _Line(key, text, sample.help_text)
 
 
 def _render_family(family: _Claim, lines: list[_Line]) -> str:
@@ -164,11 +146,4 @@ def _render_family(family: _Claim, lines: list[_Line]) -> str:
     # A parser strips the ends of a help text, so blank ends would not come back anyway.
     head = [f"# HELP {family.family} {help_text.translate(_HELP_ESCAPES)}\n"] if help_text else []
     head.append(f"# TYPE {family.family} {family.type}\n")
-    return "".join(head + [_render_line(line) for line in lines])
-
-
-def _render_line(line: _Line) -> str:
-    labels = ",".join(
-        f'{name}="{value.translate(_VALUE_ESCAPES)}"' for name, value in line.labels.items()
-    )
-    return f"{line.name}{{{labels}}} {format_value(line.value)}\n"
+    return "".join([*head, *[line.text for line in lines]])

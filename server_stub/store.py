@@ -52,6 +52,8 @@ class Store:
             "sample_ahead": self._sample_ahead,
         }
         async with self._database.transaction() as connection:
+            if is_of_a_series(filters):
+                await connection.execute(read_sql("queries/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)
             await cursor.execute(query, parameters)
             return list(await cursor.fetchall())
@@ -62,7 +64,7 @@ class Store:
             cursor = await connection.execute(
                 read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
             )
-            return [LatestSample(*row) async for row in cursor]
+            return [LatestSample._make(row) for row in await cursor.fetchall()]
 
     async def set_retention(self) -> None:
         """Make the configured retention the database's own."""
@@ -122,6 +124,15 @@ def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:
         parts.append(read_sql(f"filters/{file_name}.sql"))
     parts.append(read_sql(f"filters/order_{order}.sql"))
     return "".join(parts)
+
+
+def is_of_a_series(filters: Collection[str]) -> bool:
+    """Return whether filters ask for what idx_metrics_runtime_name has in the order of a page.
+
+    Args:
+        filters: the names of the filters.
+    """
+    return {"runtime_id", "metric_name"} <= set(filters)
 
 
 def select_metrics_parameters(filters: Mapping[str, Any]) -> dict[str, Any]:

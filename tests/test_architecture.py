@@ -100,7 +100,8 @@ SERVER = {
     "timestamps": set(),
     "statistics": set(),
     "components": set(),
-    "exposition": set(),
+    "exposed_labels": set(),
+    "exposition": {"exposed_labels"},
     "compression": {"errors"},
     "histogram_quantile": set(),
     "cursor": {"errors", "timestamps"},
@@ -205,6 +206,7 @@ PURE = [
         ("server_stub", module)
         for module in (
             "ingest", "series_table", "row_encoding", "copy_format", "exposition",
+            "exposed_labels",
             "compression", "batch_key", "cursor", "histogram_quantile", "query_parameters",
             "time_buckets",
         )

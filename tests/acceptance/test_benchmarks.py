@@ -103,6 +103,22 @@ def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
     assert max(errors.values()) <= 0.01
 
 
+def test_queries_are_measured_beside_postgresql(tmp_path):
+    """Each question over HTTP and its query alone, with all rows and with fewer."""
+    tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "30000")
+    *both, growth = map(contenders, tables.values())
+    questions = (
+        "GET /metrics, 10,000 series",
+        "a page of 100 of one series",
+        "an hour's chart of a metric",
+    )
+    measured = {question: {"noetl_metrics_sdk", "limit"} for question in questions}
+    assert [measured, measured] == both
+    assert {question: {"noetl_metrics_sdk", "a tenth of the rest"} for question in questions} == (
+        growth
+    )
+
+
 def test_ratios_are_of_our_figure(tmp_path):
     """A ratio says how many times ours another figure is; of throughputs, the inverse."""
     tables, _ = run("hot_path", tmp_path, "--rounds", "1", "--calls", "20")

@@ -64,7 +64,7 @@ questions = st.builds(
     st.booleans(),
 )
 quick = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import shutil
 import struct
@@ -32,6 +33,7 @@ def latest(**fields: Any) -> LatestSample:
         "labels": {},
         "help_text": None,
     } | fields
+    given_fields["labels"] = json.dumps(given_fields["labels"])
     return LatestSample(**given_fields)
 
 

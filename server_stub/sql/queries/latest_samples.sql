@@ -7,7 +7,7 @@ SELECT DISTINCT ON (m.metric_name, m.runtime_id, m.labels)
     m.metric_name,
     m.metric_type,
     m.metric_value,
-    m.labels,
+    m.labels::text AS labels,
     m.help_text
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
