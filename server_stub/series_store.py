@@ -85,7 +85,7 @@ class SeriesStore:
                     f"the {aggregation} of {metric_name[:100]!r} exceeds what a number can hold: "
                     "choose fewer series by a filter, or another aggregation"
                 ) from None
-            curves = [Curve(*row) async for row in cursor]
+            curves = [Curve._make(row) for row in await cursor.fetchall()]
         _check_size(curves)
         return curves
 
