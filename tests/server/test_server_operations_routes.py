@@ -122,10 +122,10 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
     assert 200 == embedded_api_shared.get("/docs").status_code
     document = embedded_api_shared.get("/openapi.json").json()
     assert {
-        "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create", "/api/runtime",
-        "/api/runtime/{runtime_id}/metrics", "/api/worker/pool/deregister",
-        "/api/worker/pool/heartbeat", "/api/worker/pool/register", "/healthz", "/metrics",
-        "/readyz",
+        "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create",
+        "/api/metrics/series", "/api/runtime", "/api/runtime/{runtime_id}/metrics",
+        "/api/worker/pool/deregister", "/api/worker/pool/heartbeat", "/api/worker/pool/register",
+        "/healthz", "/metrics", "/readyz",
     } == set(document["paths"])  # fmt: skip
     insert = document["paths"]["/api/metrics"]["post"]
     assert 3 == len(insert["requestBody"]["content"]["application/json"]["schema"]["anyOf"])

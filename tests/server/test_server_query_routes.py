@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from server_stub.store import select_metrics_parameters, select_metrics_query
+from server_stub.sql_files import read_sql
+from server_stub.store import (
+    is_of_a_series,
+    select_metrics_parameters,
+    select_metrics_query,
+)
 from server_stub.timestamps import parse_timestamp
 from tests.server.conftest import sample
 
@@ -261,6 +266,8 @@ def plan_of(api: Api, filters: dict[str, Any], **parameters: str) -> str:
     """Return how a page of a query is executed, as JSON."""
     parameters = {"retention": "1 day", "sample_ahead": "1 day"} | parameters
     with psycopg.connect(api.database_url) as connection:
+        if is_of_a_series(filters):
+            connection.execute(read_sql("queries/plan_in_order.sql"))
         plan = connection.execute(
             "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc"),
             select_metrics_parameters(filters | {"limit": 10}) | parameters,
@@ -288,6 +295,19 @@ def test_a_start_time_prunes_the_partitions_before_it(api: Api) -> None:
     for text, partitions in ((everything, {1, 2, 3, 4}), (found, {2, 3, 4})):
         assert partitions == {day for day in (1, 2, 3, 4) if f'"metric_2024_01_0{day}"' in text}
     assert "Subplans Removed" in found
+
+
+def test_a_page_of_a_series_is_read_in_its_order(api: Api) -> None:
+    """A page costs what is on it, and not what the series has: nothing is sorted or read whole."""
+    insert(api, api.register(), *[sample(labels={"a": str(i)}, timestamp=i) for i in range(500)])
+    api.sql("ANALYZE noetl.metric")
+    series = {"runtime_id": 1, "metric_name": "jobs_total", "labels": {"a": "1"}}
+    text = plan_of(api, series)
+    assert '"Incremental Sort"' in text
+    assert "_runtime_id_metric_name_timestamp_idx" in text
+    assert '"Scan Direction": "Backward"' in text
+    assert '"Node Type": "Sort"' not in text
+    assert "Bitmap" not in text
 
 
 def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
