@@ -19,11 +19,12 @@ from server_stub import (
 )
 from server_stub.admission import Admission
 from server_stub.component_store import ComponentStore
-from server_stub.database import Database
+from server_stub.database import Database, TimeOuts
 from server_stub.insertion import Insertion
 from server_stub.intake import Intake
 from server_stub.maintenance import Maintenance
 from server_stub.middleware import BodyLimit, Observation
+from server_stub.partition_store import PartitionStore
 from server_stub.resources import Resources
 from server_stub.responses import install_error_answers
 from server_stub.row_encoding import TimeBounds
@@ -34,20 +35,32 @@ from server_stub.statistics import Statistics
 from server_stub.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from server_stub.settings import Settings
 
 
-def create_app(database_url: str, settings: Settings) -> FastAPI:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(
+    database_url: str, settings: Settings, clock: Callable[[], datetime] = _utc_now
+) -> FastAPI:
     """Return the application.
 
     Args:
         database_url: the database, whose schema is there (`schema.apply_schema`).
         settings: the limits and intervals.
+        clock: the time of samples that have none of their own; whatever is about partitions and
+            retention goes by the database's.
     """
     statistics = Statistics()
-    database = Database(database_url, settings.pool_size)
+    database = Database(
+        database_url,
+        settings.pool_size,
+        TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds),
+    )
     store = Store(database, settings)
     series_store = SeriesStore(database, settings)
     components = ComponentStore(database)
@@ -55,10 +68,11 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
         SeriesLimits(settings.labels_max, settings.text_length_max, settings.series_per_runtime_max)
     )
     bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
-    insertion = Insertion(database, series, bounds)
-    intake = Intake(insertion, settings, statistics, lambda: datetime.now(UTC))
+    partitions = PartitionStore(database, settings)
+    insertion = Insertion(database, partitions, series, bounds)
+    intake = Intake(insertion, settings, statistics, clock)
     admission = Admission(settings.ingest_bytes_max)
-    maintenance = Maintenance(store, settings, statistics)
+    maintenance = Maintenance(partitions, settings, statistics)
     statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
     statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
 
@@ -66,7 +80,7 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await database.open()
         try:
-            await maintenance.run_once()
+            await maintenance.start()
             task = asyncio.create_task(maintenance.run_forever())
             try:
                 # The last of the server's own metrics needs the loop and the pool.
@@ -86,7 +100,15 @@ def create_app(database_url: str, settings: Settings) -> FastAPI:
         strict_content_type=False,
     )
     app.state.resources = Resources(
-        settings, statistics, store, series_store, components, intake, admission, maintenance
+        settings,
+        statistics,
+        store,
+        series_store,
+        partitions,
+        components,
+        intake,
+        admission,
+        maintenance,
     )
     modules = (routes_ingest, routes_query, routes_series, routes_runtime, routes_operations)
     routers = [module.router for module in modules]

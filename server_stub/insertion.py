@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from server_stub.batch_key import BatchKey
     from server_stub.database import Database
     from server_stub.ingest import ParsedBody, Reject, Sample
+    from server_stub.partition_store import PartitionStore
     from server_stub.row_encoding import TimeBounds
     from server_stub.series_table import SeriesTable
 
@@ -55,12 +56,20 @@ class Insertion:
 
     Args:
         database: the pool of connections; the schema must be there.
+        partitions: makes a partition that is missing.
         series: what is known of the components' series.
         bounds: which times are right.
     """
 
-    def __init__(self, database: Database, series: SeriesTable, bounds: TimeBounds) -> None:
+    def __init__(
+        self,
+        database: Database,
+        partitions: PartitionStore,
+        series: SeriesTable,
+        bounds: TimeBounds,
+    ) -> None:
         self._database = database
+        self._partitions = partitions
         self._series = series
         self._bounds = bounds
 
@@ -88,8 +97,7 @@ class Insertion:
                 if error.diag.constraint_name is not None or attempt == INSERT_ATTEMPTS:
                     raise
                 _logger.warning("today's partition is missing and is made for an insert")
-                created = await self._database.scalars("create_partition_now")
-                partitions_created += sum(name is not None for name in created)
+                partitions_created += await self._partitions.create_partition_now()
             else:
                 return inserted._replace(partitions_created=partitions_created)
         raise AssertionError("the last attempt returns or raises")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from server_stub.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
+    from server_stub.partition_store import PartitionStore
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
-    from server_stub.store import Store
 
 DROP_ATTEMPTS = 5
 DROP_PAUSE_SECONDS = 0.5
@@ -27,27 +27,43 @@ class Maintenance:
     """Keeps the partitions as they should be.
 
     Args:
-        store: the database.
+        partitions: the database's partitions.
         settings: the interval, and how many days ahead partitions are made.
         statistics: counts partitions and failures.
     """
 
-    def __init__(self, store: Store, settings: Settings, statistics: Statistics) -> None:
-        self._store = store
+    def __init__(
+        self, partitions: PartitionStore, settings: Settings, statistics: Statistics
+    ) -> None:
+        self._partitions = partitions
         self._settings = settings
         self._statistics = statistics
 
-    async def run_once(self) -> None:
-        """Make the partitions that are needed, drop the expired ones, forget old batches.
+    async def start(self) -> None:
+        """Do what has to be done before requests are taken, and then a first run.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        await self._store.set_retention()
-        created = await self._store.initialize_partitions(self._settings.partitions_days_ahead)
+        # Not only when it is this server's turn: whoever says that it is ready has partitions.
+        await self._partitions.set_retention()
+        created = await self._partitions.initialize_partitions(self._settings.partitions_days_ahead)
+        self._statistics.partitions_created.inc(len(created))
+        await self.run_once()
+
+    async def run_once(self) -> None:
+        """Make the partitions that are needed, drop the expired ones, forget old batches.
+
+        Does nothing while another server, or worker process, of the database does it.
+
+        Raises:
+            StoreUnavailableError: the database is away or busy.
+        """
+        created = await self._partitions.try_maintain(self._settings.partitions_days_ahead)
+        if created is None:
+            return
         self._statistics.partitions_created.inc(len(created))
         await self.drop_expired_partitions()
-        await self._store.forget_batches()
 
     async def drop_expired_partitions(self) -> list[str]:
         """Drop the expired partitions, each in its own transaction; return their names.
@@ -58,9 +74,9 @@ class Maintenance:
             StoreUnavailableError: the database is away or busy.
         """
         dropped: list[str] = []
-        for partition_name in await self._store.list_expired_partitions():
+        for partition_name in await self._partitions.list_expired_partitions():
             for _ in range(DROP_ATTEMPTS):
-                outcome = await self._store.try_drop_expired_partition(partition_name)
+                outcome = await self._partitions.try_drop_expired_partition(partition_name)
                 if outcome is not None:
                     break
                 await asyncio.sleep(DROP_PAUSE_SECONDS)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from server_stub.component_store import ComponentStore
     from server_stub.intake import Intake
     from server_stub.maintenance import Maintenance
+    from server_stub.partition_store import PartitionStore
     from server_stub.series_store import SeriesStore
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
@@ -26,6 +27,7 @@ class Resources:
     statistics: Statistics
     store: Store
     series: SeriesStore
+    partitions: PartitionStore
     components: ComponentStore
     intake: Intake
     admission: Admission

@@ -74,7 +74,7 @@ async def create_partitions(
     server: Server, days_ahead: Annotated[int, Query(ge=1, le=DAYS_AHEAD_MAX)] = 7
 ) -> Response:
     """Make the partitions from tomorrow up to `days_ahead` days ahead."""
-    created = await server.store.create_partitions_ahead(days_ahead)
+    created = await server.partitions.create_partitions_ahead(days_ahead)
     server.statistics.partitions_created.inc(len(created))
     return json_response(
         {
@@ -101,7 +101,7 @@ async def healthz() -> Response:
 )
 async def readyz(server: Server) -> Response:
     """Ask the database whether it is there, and has today's and tomorrow's partitions."""
-    missing = await server.store.missing_partitions()
+    missing = await server.partitions.missing_partitions()
     if missing:
         raise StoreUnavailableError(
             f"partitions are missing: {', '.join(missing)}; "

@@ -31,7 +31,10 @@ def apply_schema(database_url: str) -> None:
     """
     try:
         with psycopg.connect(
-            database_url, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="server_stub"
+            database_url,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="server_stub",
+            prepare_threshold=None,  # pgbouncer may pool by transaction
         ) as connection:
             check_version(connection.info.server_version)
             _apply(connection)

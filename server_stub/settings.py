@@ -35,7 +35,10 @@ class Settings:
         series_per_runtime_max: the most series of one component in a day.
         sample_age_seconds_max: how far in the past a sample's time may lie.
         sample_ahead_seconds_max: how far in the future a sample's time may lie.
-        pool_size: the most connections to the database.
+        pool_size: the most connections to the database, of all worker processes together.
+        workers: how many processes serve requests.
+        lock_timeout_seconds: how long a request waits for a lock in the database.
+        statement_timeout_seconds: how long the database works on one statement of a request.
         component_name: the name under which the server reports its own metrics.
     """
 
@@ -57,6 +60,9 @@ class Settings:
     sample_age_seconds_max: float = 604_800.0
     sample_ahead_seconds_max: float = 86_400.0
     pool_size: int = 8
+    workers: int = 1
+    lock_timeout_seconds: float = 5.0
+    statement_timeout_seconds: float = 30.0
     component_name: str = "metrics-server"
 
 
@@ -147,7 +153,17 @@ _OPTIONS: Mapping[str, _Option] = {
     "sample_ahead_seconds_max": _Option(
         _seconds(1, 864_000), "how far in the future a sample's time may lie"
     ),
-    "pool_size": _Option(_integer(1, 1000), "most connections to the database"),
+    "pool_size": _Option(
+        _integer(1, 1000),
+        "most connections to the database; worker processes share them, but each has two at least",
+    ),
+    "workers": _Option(_integer(1, 256), "how many processes serve requests"),
+    "lock_timeout_seconds": _Option(
+        _seconds(0.001, 3600), "how long a request waits for a lock in the database"
+    ),
+    "statement_timeout_seconds": _Option(
+        _seconds(0.001, 86_400), "how long the database works on one statement of a request"
+    ),
     "component_name": _Option(_text, "name under which the server reports its own metrics"),
 }
 

@@ -1,4 +1,4 @@
-"""What the server keeps and finds in the table `noetl.metric`, and its partitions.
+"""What the server finds in the table `noetl.metric`.
 
 Every method raises `StoreUnavailableError` when the database is away or busy.
 """
@@ -8,11 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from psycopg import errors
 from psycopg.rows import namedtuple_row
 
 from server_stub.database import adapted
-from server_stub.errors import StoreUnavailableError
 from server_stub.exposition import LatestSample
 from server_stub.sql_files import read_sql
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """Reads and writes `noetl.metric`.
+    """Reads `noetl.metric`.
 
     Args:
         database: the pool of connections; the schema must be there.
@@ -65,50 +63,6 @@ class Store:
                 read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
             )
             return [LatestSample._make(row) for row in await cursor.fetchall()]
-
-    async def set_retention(self) -> None:
-        """Make the configured retention the database's own."""
-        await self._database.scalars("set_retention", {"retention": self._retention})
-
-    async def initialize_partitions(self, days_ahead: int) -> list[str]:
-        """Make the partitions that are needed; return the names of those made."""
-        return await self._create("initialize_partitions", days_ahead)
-
-    async def create_partitions_ahead(self, days_ahead: int) -> list[str]:
-        """Make partitions from tomorrow on; return the names of those made."""
-        return await self._create("create_partitions_ahead", days_ahead)
-
-    async def _create(self, query: str, days_ahead: int) -> list[str]:
-        (created,) = await self._database.scalars(query, {"days_ahead": days_ahead})
-        return list(created)
-
-    async def missing_partitions(self) -> list[str]:
-        """Return which of today's and tomorrow's partitions are not there."""
-        return await self._database.scalars("missing_partitions")
-
-    async def list_expired_partitions(self) -> list[str]:
-        """Return the partitions that are to be dropped, oldest first."""
-        return await self._database.scalars("list_expired_partitions")
-
-    async def try_drop_expired_partition(self, partition_name: str) -> bool | None:
-        """Drop a partition in a transaction of its own.
-
-        Returns:
-            Whether it was dropped; None when it is in use, and the drop gave up rather than
-            hold up the inserts that wait behind it.
-        """
-        parameters = {"partition_name": partition_name}
-        try:
-            (dropped,) = await self._database.scalars("drop_expired_partition", parameters)
-        except StoreUnavailableError as error:
-            if isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
-                return None
-            raise
-        return bool(dropped)
-
-    async def forget_batches(self) -> None:
-        """Forget the batches of processes that have not been heard of for a week."""
-        await self._database.scalars("forget_batches")
 
 
 def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:

@@ -1,12 +1,13 @@
--- The partitions that inserts need today and tomorrow and that are not there.
-SELECT wanted.partition_name
+-- The partitions that inserts need today and tomorrow and that are not there. What counts is the
+-- bounds, whatever a partition's name.
+SELECT to_char(wanted.day, '"metric_"YYYY_MM_DD')
 FROM (
-    SELECT to_char((now() AT TIME ZONE 'UTC')::date + ahead, '"metric_"YYYY_MM_DD') AS partition_name
+    SELECT (now() AT TIME ZONE 'UTC')::date + ahead AS day
     FROM generate_series(0, 1) AS ahead
 ) AS wanted
 WHERE NOT EXISTS (
-    SELECT FROM pg_inherits AS i
-    WHERE i.inhparent = 'noetl.metric'::regclass
-        AND i.inhrelid = to_regclass('noetl.' || quote_ident(wanted.partition_name))
+    SELECT FROM noetl.list_metric_partitions() AS p
+    WHERE p.lower_bound <= wanted.day::timestamp AT TIME ZONE 'UTC'
+        AND p.upper_bound >= (wanted.day + 1)::timestamp AT TIME ZONE 'UTC'
 )
-ORDER BY wanted.partition_name
+ORDER BY wanted.day
