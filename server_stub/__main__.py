@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,10 @@ from server_stub.embedded import embedded_database
 from server_stub.errors import ServerError, StartupError
 from server_stub.schema import apply_schema
 from server_stub.settings import parse_settings
+from server_stub.worker_processes import WorkerProcesses, share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from types import FrameType
 
     from server_stub.settings import Settings
@@ -67,11 +69,13 @@ class _StopSignals:
 
 
 class _Server(uvicorn.Server):
-    """Says on stdout when it takes requests."""
+    """Says when it takes requests."""
 
-    def __init__(self, config: uvicorn.Config, url: str, stop_signals: _StopSignals) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], stop_signals: _StopSignals
+    ) -> None:
         super().__init__(config)
-        self._url = url
+        self._on_ready = on_ready
         self._stop_signals = stop_signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -79,7 +83,7 @@ class _Server(uvicorn.Server):
         # One that came before uvicorn had begun to listen to signals.
         self.should_exit = self.should_exit or self._stop_signals.requested
         if not self.should_exit:
-            print(f"server_stub ready at {self._url}", flush=True)  # noqa: T201 - the interface
+            self._on_ready()
 
 
 def main() -> int:
@@ -112,17 +116,38 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: _StopSignals) -> No
             database_url = stack.enter_context(embedded_database(settings.data_directory))
     apply_schema(database_url)
     print(f"server_stub database: {_without_password(database_url)}", flush=True)  # noqa: T201
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def say_ready() -> None:
+        print(f"server_stub ready at {url}", flush=True)  # noqa: T201 - the interface
+
+    def serve(on_ready: Callable[[], None]) -> None:
+        _serve(database_url, share_of(settings), listener, on_ready, stop_signals)
+
+    with stop_signals.held():
+        if settings.workers == 1:
+            serve(say_ready)
+        else:
+            workers = WorkerProcesses(settings.workers, serve, time.monotonic)
+            workers.run(say_ready, lambda: stop_signals.requested)
+
+
+def _serve(
+    database_url: str,
+    settings: Settings,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    stop_signals: _StopSignals,
+) -> None:
+    """Serve in this process, until a signal."""
     config = uvicorn.Config(
         create_app(database_url, settings),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, url, stop_signals)
-    with stop_signals.held():
-        server.run(sockets=[listener])
+    _Server(config, on_ready, stop_signals).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -157,7 +157,8 @@ SERVER = {
         "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
         "routes_series", "self_reporting", "series_store", "settings", "statistics", "store",
     },
-    "__main__": {"app", "embedded", "errors", "schema", "settings"},
+    "worker_processes": {"errors", "settings"},
+    "__main__": {"app", "embedded", "errors", "schema", "settings", "worker_processes"},
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}

@@ -1,0 +1,184 @@
+"""Several worker processes: one socket, one ready line, and none missed when one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from tests.conftest import READY, start_server
+from tests.server.conftest import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tests.conftest import ServerProcess
+
+BATCHES_PER_CLIENT = 60
+ROWS_PER_BATCH = 3
+PROGRAM = """
+import sys, time
+from server_stub.errors import StartupError
+from server_stub.worker_processes import WorkerProcesses
+
+def serve(on_ready):
+    {serve}
+
+stopping = []
+workers = WorkerProcesses(2, serve, time.monotonic)
+try:
+    workers.run(lambda: print("ready", flush=True), lambda: {is_stopping})
+except StartupError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def server(database_url: str) -> Generator[ServerProcess]:
+    """A server of three worker processes, which has to end with code 0."""
+    running = start_server(database_url, "--workers=3")
+    try:
+        yield running
+        assert 0 == running.stop()
+    finally:
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+def insert_until_taken(url: str, body: dict[str, Any], key: str) -> None:
+    """Insert a batch as a client does: again under its key until it is answered."""
+    while True:
+        try:
+            answer = httpx.post(
+                f"{url}/api/metrics", json=body, headers={"Idempotency-Key": key}, timeout=30
+            )
+        except httpx.TransportError:
+            continue
+        if answer.status_code != 503:
+            assert 200 == answer.status_code, answer.text
+            return
+
+
+def test_a_killed_worker_costs_no_batch(server: ServerProcess) -> None:
+    """While one of three workers is killed the others go on; it is replaced, and every batch of
+    every client is in the table once."""
+    registered = httpx.post(f"{server.url}/api/runtime/register", json={"name": "cpu-01"}).json()
+    half_way = threading.Barrier(3)
+
+    def insert_all(client: int) -> None:
+        for number in range(1, BATCHES_PER_CLIENT + 1):
+            name = f"batch_{client}_{number}"
+            metrics = [sample(metric_name=name, metric_value=row) for row in range(ROWS_PER_BATCH)]
+            body = {"runtime_id": registered["runtime_id"], "metrics": metrics}
+            if number == BATCHES_PER_CLIENT // 2:
+                half_way.wait()
+            insert_until_taken(server.url, body, f"boot-{client}:{number}")
+
+    clients = [threading.Thread(target=insert_all, args=(client,)) for client in range(2)]
+    for client in clients:
+        client.start()
+    half_way.wait()
+    before = workers_of(server.process)
+    before[0].kill()
+    for client in clients:
+        client.join()
+    with psycopg.connect(server.database_url) as connection:
+        rows = connection.execute(
+            "SELECT count(*), count(DISTINCT (metric_name, metric_value)) FROM noetl.metric"
+            " WHERE metric_name LIKE 'batch%'"
+        ).fetchone()
+    assert (2 * BATCHES_PER_CLIENT * ROWS_PER_BATCH,) * 2 == rows
+    psutil.wait_procs(before[:1])
+    while len(after := workers_of(server.process)) < 3:
+        assert server.process.poll() is None
+    assert set(before[1:]) < set(after)
+
+
+def test_workers_end_with_their_parent(database_url: str) -> None:
+    """Workers whose parent was killed end by themselves, in order."""
+    running = start_server(database_url, "--workers=2")
+    workers = workers_of(running.process)
+    assert 2 == len(workers)
+    running.process.kill()
+    running.process.wait()
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert [] == alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_workers_and_their_database_end_in_order(number: signal.Signals) -> None:
+    """A signal to the whole group, as a terminal sends it, ends the parent with code 0 after its
+    workers and the embedded PostgreSQL, and there was one ready line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "server_stub", "--port=0", "--workers=2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline(), process.stdout.readline()]
+            assert lines[1].startswith(READY)
+            descendants = psutil.Process(process.pid).children(recursive=True)
+            os.killpg(process.pid, number)
+            assert 0 == process.wait(60)
+            assert "" == process.stdout.read()
+        finally:
+            process.kill()
+    assert [] == [each for each in descendants if each.is_running()]
+
+
+def test_every_worker_reports_its_own_series(database_url: str) -> None:
+    """The workers are one component, and each one's counts are series of their own."""
+    running = start_server(database_url, "--workers=2")
+    pids = {str(worker.pid) for worker in workers_of(running.process)}
+    assert 0 == running.stop()
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+    with psycopg.connect(database_url) as connection:
+        reported = connection.execute(
+            "SELECT DISTINCT runtime_id, labels ->> 'worker_id' FROM noetl.metric"
+        ).fetchall()
+    assert 1 == len({runtime_id for runtime_id, _ in reported})
+    assert pids == {worker_id.rsplit("-", 1)[1] for _, worker_id in reported}
+
+
+def run_program(serve: str, is_stopping: str = "False") -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(serve=serve, is_stopping=is_stopping)
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_worker_that_cannot_start_ends_the_server() -> None:
+    """When a worker ends before all have served, so does the parent, which says the code."""
+    ended = run_program("sys.exit(3)")
+    assert "ended with code 3 before it took requests" in ended.stdout
+    assert "ready" not in ended.stdout
+
+
+def test_a_worker_that_keeps_ending_is_replaced_ever_later() -> None:
+    """The pause before a replacement doubles each time."""
+    ended = run_program(
+        "on_ready(); time.sleep(0.2); sys.exit(4)", "stopping.append(0) or len(stopping) > 24"
+    )
+    assert 0 == ended.returncode, ended.stderr
+    assert ended.stdout == "ready\n"
+    for pause in ("0.1", "0.2"):
+        assert f"ended with code 4 and is replaced in {pause} s" in ended.stderr
