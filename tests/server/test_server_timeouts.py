@@ -1,0 +1,190 @@
+"""No request waits for ever on the database, and what is answered 200 is on its disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from server_stub.database import Database, TimeOuts
+from server_stub.errors import StoreUnavailableError
+from tests.server.conftest import running_api, sample
+
+SHORT = {"lock_timeout_seconds": 0.3, "statement_timeout_seconds": 0.6}
+
+
+def run(url: str, work: Any, time_outs: TimeOuts | None = None) -> Any:
+    """Run a coroutine function with a Database."""
+
+    async def with_database() -> Any:
+        database = Database(url, 2, time_outs)
+        await database.open()
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(with_database())
+
+
+async def setting(database: Database, name: str) -> str:
+    async with database.transaction() as connection:
+        row = await (await connection.execute("SELECT current_setting(%s)", (name,))).fetchone()
+    return str(row[0]) if row else ""
+
+
+async def slow(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_sleep(60)")
+
+
+def test_requests_behind_an_operators_lock_are_told_to_come_again(database_url: str) -> None:
+    """While somebody has noetl.metric locked, more inserts and queries than there are connections
+    are answered 503 with Retry-After, and liveness as always; afterwards all is as before."""
+    with running_api(database_url, pool_size=2, **SHORT) as api:
+        body = {"runtime_id": api.register(), "metrics": [sample()]}
+        with psycopg.connect(database_url) as operator:
+            operator.execute("LOCK TABLE noetl.metric IN ACCESS EXCLUSIVE MODE")
+            with ThreadPoolExecutor(5) as threads:
+                answers = list(threads.map(lambda _: api.insert(body), range(5)))
+            for answer in answers:
+                assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+                assert "had a lock for longer than 0.3 s" in answer.json()["detail"]
+            assert 503 == api.get("/api/metrics").status_code
+            assert 200 == api.get("/healthz").status_code
+        assert 200 == api.insert(body).status_code
+        assert [("jobs_total", "counter", 1.0, {})] == api.stored()
+
+
+def test_a_query_that_takes_too_long_is_told_to_be_narrower(database_url: str) -> None:
+    """A statement beyond its time-out is 503, and the detail names what narrows a query."""
+    with running_api(database_url, **SHORT) as api:
+        api.register()
+        # A view in the place of the table makes any query slow, without many rows.
+        api.sql(
+            "ALTER TABLE noetl.runtime RENAME TO runtime_kept;"
+            "CREATE VIEW noetl.runtime AS SELECT * FROM noetl.runtime_kept"
+            " WHERE pg_sleep(60) IS NOT NULL"
+        )
+        answer = api.get("/api/runtime")
+        api.sql("DROP VIEW noetl.runtime; ALTER TABLE noetl.runtime_kept RENAME TO runtime")
+    assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+    assert "took longer than 0.6 s: narrow a query by start_time" in answer.json()["detail"]
+
+
+def test_a_connection_is_whole_after_a_time_out(each_database_url: str) -> None:
+    """After a statement's time-out, a cancelled request, an error and a connection that was cut,
+    the pool lends connections in working order, outside of any transaction."""
+
+    async def work(database: Database) -> None:
+        with pytest.raises(StoreUnavailableError, match=r"took longer than 0\.2 s"):
+            await slow(database)
+        task = asyncio.create_task(slow(database))
+        while await blocked(database) == 0:
+            pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            async with database.transaction() as connection:
+                await connection.execute("SELECT * FROM not_there")
+        with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+            async with database.transaction() as connection:
+                await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        for _ in range(4):
+            async with database.transaction() as connection:
+                row = await (await connection.execute("SELECT 1")).fetchone()
+            assert (1,) == row
+
+    async def blocked(database: Database) -> int:
+        async with database.transaction() as connection:
+            row = await (
+                await connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+                )
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    run(each_database_url, work, TimeOuts(0.2, 0.2))
+
+
+def test_what_fails_in_a_transaction_is_undone(each_database_url: str) -> None:
+    """A block that ends is committed, and one that raises, or whose commit fails, is not."""
+
+    async def insert_and_raise(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO kept VALUES (2)")
+            raise RuntimeError
+
+    async def work(database: Database) -> list[int]:
+        async with database.transaction() as connection:
+            await connection.execute(
+                "CREATE TABLE kept (number int PRIMARY KEY);"
+                "CREATE TABLE late (number int REFERENCES kept DEFERRABLE INITIALLY DEFERRED)"
+            )
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO kept VALUES (1)")
+        with pytest.raises(RuntimeError):
+            await insert_and_raise(database)
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            async with database.transaction() as connection:
+                await connection.execute("INSERT INTO late VALUES (9)")
+        async with database.transaction() as connection:
+            cursor = await connection.execute("SELECT number FROM kept UNION TABLE late")
+            return [number for (number,) in await cursor.fetchall()]
+
+    assert [1] == run(each_database_url, work)
+
+
+def test_the_settings_end_with_the_transaction(each_database_url: str) -> None:
+    """Within a transaction the time-outs hold, and the connection itself is as it was."""
+
+    async def work(database: Database) -> list[str]:
+        async with database.transaction() as connection:
+            inside = [
+                await setting_of(connection, name)
+                for name in (
+                    "lock_timeout",
+                    "statement_timeout",
+                    "idle_in_transaction_session_timeout",
+                )
+            ]
+            await connection.commit()
+            return [*inside, await setting_of(connection, "lock_timeout")]
+
+    async def setting_of(connection: Any, name: str) -> str:
+        row = await (await connection.execute("SELECT current_setting(%s)", (name,))).fetchone()
+        return str(row[0])
+
+    assert ["7s", "8s", "8s", "0"] == run(each_database_url, work, TimeOuts(7, 8))
+
+
+@pytest.mark.parametrize(
+    ("configured", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+)
+def test_a_commit_waits_for_the_disk(each_database_url: str, configured: str, used: str) -> None:
+    """A database that is set not to wait for the disk does so for this server."""
+    with psycopg.connect(each_database_url, autocommit=True) as connection:
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = {configured}"
+        )
+    assert used == run(each_database_url, lambda database: setting(database, "synchronous_commit"))
+
+
+def test_a_database_that_can_lose_what_it_committed_is_named(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On start a warning names what makes committed rows lose-able: the tests' own fsync = off."""
+
+    async def nothing(database: Database) -> None:
+        del database
+
+    with caplog.at_level(logging.WARNING):
+        run(database_url, nothing)
+    assert ["fsync"] == [record.args[0] for record in caplog.records if record.args]  # type: ignore[index]
+    assert "what is answered 200 can be lost" in caplog.text
