@@ -7,6 +7,7 @@ ServerError
 ├── ParameterInvalidError      a query parameter, header or name is not valid
 ├── RuntimeNotFoundError       no such component is registered
 ├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
+│   └── PartitionBlockedError  something stands in the way of a partition
 └── StartupError               the server cannot start; the message is for the operator
 
 The message of each but the last one becomes the `detail` of the answer: it says what to change
@@ -51,6 +52,10 @@ class StoreUnavailableError(ServerError):
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class PartitionBlockedError(StoreUnavailableError):
+    """A partition cannot be made until an operator makes room for it."""
 
 
 class StartupError(ServerError):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from server_stub.errors import StoreUnavailableError
+from server_stub.errors import PartitionBlockedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from server_stub.partition_store import PartitionStore
@@ -47,9 +47,14 @@ class Maintenance:
         """
         # Not only when it is this server's turn: whoever says that it is ready has partitions.
         await self._partitions.set_retention()
-        created = await self._partitions.initialize_partitions(self._settings.partitions_days_ahead)
-        self._statistics.partitions_created.inc(len(created))
-        await self.run_once()
+        try:
+            created = await self._partitions.initialize_partitions(
+                self._settings.partitions_days_ahead
+            )
+            self._statistics.partitions_created.inc(len(created))
+            await self.run_once()
+        except PartitionBlockedError:  # logged; the days that have a partition are served
+            self._statistics.maintenance_failures.inc()
 
     async def run_once(self) -> None:
         """Make the partitions that are needed, drop the expired ones, forget old batches.

@@ -1,6 +1,7 @@
 """The partitions of `noetl.metric`: made, found and dropped, all by the database's clock.
 
-Every method raises `StoreUnavailableError` when the database is away or busy.
+Every method raises `StoreUnavailableError` when the database is away or busy, and those that make
+partitions `PartitionBlockedError` when that takes an operator.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from psycopg import DatabaseError, OperationalError, errors
 
 from server_stub.database import scalars_in
-from server_stub.errors import StoreUnavailableError
+from server_stub.errors import PartitionBlockedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -115,7 +116,7 @@ def _explained() -> Generator[None]:
         _logger.error(  # noqa: TRY400 - the message is the database's, the traceback nobody's
             "a partition of noetl.metric cannot be made: %s", error
         )
-        raise StoreUnavailableError(
+        raise PartitionBlockedError(
             "a partition of noetl.metric is missing and cannot be made; the server's log says what "
             "stands in its way. Try again later",
             RETRY_AFTER_SECONDS,

@@ -94,12 +94,12 @@ class Api:
 
 
 @contextmanager
-def running_api(database_url: str, **settings: Any) -> Generator[Api]:
+def running_api(database_url: str, clock: Any = None, **settings: Any) -> Generator[Api]:
     """Run the application on a database, whose schema is made when it is not there."""
     apply_schema(database_url)
     # Samples of tests have times of their own, whenever the test is run.
     settings.setdefault("sample_age_seconds_max", 3_200_000_000.0)
-    app = create_app(database_url, Settings(**settings))
+    app = create_app(database_url, Settings(**settings), **({"clock": clock} if clock else {}))
     loop = LoopThread()
     try:
         lifespan = app.router.lifespan_context(app)

@@ -1,0 +1,238 @@
+"""Partitions when something is in the way: other tables, readers, clocks, zones, other servers."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+
+from server_stub import schema
+from tests.server.conftest import Api, running_api, sample
+from tests.server.test_server_schema import (
+    at_once,
+    partition_name,
+    partitions,
+    query,
+    scalar,
+    today,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import ServerProcess
+
+MAINTENANCE_TURN = (
+    "SELECT pg_try_advisory_xact_lock(hashtextextended('noetl.metric maintenance', 0))"
+)
+ROWS_EXPIRED = 20_000
+
+
+def insert_one(api: Api) -> httpx.Response:
+    return api.insert({"runtime_id": api.register(), "metrics": [sample()]})
+
+
+def test_a_table_with_a_partitions_name_is_left_alone(api: Api) -> None:
+    """Where today's partition was detached, an insert gets a new one under another name, the
+    detached table keeps its rows, and readiness and cleanup go by bounds, not by names."""
+    name = partition_name(today())
+    assert 200 == insert_one(api).status_code
+    api.sql(f"ALTER TABLE noetl.metric DETACH PARTITION noetl.{name}")
+    assert [(1,)] == api.sql(f"SELECT count(*) FROM noetl.{name} WHERE metric_name = 'jobs_total'")
+    assert 503 == api.get("/readyz").status_code
+    assert 200 == insert_one(api).status_code
+    stored_in = "SELECT DISTINCT tableoid::regclass::text FROM noetl.metric"
+    assert [(f"noetl.{name}_2",)] == api.sql(stored_in)
+    assert [(1,)] == api.sql(f"SELECT count(*) FROM noetl.{name} WHERE metric_name = 'jobs_total'")
+    assert 200 == api.get("/readyz").status_code
+    assert 0 == api.post("/api/metrics/cleanup").json()["dropped_count"]
+
+
+def test_a_partition_that_overlaps_is_said(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """A partition of other bounds that leaves no room for today's is 503 with a later time to come
+    again, the log names it, and a server starts all the same."""
+    runtime_id = api.register()
+    for day in (today() - timedelta(1), today()):
+        api.sql(f"DROP TABLE noetl.{partition_name(day)}")
+    start = datetime.combine(today(), datetime.min.time(), UTC)
+    api.sql(
+        "CREATE TABLE noetl.foreign_bounds PARTITION OF noetl.metric"
+        f" FOR VALUES FROM ('{start - timedelta(hours=1)}')"
+        f" TO ('{start + timedelta(microseconds=1)}')"
+    )
+    body = {"runtime_id": runtime_id, "metrics": [sample()]}
+    answer = api.insert(body)
+    assert (503, "60") == (answer.status_code, answer.headers["retry-after"])
+    assert "cannot be made; the server's log says what stands" in answer.json()["detail"]
+    assert 'would overlap partition "foreign_bounds"' in caplog.text
+    with running_api(api.database_url) as second:
+        assert 503 == second.insert(body).status_code
+        second.sql("DROP TABLE noetl.foreign_bounds")
+        assert 200 == second.insert(body).status_code
+
+
+def test_a_server_that_was_off_for_a_week_catches_up(each_database_url: str) -> None:
+    """Partitions of the week before are dropped, and today's and those ahead are made."""
+    schema.apply_schema(each_database_url)
+    for offset in range(7, 15):
+        query(
+            each_database_url,
+            "SELECT noetl.create_metric_partition(%s)",
+            today() - timedelta(offset),
+        )
+    with running_api(each_database_url) as api:
+        days = [today() + timedelta(offset) for offset in range(-1, 8)]
+        assert list(partitions(each_database_url)) == [partition_name(day) for day in days]
+        assert 200 == insert_one(api).status_code
+
+
+def test_the_zone_of_a_database_is_not_that_of_its_partitions(each_database_url: str) -> None:
+    """In a database and for a role whose day is another than UTC's, partitions are UTC days."""
+    schema.apply_schema(each_database_url)
+    database = scalar(each_database_url, "SELECT current_database()")
+    query(each_database_url, f"ALTER DATABASE {database} SET timezone = 'Pacific/Kiritimati'")
+    query(each_database_url, f"ALTER DATABASE {database} SET datestyle = 'German'")
+    for offset in (2, 3):
+        query(
+            each_database_url,
+            "SELECT noetl.create_metric_partition(%s)",
+            today() - timedelta(offset),
+        )
+    with running_api(each_database_url) as api:
+        days = [today() + timedelta(offset) for offset in range(-1, 8)]
+        assert list(partitions(each_database_url)) == [partition_name(day) for day in days]
+        assert 200 == insert_one(api).status_code
+        assert [(f"noetl.{partition_name(today())}",)] == api.sql(
+            "SELECT DISTINCT tableoid::regclass::text FROM noetl.metric"
+        )
+        assert 200 == api.get("/readyz").status_code
+
+
+@pytest.mark.parametrize("hours", [-25, -1, 1, 25])
+def test_partitions_and_retention_go_by_the_databases_clock(database_url: str, hours: int) -> None:
+    """A server whose clock is off gives that time to samples without one, and to nothing else."""
+    with running_api(
+        database_url,
+        clock=lambda: datetime.now(UTC) + timedelta(hours=hours),
+        sample_ahead_seconds_max=200_000.0,
+    ) as api:
+        assert 200 == insert_one(api).status_code
+        ((where, age, lifetime, ahead),) = api.sql(
+            "SELECT tableoid::regclass::text, now() - created_at, expires_at - created_at,"
+            " extract(epoch FROM timestamp - created_at)"
+            " FROM noetl.metric WHERE metric_name = 'jobs_total'"
+        )
+        assert f"noetl.{partition_name(today())}" == where
+        assert timedelta(0) <= age < timedelta(minutes=10)
+        assert timedelta(days=1) == lifetime
+        assert hours == round(float(ahead) / 3600)
+        days = [today() + timedelta(offset) for offset in range(-1, 8)]
+        assert list(partitions(database_url)) == [partition_name(day) for day in days]
+
+
+def test_a_batch_lies_in_one_partition_whatever_the_hour(api: Api) -> None:
+    """All rows of a batch have one created_at, so midnight never splits one; the last moment of a
+    day and the first of the next are in two partitions."""
+    runtime_id = api.register()
+    batch = {"runtime_id": runtime_id, "metrics": [sample(metric_value=n) for n in range(1_500)]}
+    assert 200 == api.insert(batch).status_code
+    assert [(1,)] == api.sql(
+        "SELECT count(DISTINCT created_at) FROM noetl.metric WHERE metric_name = 'jobs_total'"
+    )
+    midnight = datetime.combine(today() + timedelta(1), datetime.min.time(), UTC)
+    found = [
+        api.sql(
+            "INSERT INTO noetl.metric"
+            " (runtime_id, metric_name, metric_type, metric_value, created_at)"
+            " VALUES (%s, 'a', 'gauge', 1, %s) RETURNING tableoid::regclass::text",
+            int(runtime_id),
+            moment,
+        )[0][0]
+        for moment in (midnight - timedelta(microseconds=1), midnight)
+    ]
+    names = [f"noetl.{partition_name(today() + timedelta(offset))}" for offset in (0, 1)]
+    assert names == found
+
+
+def test_maintenance_is_one_servers_turn(database_url: str) -> None:
+    """While another server has its turn, a run does nothing and waits for nothing."""
+    with running_api(database_url) as api, psycopg.connect(database_url) as other:
+        maintenance = api.app.state.resources.maintenance
+        api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
+        assert (True,) == other.execute(MAINTENANCE_TURN).fetchone()
+        api.loop.run(maintenance.run_once())
+        assert "metric_2024_02_29" in partitions(database_url)
+        other.rollback()
+        api.loop.run(maintenance.run_once())
+        assert "metric_2024_02_29" not in partitions(database_url)
+
+
+def test_two_servers_start_clean_and_make_at_once(each_database_url: str) -> None:
+    """Servers that start, clean up and make partitions at the same moments all succeed."""
+    schema.apply_schema(each_database_url)
+    query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
+
+    def start_and_use() -> list[int]:
+        with running_api(each_database_url, maintenance_interval_seconds=0.1) as api:
+            return [
+                api.post(path).status_code
+                for path in ("/api/metrics/cleanup", "/api/metrics/partitions/create?days_ahead=9")
+            ] + [insert_one(api).status_code]
+
+    assert [[200] * 3] * 2 == at_once(2, start_and_use)
+    days = [today() + timedelta(offset) for offset in range(-1, 10)]
+    assert list(partitions(each_database_url)) == [partition_name(day) for day in days]
+
+
+def test_a_day_is_dropped_beside_inserts_and_a_long_query(server: ServerProcess) -> None:
+    """While a query reads noetl.metric the drop waits and gives way; once it has ended the day is
+    dropped. No insert fails meanwhile, and no row of another day is lost."""
+    url = server.database_url
+    register = {"name": "cpu-01"}
+    runtime_id = httpx.post(f"{server.url}/api/runtime/register", json=register).json()
+    body = {"runtime_id": runtime_id["runtime_id"], "metrics": [sample()] * 10}
+    query(url, "SELECT noetl.create_metric_partition('2024-02-29')")
+    query(
+        url,
+        "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, created_at)"
+        " SELECT %s, 'old', 'gauge', n, '2024-02-29 12:00Z' FROM generate_series(1, %s) AS n",
+        int(runtime_id["runtime_id"]),
+        ROWS_EXPIRED,
+    )
+    statuses: list[int] = []
+    done = threading.Event()
+
+    def insert() -> None:
+        with httpx.Client(timeout=60) as client:
+            while not done.is_set():
+                statuses.append(client.post(f"{server.url}/api/metrics", json=body).status_code)
+
+    cleanups: list[Any] = []
+    threads = [
+        *(threading.Thread(target=insert) for _ in range(2)),
+        threading.Thread(
+            target=lambda: cleanups.append(
+                httpx.post(f"{server.url}/api/metrics/cleanup", timeout=60).json()
+            )
+        ),
+    ]
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT count(*) FROM noetl.metric")
+        for thread in threads:
+            thread.start()
+        while not scalar(
+            url,
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+            " AND relation = 'noetl.metric'::regclass",
+        ):
+            pass
+    threads[-1].join()
+    done.set()
+    for thread in threads[:-1]:
+        thread.join()
+    assert ["metric_2024_02_29"] == cleanups[0]["dropped_partitions"]
+    assert {200} == set(statuses)
+    stored = "SELECT count(*) FROM noetl.metric WHERE metric_name = 'jobs_total'"
+    assert 10 * len(statuses) == scalar(url, stored)

@@ -1,0 +1,84 @@
+"""Behind a pgbouncer that pools by transaction, everything is as without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import psycopg
+import pytest
+
+from tests.conftest import ServerProcess, start_server
+from tests.pgbouncer import SERVER_CONNECTIONS_MAX, find_pgbouncer, pooled
+from tests.server.conftest import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@pytest.fixture
+def pooled_url(each_database_url: str) -> Generator[str]:
+    program = find_pgbouncer()
+    if program is None:
+        pytest.skip("no pgbouncer: it is neither on PATH nor in /usr/sbin")
+    with pooled(program, each_database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def servers(pooled_url: str) -> Generator[list[ServerProcess]]:
+    """Two servers on one pgbouncer, one of them of two worker processes."""
+    running: list[ServerProcess] = []
+    try:
+        running.extend(start_server(pooled_url, *flags) for flags in ([], ["--workers=2"]))
+        yield running
+        assert [0, 0] == [each.stop() for each in running]
+    finally:
+        for each in running:
+            each.process.kill()
+            each.process.wait()
+            assert each.process.stdout is not None
+            each.process.stdout.close()
+
+
+def test_two_servers_work_through_pgbouncer(
+    servers: list[ServerProcess], each_database_url: str
+) -> None:
+    """Schema, registration, inserts and their repeats, queries, the exposition, partitions made
+    and dropped: each is done by two servers that share pgbouncer's few connections."""
+    first, second = (each.url for each in servers)
+    component = {"name": "cpu-01"}
+    ids = {
+        httpx.post(f"{url}/api/runtime/register", json=component).json()["runtime_id"]
+        for url in (first, second)
+    }
+    assert 1 == len(ids)
+    body = {"runtime_id": ids.pop(), "metrics": [sample(metric_value=n) for n in range(700)]}
+    statuses = [
+        httpx.post(
+            f"{url}/api/metrics", json=body, headers={"Idempotency-Key": f"boot:{number}"}
+        ).json()["status"]
+        for number in range(1, 6)
+        for url in (first, second, first)
+    ]
+    assert ["ok", "duplicate", "duplicate"] * 5 == statuses
+    found = httpx.get(f"{second}/api/metrics?metric_name=jobs_total&limit=1000").json()
+    assert 1000 == len(found["metrics"])
+    assert "jobs_total{" in httpx.get(f"{first}/metrics").text
+    made = httpx.post(f"{second}/api/metrics/partitions/create?days_ahead=9").json()
+    assert 2 == made["created_count"]
+    with psycopg.connect(each_database_url, autocommit=True) as connection:
+        connection.execute("SELECT noetl.create_metric_partition('2024-02-29')")
+        dropped = httpx.post(f"{first}/api/metrics/cleanup").json()["dropped_partitions"]
+        assert ["metric_2024_02_29"] == dropped
+        assert {200} == {httpx.get(f"{url}/readyz").status_code for url in (first, second)}
+        connections = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'server_stub'"
+            " AND datname = current_database()"
+        ).fetchone()
+        assert connections is not None
+        assert 1 <= connections[0] <= SERVER_CONNECTIONS_MAX
+        stored = connection.execute(
+            "SELECT count(*) FROM noetl.metric WHERE metric_name = 'jobs_total'"
+        ).fetchone()
+        assert (5 * 700,) == stored
