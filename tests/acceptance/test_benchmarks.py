@@ -119,6 +119,19 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
     )
 
 
+def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
+    """A tenth of the rows and all of them are dropped under inserts, none of which fails."""
+    tables, printed = run("retention", tmp_path, "--rows", "2000", "--seconds", "0")
+    drops = tables["Dropping an expired day beside inserts and queries"]["rows"]
+    assert {"200 rows", "2,000 rows"} == set(drops)
+    assert "2,000 rows: dropped by request " in printed
+    counts = tables["Inserts by HTTP"]["rows"]
+    for rows in drops:
+        for moment in ("before", "during"):
+            assert {"noetl_metrics_sdk": 0} == counts[f"{rows}, {moment}, failed"]
+            assert counts[f"{rows}, {moment}"]["noetl_metrics_sdk"] > 0
+
+
 def test_ratios_are_of_our_figure(tmp_path):
     """A ratio says how many times ours another figure is; of throughputs, the inverse."""
     tables, _ = run("hot_path", tmp_path, "--rounds", "1", "--calls", "20")

@@ -1,0 +1,192 @@
+"""Dropping a day of many rows beside inserts and queries: how long it takes, and who waits.
+
+Usage: ./scripts/bench retention [--rows N] [--seconds N] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from tables import LIMIT, OURS, Report, arguments, introduce, publish
+
+from server_stub.embedded import embedded_database
+from server_stub.schema import apply_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+BOUND_MS = 500.0
+"""What docs/operations.md states: two locks, each waited for at most 250 ms."""
+
+CLIENTS = 2
+BATCH_SAMPLES = 1_000
+EXPIRED_DAY = "2024-02-29"
+FILL = """
+INSERT INTO noetl.metric (
+    runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp,
+    created_at, expires_at
+)
+SELECT
+    1, 'noetl_worker_metric_' || n %% 100 || '_total', 'counter', n,
+    jsonb_build_object('job_type', 'type-' || n %% 10, 'queue', 'queue-' || n %% 7),
+    'Jobs that were done', 'jobs',
+    moment, moment, moment + interval '1 day'
+FROM (
+    SELECT n, %(day)s::timestamptz + n * interval '86399 seconds' / %(rows)s AS moment
+    FROM generate_series(1, %(rows)s) AS n
+) AS numbered
+"""
+
+
+class Traffic:
+    """Inserting clients and a querying one, each in a thread with a connection of its own.
+
+    Args:
+        port: the server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.insert_seconds: list[float] = []
+        self.failed = 0
+        self._ended = threading.Event()
+        metrics = [
+            {
+                "metric_name": f"noetl_worker_metric_{series % 100}_total",
+                "metric_type": "counter",
+                "metric_value": series,
+                "labels": {"worker_id": f"worker-{series}"},
+            }
+            for series in range(BATCH_SAMPLES)
+        ]
+        self._body = json.dumps({"runtime_id": "1", "metrics": metrics}).encode()
+
+    @contextmanager
+    def running(self) -> Generator[Traffic]:
+        """Keep the clients busy while the block runs."""
+        works: list[Callable[[], None]] = [self._insert] * CLIENTS + [self._query]
+        threads = [threading.Thread(target=work) for work in works]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            for thread in threads:
+                thread.join()
+
+    def _insert(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        while True:  # once at least, however short the time
+            started_at = time.perf_counter()
+            answer = ask(connection, "POST", "/api/metrics", self._body)
+            self.insert_seconds.append(time.perf_counter() - started_at)
+            self.failed += answer.get("metrics_inserted") != BATCH_SAMPLES
+            if self._ended.is_set():
+                break
+        connection.close()
+
+    def _query(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        while not self._ended.is_set():
+            ask(connection, "GET", "/api/metrics?metric_name=noetl_worker_metric_7_total&limit=100")
+        connection.close()
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+) -> dict[str, Any]:
+    """Return the server's answer."""
+    connection.request(method, path, body, {"Content-Type": "application/json"})
+    found: dict[str, Any] = json.loads(connection.getresponse().read())
+    return found
+
+
+def fill_expired_day(database: psycopg.Connection[Any], rows: int) -> None:
+    """Make a day that has expired, with rows in it, on disk and without work left behind."""
+    database.execute("SELECT noetl.create_metric_partition(%s)", (EXPIRED_DAY,))
+    # The foreign key is not what is measured.
+    database.execute("SET session_replication_role = replica")
+    database.execute(FILL, {"day": f"{EXPIRED_DAY} 00:00Z", "rows": rows})
+    database.execute("RESET session_replication_role")
+    database.execute("CHECKPOINT")
+
+
+def drop_expired_day(port: int) -> tuple[float, int]:
+    """Drop it as an operator does; return how many seconds it took, and how many requests."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    started_at = time.perf_counter()
+    requests = 1
+    # One that has to wait for a reader five times gives up until it is asked again.
+    while ask(connection, "POST", "/api/metrics/cleanup")["dropped_count"] == 0:
+        requests += 1
+    seconds = time.perf_counter() - started_at
+    connection.close()
+    return seconds, requests
+
+
+def start_server(stack: ExitStack, database_url: str) -> int:
+    """Run a server until the stack ends; return its port."""
+    process = stack.enter_context(
+        subprocess.Popen(
+            [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={database_url}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    )
+    stack.callback(process.terminate)
+    assert process.stdout is not None
+    for line in process.stdout:
+        port = line.strip().rsplit(":", 1)[-1]
+        if port.isdecimal():
+            return int(port)
+    raise RuntimeError("the server has ended before it was ready")
+
+
+def main() -> None:
+    options = arguments(__doc__, rows=10_000_000, seconds=10)
+    introduce()
+    drops = Report("Dropping an expired day beside inserts and queries", "ms")
+    waits = Report(f"The longest of the inserts of {BATCH_SAMPLES:,} rows", "ms")
+    counts = Report("Inserts by HTTP", "inserts")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        apply_schema(url)
+        database = stack.enter_context(psycopg.connect(url, autocommit=True))
+        database.execute(
+            "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
+            "VALUES (1, 'pool', 'worker_pool', 'ready')"
+        )
+        port = start_server(stack, url)
+        for rows in (max(1, options.rows // 10), options.rows):
+            fill_expired_day(database, rows)
+            with Traffic(port).running() as before:
+                time.sleep(options.seconds)
+            with Traffic(port).running() as during:
+                time.sleep(options.seconds / 2)
+                seconds, requests = drop_expired_day(port)
+                time.sleep(options.seconds / 2)
+            title = f"{rows:,} rows"
+            drops.add(title, {OURS: seconds * 1000})
+            for moment, traffic in (("before", before), ("during", during)):
+                longest_ms = max(traffic.insert_seconds) * 1000
+                waits.add(f"{title}, {moment} the drop", {OURS: longest_ms, LIMIT: BOUND_MS})
+                counts.add(f"{title}, {moment}", {OURS: len(traffic.insert_seconds)})
+                counts.add(f"{title}, {moment}, failed", {OURS: traffic.failed})
+            print(f"{title}: dropped by request {requests}")
+    publish([drops, waits, counts], options.json)
+
+
+if __name__ == "__main__":
+    main()
