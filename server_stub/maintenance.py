@@ -45,14 +45,18 @@ class Maintenance:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        # Not only when it is this server's turn: whoever says that it is ready has partitions.
-        await self._partitions.set_retention()
         try:
+            await self._partitions.set_retention()
+        except StoreUnavailableError as error:  # the next run tries again
+            self._statistics.maintenance_failures.inc()
+            _logger.warning("the retention is not changed yet: %s", error)
+        try:
+            # Not only when it is this server's turn: whoever says that it is ready has partitions.
             created = await self._partitions.initialize_partitions(
                 self._settings.partitions_days_ahead
             )
             self._statistics.partitions_created.inc(len(created))
-            await self.run_once()
+            await self._take_turn()
         except PartitionBlockedError:  # logged; the days that have a partition are served
             self._statistics.maintenance_failures.inc()
 
@@ -64,6 +68,10 @@ class Maintenance:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
+        await self._partitions.set_retention()
+        await self._take_turn()
+
+    async def _take_turn(self) -> None:
         created = await self._partitions.try_maintain(self._settings.partitions_days_ahead)
         if created is None:
             return

@@ -169,6 +169,20 @@ def test_maintenance_is_one_servers_turn(database_url: str) -> None:
         assert "metric_2024_02_29" not in partitions(database_url)
 
 
+def test_a_server_starts_beside_a_query_that_keeps_its_retention_back(database_url: str) -> None:
+    """A retention that cannot be changed yet, as somebody reads the table, is changed later."""
+    schema.apply_schema(database_url)
+    retention = "SELECT retention FROM noetl.metric_retention"
+    with psycopg.connect(database_url) as reader:
+        reader.execute("SELECT count(*) FROM noetl.metric")
+        with running_api(database_url, retention_days=7) as api:
+            assert timedelta(days=1) == scalar(database_url, retention)
+            assert 200 == insert_one(api).status_code
+            reader.rollback()
+            api.loop.run(api.app.state.resources.maintenance.run_once())
+            assert timedelta(days=7) == scalar(database_url, retention)
+
+
 def test_two_servers_start_clean_and_make_at_once(each_database_url: str) -> None:
     """Servers that start, clean up and make partitions at the same moments all succeed."""
     schema.apply_schema(each_database_url)
