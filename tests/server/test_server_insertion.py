@@ -37,8 +37,16 @@ class Background:
 
 
 def wait_until_blocked(api: Api, count: int) -> None:
-    while api.sql(BLOCKED) != [(count,)]:
-        pass
+    with psycopg.connect(api.database_url, autocommit=True) as connection:
+        while connection.execute(BLOCKED).fetchone() != (count,):
+            pass
+
+
+@pytest.fixture
+def api(each_database_url: str) -> Generator[Api]:
+    """The application, patient with locks: the tests hold them for as long as they need."""
+    with running_api(each_database_url, lock_timeout_seconds=100.0) as running:
+        yield running
 
 
 @contextmanager
@@ -128,7 +136,7 @@ def test_an_operators_own_trigger_fires(api: Api, table: str) -> None:
 def test_a_full_server_refuses_and_recovers(database_url: str) -> None:
     """When the bodies in memory reach the bound, the next is told to come again, by 503 with
     Retry-After; one always fits, and the room is there again afterwards."""
-    with running_api(database_url, ingest_bytes_max=1_024) as api:
+    with running_api(database_url, ingest_bytes_max=1_024, lock_timeout_seconds=100.0) as api:
         runtime_id = api.register()
         large = {"runtime_id": runtime_id, "metrics": [sample(labels={"a": "x" * 2_000})]}
         with claims_held_up(api):
@@ -145,7 +153,7 @@ def test_a_full_server_refuses_and_recovers(database_url: str) -> None:
 
 def test_what_a_body_decompresses_to_counts(database_url: str) -> None:
     """A body that grows beyond the bound while another is in memory is refused, not held."""
-    with running_api(database_url, ingest_bytes_max=4_096) as api:
+    with running_api(database_url, ingest_bytes_max=4_096, lock_timeout_seconds=100.0) as api:
         runtime_id = api.register()
         small = {"runtime_id": runtime_id, "metrics": [sample()]}
         large = {"runtime_id": runtime_id, "metrics": [sample(labels={"a": "x" * 4_000})]}
