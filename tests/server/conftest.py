@@ -136,3 +136,16 @@ def embedded_api_shared(postgresql: Cluster) -> Generator[Api]:
     """One application for the tests of a module that only ask for errors."""
     with postgresql.database() as url, running_api(url) as running:
         yield running
+
+
+def insert(api: Api, runtime_id: str, *samples: dict[str, Any]) -> None:
+    """Insert samples, all of which have to be taken."""
+    answer = api.insert({"runtime_id": runtime_id, "metrics": list(samples)}).json()
+    assert answer["metrics_inserted"] == len(samples), answer
+
+
+def values(api: Api, path: str = "/api/metrics", **parameters: Any) -> list[float]:
+    """Return the values of a page of a query."""
+    answer = api.get(path, params=parameters)
+    assert 200 == answer.status_code, answer.text
+    return [metric["metric_value"] for metric in answer.json()["metrics"]]

@@ -1,62 +1,17 @@
-"""`GET /api/metrics/series`: what becomes of the samples of a bucket, and what is refused."""
+"""`GET /api/metrics/series`: what becomes of the samples of a bucket."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from server_stub import series_store
-from server_stub.series_store import SeriesStore, series_query
-from server_stub.settings import Settings
-from server_stub.time_buckets import cover, parse_step
-from server_stub.timestamps import parse_timestamp
-from tests.server.conftest import running_api, sample
+from tests.server.charts import INF, NAN, T, ask, at, curve
+from tests.server.conftest import insert
 
 if TYPE_CHECKING:
     from tests.server.conftest import Api
-
-T = 1_699_999_200
-"""A multiple of ten minutes; samples and questions are at offsets from it."""
-
-NAN, INF = "NaN", "+Inf"
-
-
-def insert(api: Api, runtime_id: str, *samples: dict[str, Any]) -> None:
-    answer = api.insert({"runtime_id": runtime_id, "metrics": list(samples)}).json()
-    assert answer["metrics_inserted"] == len(samples), answer
-
-
-def at(second: float, value: Any, name: str = "load", **labels: str) -> dict[str, Any]:
-    """Return a sample of a gauge at an offset from T."""
-    return sample(
-        metric_name=name,
-        metric_type="gauge",
-        metric_value=value,
-        timestamp=T + second,
-        labels=labels,
-    )
-
-
-def ask(api: Api, **parameters: Any) -> dict[str, Any]:
-    """Ask about the ten minutes from T on, unless the parameters say otherwise."""
-    known = {"metric_name": "load", "start_time": T, "end_time": T + 600, "step": 60}
-    answer = api.get("/api/metrics/series", params=known | parameters)
-    assert 200 == answer.status_code, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def curve(api: Api, aggregation: str, **parameters: Any) -> list[list[Any]]:
-    """Return the points of the only series of an answer, at offsets from T."""
-    series = ask(api, aggregation=aggregation, **parameters)["series"]
-    if not series:
-        return []
-    (one,) = series
-    assert {} == one["labels"]
-    return [[time - T, value] for time, value in one["points"]]
 
 
 def test_an_answer_says_what_it_is(api: Api) -> None:
@@ -199,19 +154,6 @@ def test_infinities_are_values_and_no_counts(embedded_api: Api) -> None:
     assert [[0, 1]] == curve(api, "increase")
 
 
-def test_values_beyond_a_number_are_refused(embedded_api: Api) -> None:
-    """A sum that no number can hold is an error that says so; an average need not fail with it."""
-    api = embedded_api
-    insert(api, api.register(), at(0, 1e308, core="0"), at(1, 1.7e308, core="1"), at(60, 1e200))
-    answer = api.get(
-        "/api/metrics/series",
-        params={"metric_name": "load", "aggregation": "sum", "start_time": T, "end_time": T + 60},
-    )
-    assert 400 == answer.status_code
-    assert "exceeds what a number can hold" in answer.json()["detail"]
-    assert [[60, 1e200]] == curve(api, "avg", start_time=T + 60)
-
-
 def test_groups_are_made_by_labels_and_by_components(embedded_api: Api) -> None:
     """A label that is missing is one that is empty; the component's own names may be used."""
     api = embedded_api
@@ -308,133 +250,3 @@ def test_a_bucket_that_has_not_grown_is_still_a_bucket(embedded_api: Api) -> Non
     )
     found = curve(api, "quantile", metric_name="took_seconds", quantile=0.5)
     assert found == [[0, pytest.approx(0.05)], [60, pytest.approx(0.55)]]
-
-
-def test_the_default_is_the_last_hour_by_minutes(embedded_api: Api) -> None:
-    """Without a range and a step, it is the average of what is recent."""
-    api = embedded_api
-    insert(api, api.register(), sample(metric_name="load", metric_value=4))
-    answer = api.get("/api/metrics/series", params={"metric_name": "load"}).json()
-    assert ("avg", 60) == (answer["aggregation"], answer["step_seconds"])
-    (series,) = answer["series"]
-    assert [4] == [value for _, value in series["points"]]
-    start, end = (parse_timestamp(answer[name]) for name in ("start_time", "end_time"))
-    assert 3600 <= (end - start).total_seconds() <= 3660
-
-
-@pytest.mark.parametrize(
-    ("parameters", "status", "detail"),
-    [
-        ({"metric_name": None}, 422, "metric_name"),
-        ({"metric_name": "a\x00"}, 400, "query parameter metric_name"),
-        ({"aggregation": "median"}, 422, "query.aggregation is 'median'"),
-        ({"aggregation": "quantile"}, 400, "query parameter quantile: give a number from 0 to 1"),
-        ({"quantile": "0.5"}, 400, "with aggregation=quantile, and with no other aggregation"),
-        ({"aggregation": "quantile", "quantile": "1.5"}, 422, "less than or equal to 1"),
-        ({"aggregation": "quantile", "quantile": "nan"}, 422, "query.quantile"),
-        ({"aggregation": "quantile", "quantile": "0.5", "group_by": "le"}, 400, "leave le out"),
-        ({"step": "0"}, 400, "step: '0' is not valid: it must be a number of seconds from 0.1 to"),
-        ({"step": "1m"}, 400, "step: '1m' is not valid"),
-        ({"step": "nan"}, 400, "step: 'nan' is not valid"),
-        ({"step": "2678401"}, 400, "to 2,678,400, like 60"),
-        ({"step": "0.05"}, 400, "step: '0.05'"),
-        ({"start_time": T + 600}, 400, "is not before end_time"),
-        ({"start_time": "yesterday"}, 400, "start_time: timestamp 'yesterday' is not valid"),
-        ({"start_time": 0, "step": "86400"}, 400, "at most 11,000 are allowed: use a step of"),
-        ({"end_time": "0001-01-01T00:00:01Z", "start_time": None}, 400, "years 1 to 9999"),
-        ({"end_time": "9999-12-31T23:59:59Z"}, 400, "years 1 to 9999"),
-        ({"group_by": "a-b"}, 400, "query parameter group_by: label name 'a-b' is not valid"),
-        ({"group_by": ",".join(f"a{i}" for i in range(17))}, 400, "at most 16 are allowed"),
-        ({"labels": "x"}, 400, "JSON object of strings"),
-        ({"runtime_id": "x"}, 400, "runtime_id 'x' is not valid"),
-        ({"metric_type": "timer"}, 422, "query.metric_type"),
-        ({"limit": "5"}, 422, "query.limit"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_a_bad_parameter_is_refused(
-    embedded_api_shared: Api, parameters: dict[str, Any], status: int, detail: str
-) -> None:
-    """A parameter that is not valid or not known is named, with what is right."""
-    known: dict[str, Any] = {"metric_name": "load", "start_time": T, "end_time": T + 600}
-    given = {name: value for name, value in (known | parameters).items() if value is not None}
-    answer = embedded_api_shared.get("/api/metrics/series", params=given)
-    assert answer.status_code == status, answer.text
-    assert ["detail"] == list(answer.json())
-    assert detail in answer.json()["detail"]
-
-
-def test_as_many_points_as_allowed_are_answered(embedded_api_shared: Api) -> None:
-    """The step that the error proposes is one that is taken."""
-    fitting = parse_timestamp(T), parse_timestamp(T + 11_000 * 60)
-    assert 11_000 * 60 == (cover(*fitting, 60.0, fitting[1])[1] - fitting[0]).total_seconds()
-    refused = embedded_api_shared.get(
-        "/api/metrics/series",
-        params={"metric_name": "load", "start_time": 1, "end_time": T, "step": 60},
-    )
-    proposed = refused.json()["detail"].partition("use a step of ")[2].split(" ")[0]
-    assert ask(embedded_api_shared, start_time=1, end_time=T, step=proposed)["series"] == []
-
-
-def test_a_step_may_be_a_fraction_of_a_second(embedded_api: Api) -> None:
-    """Buckets are multiples of it to the microsecond."""
-    api = embedded_api
-    insert(api, api.register(), at(0.2, 1), at(0.3, 2), at(1.25, 3))
-    found = ask(api, step="0.25", end_time=T + 2)
-    assert 0.25 == found["step_seconds"] == parse_step("0.25")
-    assert [[T, 1], [T + 0.25, 2], [T + 1.25, 3]] == found["series"][0]["points"]
-
-
-def test_an_answer_that_is_too_large_is_refused(
-    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More series or points than allowed are an error that says what to do, and never cut off."""
-    api = embedded_api
-    insert(api, api.register(), *[at(60 * i, i, core=str(i % 3)) for i in range(6)])
-    asked = {"metric_name": "load", "start_time": T, "end_time": T + 600, "group_by": "core"}
-    for limit, least, detail in (
-        ("SERIES_MAX", 3, "more than 2 series: group by fewer labels"),
-        ("POINTS_IN_ALL_MAX", 6, "more than 5 points: group by fewer labels"),
-    ):
-        monkeypatch.setattr(series_store, limit, least)
-        assert 200 == api.get("/api/metrics/series", params=asked).status_code
-        monkeypatch.setattr(series_store, limit, least - 1)
-        refused = api.get("/api/metrics/series", params=asked)
-        assert 400 == refused.status_code
-        assert detail in refused.json()["detail"]
-        monkeypatch.undo()
-
-
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
-def test_buckets_do_not_depend_on_the_zone_of_the_session(database_url: str, zone: str) -> None:
-    """A day is 24 hours, also on that on which clocks are changed."""
-    summer = 1_679_792_400  # 2023-03-26 01:00 UTC, when Berlin's clocks go forward
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone = '{zone}'")
-    with running_api(database_url, exposition_lookback_seconds=86_400) as api:
-        insert(api, api.register(), *[at(summer - T + 3600 * i, 1) for i in range(-30, 30, 6)])
-        for aggregation, value in (("count", 4), ("sum", 1)):
-            found = ask(
-                api,
-                aggregation=aggregation,
-                step=86_400,
-                start_time=summer - 3600,
-                end_time=summer + 80_000,
-            )
-            assert [[summer - 3600, value]] == found["series"][0]["points"]
-
-
-def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
-    """What was inserted a day before the range, and longer, is pruned from the plan."""
-    for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
-        api.sql("SELECT noetl.create_metric_partition(%s)", day)
-    # The store needs no database for the parameters.
-    store = SeriesStore(None, Settings(retention_days=3650))  # type: ignore[arg-type]
-    start, end = parse_timestamp("2024-01-03T12:00:00Z"), parse_timestamp("2024-01-03T13:00:00Z")
-    parameters = store.parameters("load", "increase", cover(start, end, 60.0, end), [], {})
-    with psycopg.connect(api.database_url) as connection:
-        plan = connection.execute("EXPLAIN (COSTS OFF) " + series_query("increase"), parameters)
-        text = "\n".join(row[0] for row in plan)
-    assert "metric_2024_01_01" not in text
-    assert "metric_2024_01_03" in text
-    assert "metric_2024_01_04" in text
