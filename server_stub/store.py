@@ -17,6 +17,8 @@ from server_stub.sql_files import read_sql
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from psycopg import AsyncConnection
+
     from server_stub.cursor import Position
     from server_stub.database import Database
     from server_stub.settings import Settings
@@ -44,12 +46,11 @@ class Store:
                 the row after which to begin.
             order: `asc` or `desc`, by time and, at one time, by `metric_id`.
         """
-        query = select_metrics_query(filters, order)
-        parameters = select_metrics_parameters(filters) | {
-            "retention": self._retention,
-            "sample_ahead": self._sample_ahead,
-        }
+        bounds = {"retention": self._retention, "sample_ahead": self._sample_ahead}
         async with self._database.transaction() as connection:
+            filters = await _narrowed(connection, filters)
+            query = select_metrics_query(filters, order)
+            parameters = select_metrics_parameters(filters) | bounds
             if is_of_a_series(filters):
                 await connection.execute(read_sql("queries/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)
@@ -63,6 +64,24 @@ class Store:
                 read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
             )
             return [LatestSample._make(row) for row in await cursor.fetchall()]
+
+
+async def _narrowed(
+    connection: AsyncConnection[Any], filters: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return filters with a component's name replaced by its id, where only one has that name.
+
+    The indexes have the id, and the planner knows what to expect of it.
+    """
+    if "component_name" not in filters or "runtime_id" in filters:
+        return filters
+    wanted = {"component_name": filters["component_name"]}
+    named = await connection.execute(read_sql("queries/runtimes_named.sql"), wanted)
+    found = await named.fetchall()
+    if len(found) != 1:
+        return filters
+    others = {name: value for name, value in filters.items() if name != "component_name"}
+    return others | {"runtime_id": found[0][0]}
 
 
 def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:
