@@ -103,6 +103,7 @@ def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
     assert max(errors.values()) <= 0.01
 
 
+@pytest.mark.once
 def test_queries_are_measured_beside_postgresql(tmp_path):
     """Each question over HTTP and its query alone, with all rows and with fewer."""
     tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "30000")
@@ -119,6 +120,7 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
     )
 
 
+@pytest.mark.once
 def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
     """A tenth of the rows and all of them are dropped under inserts, none of which fails."""
     tables, printed = run("retention", tmp_path, "--rows", "2000", "--seconds", "0")
@@ -127,9 +129,10 @@ def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
     assert "2,000 rows: dropped by request " in printed
     counts = tables["Inserts by HTTP"]["rows"]
     for rows in drops:
-        for moment in ("before", "during"):
+        for moment in ("before the drop", "during the drop"):
             assert {"noetl_metrics_sdk": 0} == counts[f"{rows}, {moment}, failed"]
             assert counts[f"{rows}, {moment}"]["noetl_metrics_sdk"] > 0
+    assert {"noetl_metrics_sdk": 0} == counts["2,000 rows, drop held back, failed"]
 
 
 def test_ratios_are_of_our_figure(tmp_path):

@@ -15,6 +15,8 @@ from tests.server.conftest import sample
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def pooled_url(each_database_url: str) -> Generator[str]:

@@ -121,12 +121,15 @@ def test_workers_end_with_their_parent(database_url: str) -> None:
     assert [] == alive
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_workers_and_their_database_end_in_order(number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "embedded"), [(signal.SIGINT, True), (signal.SIGHUP, False)])
+def test_workers_and_their_database_end_in_order(
+    database_url: str, number: signal.Signals, embedded: bool
+) -> None:
     """A signal to the whole group, as a terminal sends it, ends the parent with code 0 after its
-    workers and the embedded PostgreSQL, and there was one ready line."""
+    workers and an embedded PostgreSQL, and there was one ready line."""
+    flags = [] if embedded else [f"--database-url={database_url}"]
     with subprocess.Popen(
-        [sys.executable, "-m", "server_stub", "--port=0", "--workers=2"],
+        [sys.executable, "-m", "server_stub", "--port=0", "--workers=2", *flags],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -136,6 +139,7 @@ def test_workers_and_their_database_end_in_order(number: signal.Signals) -> None
             lines = [process.stdout.readline(), process.stdout.readline()]
             assert lines[1].startswith(READY)
             descendants = psutil.Process(process.pid).children(recursive=True)
+            assert len(descendants) >= 2
             os.killpg(process.pid, number)
             assert 0 == process.wait(60)
             assert "" == process.stdout.read()
