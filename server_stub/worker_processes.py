@@ -166,7 +166,10 @@ class WorkerProcesses:
             awaited.append(worker.process.sentinel)
             if not worker.is_ready:
                 awaited.append(worker.ready)
-        wait(awaited, min(pauses, default=None))
+        happened = wait(awaited, min(pauses, default=None))
+        for worker in self._workers:
+            if worker.replaced_at is None and worker.process.sentinel in happened:
+                worker.process.join()  # it closes its files a moment before it can be asked
         try:
             while self._wake_reader.recv(1024):
                 pass
