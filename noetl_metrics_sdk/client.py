@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from noetl_metrics_sdk.awaiting import in_own_thread
 from noetl_metrics_sdk.clock import Clock, SystemClock
 from noetl_metrics_sdk.config import Config
+from noetl_metrics_sdk.connections import make_ssl_context
 from noetl_metrics_sdk.engine import Engine, build_engine
 from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.exporter import FlushResult
@@ -353,8 +354,13 @@ class MetricsClient:
         )
 
     def _http_transport(self) -> Transport:
-        assert self.config.server_url is not None
-        return HttpTransport(self.config.server_url, self.config.headers)
+        config = self.config
+        assert config.server_url is not None
+        headers = dict(config.headers)
+        if config.token is not None:
+            headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
+        context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
+        return HttpTransport(config.server_url, headers, ssl_context=context)
 
     @property
     def _exit_seconds_max(self) -> float:

@@ -8,7 +8,15 @@ from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtim
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from noetl_metrics_sdk.buffer import BYTES_MAX, DROP_OLDEST, OVERFLOW_POLICIES
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
@@ -35,6 +43,10 @@ _NOETL_VARIABLES = {
 # RFC 9110, 5.1 and 5.5
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ \t]*[!-~])*|")
+_TOKEN = re.compile(r"[!-~]+")
+_CONFIDENTIAL = frozenset({"headers", "token"})
+"""Settings whose values no message shows."""
+
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
 _OF_THE_BUILD = "NOETL_METRICS_COMPILE"
@@ -46,6 +58,10 @@ class Settings(TypedDict, total=False):
     component_type: str
     worker_id: str
     headers: Mapping[str, str]
+    token: str
+    tls_ca: str
+    tls_certificate: str
+    tls_key: str
     flush_interval: float
     refresh_interval: float
     heartbeat_interval: float
@@ -96,7 +112,23 @@ class Config(BaseModel):
         "apart. By default host name and process id.",
     )
     headers: Mapping[str, str] = Field(
-        default_factory=dict, description="Sent with every request: credentials, for example."
+        default_factory=dict,
+        repr=False,
+        description="Sent with every request: credentials, for example.",
+    )
+    token: SecretStr | None = Field(
+        None, description="Sent with every request as `Authorization: Bearer …`, and never logged."
+    )
+    tls_ca: str | None = Field(
+        None,
+        description="PEM file of the authorities that may have signed the server's certificate; "
+        "by default those that httpx trusts.",
+    )
+    tls_certificate: str | None = Field(
+        None, description="PEM file of the certificate by which the server knows this client."
+    )
+    tls_key: str | None = Field(
+        None, description="PEM file of that certificate's key, unless it is in the same file."
     )
     flush_interval: float = Field(
         10.0, gt=0, le=86_400, description="From one collection to the next, give or take 10 %."
@@ -237,6 +269,21 @@ class Config(BaseModel):
             raise ValueError(f"give one of {', '.join(OVERFLOW_POLICIES)}")
         return policy
 
+    @field_validator("token", mode="before")
+    @classmethod
+    def _check_token(cls, token: object) -> object:
+        shown = token.get_secret_value() if isinstance(token, SecretStr) else token
+        if shown is not None and not (isinstance(shown, str) and _TOKEN.fullmatch(shown)):
+            raise ValueError("give the token alone: printable ASCII characters without spaces")
+        return token
+
+    @field_validator("tls_ca", "tls_certificate", "tls_key")
+    @classmethod
+    def _check_file(cls, path: str | None) -> str | None:
+        if path is not None and (not path.strip() or "\x00" in path):
+            raise ValueError("give the path of a PEM file, like /etc/ssl/metrics.pem")
+        return path
+
     @field_validator("spool_directory")
     @classmethod
     def _check_spool_directory(cls, directory: str | None) -> str | None:
@@ -285,6 +332,14 @@ class Config(BaseModel):
         return groups
 
     @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        if self.token is not None and "authorization" in {name.lower() for name in self.headers}:
+            raise ValueError("token and headers both give an Authorization: give one of them")
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key is of use only with a tls_certificate: give that too")
+        return self
+
+    @model_validator(mode="after")
     def _check_component(self) -> Self:
         if self.component_name is None and self.runtime_id is None:
             raise ValueError(
@@ -330,7 +385,7 @@ def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"there is no such setting; there are {', '.join(Config.model_fields)}"
-        value = f" is {problem['input']!r}" if name and setting != "headers" else ""
+        value = f" is {problem['input']!r}" if name and setting not in _CONFIDENTIAL else ""
         explanations.append(f"{name}{value}: {message}" if name else message)
     return "; ".join(explanations)
 
@@ -340,7 +395,9 @@ def _pairs(variable: str, text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if not equals:
-            raise ConfigurationError(f"{variable} has {part!r}: write name=value,name=value")
+            # A header may be a secret, and is not shown.
+            shown = "is not valid" if variable == "NOETL_METRICS_HEADERS" else f"has {part!r}"
+            raise ConfigurationError(f"{variable} {shown}: write name=value,name=value")
         pairs[name.strip()] = value.strip()
     return pairs
 

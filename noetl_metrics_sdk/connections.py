@@ -8,6 +8,7 @@ reads the environment; so both are here. Which requests a proxy is for is left t
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 from urllib.request import getproxies
@@ -18,7 +19,6 @@ import httpx
 from noetl_metrics_sdk.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
 
 CONNECTIONS_MAX = 2
@@ -125,6 +125,44 @@ def http_client(
             for pattern, url in proxies.items()
         },
     )
+
+
+def make_ssl_context(
+    authorities: str | None, certificate: str | None, key: str | None
+) -> ssl.SSLContext:
+    """Return how TLS connections are checked, and what this side shows of itself.
+
+    Args:
+        authorities: the PEM file of who may have signed the server's certificate; None for those
+            that httpx trusts.
+        certificate: the PEM file of this client's certificate, or None.
+        key: the PEM file of its key, or None if it is in the same file.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or is not of this kind.
+    """
+    if authorities is None:
+        context = httpx.create_ssl_context()
+    else:
+        try:
+            context = ssl.create_default_context(cafile=authorities)
+        except OSError as error:
+            raise ConfigurationError(
+                f"tls_ca {authorities!r} cannot be used ({error}): name a PEM file of certificates"
+            ) from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key, _refuse_to_ask)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"tls_certificate {certificate!r} with tls_key {key!r} cannot be used ({error}): "
+                "name PEM files of a certificate and of its key"
+            ) from error
+    return context
+
+
+def _refuse_to_ask() -> str:
+    raise ValueError("the key has a password; there is nobody to ask for it")
 
 
 def environment_proxies() -> dict[str, str | None]:
