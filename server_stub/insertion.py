@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from server_stub.partition_store import PartitionStore
     from server_stub.row_encoding import TimeBounds
     from server_stub.series_table import SeriesTable
+    from server_stub.tokens import Runtime
 
 INSERT_ATTEMPTS = 3
 """Once to find the partition missing, once to insert, once more when midnight comes between."""
@@ -74,7 +75,11 @@ class Insertion:
         self._bounds = bounds
 
     async def insert(
-        self, parsed: ParsedBody, key: BatchKey | None, received_at: datetime
+        self,
+        parsed: ParsedBody,
+        key: BatchKey | None,
+        received_at: datetime,
+        bound_to: Runtime | None = None,
     ) -> Inserted:
         """Insert a batch, once for each key; return when it is committed.
 
@@ -82,16 +87,18 @@ class Insertion:
             parsed: the batch.
             key: what names it, if the client named it.
             received_at: the time of samples that have none of their own.
+            bound_to: the only component that it may be for, or None for any.
 
         Raises:
             RuntimeNotFoundError: it is of a component that is not registered.
+            ForbiddenError: it is of another component than it may be for.
             ParameterInvalidError: the name that it gives is that of several components.
             StoreUnavailableError: the database is away or busy; nothing was inserted.
         """
         partitions_created = 0
         for attempt in range(1, INSERT_ATTEMPTS + 1):
             try:
-                inserted = await self._try_insert(parsed, key, received_at)
+                inserted = await self._try_insert(parsed, key, received_at, bound_to)
             except errors.CheckViolation as error:
                 # The table's own checks have names; a missing partition has none.
                 if error.diag.constraint_name is not None or attempt == INSERT_ATTEMPTS:
@@ -103,10 +110,14 @@ class Insertion:
         raise AssertionError("the last attempt returns or raises")
 
     async def _try_insert(
-        self, parsed: ParsedBody, key: BatchKey | None, received_at: datetime
+        self,
+        parsed: ParsedBody,
+        key: BatchKey | None,
+        received_at: datetime,
+        bound_to: Runtime | None,
     ) -> Inserted:
         async with self._database.transaction() as connection:
-            owners = await find_owners(connection, parsed)
+            owners = await find_owners(connection, parsed, bound_to)
             encoder = RowEncoder(self._series, owners.by_value, received_at, self._bounds)
             # What nearly every batch is answered: a claim needs an answer before the rows.
             expected = _answer(parsed, owners, ())

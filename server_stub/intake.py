@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server_stub.insertion import Insertion
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
+    from server_stub.tokens import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,12 @@ class Intake:
     clock: Callable[[], datetime]
 
     async def take(
-        self, body: bytes, content_encoding: str, key: BatchKey | None, room: Room | None = None
+        self,
+        body: bytes,
+        content_encoding: str,
+        key: BatchKey | None,
+        room: Room | None = None,
+        bound_to: Runtime | None = None,
     ) -> dict[str, Any]:
         """Insert a batch; return the answer of `POST /api/metrics` once it is committed.
 
@@ -45,16 +51,17 @@ class Intake:
             content_encoding: its Content-Encoding, or "".
             key: what names the batch, if the client named it.
             room: the request's share of memory, which grows by what the body decompresses to.
+            bound_to: the only component that the batch may be for, or None for any.
 
         Raises:
-            ServerError: the body is refused, its runtime is not registered, or the database is
-                away; nothing was inserted.
+            ServerError: the body is refused, its runtime is not registered or is another than the
+                batch may be for, or the database is away; nothing was inserted.
         """
         decoded = decode_body(body, content_encoding, self.settings.body_bytes_decompressed_max)
         if room is not None and decoded is not body:
             room.take(len(decoded))
         parsed = parse_body(decoded, self.settings.samples_max)
-        inserted = await self.insertion.insert(parsed, key, self.clock())
+        inserted = await self.insertion.insert(parsed, key, self.clock(), bound_to)
         self.statistics.partitions_created.inc(inserted.partitions_created)
         if inserted.duplicate:
             self.statistics.batches_duplicate.inc()

@@ -1,7 +1,8 @@
-"""Around every request: the limit on its body, what it took, and what encodings are taken."""
+"""Around every request: the limits on its body, what it took, and what encodings are taken."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -58,6 +59,49 @@ class BodyLimit:
             if name == b"content-length" and value.isdigit():
                 return int(value)
         return 0
+
+
+class BodyTimeout:
+    """Gives up on a body that does not come to its end in time, however slowly it comes.
+
+    Args:
+        app: the application behind it.
+        seconds_max: how long the whole body may take, from when the application asks for it.
+    """
+
+    def __init__(self, app: ASGIApp, seconds_max: float) -> None:
+        self._app = app
+        self._seconds_max = seconds_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        deadline: float | None = None
+        is_complete = False
+
+        async def receive_in_time() -> Message:
+            nonlocal deadline, is_complete
+            if is_complete:  # what comes now is that the client has gone
+                return await receive()
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + self._seconds_max
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"the body was not complete within {self._seconds_max:g} s: "
+                    "send smaller batches, or over a faster connection",
+                    # The rest of it would be taken for the next request.
+                    headers={"Connection": "close"},
+                ) from None
+            is_complete = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, receive_in_time, send)
 
 
 class Observation:

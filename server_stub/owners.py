@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
+from server_stub.errors import ForbiddenError, ParameterInvalidError, RuntimeNotFoundError
 from server_stub.ingest import parse_runtime_id
 from server_stub.sql_files import read_sql
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from server_stub.ingest import ParsedBody
+    from server_stub.tokens import Runtime
 
 _RUNTIME_MISSING = (
     "runtime_id is missing: give the sample or the body one, "
@@ -33,16 +34,20 @@ class Owners(NamedTuple):
     shared: int | None
 
 
-async def find_owners(connection: AsyncConnection[Any], parsed: ParsedBody) -> Owners:
+async def find_owners(
+    connection: AsyncConnection[Any], parsed: ParsedBody, bound_to: Runtime | None = None
+) -> Owners:
     """Find and hold the components of a batch until the transaction ends.
 
     Args:
         connection: in the transaction that inserts the batch.
         parsed: the batch.
+        bound_to: the only component that it may be for, or None for any.
 
     Raises:
         RuntimeNotFoundError: the one that the envelope names is not registered, or none of those
             that the samples name.
+        ForbiddenError: the envelope names another than it may be for.
         ParameterInvalidError: several components have the name that the envelope gives.
     """
     by_value: dict[str | float | None, int | str] = {}
@@ -66,11 +71,16 @@ async def find_owners(connection: AsyncConnection[Any], parsed: ParsedBody) -> O
     envelope_owner = parsed.runtime_id if name is None else _named(name, held)
     if wanted and not wanted & known:
         raise RuntimeNotFoundError(_not_registered(min(wanted)))
+    foreign = set[int | str]() if bound_to is None else _others(bound_to, held)
+    if envelope_owner in foreign and bound_to is not None:
+        raise ForbiddenError(_not_allowed(envelope_owner, bound_to))
     for value, found in by_value.items():
         if isinstance(found, int) and found not in known:
             by_value[value] = _not_registered(found)
+        elif found in foreign and bound_to is not None:
+            by_value[value] = _not_allowed(found, bound_to)
     by_value[None] = _RUNTIME_MISSING if envelope_owner is None else envelope_owner
-    shared = _only(wanted & known) if envelope_owner is None else envelope_owner
+    shared = _only((wanted & known) - foreign) if envelope_owner is None else envelope_owner
     return Owners(by_value, shared)
 
 
@@ -89,9 +99,24 @@ def _named(name: str, held: list[tuple[int, str, str]]) -> int:
     return found[0][0]
 
 
+def _others(bound_to: Runtime, held: list[tuple[int, str, str]]) -> set[int | str]:
+    return {
+        runtime_id
+        for runtime_id, name, kind in held
+        if (kind, name) != (bound_to.kind, bound_to.name)
+    }
+
+
 def _only(runtime_ids: set[int]) -> int | None:
     return next(iter(runtime_ids)) if len(runtime_ids) == 1 else None
 
 
 def _not_registered(runtime_id: int) -> str:
     return f"no runtime {runtime_id} is registered: register it by POST /api/worker/pool/register"
+
+
+def _not_allowed(runtime_id: object, bound_to: Runtime) -> str:
+    return (
+        f"runtime {runtime_id} is not this token's, which is bound to {str(bound_to)[:200]!r}: "
+        "use the token of that component"
+    )

@@ -17,11 +17,14 @@ from server_stub.errors import (
     BodyMalformedError,
     BodyTooLargeError,
     EncodingUnknownError,
+    ForbiddenError,
     ParameterInvalidError,
     RuntimeNotFoundError,
     ServerError,
     StoreUnavailableError,
+    TokenInvalidError,
 )
+from server_stub.request_id import current_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +36,8 @@ _STATUS_BY_ERROR: Mapping[type[ServerError], HTTPStatus] = {
     BodyMalformedError: HTTPStatus.BAD_REQUEST,
     ParameterInvalidError: HTTPStatus.BAD_REQUEST,
     RuntimeNotFoundError: HTTPStatus.NOT_FOUND,
+    TokenInvalidError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EncodingUnknownError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -78,9 +83,17 @@ def install_error_answers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
 async def _answer_server_error(request: Request, error: Exception) -> Response:
     del request
+    assert isinstance(error, ServerError)
+    return error_response(error)
+
+
+def error_response(error: ServerError) -> Response:
+    """Return the answer that one of the server's own errors stands for."""
     headers: dict[str, str] = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, TokenInvalidError):
+        headers["WWW-Authenticate"] = "Bearer"
     status = next(
         (status for kind, status in _STATUS_BY_ERROR.items() if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -141,8 +154,12 @@ async def _answer_nobody(request: Request, error: Exception) -> Response:
 
 async def _answer_unforeseen_error(request: Request, error: Exception) -> Response:
     del request, error  # the server's log has its traceback; a stranger must not
+    request_id = current_request_id()
+    # Unlike every other answer this one does not pass the middleware that gives it the header.
     return _problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log says why. Try again later"
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"the server failed; its log says why, under the request id {request_id}. Try again later",
+        {"X-Request-ID": request_id} if request_id else None,
     )
 
 

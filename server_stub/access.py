@@ -1,0 +1,98 @@
+"""Who may do what: the scope that a request needs, and what a caller has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+
+from server_stub.errors import ForbiddenError
+from server_stub.tokens import Scope
+
+if TYPE_CHECKING:
+    from server_stub.tokens import Runtime, Token
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+"""What needs no token: probes have none, and the description is no secret."""
+
+WRITE_PATHS = frozenset(
+    {
+        "/api/metrics",
+        "/api/metrics/report",
+        "/api/worker/pool/register",
+        "/api/worker/pool/heartbeat",
+        "/api/worker/pool/deregister",
+        "/api/runtime/register",
+        "/api/runtime/deregister",
+    }
+)
+"""What a worker sends to, by any method but GET."""
+
+
+def required_scope(method: str, path: str) -> Scope | None:
+    """Return the scope that a request needs, or None if it needs no token.
+
+    What only reads needs `read`, whatever the route; what is not known needs `admin`, so that a
+    route that is added is closed until it is named here.
+    """
+    if path in OPEN_PATHS:
+        return None
+    if method in {"GET", "HEAD"}:
+        return Scope.READ
+    return Scope.WRITE if path in WRITE_PATHS else Scope.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    `token` is None where none is asked for: on a server without tokens, or at an open route.
+    """
+
+    token: Token | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The name of the token."""
+        return None if self.token is None else self.token.name
+
+    @property
+    def bound_to(self) -> Runtime | None:
+        """The only component that the caller may write for, or None if it may for all."""
+        return None if self.token is None else self.token.runtime
+
+    def check_scope(self, scope: Scope) -> None:
+        """Refuse what the token is not for.
+
+        Raises:
+            ForbiddenError: the token has not this scope, nor `admin`.
+        """
+        if self.token is None or {scope, Scope.ADMIN} & self.token.scopes:
+            return
+        raise ForbiddenError(
+            f"the token {self.name!r} has the scope {','.join(sorted(self.token.scopes))} and this "
+            f"needs {scope}: use a token that has it"
+        )
+
+    def check_component(self, kind: str, name: str) -> None:
+        """Refuse to write for a component that the token is not for.
+
+        Raises:
+            ForbiddenError: it is bound to another.
+        """
+        bound_to = self.bound_to
+        if bound_to is not None and (bound_to.kind, bound_to.name) != (kind, name):
+            raise ForbiddenError(
+                f"the token {self.name!r} is bound to {str(bound_to)[:200]!r} and this is "
+                f"{f'{kind}/{name}'[:200]!r}: use the token of that component"
+            )
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who sent a request, as `authentication` has found out."""
+    return cast("Caller", request.scope["caller"])
+
+
+Authenticated = Annotated[Caller, Depends(caller_of)]
+"""The parameter by which a route learns who calls it."""

@@ -1,0 +1,145 @@
+"""A connection: uvicorn's, but there are only so many, and none waits for its client for ever.
+
+Uvicorn itself gives a client five seconds between two requests, and as long as it likes within one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOO_MANY = json.dumps({"detail": "the server has as many connections as it takes: try again"})
+_REFUSAL = (
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    f"Connection: close\r\nContent-Length: {len(_TOO_MANY)}\r\n\r\n{_TOO_MANY}"
+).encode()
+
+
+class ConnectionLimits(NamedTuple):
+    """How many connections there may be, and how long a client may take."""
+
+    connections_max: int
+    header_seconds_max: float
+    body_seconds_max: float
+
+
+class Connection(H11Protocol):
+    """A connection whose client has to come to the point.
+
+    What ends it: headers that are not complete in time, from when it was opened or from their first
+    byte; the body of a request that is answered already, if it still comes after that time; an
+    answer that is not read. The body of a request that is not answered yet is the application's to
+    bound (`middleware.BodyTimeout`).
+    """
+
+    limits: ClassVar[ConnectionLimits]
+    _waiting: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, or refuse it when there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections_max:
+            self.logger.warning(
+                "refused a connection: there are %d, the most there may be",
+                self.limits.connections_max,
+            )
+            transport.write(_REFUSAL)
+            transport.close()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self.transport.is_closing():  # TLS hands on what was on its way
+            return
+        was_between_requests = self.conn.their_state is h11.IDLE
+        super().data_received(data)
+        if not was_between_requests:
+            self._stop_waiting()  # for the rest of a body; for headers there is the full time
+        if self._is_client_behind():
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """End a request."""
+        super().on_response_complete()
+        # Between two requests uvicorn's own time-out runs.
+        is_between_requests = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        if self.transport.is_closing() or (self._is_client_behind() and not is_between_requests):
+            self._wait()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection between two requests, even if the last answer is never read."""
+        super().timeout_keep_alive_handler()
+        self._wait()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read, but not for ever."""
+        super().pause_writing()
+        if self._writing is None:
+            self._writing = self._after(self.limits.body_seconds_max, "did not read an answer")
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+        super().resume_writing()
+
+    def _is_client_behind(self) -> bool:
+        if self.conn.their_state is h11.SEND_BODY:
+            return self.cycle.response_complete
+        return self.conn.their_state is h11.IDLE
+
+    def _wait(self) -> None:
+        # Not anew with each byte: that is just what a slow client would like.
+        if self._waiting is None:
+            self._waiting = self._after(
+                self.limits.header_seconds_max, "neither completed its request nor closed"
+            )
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _after(self, seconds: float, why: str) -> asyncio.TimerHandle:
+        def cut_off() -> None:
+            self.logger.info("cut off a connection whose client %s within %g s", why, seconds)
+            self.transport.abort()
+
+        return self.loop.call_later(seconds, cut_off)
+
+
+def connection_class(limits: ConnectionLimits) -> type[Connection]:
+    """Return the class of connections within limits, for uvicorn to make them of."""
+    return type("LimitedConnection", (Connection,), {"limits": limits})
+
+
+def loop_factory(limits: ConnectionLimits) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes an event loop whose servers bound a TLS handshake too.
+
+    Uvicorn leaves that at asyncio's minute, and a connection is none of its own until then.
+    """
+
+    class Loop(asyncio.SelectorEventLoop):
+        async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+            if options.get("ssl") is not None:
+                options["ssl_handshake_timeout"] = limits.header_seconds_max
+            return await super().create_server(*arguments, **options)
+
+    return Loop

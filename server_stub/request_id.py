@@ -1,0 +1,30 @@
+"""Which request is being served: what its log lines and its answer have in common."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextvars import ContextVar
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+_VALID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def begin_request(presented: str | None) -> str:
+    """Give the request that is served from here on an id, and return it.
+
+    It holds to the end of the task, which each request has of its own, and is not taken back: what
+    answers and logs an exception that nobody has foreseen comes after every middleware.
+
+    Args:
+        presented: the request's `X-Request-ID`, which is taken if it can stand in a log.
+    """
+    is_valid = presented is not None and _VALID.fullmatch(presented) is not None
+    request_id = presented if is_valid and presented is not None else secrets.token_hex(16)
+    _request_id.set(request_id)
+    return request_id
+
+
+def current_request_id() -> str:
+    """Return the id of the request that is being served, or "" outside of one."""
+    return _request_id.get()

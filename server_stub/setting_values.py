@@ -1,0 +1,82 @@
+"""What the text of a flag or an environment variable stands for; each refuses what is not valid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def text(value: str) -> str:
+    """Return a text that is not empty.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not value.strip() or "\x00" in value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def database_url(value: str) -> str:
+    """Return the URL of a PostgreSQL.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a URL like postgresql://user:password@host:5432/database")
+    return value
+
+
+def switch(value: str) -> bool:
+    """Return whether a text says yes.
+
+    Raises:
+        ValueError: it says neither yes nor no.
+    """
+    if value not in {"yes", "no"}:
+        raise ValueError("must be yes or no")
+    return value == "yes"
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """Return a parser of a text that is one of a few."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers within bounds."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of durations within bounds."""
+
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:  # a NaN is not
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
+        return number
+
+    return parse
