@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +21,12 @@ import pytest
 
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.config import environment_variable
+from tests.conftest import start_server
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-DOCUMENTED_SERVER = "http://localhost:8082"
+DOCUMENTED_SERVERS = ("http://localhost:8082", "https://localhost:8082")
+SERVER_COMMAND = "python -m server_stub "
 
 # Set-up, which these tests have behind them, and where else each is run.
 DONE_ELSEWHERE = {
@@ -49,13 +53,16 @@ def blocks_of(document):
 class Reader:
     """Somebody who does what a document says."""
 
-    def __init__(self, server, folder):
+    def __init__(self, server, folder, stack):
         self.server = server
+        self.stack = stack
         self.folder = folder
         self.output = None
 
     def follow(self, block):
-        text = block.text.replace(DOCUMENTED_SERVER, self.server.url)
+        text = block.text
+        for url in DOCUMENTED_SERVERS:
+            text = text.replace(url, self.server.url)
         getattr(self, f"follow_{block.language}")(text)
 
     def follow_python(self, text):
@@ -71,8 +78,18 @@ class Reader:
         commands = [line.split("  #")[0].strip() for line in text.splitlines()]
         if all(command in DONE_ELSEWHERE for command in commands):
             self.output = None
+        elif text.startswith(SERVER_COMMAND):
+            self.start(shlex.split(text.removeprefix(SERVER_COMMAND).replace("\\\n", " ")))
         else:
             self.run(["sh", "-eu", "-c", text])
+
+    def start(self, flags):
+        """Start another server, which what follows is about; its port is any free one."""
+        at = flags.index("--port")
+        del flags[at : at + 2]
+        self.server = start_server(self.server.database_url, *flags, folder=self.folder)
+        self.stack.enter_context(self.server.process.stdout)
+        self.stack.callback(self.server.stop)
 
     def follow_sql(self, text):
         with psycopg.connect(self.server.database_url) as connection:
@@ -108,9 +125,10 @@ def test_a_document_does_what_it_says(document, server, tmp_path):
     """Its blocks run from top to bottom, and print what it shows."""
     if shutil.which("curl") is None:
         pytest.skip("curl, which the documents use, is not installed")
-    reader = Reader(server, tmp_path)
-    for block in blocks_of(document):
-        reader.follow(block)
+    with ExitStack() as stack:
+        reader = Reader(server, tmp_path, stack)
+        for block in blocks_of(document):
+            reader.follow(block)
 
 
 def test_every_setting_is_documented():
