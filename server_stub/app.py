@@ -103,6 +103,7 @@ def create_app(
             await database.close()
 
     app = DescribedApplication(
+        needs_tokens=tokens.is_configured,
         title="NoETL metrics server",
         summary="Takes metrics of NoETL's workers and keeps them in PostgreSQL",
         lifespan=lifespan,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import h11
@@ -15,11 +16,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TOO_MANY = json.dumps({"detail": "the server has as many connections as it takes: try again"})
-_REFUSAL = (
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    f"Connection: close\r\nContent-Length: {len(_TOO_MANY)}\r\n\r\n{_TOO_MANY}"
-).encode()
+
+def _whole_answer(status: HTTPStatus, detail: str, *headers: str) -> bytes:
+    body = json.dumps({"detail": detail})
+    lines = [
+        f"HTTP/1.1 {int(status)} {status.phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+_TOO_MANY = _whole_answer(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "the server has as many connections as it takes: try again later",
+    "Retry-After: 1",
+)
+_NOT_HTTP = _whole_answer(
+    HTTPStatus.BAD_REQUEST, "this is no HTTP/1.1 request: send one as of RFC 9112"
+)
 
 
 class ConnectionLimits(NamedTuple):
@@ -51,7 +68,7 @@ class Connection(H11Protocol):
                 "refused a connection: there are %d, the most there may be",
                 self.limits.connections_max,
             )
-            transport.write(_REFUSAL)
+            transport.write(_TOO_MANY)
             transport.close()
         self._wait()
 
@@ -86,6 +103,13 @@ class Connection(H11Protocol):
         """Close a connection between two requests, even if the last answer is never read."""
         super().timeout_keep_alive_handler()
         self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read, unless an answer has begun already."""
+        del msg
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.write(_NOT_HTTP)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not read, but not for ever."""

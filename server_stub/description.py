@@ -12,20 +12,30 @@ from server_stub.access import required_scope
 _SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A token of the server's token file; a server without tokens asks for none.",
+    "description": "A token of the server's token file",
 }
 
 
 class DescribedApplication(FastAPI):
-    """A FastAPI application that describes who may call what by the rule that decides it."""
+    """A FastAPI application that describes who may call what by the rule that decides it.
+
+    Args:
+        needs_tokens: whether it asks for tokens; what it never answers is not described.
+        options: FastAPI's.
+    """
+
+    def __init__(self, *, needs_tokens: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._needs_tokens = needs_tokens
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""
         described = super().openapi()
-        schemes = described.setdefault("components", {}).setdefault("securitySchemes", {})
-        if "bearer" in schemes:  # FastAPI keeps the description, and it is done
+        components = described.setdefault("components", {})
+        # FastAPI keeps the description: it is done once.
+        if not self._needs_tokens or "securitySchemes" in components:
             return described
-        schemes["bearer"] = _SCHEME
+        components["securitySchemes"] = {"bearer": _SCHEME}
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
                 scope = required_scope(method.upper(), path)

@@ -49,7 +49,7 @@ class ComponentList(BaseModel):
     "/api/worker/pool/register",
     summary="Register a component",
     response_model=RegistrationAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT),
 )
 @router.post("/api/runtime/register", response_model=RegistrationAnswer, include_in_schema=False)
 async def register(registration: Registration, server: Server, caller: Authenticated) -> Response:
@@ -63,7 +63,7 @@ async def register(registration: Registration, server: Server, caller: Authentic
     "/api/worker/pool/heartbeat",
     summary="Say that a component is alive",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
 )
 async def heartbeat(component: Component, server: Server, caller: Authenticated) -> Response:
     """Note that a component is alive and ready."""
@@ -76,13 +76,13 @@ async def heartbeat(component: Component, server: Server, caller: Authenticated)
     "/api/worker/pool/deregister",
     summary="Mark a component offline",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
 )
 @router.delete(
     "/api/worker/pool/deregister",
     summary="Mark a component offline",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
 )
 @router.post("/api/runtime/deregister", include_in_schema=False)
 @router.delete("/api/runtime/deregister", include_in_schema=False)

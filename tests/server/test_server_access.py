@@ -239,6 +239,7 @@ def test_without_tokens_anybody_is_let_in(embedded_api_shared: Api) -> None:
     wrong = {"Authorization": "Bearer wrong"}
     assert 200 == embedded_api_shared.get("/api/runtime").status_code
     assert 200 == embedded_api_shared.get("/api/runtime", headers=wrong).status_code
+    assert "security" not in embedded_api_shared.get("/openapi.json").text
 
 
 def test_a_failure_is_answered_without_its_cause(postgresql: Cluster) -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 import pytest
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, UnauthorizedError
@@ -185,6 +186,37 @@ def test_a_good_client_keeps_its_connection(impatient: ServerProcess) -> None:
             assert stream is answer.extensions["network_stream"]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_request_is_answered_400(
+    connect: Callable[[], socket.socket], sent: bytes
+) -> None:
+    """In the form of every other error, and the connection is closed."""
+    connection = connect()
+    connection.sendall(sent)
+    head, _, content = read_to_end(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    assert "this is no HTTP/1.1 request" in json.loads(content)["detail"]
+
+
+def test_nonsense_after_an_answer_is_cut_off(
+    connect: Callable[[], socket.socket], log: Path
+) -> None:
+    """Nothing more is answered, and the log has no traceback of it."""
+    connection = connect()
+    head = HEAD.replace(b"/api/metrics", b"/no/such/route")
+    connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    connection.sendall(b"no chunk\r\n")
+    assert b"" == read_to_end(connection)
+    assert "Traceback" not in log.read_text()
+
+
 def test_connections_beyond_the_bound_are_refused(connect: Callable[[], socket.socket]) -> None:
     """503 says when to come again; once others are gone there is room."""
     held = [connect() for _ in range(CONNECTIONS_MAX)]
@@ -290,6 +322,11 @@ def test_the_log_holds_no_secret(database_url: str, tmp_path: Path, log_format: 
         headers = {"Authorization": f"Bearer {SECRET}", "X-Request-ID": "id-8"}
         url = f"{server.url}/api/runtime/register"
         assert 200 == httpx.post(url, json=body, headers=headers).status_code
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute("ALTER TABLE noetl.runtime RENAME TO hidden_table")
+            headers = {"Authorization": "Bearer reading", "X-Request-ID": "id-9"}
+            assert 500 == httpx.get(f"{server.url}/api/runtime", headers=headers).status_code
+            database.execute("ALTER TABLE noetl.hidden_table RENAME TO runtime")
     text = log.read_text()
     for secret in (SECRET, "reading", "a-wrong-token", "Bearer", "hidden-query", "hidden-path"):
         assert secret not in text
@@ -313,6 +350,9 @@ def test_the_log_holds_no_secret(database_url: str, tmp_path: Path, log_format: 
         }.items()
     )
     assert 0 < registration["duration_seconds"] < TOO_LATE
+    (failure,) = [event for event in events if "exception" in event]
+    assert "id-9" == failure["request_id"]
+    assert "Traceback" in failure["exception"]
     of_reader = [event for event in events if event.get("token") == "reader"]
     assert {"/api/runtime", "unmatched", "/metrics"} == {event["route"] for event in of_reader}
     refused = [event for event in events if event.get("status") == 401]
