@@ -48,7 +48,7 @@ class Settings:
         tls_certificate: the file of the server's certificate and what signed it, or None.
         tls_key: the file of the certificate's key, or None if it is in the certificate's.
         tls_client_ca: the file of the authorities that sign clients' certificates, or None.
-        connections_max: the most connections at a time.
+        connections_max: the most connections at a time, of all worker processes together.
         header_seconds_max: how long a client may take for the headers of a request.
         body_seconds_max: how long it may take for the body.
         log_format: `text` or `json`.
@@ -167,7 +167,9 @@ _OPTIONS: Mapping[str, _Option] = {
     "tls_client_ca": _Option(
         text, "PEM file of authorities, one of which must have signed a client's certificate"
     ),
-    "connections_max": _Option(integer(1, 100_000), "most connections at a time"),
+    "connections_max": _Option(
+        integer(1, 100_000), "most connections at a time; worker processes share them"
+    ),
     "header_seconds_max": _Option(
         seconds(0.1, 3600), "how long a client may take for TLS, and for a request's headers"
     ),
