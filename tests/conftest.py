@@ -99,7 +99,8 @@ def database_url(postgresql: Cluster) -> Generator[str]:
         yield url
 
 
-@pytest.fixture(params=["embedded", "system"])
+# What an older PostgreSQL does depends on no interpreter.
+@pytest.fixture(params=["embedded", pytest.param("system", marks=pytest.mark.once)])
 def each_database_url(request: pytest.FixtureRequest) -> Generator[str]:
     """A new, empty database on each PostgreSQL that there is."""
     name = "postgresql" if request.param == "embedded" else "system_postgresql"

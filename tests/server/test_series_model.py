@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
     from tests.server.conftest import Api
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 T = 1_699_999_200
 LOOKBACK_SECONDS = 300
 WORKERS = ("a", "b", "c")

@@ -20,6 +20,9 @@ from tests.server.conftest import insert, sample, values
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_go_by_time(api: Api, order: str) -> None:

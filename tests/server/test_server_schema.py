@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.postgresql import Cluster
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 CATALOG = """
 SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
     a.attnotnull::text, pg_get_expr(d.adbin, d.adrelid)

@@ -18,6 +18,9 @@ from tests.server.conftest import insert, running_api, sample
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 
 def test_values_beyond_a_number_are_refused(embedded_api: Api) -> None:
     """A sum that no number can hold is an error that says so; an average need not fail with it."""

@@ -13,6 +13,9 @@ from tests.server.conftest import insert
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 
 def test_an_answer_says_what_it_is(api: Api) -> None:
     """Its range is widened to whole buckets, whose starts are seconds since the epoch."""

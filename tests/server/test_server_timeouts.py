@@ -14,6 +14,9 @@ from server_stub.database import Database, TimeOuts
 from server_stub.errors import StoreUnavailableError
 from tests.server.conftest import running_api, sample
 
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
 SHORT = {"lock_timeout_seconds": 0.3, "statement_timeout_seconds": 0.6}
 
 
