@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from server_stub.compression import decode_body
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from server_stub.tokens import Runtime
 
 
+INFLATED_AT_ONCE_BYTES_MAX = 8 * 1024
+"""A compressed body up to this size is decompressed in less time than a thread takes to begin."""
+
+INFLATING_AT_ONCE_MAX = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     """Takes batches.
@@ -29,12 +36,16 @@ class Intake:
         settings: the limits.
         statistics: counts what happens to them.
         clock: the time of samples that have none of their own.
+        inflating: how many large bodies are decompressed at once.
     """
 
     insertion: Insertion
     settings: Settings
     statistics: Statistics
     clock: Callable[[], datetime]
+    inflating: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(INFLATING_AT_ONCE_MAX)
+    )
 
     async def take(
         self,
@@ -57,7 +68,7 @@ class Intake:
             ServerError: the body is refused, its runtime is not registered or is another than the
                 batch may be for, or the database is away; nothing was inserted.
         """
-        decoded = decode_body(body, content_encoding, self.settings.body_bytes_decompressed_max)
+        decoded = await self._decode(body, content_encoding)
         if room is not None and decoded is not body:
             room.take(len(decoded))
         parsed = parse_body(decoded, self.settings.samples_max)
@@ -69,3 +80,12 @@ class Intake:
             self.statistics.samples_inserted.inc(inserted.rows)
             self.statistics.samples_rejected.inc(inserted.rejects)
         return inserted.answer
+
+    async def _decode(self, body: bytes, content_encoding: str) -> bytes:
+        bytes_max = self.settings.body_bytes_decompressed_max
+        if not content_encoding or len(body) <= INFLATED_AT_ONCE_BYTES_MAX:
+            return decode_body(body, content_encoding, bytes_max)
+        # zlib lets other threads run, so that requests are answered meanwhile; few at a time,
+        # because how large a body becomes is known only afterwards.
+        async with self.inflating:
+            return await asyncio.to_thread(decode_body, body, content_encoding, bytes_max)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from server_stub.intake import INFLATED_AT_ONCE_BYTES_MAX
 from tests.server.conftest import running_api, sample
 
 if TYPE_CHECKING:
@@ -218,6 +220,19 @@ def test_gzip_is_taken(embedded_api: Api) -> None:
     for packed in (gzip.compress(body), gzip.compress(body[:9]) + gzip.compress(body[9:])):
         answer = api.post("/api/metrics", content=packed, headers={"content-encoding": "gzip"})
         assert (200, 3) == (answer.status_code, answer.json()["metrics_inserted"])
+
+
+def test_a_large_gzip_body_is_taken(embedded_api: Api) -> None:
+    """One whose decompression takes a while is what it decompresses to, too."""
+    api = embedded_api
+    chance = random.Random(1)
+    samples = [sample(labels={"a": chance.randbytes(16).hex()}) for _ in range(1_000)]
+    body = json.dumps({"runtime_id": api.register(), "metrics": samples}).encode()
+    packed = gzip.compress(body)
+    assert len(packed) > INFLATED_AT_ONCE_BYTES_MAX
+    answer = api.post("/api/metrics", content=packed, headers={"content-encoding": "gzip"})
+    assert (200, 1_000) == (answer.status_code, answer.json()["metrics_inserted"])
+    assert 1_000 == len(api.stored())
 
 
 def test_too_much_is_refused(database_url: str) -> None:
