@@ -89,8 +89,9 @@ class Caller:
             )
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Return who sent a request, as `authentication` has found out."""
+    # A coroutine, because FastAPI runs plain functions in a thread.
     return cast("Caller", request.scope["caller"])
 
 
