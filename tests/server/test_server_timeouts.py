@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -191,3 +193,28 @@ def test_a_database_that_can_lose_what_it_committed_is_named(
         run(database_url, nothing)
     assert ["fsync"] == [record.args[0] for record in caplog.records if record.args]  # type: ignore[index]
     assert "what is answered 200 can be lost" in caplog.text
+
+
+@pytest.mark.once
+def test_a_database_that_hangs_is_given_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PostgreSQL process that is stopped does not keep its request, nor the pool's next one."""
+    monkeypatch.setattr("server_stub.database.CLIENT_SIDE_SECONDS", 0.1)
+
+    async def hang(database: Database, stopped: list[int]) -> None:
+        async with database.transaction() as connection:
+            stopped.append(connection.info.backend_pid)
+            os.kill(stopped[0], signal.SIGSTOP)
+            await connection.execute("SELECT 1")
+
+    async def work(database: Database) -> str:
+        stopped: list[int] = []
+        try:
+            with pytest.raises(StoreUnavailableError, match=r"took longer than 0\.1 s"):
+                await hang(database, stopped)
+            return await setting(database, "lock_timeout")
+        finally:
+            os.kill(stopped[0], signal.SIGCONT)
+
+    assert "100ms" == run(database_url, work, TimeOuts(0.1, 0.1))
