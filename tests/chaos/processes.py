@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.conftest import ServerProcess
 
 RECORDED_SECONDS = 60.0
+TIMES_OF_NUMBERS = "--sample-age-seconds-max=3200000000"
+"""The time of a numbered sample is its number, long ago."""
+
 ROOT = Path(__file__).parents[2]
 # The folder comes last on the path: the worker imports the installed package, like its users.
 LAUNCH = "import sys; sys.path.append({!r}); from tests.chaos.worker import main; main()"
@@ -39,7 +42,7 @@ class Server:
     @classmethod
     def start(cls, database_url: str, role: str) -> Server:
         url = f"{database_url}&user={role}"  # the last one of two users wins
-        return cls(url, role, start_server(url))
+        return cls(url, role, start_server(url, TIMES_OF_NUMBERS))
 
     @property
     def url(self) -> str:
@@ -54,7 +57,7 @@ class Server:
 
     def start_again(self) -> None:
         """Start it after a kill."""
-        self.running = start_server(self.database_url)
+        self.running = start_server(self.database_url, TIMES_OF_NUMBERS)
 
     def __enter__(self) -> Self:
         return self

@@ -131,6 +131,8 @@ class Scenario:
             proxy.drain()
         recorded = [numbers for ledger in ledgers for numbers in ledger.did]
         compared = compare(self.database_url, recorded, recorded, own_times=own_times)
+        # A server that refuses what is sent would leave little to be wrong.
+        assert "rejected" not in dropped_by_reason(ledgers)
         dropped = sum(dropped_by_reason(ledgers).values())
         compared = compared._replace(missing=compared.missing - dropped)
         self.note(compared, times, ledgers, *proxies)

@@ -39,7 +39,7 @@ def test_postgresql_killed_in_a_transaction(scenario):
         for _ in range(rounds):
             with suppress(psycopg.OperationalError), psycopg.connect(scenario.database_url) as held:
                 held.execute("LOCK TABLE noetl.metric IN ACCESS EXCLUSIVE MODE")
-                wait_for_backend(scenario.database_url, f"{BLOCKED} AND query ~ '^COPY'")
+                wait_for_backend(scenario.database_url, f"{BLOCKED} AND query ~ 'COPY noetl'")
                 scenario.cluster.kill()
             scenario.cluster.start()
 
