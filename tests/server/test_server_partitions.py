@@ -23,6 +23,7 @@ from tests.server.test_server_schema import (
 
 if TYPE_CHECKING:
     from tests.conftest import ServerProcess
+    from tests.postgresql import Cluster
 
 pytestmark = pytest.mark.once
 
@@ -251,3 +252,39 @@ def test_a_day_is_dropped_beside_inserts_and_a_long_query(server: ServerProcess)
     assert {200} == set(statuses)
     stored = "SELECT count(*) FROM noetl.metric WHERE metric_name = 'jobs_total'"
     assert 10 * len(statuses) == scalar(url, stored)
+
+
+def test_an_autovacuum_gives_way_to_a_drop(postgresql: Cluster) -> None:
+    """An expired day that autovacuum is busy with is dropped at the first attempt."""
+    setting = "ALTER SYSTEM SET autovacuum_naptime"
+    at_work = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND backend_type = 'autovacuum worker' AND query ~ 'metric_2024_02_29'"
+    )
+    with postgresql.database() as url:
+        schema.apply_schema(url)
+        query(url, "SELECT noetl.initialize_metric_partitions()")
+        query(url, "SELECT noetl.create_metric_partition('2024-02-29')")
+        # It would take an hour: a page of some hundreds, and then a rest of a tenth of a second.
+        query(
+            url,
+            "ALTER TABLE noetl.metric_2024_02_29 SET (autovacuum_vacuum_insert_threshold = 1,"
+            " autovacuum_analyze_threshold = 2000000000, autovacuum_vacuum_cost_delay = 100,"
+            " autovacuum_vacuum_cost_limit = 1);"
+            "INSERT INTO noetl.runtime (runtime_id, name, component_type, status)"
+            " VALUES (1, 'a', 'broker', 'ready');"
+            "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value,"
+            " created_at) SELECT 1, 'a', 'gauge', n, '2024-02-29 12:00Z'"
+            " FROM generate_series(1, 50000) AS n",
+        )
+        try:
+            query(url, f"{setting} = '1s'")
+            query(url, "SELECT pg_reload_conf()")
+            with psycopg.connect(url, autocommit=True) as watch:
+                while watch.execute(at_work).fetchone() != (1,):
+                    pass
+            drop = "SELECT noetl.drop_expired_metric_partition('metric_2024_02_29')"
+            assert scalar(url, drop) is True
+        finally:
+            query(url, "ALTER SYSTEM RESET autovacuum_naptime")
+            query(url, "SELECT pg_reload_conf()")
