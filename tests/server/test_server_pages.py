@@ -139,3 +139,12 @@ def test_a_page_of_a_series_is_read_in_its_order(api: Api) -> None:
     assert '"Scan Direction": "Backward"' in text
     assert '"Node Type": "Sort"' not in text
     assert "Bitmap" not in text
+
+
+def test_labels_are_found_by_their_index(api: Api) -> None:
+    """A label that few samples have leads to them, and not through all the others."""
+    samples = [sample(labels={"a": str(i)}, timestamp=i) for i in range(10_000)]
+    insert(api, api.register(), *samples)
+    # What is new waits in a list of the index until a vacuum, or an insert that fills it.
+    api.sql("VACUUM ANALYZE noetl.metric")
+    assert "_labels_idx" in plan_of(api, {"labels": {"a": "17"}})
