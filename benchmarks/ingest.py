@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from rounds import medians
+from started_server import server_command, started_server
 from tables import OURS, Report, arguments, introduce, publish
 
 from server_stub.copy_format import HEADER, TRAILER
@@ -115,26 +115,10 @@ class Contenders:
                 "VALUES (%s, %s, 'worker_pool', 'ready')",
                 (runtime_id, f"pool-{runtime_id}"),
             )
-        self._port = self._start(
-            stack, [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={self._url}"]
-        )
-        self._row_server_port = self._start(
-            stack, [sys.executable, str(FOLDER / "row_server.py"), self._url]
-        )
+        self._port = stack.enter_context(started_server(server_command(self._url)))
+        row_server = [sys.executable, str(FOLDER / "row_server.py"), self._url]
+        self._row_server_port = stack.enter_context(started_server(row_server))
         self._sequence = 0
-
-    @staticmethod
-    def _start(stack: ExitStack, command: list[str]) -> int:
-        process = stack.enter_context(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
-        stack.callback(process.terminate)
-        assert process.stdout is not None
-        for line in process.stdout:
-            port = line.strip().rsplit(":", 1)[-1]
-            if port.isdecimal():
-                return int(port)
-        raise RuntimeError("a server has ended: its error is above")
 
     def server(self, clients: int) -> float:
         """Return the rows a second of this server."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +19,7 @@ from urllib.parse import urlencode
 
 import psycopg
 from rounds import medians
+from started_server import server_command, started_server
 from stored_day import LABELS, METRIC_NAME, RUNTIME_ID, SERIES, Stored, store_day
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
@@ -33,7 +32,7 @@ from server_stub.store import is_of_a_series, select_metrics_parameters, select_
 from server_stub.time_buckets import cover
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
 
 TENTH = "a tenth of the rest"
@@ -124,27 +123,6 @@ class Measurement:
         return float(row[0][0]["Execution Time"])
 
 
-@contextmanager
-def started_server(database_url: str) -> Generator[int]:
-    """Run the server while the block runs; give its port."""
-    command = [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={database_url}"]
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                port = line.strip().rsplit(":", 1)[-1]
-                if port.isdecimal():
-                    yield int(port)
-                    return
-            log.seek(0)
-            raise RuntimeError(f"the server has ended: {log.read()}")
-        finally:
-            process.terminate()
-
-
 def measure(
     database_url: str, rows: int, rest: int, rounds: int
 ) -> tuple[Stored, dict[str, dict[str, float]], dict[str, int]]:
@@ -162,7 +140,7 @@ def measure(
     """
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as database:
         stored = store_day(database, rows, rest)
-        with started_server(database_url) as port:
+        with started_server(server_command(database_url)) as port:
             measurement = Measurement(port, database)
             asked = questions()
             sizes = {name: _size(measurement.answer(one)) for name, one in asked.items()}

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from started_server import server_command, started_server
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
 from server_stub.embedded import embedded_database
@@ -145,25 +144,6 @@ def hold_back_the_drop(url: str, port: int) -> None:
         raise RuntimeError("the day was dropped under a query that was reading it")
 
 
-def start_server(stack: ExitStack, database_url: str) -> int:
-    """Run a server until the stack ends; return its port."""
-    process = stack.enter_context(
-        subprocess.Popen(
-            [sys.executable, "-m", "server_stub", "--port=0", f"--database-url={database_url}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-    )
-    stack.callback(process.terminate)
-    assert process.stdout is not None
-    for line in process.stdout:
-        port = line.strip().rsplit(":", 1)[-1]
-        if port.isdecimal():
-            return int(port)
-    raise RuntimeError("the server has ended before it was ready")
-
-
 def main() -> None:
     options = arguments(__doc__, rows=10_000_000, seconds=10)
     introduce()
@@ -179,7 +159,7 @@ def main() -> None:
             "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
             "VALUES (1, 'pool', 'worker_pool', 'ready')"
         )
-        port = start_server(stack, url)
+        port = stack.enter_context(started_server(server_command(url)))
         for rows in (max(1, options.rows // 10), options.rows):
             fill_expired_day(database, rows)
             with Traffic(port).running() as before:

@@ -104,6 +104,15 @@ def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
 
 
 @pytest.mark.once
+def test_inserts_are_measured_beside_copy(tmp_path):
+    """One client and four, this server, a bare COPY in two formats, and a row at a time."""
+    tables, _ = run("ingest", tmp_path, "--rounds", "1", "--rows", "20000")
+    everyone = {"noetl_metrics_sdk", "COPY", "COPY of text", "INSERT a row"}
+    (table,) = tables.values()
+    assert {"1 client": everyone, "4 clients": everyone} == contenders(table)
+
+
+@pytest.mark.once
 def test_queries_are_measured_beside_postgresql(tmp_path):
     """Each question over HTTP and its query alone, with all rows and with fewer."""
     tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "30000")
