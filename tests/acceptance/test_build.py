@@ -82,6 +82,7 @@ def build_wheel(tree, tmp_path, **environment):
         return result, wheel.name, archive.namelist()
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_path):
     """Every module of the hot path is an extension module; without a compiler it says so."""
@@ -113,6 +114,7 @@ def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_pa
     assert f"True {place} 1.0" == answer.stdout.strip()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("compiler", [NO_COMPILER, "false"])
 def test_without_a_compiler_that_works_the_wheel_is_pure(sdist, tmp_path, compiler):
     """The installation succeeds, with nothing compiled in it, and says why."""

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 LONG = os.environ.get("NOETL_CHAOS") == "long"
 SEED = os.environ.get("NOETL_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
 REPORT = pytest.StashKey[Report]()
+SERVER_ONLY = {
+    "test_killed_postgresql",
+    "test_killed_server",
+    "test_same_key",
+    "test_deleted_runtime",
+}
+"""What breaks there is the server or its database, whatever the worker's interpreter."""
+
 LONG_SECONDS, SHORT_SECONDS = 900, 240
 
 
@@ -35,6 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent == folder:
             item.add_marker(pytest.mark.chaos)
+            if item.path.stem in SERVER_ONLY:
+                item.add_marker(pytest.mark.once)
             item.add_marker(pytest.mark.timeout(LONG_SECONDS if LONG else SHORT_SECONDS))
 
 
