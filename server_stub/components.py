@@ -47,7 +47,13 @@ def _check_document(document: Any) -> Any:
 
 Capacity = Annotated[int, Field(ge=0, le=CAPACITY_MAX), BeforeValidator(_refuse_boolean)]
 ProcessId = Annotated[int, Field(ge=0, le=PROCESS_ID_MAX), BeforeValidator(_refuse_boolean)]
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_name)]
+# The pattern is for the description: what is checked is said better by the validator.
+_NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK),
+    AfterValidator(_check_name),
+]
 Kind = Literal["worker_pool", "server_api", "broker"]
 Text = Annotated[
     str, Field(max_length=2048), AfterValidator(lambda text: check_text("the value", text))
