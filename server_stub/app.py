@@ -87,20 +87,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        await database.open()
-        try:
-            await maintenance.start()
-            task = asyncio.create_task(maintenance.run_forever())
-            try:
-                # The last of the server's own metrics needs the loop and the pool.
-                async with self_reporting(intake, components, statistics.registry, settings):
-                    yield
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        finally:
-            await database.close()
+        # The last of the server's own metrics needs the loop and the pool.
+        async with (
+            _maintained(database, maintenance),
+            self_reporting(intake, components, statistics.registry, settings),
+        ):
+            yield
 
     app = DescribedApplication(
         needs_tokens=tokens.is_configured,
@@ -120,11 +112,7 @@ def create_app(
         admission,
         maintenance,
     )
-    modules = (routes_ingest, routes_query, routes_series, routes_runtime, routes_operations)
-    routers = [module.router for module in modules]
-    for router in routers:
-        app.include_router(router)
-    install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])
+    _add_routes(app)
     # The last one is the outermost.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
     app.add_middleware(BodyTimeout, seconds_max=settings.body_seconds_max)
@@ -132,3 +120,28 @@ def create_app(
     app.add_middleware(Observation, statistics=statistics)
     app.add_middleware(RequestLog, is_logging=settings.access_log)
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    modules = (routes_ingest, routes_query, routes_series, routes_runtime, routes_operations)
+    routers = [module.router for module in modules]
+    for router in routers:
+        app.include_router(router)
+    install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])
+
+
+@asynccontextmanager
+async def _maintained(database: Database, maintenance: Maintenance) -> AsyncGenerator[None]:
+    """Hold the pool open, and look after the partitions, while the block runs."""
+    await database.open()
+    try:
+        await maintenance.start()
+        task = asyncio.create_task(maintenance.run_forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    finally:
+        await database.close()
