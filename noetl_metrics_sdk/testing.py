@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.errors import RecoverableError, UnknownRuntimeError
+from noetl_metrics_sdk.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.transport import Receipt, Registration
 
@@ -71,6 +72,7 @@ class InMemoryTransport:
     """Keeps what it is sent, and fails when it is told to.
 
     Like a server it recognises a batch by its key: a repeat is acknowledged and not kept twice.
+    A forked child's has what the parent's had received by then.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,11 @@ class InMemoryTransport:
         self.samples: list[ReceivedSample] = []
         self.keys: list[str] = []
         self.closed = False
+        self._fork_handle = reset_store_after_fork(self)
+
+    def _reset_after_fork(self) -> None:
+        # The parent's thread may have held it, and is not here to let go.
+        self._lock = threading.RLock()
 
     def fail_next(self, *errors: DeliveryError, after_delivery: bool = False) -> None:
         """Have the next calls of `register()` and `send()` raise these errors, one each.

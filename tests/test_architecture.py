@@ -89,7 +89,7 @@ SDK = {
         "registry", "statistics", "termination", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
-    "testing": {"errors", "registry", "transport", "wire"},
+    "testing": {"errors", "fork", "registry", "transport", "wire"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
 

@@ -157,6 +157,36 @@ def test_a_fork_under_load_neither_hangs_nor_mixes_counts(tmp_path):
     assert children == [float(number) for number in range(20)]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_fork_while_the_parent_delivers_to_memory_delivers_too(tmp_path):
+    """What the parent's thread was doing in the transport does not hold the child up."""
+    processes = run(
+        """
+        class Entered(WritingTransport):
+            def _keep(self, batch, runtime_id):
+                if os.getpid() == PARENT:
+                    is_sending.set()
+                    has_forked.wait()
+                return super()._keep(batch, runtime_id)
+
+        PARENT = os.getpid()
+        is_sending, has_forked = threading.Event(), threading.Event()
+        metrics.init(component_name="pool", transport=Entered(), system_metrics=())
+        count(7)
+        threading.Thread(target=metrics.flush, daemon=True).start()
+        is_sending.wait()
+        pid = os.fork()
+        if pid == 0:
+            count(2)
+            sys.exit()
+        has_forked.set()
+        os.waitpid(pid, 0)
+        """,
+        tmp_path,
+    )
+    assert [2.0, 7.0] == totals(processes)
+
+
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_deliver_what_they_counted(tmp_path, start_method):
     """A child that ends by os._exit() still flushes, whichever way it was started."""
