@@ -14,7 +14,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from urllib.parse import urlencode
 
 import psycopg
@@ -45,7 +45,7 @@ class Question(NamedTuple):
     path: str
     sql: str
     parameters: Mapping[str, Any]
-    in_order: bool = False
+    plan: LiteralString | None = None
 
 
 def questions() -> dict[str, Question]:
@@ -73,12 +73,13 @@ def questions() -> dict[str, Question]:
             + urlencode(series | {"labels": json.dumps(LABELS), "limit": PAGE_LIMIT}),
             select_metrics_query(series, "desc"),
             page | bounds,
-            in_order=is_of_a_series(series),
+            plan="queries/plan_in_order.sql" if is_of_a_series(series) else None,
         ),
         "an hour's chart of a metric": Question(
             "/api/metrics/series?" + urlencode(chart),
             series_query("increase"),
             store.parameters(METRIC_NAME, "increase", buckets, ["worker_id"], {}),
+            plan="queries/plan_by_metric.sql",
         ),
     }
 
@@ -113,8 +114,8 @@ class Measurement:
     def in_postgresql(self, question: Question) -> float:
         """Return how many milliseconds the query's execution takes, by EXPLAIN ANALYZE."""
         with self._database.transaction():
-            if question.in_order:
-                self._database.execute(read_sql("queries/plan_in_order.sql"))
+            if question.plan is not None:
+                self._database.execute(read_sql(question.plan))
             row = self._database.execute(
                 b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + question.sql.encode(),
                 question.parameters,

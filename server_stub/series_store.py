@@ -78,6 +78,7 @@ class SeriesStore:
         """
         parameters = self.parameters(metric_name, aggregation, buckets, group_by, filters)
         async with self._database.transaction() as connection:
+            await connection.execute(read_sql("queries/plan_by_metric.sql"))
             try:
                 cursor = await connection.execute(series_query(aggregation), parameters)
             except errors.NumericValueOutOfRange:

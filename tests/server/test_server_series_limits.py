@@ -163,3 +163,27 @@ def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
     assert "metric_2024_01_01" not in text
     assert "metric_2024_01_03" in text
     assert "metric_2024_01_04" in text
+
+
+def test_a_chart_reads_no_row_of_another_metric(database_url: str) -> None:
+    """What lies between a metric's rows in the table is not read, however much it is."""
+    with running_api(database_url) as api:
+        api.register()
+        api.sql(
+            "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, "
+            "help_text, timestamp) SELECT runtime_id, 'm' || number %% 10, 'gauge', 1, "
+            "repeat('x', 200), to_timestamp(%s) + number * interval '0.1 s' "
+            "FROM noetl.runtime, generate_series(1, 40000) AS number WHERE name = 'cpu-01'",
+            T,
+        )
+        api.sql("ANALYZE noetl.metric")
+        asked = {"metric_name": "m7", "start_time": T, "end_time": T + 420}
+        (series,) = ask(api, aggregation="count", **asked)["series"]
+        assert 420 == sum(value for _, value in series["points"])
+    # The server's sessions have ended, and told what they have read.
+    with psycopg.connect(database_url) as connection:
+        (read,) = connection.execute(
+            "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname ~ '^metric_2'"
+        ).fetchall()
+    # The planner looks at an index's ends.
+    assert 420 <= read[0] < 430
