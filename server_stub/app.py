@@ -21,6 +21,7 @@ from server_stub.authentication import Authentication
 from server_stub.component_store import ComponentStore
 from server_stub.database import Database, TimeOuts
 from server_stub.description import DescribedApplication
+from server_stub.exporting import exporting
 from server_stub.insertion import Insertion
 from server_stub.intake import Intake
 from server_stub.maintenance import Maintenance
@@ -90,6 +91,7 @@ def create_app(
         # The last of the server's own metrics needs the loop and the pool.
         async with (
             _maintained(database, maintenance),
+            exporting(database_url, settings, statistics.registry),
             self_reporting(intake, components, statistics.registry, settings),
         ):
             yield

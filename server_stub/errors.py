@@ -10,6 +10,8 @@ ServerError
 ├── ForbiddenError             the token is not for this route, or not for this component
 ├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
 │   └── PartitionBlockedError  something stands in the way of a partition
+├── ReceiverUnavailableError   a time-series database cannot take it now, or cannot be reached
+├── ReceiverRefusedError       a time-series database takes the request, but not these samples
 └── StartupError               the server cannot start; the message is for the operator
 
 The message of each but the last one becomes the `detail` of the answer: it says what to change
@@ -66,6 +68,23 @@ class StoreUnavailableError(ServerError):
 
 class PartitionBlockedError(StoreUnavailableError):
     """A partition cannot be made until an operator makes room for it."""
+
+
+class ReceiverUnavailableError(ServerError):
+    """The time-series database does not take requests.
+
+    Args:
+        message: what to tell the operator.
+        retry_after_seconds: when it wants to be asked again, or None.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ReceiverRefusedError(ServerError):
+    """The time-series database refuses these samples, and would again."""
 
 
 class StartupError(ServerError):

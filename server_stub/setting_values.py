@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# A field name is a token (RFC 9110, section 5.6.2); of the values, what every client can send.
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
 
 
 def text(value: str) -> str:
@@ -28,6 +33,38 @@ def database_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL like postgresql://user:password@host:5432/database")
     return value
+
+
+def http_url(value: str) -> str:
+    """Return the URL of an HTTP server.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        parts = urlsplit(value)
+        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        is_valid = False
+    if not is_valid:
+        raise ValueError("must be a URL like http://localhost:8428")
+    return value
+
+
+def headers(value: str) -> dict[str, str]:
+    """Return HTTP headers, of lines `Name: value` that semicolons or line breaks separate.
+
+    Raises:
+        ValueError: a line is not of that form; the message has its number and not the line.
+    """
+    found: dict[str, str] = {}
+    lines = [line.strip() for line in value.replace("\n", ";").split(";")]
+    for number, line in enumerate(filter(None, lines), 1):
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise ValueError(f"header {number} must be like 'X-Scope-OrgID: tenant-1'")
+        found[match[1]] = match[2]
+    return found
 
 
 def switch(value: str) -> bool:

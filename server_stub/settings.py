@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from server_stub.setting_values import choice, database_url, integer, seconds, switch, text
+from server_stub.setting_values import (
+    choice,
+    database_url,
+    headers,
+    http_url,
+    integer,
+    seconds,
+    switch,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +50,11 @@ class Settings:
         workers: how many processes serve requests.
         lock_timeout_seconds: how long a request waits for a lock in the database.
         statement_timeout_seconds: how long the database works on one statement of a request.
+        remote_write_url: where metrics are exported to by Prometheus remote write, or None.
+        remote_write_version: `1.0`, `2.0`, or `auto` for the newest that the receiver takes.
+        receiver_headers: headers of every request to the time-series database.
+        export_interval_seconds: the pause between two looks for what is to be exported.
+        export_hold_days: how long what was not exported is kept beyond the retention.
         component_name: the name under which the server reports its own metrics.
         token_file: the file of the tokens that are let in, or None.
         tokens: further lines of such a file, separated by line breaks or semicolons, or None.
@@ -76,6 +90,11 @@ class Settings:
     workers: int = 1
     lock_timeout_seconds: float = 5.0
     statement_timeout_seconds: float = 30.0
+    remote_write_url: str | None = None
+    remote_write_version: str = "auto"
+    receiver_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    export_interval_seconds: float = 2.0
+    export_hold_days: int = 7
     component_name: str = "metrics-server"
     token_file: str | None = None
     tokens: str | None = None
@@ -150,6 +169,25 @@ _OPTIONS: Mapping[str, _Option] = {
     "statement_timeout_seconds": _Option(
         seconds(0.001, 86_400), "how long the database works on one statement of a request"
     ),
+    "remote_write_url": _Option(
+        http_url,
+        "time-series database to export every sample to, by Prometheus remote write: "
+        "http://localhost:8428/api/v1/write for VictoriaMetrics",
+    ),
+    "remote_write_version": _Option(
+        choice("auto", "1.0", "2.0"), "version of the protocol; auto asks the receiver"
+    ),
+    "receiver_headers": _Option(
+        headers,
+        "headers of every request to the time-series database, each Name: value, separated by "
+        "semicolons; for Authorization or X-Scope-OrgID",
+    ),
+    "export_interval_seconds": _Option(
+        seconds(0.01, 3600), "pause between two looks for what is to be exported"
+    ),
+    "export_hold_days": _Option(
+        integer(0, 3650), "how long what was not exported is kept beyond the retention"
+    ),
     "component_name": _Option(text, "name under which the server reports its own metrics"),
     "token_file": _Option(
         text,
@@ -179,7 +217,7 @@ _OPTIONS: Mapping[str, _Option] = {
 }
 
 
-_CONFIDENTIAL = frozenset({"database_url", "tokens"})
+_CONFIDENTIAL = frozenset({"database_url", "receiver_headers", "tokens"})
 
 
 def variable_name(field_name: str) -> str:
@@ -210,12 +248,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         allow_abbrev=False,
     )
     defaults = Settings()
-    for field in fields(Settings):
-        default = _shown(getattr(defaults, field.name))
+    for setting in fields(Settings):
+        default = _shown(getattr(defaults, setting.name))
         parser.add_argument(
-            flag_name(field.name),
-            metavar=field.name.rsplit("_", 1)[-1].upper(),
-            help=f"{_OPTIONS[field.name].help_text} [{variable_name(field.name)}{default}]",
+            flag_name(setting.name),
+            metavar=setting.name.rsplit("_", 1)[-1].upper(),
+            help=f"{_OPTIONS[setting.name].help_text} [{variable_name(setting.name)}{default}]",
         )
     flags = vars(parser.parse_args(arguments))
     values: dict[str, Any] = {}
@@ -237,7 +275,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default is None or default == {}:
         return ""
     if isinstance(default, bool):
         return f"; default {'yes' if default else 'no'}"

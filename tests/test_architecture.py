@@ -140,6 +140,16 @@ SERVER = {
         "admission", "batch_key", "compression", "ingest", "insertion", "settings", "statistics",
         "tokens",
     },
+    "remote_write_messages": set(),
+    "remote_write": {"exposed_labels", "remote_write_messages"},
+    "receiver": {"errors", "remote_write"},
+    "export_statistics": set(),
+    "export_store": {"remote_write", "sql_files"},
+    "export": {
+        "database", "errors", "export_statistics", "export_store", "receiver", "remote_write",
+        "settings",
+    },
+    "exporting": {"database", "export", "export_statistics", "receiver", "settings"},
     "maintenance": {"errors", "partition_store", "settings", "statistics"},
     "self_reporting": {
         "batch_key", "component_store", "components", "errors", "intake", "settings",
@@ -164,9 +174,9 @@ SERVER = {
     },
     "routes_runtime": {"access", "components", "resources", "responses"},
     "app": {
-        "admission", "authentication", "component_store", "database", "description", "insertion",
-        "intake", "maintenance", "middleware", "partition_store", "request_log", "resources",
-        "responses", "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
+        "admission", "authentication", "component_store", "database", "description", "exporting",
+        "insertion", "intake", "maintenance", "middleware", "partition_store", "request_log",
+        "resources", "responses", "routes_ingest", "routes_operations", "routes_query", "routes_runtime",
         "routes_series", "row_encoding", "self_reporting", "series_store", "series_table",
         "settings", "statistics", "store", "token_source",
     },
@@ -182,7 +192,13 @@ PLACES = [(package, module) for package, table in TABLES.items() for module in s
 
 # The only importers of each dependency, and of what does I/O.
 ONLY_IMPORTERS = {
-    "httpx": {"noetl_metrics_sdk.connections", "noetl_metrics_sdk.http_transport"},
+    "httpx": {
+        "noetl_metrics_sdk.connections",
+        "noetl_metrics_sdk.http_transport",
+        "server_stub.receiver",
+    },
+    "google": {"server_stub.remote_write_messages"},
+    "cramjam": {"server_stub.remote_write"},
     "httpcore": {
         "noetl_metrics_sdk.connections",
         "noetl_metrics_sdk.deadline",
@@ -199,6 +215,7 @@ ONLY_IMPORTERS = {
         "server_stub.__main__",  # connection strings only
         "server_stub.component_store",
         "server_stub.database",
+        "server_stub.export_store",
         "server_stub.insertion",
         "server_stub.owners",
         "server_stub.partition_store",
@@ -229,7 +246,7 @@ PURE = [
             "ingest", "series_table", "row_encoding", "copy_format", "exposition",
             "exposed_labels",
             "compression", "batch_key", "cursor", "histogram_quantile", "query_parameters",
-            "time_buckets",
+            "time_buckets", "remote_write", "remote_write_messages",
         )
     ),
 ]  # fmt: skip

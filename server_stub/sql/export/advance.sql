@@ -1,0 +1,2 @@
+UPDATE noetl.metric_export
+SET position = %(position)s::bigint, hold = %(hold)s::interval, updated_at = now()

@@ -1,0 +1,21 @@
+-- The age of the oldest row that has not been exported, and how long it is until its partition is
+-- dropped all the same, in seconds. Where there is none, as if a row was inserted now.
+SELECT
+    extract(epoch FROM now() - waiting.since)::float8 AS lag_seconds,
+    extract(
+        epoch FROM (date_trunc('day', waiting.since AT TIME ZONE 'UTC') + interval '1 day')
+            AT TIME ZONE 'UTC' + r.retention + e.hold - now()
+    )::float8 AS loss_in_seconds
+FROM noetl.metric_export AS e
+CROSS JOIN noetl.metric_retention AS r
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        (
+            SELECT m.created_at FROM noetl.metric AS m
+            WHERE m.metric_id > e.position
+            ORDER BY m.metric_id
+            LIMIT 1
+        ),
+        now()
+    ) AS since
+) AS waiting

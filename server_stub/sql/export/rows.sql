@@ -1,0 +1,19 @@
+-- What is to be exported next, in the order of ids. Times in milliseconds, rounded down.
+SELECT
+    m.metric_id,
+    m.runtime_id,
+    m.metric_name,
+    m.labels::text AS labels,
+    m.metric_value,
+    (extract(epoch FROM m.timestamp) * 1000000)::bigint / 1000 AS timestamp_ms,
+    r.name AS component_name,
+    r.component_type,
+    m.metric_type,
+    m.help_text,
+    m.unit
+FROM noetl.metric AS m
+INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
+WHERE m.metric_id > %(position)s::bigint
+    AND m.metric_id <= %(horizon)s::bigint
+ORDER BY m.metric_id
+LIMIT %(limit)s::bigint

@@ -1,0 +1,90 @@
+"""A program that serves HTTP, started and ended, and killed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+START_SECONDS = 60.0
+
+
+class PeerProgram:
+    """A program with a port of its own, which it keeps when it is started again.
+
+    Args:
+        command: the program and its arguments.
+        port: where it listens.
+        log: the file that gets what it says.
+    """
+
+    health_path = "/"
+
+    def __init__(self, command: Sequence[str], port: int, log: Path) -> None:
+        self._command = command
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{port}"
+
+    def start(self) -> None:
+        """Start it; return when it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if httpx.get(self.url + self.health_path, timeout=5.0).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            assert self._process.poll() is None, self._log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self._log.read_text()[-3000:]
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it in order, if it runs."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(START_SECONDS)
+        self._process = None
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Return the answer to a request, which has to be a success."""
+        answer = httpx.get(self.url + path, timeout=30.0, **options)
+        assert answer.is_success, answer.text
+        return answer
+
+    def query(self, promql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Return the result of an instant query."""
+        answer = self.get("/api/v1/query", params={"query": promql, **parameters}).json()
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    @staticmethod
+    def parse(line: str) -> dict[str, Any]:
+        """Return what a line of JSON says."""
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listened on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

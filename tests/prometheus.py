@@ -1,0 +1,71 @@
+"""The real Prometheus, from Debian's package `prometheus`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.peer_program import PeerProgram, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from pathlib import Path
+
+PROGRAM = shutil.which("prometheus")
+needs_prometheus = pytest.mark.skipif(
+    PROGRAM is None, reason="prometheus is not installed: Debian has a package of this name"
+)
+
+
+class Prometheus(PeerProgram):
+    """A Prometheus with a folder and a port of its own, which takes remote write."""
+
+    health_path = "/-/ready"
+
+    @property
+    def write_url(self) -> str:
+        """Where it takes remote write."""
+        return f"{self.url}/api/v1/write"
+
+
+@contextmanager
+def running_prometheus(
+    folder: Path,
+    *,
+    scrape_configs: Sequence[Mapping[str, Any]] = (),
+    extra_flags: Sequence[str] = (),
+) -> Generator[Prometheus]:
+    """Run one while the block runs, unless it is killed meanwhile.
+
+    Args:
+        folder: where its data and its log are.
+        scrape_configs: what is scraped, each second unless it says otherwise.
+        extra_flags: of its command line.
+    """
+    assert PROGRAM is not None
+    port = free_port()
+    # Its configuration is YAML, which JSON is a part of.
+    configuration = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": list(scrape_configs),
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(configuration))
+    command = [
+        PROGRAM,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-remote-write-receiver",
+        "--storage.tsdb.retention.time=10y",
+        *extra_flags,
+    ]
+    program = Prometheus(command, port, folder / "prometheus.log")
+    program.start()
+    try:
+        yield program
+    finally:
+        program.stop()

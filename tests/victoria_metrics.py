@@ -1,0 +1,63 @@
+"""The real VictoriaMetrics, from Debian's package `victoria-metrics`."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.peer_program import PeerProgram, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+PROGRAM = shutil.which("victoria-metrics")
+needs_victoria_metrics = pytest.mark.skipif(
+    PROGRAM is None, reason="victoria-metrics is not installed: Debian has a package of this name"
+)
+
+
+class VictoriaMetrics(PeerProgram):
+    """A VictoriaMetrics with a folder and a port of its own."""
+
+    health_path = "/health"
+
+    @property
+    def write_url(self) -> str:
+        """Where it takes remote write."""
+        return f"{self.url}/api/v1/write"
+
+    def export(self, selector: str) -> list[dict[str, Any]]:
+        """Return the raw samples of series: `metric`, `values` and `timestamps` in ms."""
+        self.get("/internal/force_flush")
+        lines = self.get("/api/v1/export", params={"match[]": selector}).text.splitlines()
+        return [self.parse(line) for line in lines]
+
+
+@contextmanager
+def running_victoria_metrics(
+    folder: Path, *, extra_flags: Sequence[str] = ()
+) -> Generator[VictoriaMetrics]:
+    """Run one while the block runs, unless it is killed meanwhile."""
+    assert PROGRAM is not None
+    port = free_port()
+    command = [
+        PROGRAM,
+        f"-storageDataPath={folder / 'victoria-metrics'}",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        "-retentionPeriod=10y",
+        # Of samples that are the same in series and time, one counts.
+        "-dedup.minScrapeInterval=1ms",
+        "-search.latencyOffset=0s",
+        "-memory.allowedBytes=256MB",
+        *extra_flags,
+    ]
+    program = VictoriaMetrics(command, port, folder / "victoria-metrics.log")
+    program.start()
+    try:
+        yield program
+    finally:
+        program.stop()
