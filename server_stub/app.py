@@ -91,7 +91,7 @@ def create_app(
         # The last of the server's own metrics needs the loop and the pool.
         async with (
             _maintained(database, maintenance),
-            exporting(database_url, settings, statistics.registry),
+            exporting(database_url, settings, statistics),
             self_reporting(intake, components, statistics.registry, settings),
         ):
             yield

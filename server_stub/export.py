@@ -18,15 +18,18 @@ from server_stub.errors import (
     ReceiverUnavailableError,
     StoreUnavailableError,
 )
-from server_stub.export_store import ExportStore
+from server_stub.export_statistics import ExportGauges
+from server_stub.export_store import ExportStore, Progress
 from server_stub.remote_write import Assembly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from server_stub.database import Database
-    from server_stub.export_statistics import ExportStatistics
     from server_stub.receiver import Receiver
     from server_stub.remote_write import Assembled, Family
     from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
 
 ROWS_MAX = 5_000
 """Rows in a turn: what receivers like in one request, and some 50 ms of work."""
@@ -36,6 +39,11 @@ HORIZON_SECONDS = 5.0
 
 PAUSE_SECONDS_MAX = 30.0
 """The longest pause after a failure, unless the receiver asks for more."""
+
+REFUSAL_LOG_SECONDS = 60.0
+
+_OUT_OF_ORDER = ("out of order", "out-of-order", "duplicate sample", "too old", "out of bounds")
+"""What receivers say of samples that are older than others of their series."""
 
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +56,7 @@ class Export:
         receiver: where metrics go.
         settings: the pause between turns, and how long rows are held.
         statistics: counts what happens to them.
+        monotonic: returns the seconds of the monotonic clock.
     """
 
     def __init__(
@@ -55,17 +64,21 @@ class Export:
         database: Database,
         receiver: Receiver,
         settings: Settings,
-        statistics: ExportStatistics,
+        statistics: Statistics,
+        monotonic: Callable[[], float],
     ) -> None:
         self._database = database
         self._receiver = receiver
         self._settings = settings
-        self._statistics = statistics
+        self._statistics = statistics.export
+        self._gauges = ExportGauges(statistics.registry)
         self._assembly = Assembly()
         self._rows_max = ROWS_MAX
         # Up to it all rows can be seen, and no later one can come between.
         self._horizon = 0
         self._families: dict[str, Family] = {}
+        self._monotonic = monotonic
+        self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
 
     async def run_forever(self) -> None:
         """Export until cancelled."""
@@ -102,68 +115,99 @@ class Export:
             StoreUnavailableError: the database is away or busy; likewise.
         """
         async with self._database.transaction() as connection:
-            store = ExportStore(connection, self._settings.export_hold_days)
-            position = await store.try_claim()
-            if position is None:
+            store = ExportStore(connection, self._settings)
+            progress = await store.try_claim()
+            if progress is None:
                 return False
             backlog = await store.read_backlog()
-            self._statistics.lag.set(backlog.lag_seconds)
-            self._statistics.loss_in.set(backlog.loss_in_seconds)
-            if self._horizon - position < self._rows_max:
-                horizon = await store.final_horizon(HORIZON_SECONDS)
-                if horizon is None:
-                    _logger.info("a transaction has been inserting for long, and is waited for")
-                    return False
-                self._horizon = horizon
-            rows = await store.rows(position, self._horizon, self._rows_max)
+            self._gauges.lag.set(backlog.lag_seconds)
+            self._gauges.loss_in.set(backlog.loss_in_seconds)
+            # What has been acknowledged before is repeated apart: it may be refused as known.
+            horizon: int | None = progress.acknowledged
+            if progress.position >= progress.acknowledged:
+                horizon = await self._final_horizon(store, progress)
+            if horizon is None:
+                return False
+            rows = await store.rows(progress.position, horizon, self._rows_max)
             is_last = len(rows) < self._rows_max
+            reached = horizon if is_last else rows[-1].metric_id
             assembled = self._assembly.assemble(rows)
             families = self._new_families(assembled)
-            refused = await self._try_write(assembled, families, len(rows))
-            if refused is None:
+            # Without samples it is a question whether the receiver is still the one that it was.
+            is_asked = bool(assembled.series) or progress.settled < progress.acknowledged
+            reason = await self._try_write(assembled, families) if is_asked else None
+            is_repeat = bool(rows) and reached <= progress.acknowledged
+            if self._receiver.may_have_forgotten and reason is None and is_asked:
+                self._receiver.may_have_forgotten = False
+                if progress.settled < progress.position:
+                    await store.rewind()
+                    return True
+            elif reason is not None and is_repeat:
+                # It does not take what is older than what it has: so it has lost nothing.
+                reached = progress.acknowledged
+            elif reason is not None and len(rows) > 1:
+                # One bad sample has a receiver refuse all that come with it.
+                self._rows_max = len(rows) // 2
                 return True
             await store.remember_families(families)
-            reached = self._horizon if is_last else rows[-1].metric_id
-            if reached > position:
+            if reached > progress.settled:
                 await store.advance(reached)
         self._families.update({family.metric_name: family for family in families})
-        self._count(assembled, refused)
+        self._count(assembled, reason, is_repeat=is_repeat)
         self._rows_max = min(ROWS_MAX, self._rows_max * 2)
-        return not is_last
+        return not is_last or reached < progress.acknowledged
 
-    async def _try_write(
-        self, assembled: Assembled, families: list[Family], row_count: int
-    ) -> int | None:
-        """Return how many samples are refused for good; None to try fewer first."""
-        if not assembled.series:
-            return 0
+    async def _final_horizon(self, store: ExportStore, progress: Progress) -> int | None:
+        if self._horizon - progress.position < self._rows_max:
+            horizon = await store.final_horizon(HORIZON_SECONDS)
+            if horizon is None:
+                return None
+            if horizon < progress.acknowledged:
+                _logger.error("the ids of noetl.metric have begun anew, and so does the export")
+                await store.begin_anew()
+                return None
+            self._horizon = horizon
+        return self._horizon
+
+    async def _try_write(self, assembled: Assembled, families: list[Family]) -> str | None:
+        """Return why the receiver refuses the samples for good; None where it has taken them."""
         try:
             await self._receiver.write(assembled, families)
         except ReceiverRefusedError as error:
-            if row_count > 1:
-                # One bad sample has a receiver refuse all that come with it.
-                self._rows_max = row_count // 2
-                return None
+            if assembled.samples == 1:
+                self._log_refusal(assembled, error)
+            text = str(error).lower()
+            return "out_of_order" if any(word in text for word in _OUT_OF_ORDER) else "refused"
+        return None
+
+    def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
+        # One message of many that are alike.
+        now = self._monotonic()
+        if now >= self._next_refusal_logged_at:
+            self._next_refusal_logged_at = now + REFUSAL_LOG_SECONDS
             series, samples = assembled.series[0]
-            _logger.warning("the receiver refuses %s %s: %s", dict(series.labels), samples, error)
-            return 1
-        return 0
+            _logger.warning(
+                "the receiver refuses samples, as %s %s: %s", dict(series.labels), samples, error
+            )
 
     def _new_families(self, assembled: Assembled) -> list[Family]:
         known = self._families
         found = {series.family.metric_name: series.family for series, _ in assembled.series}
         return [family for name, family in found.items() if known.get(name) != family]
 
-    def _count(self, assembled: Assembled, refused: int) -> None:
-        self._statistics.samples.inc(assembled.samples - refused)
-        dropped = {
-            "refused": refused,
-            "invalid": assembled.invalid,
-            "same_millisecond": assembled.merged,
-        }
-        for reason, count in dropped.items():
+    def _count(self, assembled: Assembled, reason: str | None, *, is_repeat: bool) -> None:
+        statistics = self._statistics
+        if is_repeat:
+            statistics.samples_repeated.inc(assembled.samples)
+            return
+        if reason is None:
+            statistics.samples.inc(assembled.samples)
+        dropped = {"invalid": assembled.invalid, "same_millisecond": assembled.merged}
+        if reason is not None:
+            dropped[reason] = assembled.samples
+        for why, count in dropped.items():
             if count:
-                self._statistics.samples_dropped.labels(reason).inc(count)
+                statistics.samples_dropped.labels(why).inc(count)
 
 
 def _pause_seconds(failures: int, error: ReceiverUnavailableError | StoreUnavailableError) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,12 +16,28 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from server_stub.remote_write import Family
+    from server_stub.settings import Settings
 
 LOOK_SECONDS = 0.02
 """How long a look at the transactions that insert is from the next."""
 
 IDLE_SECONDS_MAX = 30.0
 """How long a transaction may wait for the receiver before PostgreSQL ends it."""
+
+
+_logger = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """How far the export has come, as ids of rows.
+
+    What comes after `position` is sent next. Up to `acknowledged` it has been before, and up to
+    `settled` for so long that the receiver has it on disk.
+    """
+
+    position: int
+    acknowledged: int
+    settled: int
 
 
 class Backlog(NamedTuple):
@@ -39,25 +56,26 @@ class ExportStore:
 
     Args:
         connection: in a transaction.
-        hold_days: how long what was not exported is kept beyond the retention.
+        settings: how long rows are held, and how soon they are settled.
     """
 
-    def __init__(self, connection: AsyncConnection[Any], hold_days: float) -> None:
+    def __init__(self, connection: AsyncConnection[Any], settings: Settings) -> None:
         self._connection = connection
-        self._hold = timedelta(days=hold_days)
+        self._hold = timedelta(days=settings.export_hold_days)
+        self._settling = timedelta(seconds=settings.export_settling_seconds)
 
-    async def try_claim(self) -> int | None:
+    async def try_claim(self) -> Progress | None:
         """Have nobody else export until the transaction ends.
 
         Returns:
-            The id up to which everything has been exported; None while another server exports.
+            How far the export has come; None while another server exports.
         """
         await self._connection.execute(read_sql("export/begin.sql"), {"hold": self._hold})
         found = await self._connection.execute(
             read_sql("export/claim.sql"), {"idle_milliseconds": round(IDLE_SECONDS_MAX * 1000)}
         )
         row = await found.fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None else Progress._make(row[:3])
 
     async def read_backlog(self) -> Backlog:
         """Return how far behind the export is."""
@@ -89,7 +107,8 @@ class ExportStore:
                 return int(row[0])
             await asyncio.sleep(LOOK_SECONDS)
             inserting = await self._inserting(inserting)
-        return int(row[0]) if not inserting else None
+        _logger.info("a transaction has been inserting for %g s, and is waited for", wait_seconds)
+        return None
 
     async def _inserting(self, before: list[str] | None) -> list[str]:
         found = await self._connection.execute(read_sql("export/inserting.sql"), {"before": before})
@@ -117,7 +136,16 @@ class ExportStore:
             await self._connection.execute(read_sql("export/families.sql"), columns)
 
     async def advance(self, position: int) -> None:
-        """Say that everything up to an id is in the receiver."""
+        """Say that everything up to an id has been acknowledged."""
         await self._connection.execute(
-            read_sql("export/advance.sql"), {"position": position, "hold": self._hold}
+            read_sql("export/advance.sql"),
+            {"position": position, "hold": self._hold, "settling": self._settling},
         )
+
+    async def begin_anew(self) -> None:
+        """Have every row sent, whatever was sent before."""
+        await self._connection.execute(read_sql("export/begin_anew.sql"))
+
+    async def rewind(self) -> None:
+        """Have everything that is not settled sent again."""
+        await self._connection.execute(read_sql("export/rewind.sql"))

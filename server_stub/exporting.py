@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from server_stub.database import Database
 from server_stub.export import Export
-from server_stub.export_statistics import ExportStatistics
 from server_stub.receiver import Receiver
+from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from noetl_metrics_sdk import Registry
     from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+
+_logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def exporting(
-    database_url: str, settings: Settings, registry: Registry
+    database_url: str, settings: Settings, statistics: Statistics
 ) -> AsyncGenerator[None]:
     """Export while the block runs, if the settings say where to.
 
     Args:
         database_url: the database.
         settings: where to, and how.
-        registry: the server's instruments.
+        statistics: counts what is exported.
     """
-    if settings.remote_write_url is None:
-        yield
-        return
     # One connection, which no request ever waits for.
     database = Database(database_url, 1)
-    receiver = Receiver(
-        settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
-    )
-    export = Export(database, receiver, settings, ExportStatistics(registry))
     await database.open()
     try:
+        if settings.remote_write_url is None:
+            await _warn_of_export_without_receiver(database)
+            yield
+            return
+        receiver = Receiver(
+            settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
+        )
+        export = Export(database, receiver, settings, statistics, time.monotonic)
         task = asyncio.create_task(export.run_forever())
         try:
             yield
@@ -48,6 +53,17 @@ async def exporting(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            await receiver.close()
     finally:
         await database.close()
-        await receiver.close()
+
+
+async def _warn_of_export_without_receiver(database: Database) -> None:
+    async with database.transaction() as connection:
+        found = await connection.execute(read_sql("export/exists.sql"))
+        if await found.fetchone() is not None:
+            _logger.warning(
+                "the database keeps partitions for an export, and this server has no "
+                "--remote-write-url: give it one, or end the export by "
+                "DELETE FROM noetl.metric_export"
+            )

@@ -88,6 +88,7 @@ class Maintenance:
         """
         dropped: list[str] = []
         for partition_name in await self._partitions.list_expired_partitions():
+            unexported = await self._partitions.count_unexported(partition_name)
             for _ in range(DROP_ATTEMPTS):
                 outcome = await self._partitions.try_drop_expired_partition(partition_name)
                 if outcome is not None:
@@ -101,6 +102,13 @@ class Maintenance:
             if outcome:
                 _logger.info("dropped %s", partition_name)
                 dropped.append(partition_name)
+                if unexported:
+                    self._statistics.export.samples_dropped.labels("expired").inc(unexported)
+                    _logger.error(
+                        "%d samples of %s were not exported within --export-hold-days",
+                        unexported,
+                        partition_name,
+                    )
         self._statistics.partitions_dropped.inc(len(dropped))
         return dropped
 

@@ -71,6 +71,11 @@ class PartitionStore:
         """Return the partitions that are to be dropped, oldest first."""
         return await self._database.scalars("list_expired_partitions")
 
+    async def count_unexported(self, partition_name: str) -> int:
+        """Return how many rows of a partition are lost to the export if it is dropped now."""
+        parameters = {"partition_name": partition_name}
+        return int(sum(await self._database.scalars("count_unexported", parameters)))
+
     async def try_drop_expired_partition(self, partition_name: str) -> bool | None:
         """Drop a partition in a transaction of its own.
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -36,6 +36,9 @@ _REFUSALS = frozenset({
 })  # fmt: skip
 """What is said of samples. All else is said of the request, or of the receiver's state: a wrong URL
 or password must not cost a sample."""
+
+REFUSALS_UNQUESTIONED = 100
+"""The first refusal of so many is checked: is it of the samples, or of whatever is sent?"""
 
 WRITTEN_HEADER = "X-Prometheus-Remote-Write-Samples-Written"
 SHOWN_CHARACTERS_MAX = 300
@@ -65,9 +68,17 @@ class Receiver:
         self._url = url
         self._wanted = version
         self._version: str | None = None
+        self._refusals = 0  # since it has taken something
+        self._expects_new_connection = False
+        self.may_have_forgotten = True
+        """Whether it may have been restarted since this was last set to False: a connection has
+        ended without having been announced, or a request has failed. What it has acknowledged
+        shortly before may not have reached its disk."""
         self._client = httpx.AsyncClient(
             headers={"User-Agent": "noetl-metrics-server", **headers},
             timeout=REQUEST_SECONDS,
+            # Kept until the other side ends it: a new one may be to another process.
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=None),
             transport=transport,
         )
 
@@ -91,11 +102,14 @@ class Receiver:
             _logger.info("metrics are written by remote write %s", self._version)
         answer = await self._post(assembled, self._version, families)
         if answer.status_code in _REFUSALS:
-            # What refuses a request without samples too is no receiver.
-            await self._negotiate()
+            if self._refusals % REFUSALS_UNQUESTIONED == 0:
+                # What refuses a request without samples too is no receiver.
+                await self._negotiate()
+            self._refusals += 1
             raise ReceiverRefusedError(_shown(answer))
         if answer.is_error or answer.is_redirect:
             raise _unavailable(answer)
+        self._refusals = 0
         written = answer.headers.get(WRITTEN_HEADER)
         if self._version == "2.0" and written != str(assembled.samples):
             self._version = None
@@ -122,7 +136,7 @@ class Receiver:
         # Other threads have their turn meanwhile, and so has the event loop.
         content = await asyncio.to_thread(encode, assembled, version, families)
         try:
-            return await self._client.post(
+            answer = await self._client.post(
                 self._url,
                 content=content,
                 headers={
@@ -130,11 +144,22 @@ class Receiver:
                     "Content-Encoding": "snappy",
                     "X-Prometheus-Remote-Write-Version": VERSIONS[version],
                 },
+                extensions={"trace": self._trace},
             )
         except httpx.HTTPError as error:
+            self.may_have_forgotten = True
             raise ReceiverUnavailableError(
                 f"it cannot be reached: {error or type(error).__name__}"
             ) from error
+        self._expects_new_connection = answer.headers.get("Connection", "").lower() == "close"
+        if answer.is_server_error:
+            self.may_have_forgotten = True
+        return answer
+
+    async def _trace(self, event: str, _: dict[str, Any]) -> None:
+        # https://www.encode.io/httpcore/extensions/#trace
+        if event == "connection.connect_tcp.started" and not self._expects_new_connection:
+            self.may_have_forgotten = True
 
 
 def _unavailable(answer: httpx.Response) -> ReceiverUnavailableError:

@@ -54,6 +54,8 @@ class Settings:
         remote_write_version: `1.0`, `2.0`, or `auto` for the newest that the receiver takes.
         receiver_headers: headers of every request to the time-series database.
         export_interval_seconds: the pause between two looks for what is to be exported.
+        export_settling_seconds: how long a receiver may need to have on disk what it has
+            acknowledged; what is younger is sent again after its restart.
         export_hold_days: how long what was not exported is kept beyond the retention.
         component_name: the name under which the server reports its own metrics.
         token_file: the file of the tokens that are let in, or None.
@@ -94,6 +96,7 @@ class Settings:
     remote_write_version: str = "auto"
     receiver_headers: Mapping[str, str] = field(default_factory=dict[str, str])
     export_interval_seconds: float = 2.0
+    export_settling_seconds: float = 30.0
     export_hold_days: int = 7
     component_name: str = "metrics-server"
     token_file: str | None = None
@@ -184,6 +187,11 @@ _OPTIONS: Mapping[str, _Option] = {
     ),
     "export_interval_seconds": _Option(
         seconds(0.01, 3600), "pause between two looks for what is to be exported"
+    ),
+    "export_settling_seconds": _Option(
+        seconds(0, 3600),
+        "how long the receiver may need to have on disk what it has acknowledged; what is younger "
+        "is sent again when it may have been restarted",
     ),
     "export_hold_days": _Option(
         integer(0, 3650), "how long what was not exported is kept beyond the retention"

@@ -11,11 +11,14 @@
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
+
+What is counted of the export is in `export_statistics.py`.
 """
 
 from __future__ import annotations
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
+from server_stub.export_statistics import ExportStatistics
 
 DURATION_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -76,6 +79,7 @@ class Statistics:
             unit="failures",
             registry=registry,
         )
+        self.export = ExportStatistics(registry)
         self.database_requests_waiting = Gauge(
             "noetl_api_database_requests_waiting",
             "Requests that wait for a connection to the database",

@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(
         (
             SELECT m.created_at FROM noetl.metric AS m
-            WHERE m.metric_id > e.position
+            WHERE m.metric_id > e.acknowledged
             ORDER BY m.metric_id
             LIMIT 1
         ),

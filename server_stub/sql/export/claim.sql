@@ -3,6 +3,8 @@
 -- which may be longer than for a request: the receiver is waited for meanwhile.
 SELECT
     e.position,
+    e.acknowledged,
+    e.settled,
     set_config('idle_in_transaction_session_timeout', %(idle_milliseconds)s::text, true)
 FROM noetl.metric_export AS e
 FOR UPDATE SKIP LOCKED

@@ -1,12 +1,17 @@
 -- The export by remote write: how far it has come, and what it holds back from being dropped.
 
--- One row where metrics are exported: all rows with a metric_id up to `position` are in the
--- receiver, and a partition that has others is kept for `hold` beyond the retention.
+-- One row where metrics are exported. Rows with a metric_id after `position` are sent next; those
+-- up to `acknowledged` have been before, and those up to `settled` for so long that the receiver
+-- has them on disk. `marked`, reached at `marked_at`, is settled next. A partition that has rows
+-- which are not settled is kept for `hold` beyond the retention.
 CREATE TABLE IF NOT EXISTS noetl.metric_export (
     only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
     position BIGINT NOT NULL DEFAULT 0,
-    hold INTERVAL NOT NULL CHECK (hold >= interval '0'),
-    updated_at TIMESTAMPTZ NOT NULL DEFAULT now()
+    acknowledged BIGINT NOT NULL DEFAULT 0,
+    settled BIGINT NOT NULL DEFAULT 0,
+    marked BIGINT NOT NULL DEFAULT 0,
+    marked_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    hold INTERVAL NOT NULL CHECK (hold >= interval '0')
 );
 
 -- What a time-series database does not say of its series: one row a name, the latest that was
@@ -24,14 +29,19 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    acknowledged_id bigint;
     unexported bigint;
 BEGIN
-    EXECUTE format(
-        'SELECT count(*) FROM noetl.%I AS m INNER JOIN noetl.metric_export AS e '
-        'ON m.metric_id > e.position',
-        partition_name
-    ) INTO unexported;
+    SELECT e.acknowledged INTO acknowledged_id FROM noetl.metric_export AS e;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM noetl.%I WHERE metric_id > $1', partition_name)
+        INTO unexported USING acknowledged_id;
     RETURN unexported;
+EXCEPTION
+    WHEN undefined_table THEN -- another server has dropped it meanwhile
+        RETURN 0;
 END
 $$;
 
@@ -43,10 +53,10 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    exported bigint;
+    settled_id bigint;
     held boolean;
 BEGIN
-    SELECT e.position INTO exported
+    SELECT e.settled INTO settled_id
     FROM noetl.metric_export AS e
     CROSS JOIN noetl.metric_retention AS r
     WHERE upper_bound > now() - r.retention - e.hold;
@@ -54,7 +64,7 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('SELECT EXISTS (SELECT FROM noetl.%I WHERE metric_id > $1)', partition_name)
-        INTO held USING exported;
+        INTO held USING settled_id;
     RETURN held;
 EXCEPTION
     WHEN undefined_table THEN -- another server has dropped it meanwhile

@@ -1,0 +1,1 @@
+SELECT FROM noetl.metric_export

@@ -1,0 +1,1 @@
+SELECT noetl.count_unexported_metrics(%(partition_name)s::text)
