@@ -137,12 +137,7 @@ class Export:
             is_asked = bool(assembled.series) or progress.settled < progress.acknowledged
             reason = await self._try_write(assembled, families) if is_asked else None
             is_repeat = bool(rows) and reached <= progress.acknowledged
-            if self._receiver.may_have_forgotten and reason is None and is_asked:
-                self._receiver.may_have_forgotten = False
-                if progress.settled < progress.position:
-                    await store.rewind()
-                    return True
-            elif reason is not None and is_repeat:
+            if reason is not None and is_repeat:
                 # It does not take what is older than what it has: so it has lost nothing.
                 reached = progress.acknowledged
             elif reason is not None and len(rows) > 1:
@@ -152,10 +147,19 @@ class Export:
             await store.remember_families(families)
             if reached > progress.settled:
                 await store.advance(reached)
+            is_rewound = (
+                self._receiver.may_have_forgotten
+                and reason is None
+                and progress.settled < progress.position
+            )
+            if is_rewound:
+                await store.rewind()
+        if is_asked:
+            self._receiver.may_have_forgotten = False
         self._families.update({family.metric_name: family for family in families})
         self._count(assembled, reason, is_repeat=is_repeat)
         self._rows_max = min(ROWS_MAX, self._rows_max * 2)
-        return not is_last or reached < progress.acknowledged
+        return not is_last or is_repeat or is_rewound
 
     async def _final_horizon(self, store: ExportStore, progress: Progress) -> int | None:
         if self._horizon - progress.position < self._rows_max:

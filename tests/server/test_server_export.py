@@ -1,0 +1,383 @@
+"""The export: every row once, whoever commits late, whatever the receiver does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+
+from server_stub.errors import ReceiverUnavailableError
+from tests.server.conftest import insert, sample
+from tests.server.receiving import FakeReceiver, Received, export_to
+
+if TYPE_CHECKING:
+    from tests.server.conftest import Api
+
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
+T = 1_700_000_000
+GOOD_MANY = 40
+
+
+def numbered(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
+    """Return samples of one series, whose values and times are their numbers."""
+    return [
+        sample(metric_value=float(i), timestamp=T + i, **fields)
+        for i in range(first, first + count)
+    ]
+
+
+def refusing(*values: float) -> Any:
+    """Return a rule that refuses a request with one of these values in it."""
+
+    def answer(samples: list[Received]) -> httpx.Response | None:
+        bad = [one for one in samples if one.value in values]
+        return httpx.Response(400, text="bad sample") if bad else None
+
+    return answer
+
+
+def test_every_row_is_sent_once_in_the_order_of_time(api: Api) -> None:
+    """Each series gets its samples in order, with the labels that the exposition shows."""
+    runtime_id = api.register("pool-1")
+    shuffled = sorted(numbered(30, labels={"kind": "sql"}), key=lambda one: one["timestamp"] % 7)
+    insert(api, runtime_id, *shuffled, *numbered(5, labels={"component": "mine", "empty": ""}))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        common = {
+            "__name__": "jobs_total", "runtime_id": runtime_id, "component": "pool-1",
+            "component_type": "worker_pool",
+        }  # fmt: skip
+        assert {
+            tuple(sorted((common | own).items())): [((T + i) * 1000, float(i)) for i in range(n)]
+            for own, n in (({"kind": "sql"}, 30), ({"exported_component": "mine"}, 5))
+        } == {
+            key: found
+            for key, found in fake.by_series().items()
+            if ("__name__", "jobs_total") in key
+        }
+        sent = len(fake.samples)
+        assert sent == export.count("samples_total")
+        assert not export.turn()
+        assert sent == len(fake.samples)
+
+
+def test_a_row_that_is_committed_late_is_not_skipped(api: Api) -> None:
+    """Ids are handed out before their rows can be seen; the export waits for who has some."""
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    statement = (
+        "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value) "
+        "VALUES (%s, 'late', 'gauge', %s)"
+    )
+    with (
+        export_to(api, fake) as export,
+        psycopg.connect(api.database_url) as late,
+        psycopg.connect(api.database_url) as broken_off,
+    ):
+        late.execute(statement, (runtime_id, 1.0))
+        broken_off.execute(statement, (runtime_id, 2.0))
+        insert(api, runtime_id, sample(metric_name="late", metric_type="gauge", metric_value=3.0))
+        turn = threading.Thread(target=export.finish)
+        turn.start()
+        (ids,) = api.sql("SELECT last_value FROM noetl.metric_metric_id_seq")
+        broken_off.rollback()
+        # It is seen to wait: it has claimed the export, and holds it.
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%virtualtransaction%' AND state "
+        )
+        deadline = time.monotonic() + 30
+        while not api.sql(waiting + "LIKE 'idle in transaction'"):
+            assert time.monotonic() < deadline
+        assert [] == fake.samples
+        late.commit()
+        turn.join(30)
+        assert not turn.is_alive()
+        assert [1.0, 3.0] == sorted(fake.values("late"))
+        assert export.progress()[0] >= ids[0]
+
+
+def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn ends, nothing is skipped, and a later one sends it all."""
+    monkeypatch.setattr("server_stub.export.HORIZON_SECONDS", 0.1)
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    with export_to(api, fake) as export, psycopg.connect(api.database_url) as late:
+        late.execute(
+            "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value) "
+            "VALUES (%s, 'late', 'gauge', 1)",
+            (runtime_id,),
+        )
+        insert(api, runtime_id, *numbered(3))
+        assert not export.turn()
+        assert [] == fake.samples
+        late.commit()
+        export.finish()
+        assert [0.0, 1.0, 2.0] == fake.values("jobs_total")
+        assert [1.0] == fake.values("late")
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 401, 403, 404, 302])
+def test_the_position_moves_only_when_the_receiver_has_acknowledged(
+    embedded_api: Api, status: int
+) -> None:
+    """Whatever is not said of the samples themselves is tried again, and costs none of them."""
+    api = embedded_api
+    insert(api, api.register(), *numbered(3))
+    fake = FakeReceiver()
+    fake.answer = lambda _: httpx.Response(status, headers={"Retry-After": "7"}, text="not now")
+    with export_to(api, fake) as export:
+        for _ in range(3):
+            with pytest.raises(ReceiverUnavailableError, match="not now") as caught:
+                export.turn()
+            assert 7.0 == caught.value.retry_after_seconds
+        assert [] == api.sql("SELECT 1 FROM noetl.metric_export WHERE position > 0")
+        fake.answer = lambda _: None
+        export.finish()
+        assert [0.0, 1.0, 2.0] == fake.values("jobs_total")
+
+
+def test_a_receiver_that_cannot_be_reached_costs_no_sample(embedded_api: Api) -> None:
+    """Neither does one that breaks off."""
+    api = embedded_api
+    insert(api, api.register(), *numbered(3))
+    fake = FakeReceiver()
+
+    def fail(_: list[Received]) -> httpx.Response:
+        raise httpx.ReadError("broken off")
+
+    fake.answer = fail
+    with export_to(api, fake) as export:
+        with pytest.raises(ReceiverUnavailableError, match="cannot be reached: broken off"):
+            export.turn()
+        fake.answer = lambda _: None
+        export.finish()
+        assert [0.0, 1.0, 2.0] == fake.values("jobs_total")
+
+
+def test_a_sample_that_the_receiver_refuses_costs_no_other(embedded_api: Api) -> None:
+    """It is found by halving what is sent with it, left out, and counted."""
+    api = embedded_api
+    insert(api, api.register(), *numbered(GOOD_MANY))
+    fake = FakeReceiver()
+    fake.answer = refusing(7.0, 23.0)
+    with export_to(api, fake) as export:
+        export.finish()
+        expected = [float(i) for i in range(GOOD_MANY) if i not in {7, 23}]
+        assert expected == fake.values("jobs_total")
+        assert 2 == export.dropped("refused")
+        assert len(fake.samples) == export.count("samples_total")
+
+
+def test_a_wrong_address_costs_no_sample(embedded_api: Api) -> None:
+    """What refuses a request without samples too is no receiver: its refusals count for nothing."""
+    api = embedded_api
+    insert(api, api.register(), *numbered(5))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        before = export.progress()
+        insert(api, api.register(), *numbered(5, first=5))
+        # A load balancer that has begun to lead elsewhere.
+        fake.answer = lambda _: httpx.Response(400, text="unsupported path")
+        for _ in range(10):
+            with pytest.raises(ReceiverUnavailableError, match="unsupported path"):
+                export.turn()
+        assert before == export.progress()
+        fake.answer = lambda _: None
+        export.finish()
+        assert [float(i) for i in range(10)] == fake.values("jobs_total")
+        assert export.dropped("refused") is None
+
+
+def test_what_is_not_settled_is_sent_again_after_a_restart(embedded_api: Api) -> None:
+    """A receiver that was killed has lost its last seconds: they come again, and nothing older."""
+    api = embedded_api
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    with export_to(api, fake, export_settling_seconds=0.0) as export:
+        insert(api, runtime_id, *numbered(5))
+        export.finish()
+        export.finish()
+        assert export.progress()[1] == export.progress()[2]
+    with export_to(api, fake, export_settling_seconds=3600.0) as export:
+        insert(api, runtime_id, *numbered(5, first=5))
+        export.finish()
+        fake.samples.clear()
+        insert(api, runtime_id, *numbered(5, first=10))
+        export.receiver.may_have_forgotten = True  # as after a connection that has broken off
+        export.finish()
+        assert {float(i) for i in range(5, 15)} == set(fake.values("jobs_total"))
+        assert export.count("samples_repeated_total") >= 5
+        assert fake.values("jobs_total")[-5:] == [10.0, 11.0, 12.0, 13.0, 14.0]
+
+
+def test_a_receiver_that_refuses_what_it_has_is_not_asked_for_all_of_it(embedded_api: Api) -> None:
+    """Prometheus takes nothing older than what it has: the export goes on where it was."""
+    api = embedded_api
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    with export_to(api, fake, export_settling_seconds=3600.0) as export:
+        for first in range(0, 30, 10):
+            insert(api, runtime_id, *numbered(10, first=first))
+            export.finish()
+        known = {(str(one.labels), one.timestamp_ms) for one in fake.samples}
+
+        def answer(samples: list[Received]) -> httpx.Response | None:
+            repeated = any((str(one.labels), one.timestamp_ms) in known for one in samples)
+            return httpx.Response(400, text="out of order sample") if repeated else None
+
+        fake.answer = answer
+        export.receiver.may_have_forgotten = True
+        requests = len(fake.requests)
+        insert(api, runtime_id, *numbered(10, first=30))
+        export.finish()
+        assert [float(i) for i in range(40)] == fake.values("jobs_total")
+        assert len(fake.requests) < requests + 10
+        assert export.dropped("out_of_order") is None
+
+
+def test_several_servers_export_every_row_once(api: Api) -> None:
+    """One exports while the others stand by; whoever comes next goes on where it was."""
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(200))
+    fake = FakeReceiver()
+    with export_to(api, fake) as one, export_to(api, fake) as other:
+        # Each sends again what is not settled when it meets the receiver, and only then.
+        one.receiver.may_have_forgotten = other.receiver.may_have_forgotten = False
+        one.export._rows_max = other.export._rows_max = 3
+        threads = [threading.Thread(target=it.finish) for it in (one, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        one.finish()
+        assert [float(i) for i in range(200)] == fake.values("jobs_total")
+
+
+def test_what_the_protocol_cannot_say_is_counted(embedded_api: Api) -> None:
+    """A name of somebody's own SQL, and one of two samples in a millisecond, are not sent."""
+    api = embedded_api
+    runtime_id = api.register()
+    api.sql(
+        "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, timestamp) "
+        "SELECT %s, name, 'gauge', value, to_timestamp(%s) + after FROM (VALUES "
+        "('a name', 1, interval '0'), ('twice', 1, interval '1.2 ms'), "
+        "('twice', 2, interval '1.9 ms'), ('twice', 3, interval '2 ms')) AS v (name, value, after)",
+        runtime_id,
+        T,
+    )
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        found = [(one.timestamp_ms, one.value) for one in fake.samples
+                 if one.labels["__name__"] == "twice"]  # fmt: skip
+        assert [(T * 1000 + 1, 2.0), (T * 1000 + 2, 3.0)] == found
+        assert 1 == export.dropped("invalid")
+        assert 1 == export.dropped("same_millisecond")
+
+
+def test_special_values_arrive(embedded_api: Api) -> None:
+    """NaN, the infinities and the extremes of a double are as they were."""
+    api = embedded_api
+    given = ["NaN", "+Inf", "-Inf", 5e-324, -1.7976931348623157e308]
+    runtime_id = api.register()
+    insert(
+        api,
+        runtime_id,
+        *[
+            sample(metric_type="gauge", metric_name="odd", metric_value=value, timestamp=T + i)
+            for i, value in enumerate(given)
+        ],
+    )
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+    expected = ["nan", "inf", "-inf", "5e-324", "-1.7976931348623157e+308"]
+    assert expected == [repr(value) for value in fake.values("odd")]
+
+
+def test_types_help_texts_and_units_are_sent_and_kept(embedded_api: Api) -> None:
+    """A receiver is told once what a family is; the database remembers it for readers."""
+    api = embedded_api
+    described = {"help_text": "How long", "unit": "seconds", "metric_type": "histogram"}
+    names = ("took_bucket", "took_sum", "took_count")
+    runtime_id = api.register()
+    insert(api, runtime_id, *[sample(metric_name=name, **described) for name in names])
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        (found,) = [one for one in fake.metadata if one.metric_family_name == "took"]
+        assert (3, "How long", "seconds") == (found.type, found.help, found.unit)
+        before = len(fake.metadata)
+        insert(api, runtime_id, sample(metric_name="took_sum", **described))
+        export.finish()
+        assert before == len(fake.metadata)
+    assert [(name, "histogram", "How long", "seconds") for name in sorted(names)] == api.sql(
+        "SELECT * FROM noetl.metric_family WHERE metric_name LIKE 'took%' ORDER BY metric_name"
+    )
+
+
+def test_the_newest_version_that_the_receiver_knows_is_spoken(embedded_api: Api) -> None:
+    """2.0 to one that says what it has written, with types in every series; 1.0 to all others."""
+    api = embedded_api
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(3, help_text="Jobs", unit="jobs", labels={"unit": "jobs"}))
+    modern, old = FakeReceiver(), FakeReceiver()
+    modern.takes_version_2 = True
+    with export_to(api, modern) as export:
+        export.finish()
+    assert {"2.0.0"} == {it.headers["X-Prometheus-Remote-Write-Version"] for it in modern.requests}
+    assert [0.0, 1.0, 2.0] == modern.values("jobs_total")
+    assert ("jobs_total", 1, "Jobs", "jobs") in modern.metadata
+    api.sql("DELETE FROM noetl.metric_export")
+    with export_to(api, old) as export:
+        export.finish()
+    versions = [it.headers["X-Prometheus-Remote-Write-Version"] for it in old.requests]
+    assert ["2.0.0", "0.1.0"] == versions[:2]
+    assert {"0.1.0"} == set(versions[1:])
+    assert [0.0, 1.0, 2.0] == old.values("jobs_total")
+
+
+def test_a_receiver_that_takes_2_0_for_an_empty_request_is_found_out(embedded_api: Api) -> None:
+    """It answers 204 and has written nothing: that is no acknowledgement."""
+    api = embedded_api
+    insert(api, api.register(), *numbered(3))
+    fake = FakeReceiver()
+    fake.takes_version_2 = True
+    with export_to(api, fake) as export:
+        export.finish()
+        insert(api, api.register(), *numbered(3, first=3))
+        # It was replaced by an older one, which ignores the content type and finds no series.
+        fake.answer = lambda _: httpx.Response(204)
+        with pytest.raises(ReceiverUnavailableError, match="has written nothing of"):
+            export.turn()
+        fake.answer, fake.takes_version_2 = (lambda _: None), False
+        export.finish()
+    assert [float(i) for i in range(6)] == sorted(set(fake.values("jobs_total")))
+
+
+def test_ids_that_begin_anew_are_noticed(
+    embedded_api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table that was emptied with its sequence is exported from its beginning."""
+    api = embedded_api
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(50))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        api.sql("TRUNCATE noetl.metric RESTART IDENTITY")
+        insert(api, runtime_id, *numbered(3, first=100))
+        for _ in range(3):
+            export.turn()
+        assert [100.0, 101.0, 102.0] == fake.values("jobs_total")[50:]
+    assert "begun anew" in caplog.text
