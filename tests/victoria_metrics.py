@@ -24,6 +24,10 @@ class VictoriaMetrics(PeerProgram):
     """A VictoriaMetrics with a folder and a port of its own."""
 
     health_path = "/health"
+    # It keeps the values of a block of samples as whole numbers with one common exponent, and no
+    # NaN: https://docs.victoriametrics.com/faq/ on the precision of stored values.
+    relative_precision = 1e-9
+    extreme_values = (0.1, 1234.5, -0.25)
 
     @property
     def write_url(self) -> str:

@@ -125,13 +125,13 @@ class RunningExport(NamedTuple):
             "noetl_api_export_samples_dropped_total", {"reason": reason}
         )
 
-    def count(self, name: str) -> float | None:
+    def counted(self, name: str) -> float | None:
         return self.statistics.registry.get_sample_value(f"noetl_api_export_{name}")
 
     def progress(self) -> tuple[int, int, int]:
         """Return position, acknowledged and settled."""
         (row,) = self.api.sql("SELECT position, acknowledged, settled FROM noetl.metric_export")
-        return row  # type: ignore[return-value]
+        return row[0], row[1], row[2]
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_every_row_is_sent_once_in_the_order_of_time(api: Api) -> None:
             if ("__name__", "jobs_total") in key
         }
         sent = len(fake.samples)
-        assert sent == export.count("samples_total")
+        assert sent == export.counted("samples_total")
         assert not export.turn()
         assert sent == len(fake.samples)
 
@@ -174,7 +174,7 @@ def test_a_sample_that_the_receiver_refuses_costs_no_other(embedded_api: Api) ->
         expected = [float(i) for i in range(GOOD_MANY) if i not in {7, 23}]
         assert expected == fake.values("jobs_total")
         assert 2 == export.dropped("refused")
-        assert len(fake.samples) == export.count("samples_total")
+        assert len(fake.samples) == export.counted("samples_total")
 
 
 def test_a_wrong_address_costs_no_sample(embedded_api: Api) -> None:
@@ -216,7 +216,7 @@ def test_what_is_not_settled_is_sent_again_after_a_restart(embedded_api: Api) ->
         export.receiver.may_have_forgotten = True  # as after a connection that has broken off
         export.finish()
         assert {float(i) for i in range(5, 15)} == set(fake.values("jobs_total"))
-        assert export.count("samples_repeated_total") >= 5
+        assert 5 <= (export.counted("samples_repeated_total") or 0)
         assert fake.values("jobs_total")[-5:] == [10.0, 11.0, 12.0, 13.0, 14.0]
 
 
