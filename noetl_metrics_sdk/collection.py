@@ -111,29 +111,48 @@ class Collection:
     def collect_from(self, collector: Collector) -> None:
         """Collect once from a collector that is not in the registry."""
         # Collected before the lock is taken: reading the system may take long.
-        families = self._families_of(collector)
+        self.offer(self._families_of(collector))
+
+    def offer(self, families: Iterable[Any]) -> bool:
+        """Buffer those samples of the families that have to be sent.
+
+        Returns:
+            Whether all of them were taken: they are valid, and the buffer had room for them.
+        """
         with self._lock:
-            self.offer(families)
+            now = self._clock.time()
+            invalid_before = self.invalid_samples
+            samples: list[Sample] = []
+            for family in families:
+                try:
+                    samples.extend(self._samples_of(family, now))
+                except Exception as error:  # noqa: BLE001 - a family of no form: counted, logged
+                    self._refuse_of(family, error)
+            changed = self._change_filter.changed(samples, self._clock.monotonic())
+            dropped = {id(sample) for sample in self.add(changed)}
+            return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
 
-    def offer(self, families: Iterable[Any]) -> None:
-        """Buffer those samples of the families that have to be sent."""
-        now = self._clock.time()
-        samples: list[Sample] = []
-        for family in families:
-            try:
-                samples.extend(self._samples_of(family, now))
-            except Exception as error:  # noqa: BLE001 - a family of no form at all: counted, logged
-                self._refuse(family, error)
-        self.add(self._change_filter.changed(samples, self._clock.monotonic()))
+    def add(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
+        """Buffer samples as they are; what is dropped to make room is sent anew when it can be.
 
-    def add(self, samples: Iterable[StampedSample]) -> None:
-        """Buffer samples as they are; what is dropped to make room is sent anew when it can be."""
+        Returns:
+            What was dropped, of these or of older ones.
+        """
         dropped = self._buffer.add(samples, self._when_full)
         if dropped:
             label_sets = {id(sample.label_set) for sample in dropped}
             self._change_filter.forget(label_sets)
             for tracker in self._trackers.values():
                 tracker.send_anew(label_sets)
+        return dropped
+
+    def refuse(self, name: str, error: Exception) -> None:
+        """Count a sample that is left out, and log the reason if it is the name's first."""
+        with self._lock:
+            self.invalid_samples += 1
+            if name not in self._warned_of and len(self._warned_of) < WARNED_NAMES_MAX:
+                self._warned_of.add(name)
+                _logger.warning("samples of %s are left out: %s", name, error)
 
     def _tracker_of(self, instrument: Instrument) -> InstrumentTracker:
         tracker = self._trackers.get(id(instrument))
@@ -177,7 +196,7 @@ class Collection:
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ) as error:  # fmt: skip
-                self._refuse(family, error)
+                self._refuse_of(family, error)
         return samples
 
     def _stamped(self, sample: Sample, now: float) -> Sample:
@@ -188,12 +207,8 @@ class Collection:
         value = sample.value if type(sample.value) is float else float(sample.value)
         return Sample(sample.series, value, _checked_time(sample.timestamp, now))
 
-    def _refuse(self, family: Any, error: Exception) -> None:
-        self.invalid_samples += 1
-        name = str(getattr(family, "name", family))
-        if name not in self._warned_of and len(self._warned_of) < WARNED_NAMES_MAX:
-            self._warned_of.add(name)
-            _logger.warning("samples of %s are left out: %s", name, error)
+    def _refuse_of(self, family: Any, error: Exception) -> None:
+        self.refuse(str(getattr(family, "name", family)), error)
 
 
 def instruments_of(collector: Collector) -> list[Instrument] | None:

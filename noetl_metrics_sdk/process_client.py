@@ -69,7 +69,9 @@ def init(
             _process.client.shutdown(timeout=0)
             _process.client = None
         if _process.client is not None:
-            raise ConfigurationError("init() was called before: call shutdown() first")
+            raise ConfigurationError(
+                "init() was called before: use the client that it gave, or call shutdown() first"
+            )
         named = (server_url, component_name, runtime_id, labels)
         if all(argument is None for argument in named) and not settings:
             client = MetricsClient.from_env(registry=registry, transport=transport)

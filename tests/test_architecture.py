@@ -89,6 +89,9 @@ SDK = {
         "registry", "statistics", "termination", "transport",
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
+    "otel_names": set(),
+    "otel_points": {"distributions", "errors", "model", "otel_names"},
+    "otel": {"client", "otel_points", "process_client"},
     "testing": {"errors", "fork", "registry", "transport", "wire"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
@@ -212,6 +215,7 @@ ONLY_IMPORTERS = {
         "noetl_metrics_sdk.host_metrics",
         "noetl_metrics_sdk.process_metrics",
     },
+    "opentelemetry": {"noetl_metrics_sdk.otel", "noetl_metrics_sdk.otel_points"},
     "psycopg": {
         "server_stub.__main__",  # connection strings only
         "server_stub.component_store",
@@ -238,7 +242,7 @@ PURE = [
         ("noetl_metrics_sdk", module)
         for module in (
             "model", "samples", "buffer", "change_filter", "tracking", "pacing", "wire", "batching",
-            "sketch", "recording", "batch_names", "spool_file",
+            "sketch", "recording", "batch_names", "spool_file", "otel_names", "otel_points",
         )
     ),
     *(

@@ -53,7 +53,7 @@ PUBLIC_NAMES = [
     "shutdown",
     "track_job",
 ]
-HEAVY_MODULES = ["httpx", "psutil", "pydantic", "tenacity"]
+HEAVY_MODULES = ["httpx", "opentelemetry", "psutil", "pydantic", "tenacity"]
 
 
 def in_a_fresh_interpreter(program: str) -> Any:

@@ -1,0 +1,589 @@
+"""What becomes of the metrics of a program that is instrumented with OpenTelemetry."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import cast
+
+import psycopg
+import pytest
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    HistogramDataPoint,
+    InMemoryMetricReader,
+    Metric,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+    PeriodicExportingMetricReader,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.metrics.export import Histogram as HistogramData
+from opentelemetry.sdk.metrics.view import (
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    View,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+import noetl_metrics_sdk
+from noetl_metrics_sdk import ConfigurationError, MetricsClient, Registry
+from noetl_metrics_sdk.otel import NoetlMetricExporter
+from noetl_metrics_sdk.testing import InMemoryTransport, server_away
+from tests.conftest import start_server
+
+MINUTES = 60_000
+SCOPE = {"otel_scope_name": "orders"}
+
+
+class Program:
+    """A program with one meter, whose metrics arrive in memory."""
+
+    def __init__(self, exporter_options=None, reader=None, transport=None, **options):
+        self.transport = transport or InMemoryTransport()
+        self.client = MetricsClient(
+            component_name="otel", transport=self.transport, registry=Registry(),
+            system_metrics=(), self_metrics=False, handle_sigterm=False, worker_id="w",
+        )  # fmt: skip
+        self.exporter = NoetlMetricExporter(self.client, **(exporter_options or {}))
+        self.reader = reader or PeriodicExportingMetricReader(self.exporter, 10 * MINUTES)
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False, **options)
+        self.meter = self.provider.get_meter("orders")
+
+    def samples(self):
+        """Export and deliver; return all that has arrived: name and labels to value."""
+        assert self.provider.force_flush()
+        return {
+            (
+                sample.name,
+                *sorted(set(sample.labels.items()) - {("worker_id", "w")}),
+            ): sample.value
+            for sample in self.transport.samples
+        }
+
+
+@pytest.fixture
+def program():
+    """Make programs that end with the test."""
+    with ExitStack() as stack:
+
+        def make(**options):
+            made = Program(**options)
+            stack.callback(made.client.shutdown)
+            stack.callback(made.provider.shutdown, 1_000)
+            return made
+
+        yield make
+
+
+def series(name, **labels):
+    return (name, *sorted({**SCOPE, **labels}.items()))
+
+
+def test_each_kind_of_instrument_has_its_type(program):
+    """Monotonic sums are counters, other sums gauges; names have units, counters `_total`."""
+    running = program()
+    meter = running.meter
+    meter.create_counter("jobs.done", "{job}", "Jobs that are done").add(3)
+    meter.create_up_down_counter("queue.size", "By").add(-2)
+    meter.create_gauge("cpu.utilization", "1").set(0.25)
+    meter.create_observable_counter("io", [lambda _: [Observation(7)]], "By")
+    meter.create_observable_up_down_counter("open", [lambda _: [Observation(-1)]])
+    meter.create_observable_gauge("heat", [lambda _: [Observation(21.5)]], "Cel")
+    assert {
+        series("jobs_done_total"): 3.0,
+        series("queue_size_bytes"): -2.0,
+        series("cpu_utilization_ratio"): 0.25,
+        series("io_bytes_total"): 7.0,
+        series("open"): -1.0,
+        series("heat_celsius"): 21.5,
+    } == running.samples()
+    described = {(s.name, s.metric_type, s.unit, s.help_text) for s in running.transport.samples}
+    assert {
+        ("jobs_done_total", "counter", "", "Jobs that are done"),
+        ("queue_size_bytes", "gauge", "bytes", ""),
+        ("cpu_utilization_ratio", "gauge", "ratio", ""),
+        ("io_bytes_total", "counter", "bytes", ""),
+        ("open", "gauge", "", ""),
+        ("heat_celsius", "gauge", "celsius", ""),
+    } == described
+
+
+def test_a_histogram_has_cumulative_buckets(program):
+    """Buckets count what is not above their bound, infinity is last, and the sum is there."""
+    bounds = ExplicitBucketHistogramAggregation([0.5, 1])
+    running = program(views=[View(instrument_name="wait", aggregation=bounds)])
+    wait = running.meter.create_histogram("wait", "s")
+    for seconds in (0.5, 0.75, 8):
+        wait.record(seconds, {"le": "own"})
+    assert {
+        series("wait_seconds_bucket", le="0.5", exported_le="own"): 1.0,
+        series("wait_seconds_bucket", le="1.0", exported_le="own"): 2.0,
+        series("wait_seconds_bucket", le="+Inf", exported_le="own"): 3.0,
+        series("wait_seconds_count", exported_le="own"): 3.0,
+        series("wait_seconds_sum", exported_le="own"): 9.25,
+    } == running.samples()
+    assert {"histogram"} == {sample.metric_type for sample in running.transport.samples}
+
+
+def test_an_exponential_histogram_has_its_own_boundaries_as_buckets(program):
+    """Zero and both signs are counted; a boundary is a power of the base."""
+    running = program(views=[
+        View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation(4, 0))
+    ])  # fmt: skip
+    change = running.meter.create_histogram("change")
+    for amount in (0, 1.5, 3, 3.5):
+        change.record(amount)
+    assert {
+        series("change_bucket", le="0.0"): 1.0,
+        series("change_bucket", le="1.0"): 1.0,
+        series("change_bucket", le="2.0"): 2.0,
+        series("change_bucket", le="4.0"): 4.0,
+        series("change_bucket", le="+Inf"): 4.0,
+        series("change_count"): 4.0,
+        series("change_sum"): 8.0,
+    } == running.samples()
+
+
+def test_a_boundary_of_an_exponential_histogram_stays_when_the_scale_falls(program):
+    """A wider range halves the number of boundaries, and those that stay count on."""
+    running = program(views=[
+        View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation(4, 20))
+    ])  # fmt: skip
+    size = running.meter.create_histogram("size")
+    size.record(1.1)
+    size.record(1.9)
+    before = running.samples()
+    size.record(100)
+    after = running.samples()
+    assert 3.0 == after[series("size_bucket", le="+Inf")]
+    assert 2.0 == after[series("size_bucket", le="16.0")]
+    bounds = [[float(dict(key[1:])["le"]) for key in found if key[0] == "size_bucket"]
+              for found in (before, after)]  # fmt: skip
+    assert {2.0, math.inf} <= set(bounds[0]) & set(bounds[1])
+
+
+def test_views_rename_and_drop_attributes(program):
+    """What a View makes of an instrument is what is stored."""
+    running = program(views=[
+        View(instrument_name="reads", name="orders.read", attribute_keys={"http.method"}),
+        View(instrument_name="level", aggregation=LastValueAggregation()),
+    ])  # fmt: skip
+    running.meter.create_counter("reads").add(2, {"http.method": "GET", "user": "x"})
+    level = running.meter.create_counter("level")
+    level.add(4)
+    level.add(5)
+    assert {
+        series("orders_read_total", http_method="GET"): 2.0,
+        series("level"): 5.0,
+    } == running.samples()
+
+
+def test_attributes_become_labels(program):
+    """Values are text; what would be the label of a scope is kept under another name."""
+    running = program()
+    attributes = {"a.b": True, "n": 3, "list": ["x", "y"], "otel.scope.name": "mine"}
+    running.meter.create_counter("reads").add(1, attributes)
+    labels = {"a_b": "true", "n": "3", "list": '["x","y"]', "exported_otel_scope_name": "mine"}
+    assert {series("reads_total", **labels): 1.0} == running.samples()
+
+
+def test_scope_and_resource_become_labels(program):
+    """A scope's name, version and attributes always; of a resource what is asked for."""
+    running = program(
+        exporter_options={"resource_labels": ("service.name", "absent")},
+        resource=Resource({"service.name": "shop", "service.version": "2"}),
+    )
+    meter = running.provider.get_meter("lib", "1.2", attributes={"short.name": "l"})
+    meter.create_counter("reads").add(1)
+    labels = {
+        "otel_scope_name": "lib", "otel_scope_version": "1.2", "otel_scope_short_name": "l",
+        "service_name": "shop",
+    }  # fmt: skip
+    assert {series("reads_total", **labels): 1.0} == running.samples()
+
+
+def test_a_data_point_keeps_its_time(program):
+    """The time of a sample is when OpenTelemetry has collected it."""
+    running = program(reader=InMemoryMetricReader())
+    running.meter.create_counter("reads").add(1)
+    data = collected(running.reader)
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert MetricExportResult.SUCCESS is running.exporter.export(data)
+    assert running.exporter.force_flush()
+    (sample,) = running.transport.samples
+    assert point.time_unix_nano / 1e9 == pytest.approx(sample.timestamp, abs=1e-6)
+
+
+def test_all_instruments_are_cumulative():
+    """The exporter asks its reader for what the table holds, of every kind of instrument."""
+    client = MetricsClient(
+        component_name="otel", transport=InMemoryTransport(), registry=Registry()
+    )
+    with client:
+        preferred = NoetlMetricExporter(client)._preferred_temporality
+    assert {AggregationTemporality.CUMULATIVE} == set(preferred.values())
+    assert {Counter, Histogram, UpDownCounter} < set(preferred)
+
+
+def test_a_delta_is_refused_counted_and_logged_once(program, caplog):
+    """A reader that was told to give deltas has them refused: their sum is not known here."""
+    deltas = InMemoryMetricReader({Counter: AggregationTemporality.DELTA})
+    running = program(reader=deltas)
+    reads = running.meter.create_counter("reads")
+    level = running.meter.create_up_down_counter("level")
+    for _ in range(2):
+        reads.add(1, {"a": 1})
+        reads.add(1, {"a": 2})
+        level.add(1)
+        assert MetricExportResult.FAILURE is running.exporter.export(collected(deltas))
+    assert running.exporter.force_flush()
+    assert [1.0, 2.0] == [sample.value for sample in running.transport.samples]
+    assert 4 == running.client.stats().invalid_samples
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert 1 == len(warnings)
+    assert "samples of reads are left out: its temporality is DELTA" in warnings[0]
+    assert "prefer AggregationTemporality.CUMULATIVE, which is the default" in warnings[0]
+
+
+def test_two_instruments_of_one_name_do_not_mix(program, caplog):
+    """The second one's series, or a second type under one name, is refused and counted."""
+    running = program()
+    running.meter.create_counter("reads.a").add(1)
+    running.meter.create_counter("reads/a").add(2)
+    running.meter.create_counter("reads-a").add(3, {"own": "label"})
+    running.meter.create_gauge("size").set(1)
+    running.meter.create_histogram("size/").record(1)
+    assert {
+        series("reads_a_total"): 1.0, series("reads_a_total", own="label"): 3.0, series("size"): 1.0
+    } == running.samples()  # fmt: skip
+    assert 2 == running.client.stats().invalid_samples
+    assert "another instrument has the series 'reads_a'" in caplog.text
+    assert "'size' is a gauge already" in caplog.text
+
+
+def collected(reader):
+    data = reader.get_metrics_data()
+    assert data is not None
+    return data
+
+
+def of_scope(*metrics):
+    scope = InstrumentationScope("orders")
+    return MetricsData([ResourceMetrics(Resource({}), [ScopeMetrics(scope, metrics, "")], "")])
+
+
+def test_nan_poisons_no_counter(program):
+    """A counter that is NaN is refused; a gauge may be NaN; a histogram loses its sum.
+
+    The SDK of OpenTelemetry lets nobody add or record NaN, but a data point may have it.
+    """
+    running = program(reader=InMemoryMetricReader())
+    points = [NumberDataPoint({}, 0, 1_764_000_000 * 10**9, math.nan)]
+    wait = HistogramDataPoint({}, 0, 1_764_000_000 * 10**9, 1, math.nan, [1], [], 0, 0)
+    cumulative = AggregationTemporality.CUMULATIVE
+    data = of_scope(
+        Metric("reads", "", "", Sum(points, cumulative, is_monotonic=True)),
+        Metric("level", "", "", Gauge(points)),
+        Metric("wait", "", "", HistogramData([wait], cumulative)),
+    )
+    assert MetricExportResult.FAILURE is running.exporter.export(data)
+    assert running.exporter.force_flush()
+    values = {sample.name: sample.value for sample in running.transport.samples}
+    assert math.isnan(values.pop("level"))
+    assert {"wait_bucket": 1.0, "wait_count": 1.0} == values
+    assert 2 == running.client.stats().invalid_samples
+
+
+def test_a_sum_that_can_fall_is_left_out(program):
+    """A histogram with negative observations has no sum, which would pass for a restart."""
+    buckets = ExplicitBucketHistogramAggregation([0])
+    running = program(views=[View(instrument_name="change", aggregation=buckets)])
+    running.meter.create_up_down_counter("change").add(-1)
+    assert {
+        series("change_bucket", le="0.0"): 1.0,
+        series("change_bucket", le="+Inf"): 1.0,
+        series("change_count"): 1.0,
+    } == running.samples()
+
+
+def test_one_bad_metric_costs_no_other(program):
+    """Data of an unknown form, and labels that cannot be stored, are refused by themselves."""
+    running = program(reader=InMemoryMetricReader())
+    running.meter.create_counter("reads").add(1)
+    running.meter.create_counter("writes").add(1, {"path": "\x00"})
+    (resource,) = collected(running.reader).resource_metrics
+    (scope,) = resource.scope_metrics
+    data = of_scope(Metric("odd", "", "", cast("Sum", None)), *scope.metrics)
+    assert MetricExportResult.FAILURE is running.exporter.export(data)
+    assert running.exporter.force_flush()
+    assert ["reads_total"] == [sample.name for sample in running.transport.samples]
+    assert 2 == running.client.stats().invalid_samples
+
+
+def test_an_idle_series_is_not_sent_again(program):
+    """As of other collectors, a series that has not changed waits for the refresh interval."""
+    running = program()
+    running.meter.create_counter("reads").add(1)
+    running.meter.create_counter("writes").add(1)
+    running.samples()
+    running.meter.create_counter("reads").add(1)
+    running.samples()
+    assert [1.0, 2.0] == [s.value for s in running.transport.received("reads_total")]
+    assert [1.0] == [s.value for s in running.transport.received("writes_total")]
+
+
+def test_a_full_buffer_is_a_failed_export():
+    """An export that had no room is told so, and what was dropped is in the ledger."""
+    client = MetricsClient(
+        component_name="otel", transport=InMemoryTransport(), registry=Registry(),
+        system_metrics=(), self_metrics=False, buffer_samples_max=1, buffer_overflow="drop_newest",
+    )  # fmt: skip
+    with client:
+        exporter = NoetlMetricExporter(client)
+        reader = InMemoryMetricReader()
+        meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("orders")
+        for number in range(3):
+            meter.create_counter(f"reads{number}").add(1)
+        assert MetricExportResult.FAILURE is exporter.export(collected(reader))
+        assert {"buffer_full": 2} == client.stats().samples.dropped
+
+
+def test_after_the_shutdown_an_export_fails(program, caplog):
+    """What comes too late is refused, and logged once; shutting down twice does nothing."""
+    running = program(reader=InMemoryMetricReader())
+    running.meter.create_counter("reads").add(1)
+    data = collected(running.reader)
+    running.exporter.shutdown()
+    running.exporter.shutdown()
+    results = [running.exporter.export(data) for _ in range(2)]
+    assert [MetricExportResult.FAILURE] * 2 == results
+    assert 1 == caplog.text.count("an export after the shutdown is refused")
+
+
+def test_a_client_that_was_shut_down_fails_exports(program):
+    """Without a client that delivers, nothing is said to have been exported."""
+    running = program(reader=InMemoryMetricReader())
+    running.client.shutdown()
+    running.meter.create_counter("reads").add(1)
+    data = collected(running.reader)
+    assert MetricExportResult.FAILURE is running.exporter.export(data)
+    with pytest.raises(ConfigurationError, match="was shut down"):
+        NoetlMetricExporter(running.client)
+
+
+def test_the_last_collection_is_delivered_by_the_shutdown(program):
+    """Shutting the provider down exports and delivers; the client that it was given goes on."""
+    running = program()
+    running.meter.create_counter("reads").add(5)
+    running.provider.shutdown()
+    assert [5.0] == [sample.value for sample in running.transport.samples]
+    running.client.record("more", 1)
+    assert 0 == running.client.flush().pending
+
+
+def test_without_a_client_it_makes_that_of_the_process(monkeypatch, server):
+    """The settings come from the environment, and its shutdown is the client's."""
+    monkeypatch.setenv("NOETL_SERVER_URL", server.url)
+    monkeypatch.setenv("NOETL_WORKER_POOL_NAME", "otel-environment")
+    exporter = NoetlMetricExporter()
+    provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
+    provider.get_meter("orders").create_counter("reads").add(2)
+    with pytest.raises(ConfigurationError, match="use the client that it gave"):
+        NoetlMetricExporter()
+    provider.shutdown()
+    assert [2.0] == [value for _, value in rows_of(server, "reads_total")]
+    assert noetl_metrics_sdk.shutdown().pending == 0  # there is none any more
+
+
+def test_deadlines_are_obeyed_with_no_server():
+    """Flushing and shutting down return in their time, and say that it was not enough."""
+    transport = InMemoryTransport()
+    transport.fail_next(*[server_away()] * 1_000)
+    running = Program(transport=transport)
+    running.meter.create_counter("reads").add(1)
+    started_at = time.monotonic()
+    running.reader.collect()
+    assert not running.exporter.force_flush(timeout_millis=300)
+    running.provider.shutdown(timeout_millis=700)
+    assert time.monotonic() - started_at < 10  # of 30, which both would take by default
+    assert 1 == running.client.shutdown(0).pending
+
+
+def rows_of(server, name):
+    """Return labels and value of a metric's rows, oldest first."""
+    return stored(server.database_url, name)
+
+
+def stored(database_url, name):
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(
+            "SELECT labels - 'worker_id', metric_value FROM noetl.metric WHERE metric_name = %s "
+            "ORDER BY timestamp, metric_id",
+            [name],
+        ).fetchall()
+
+
+def record_and_export(url):
+    """Record a known amount through a client of its own; return its ledger."""
+    client = MetricsClient(url, "otel-pool", system_metrics=(), self_metrics=False, backoff_max=0.2)
+    with client:
+        exporter = NoetlMetricExporter(client)
+        reader = PeriodicExportingMetricReader(exporter, 50)
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        meter = provider.get_meter("orders", "3")
+        reads = meter.create_counter("orders.read", "By")
+        wait = meter.create_histogram("wait", "s", explicit_bucket_boundaries_advisory=[0.1, 1])
+        for number in range(200):
+            reads.add(number, {"table": f"t{number % 2}"})
+            wait.record(number / 100)
+            time.sleep(0.001)
+        provider.shutdown()
+        assert 0 == client.flush(30).pending
+        return client.stats()
+
+
+def assert_all_is_in_the_table(server, stats):
+    scope = {"otel_scope_name": "orders", "otel_scope_version": "3"}
+    read = rows_of(server, "orders_read_bytes_total")
+    last = {labels["table"]: value for labels, value in read}
+    assert {"t0": sum(range(0, 200, 2)), "t1": sum(range(1, 200, 2))} == last
+    assert {**scope, "table": "t1"} in [labels for labels, _ in read]
+    for table in last:
+        values = [value for labels, value in read if labels["table"] == table]
+        assert sorted(set(values)) == values  # never twice, never back
+    assert (scope, 200.0) == rows_of(server, "wait_seconds_count")[-1]
+    assert sum(range(200)) / 100 == pytest.approx(rows_of(server, "wait_seconds_sum")[-1][1])
+    buckets = {labels["le"]: value for labels, value in rows_of(server, "wait_seconds_bucket")}
+    assert {"0.1": 11.0, "1.0": 101.0, "+Inf": 200.0} == buckets
+    with psycopg.connect(server.database_url) as connection:
+        ((count,),) = connection.execute(
+            "SELECT count(*) FROM noetl.metric JOIN noetl.runtime USING (runtime_id) "
+            "WHERE name = 'otel-pool'"
+        ).fetchall()
+    assert (stats.samples.added, {}) == (count, stats.samples.dropped)
+
+
+def test_rows_are_what_was_recorded(server):
+    """Through the real server, the table has what the program has recorded, each sample once."""
+    assert_all_is_in_the_table(server, record_and_export(server.url))
+
+
+def test_a_server_that_comes_back_gets_all_of_it_once(database_url):
+    """What is exported while the server is away is delivered when it is there, nothing twice."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ExitStack() as stack:
+        client = stack.enter_context(
+            MetricsClient(
+                f"http://127.0.0.1:{port}", "otel-pool", system_metrics=(), backoff_max=0.2
+            )
+        )
+        exporter = NoetlMetricExporter(client)
+        reader = PeriodicExportingMetricReader(exporter, 10 * MINUTES)
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        stack.callback(provider.shutdown, 100)
+        reads = provider.get_meter("orders").create_counter("reads")
+
+        def count_to(last):
+            for _ in range(last - 10, last):
+                reads.add(1)
+                reader.collect()
+
+        count_to(10)
+        assert not exporter.force_flush(timeout_millis=200)
+        for last in (20, 30):
+            server = start_server(database_url, f"--port={port}")
+            assert server.process.stdout is not None
+            stack.enter_context(server.process.stdout)
+            stack.callback(server.stop)
+            assert exporter.force_flush(timeout_millis=30_000)
+            assert 0 == server.stop()
+            count_to(last)
+        assert 10 == client.stats().samples.pending
+        assert [float(number) for number in range(1, 21)] == [
+            value for _, value in stored(database_url, "reads_total")
+        ]
+
+
+FORKING_PROGRAM = """
+import os, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from noetl_metrics_sdk import MetricsClient
+from noetl_metrics_sdk.otel import NoetlMetricExporter
+
+client = MetricsClient(sys.argv[1], "forking", worker_id="w", system_metrics=())
+
+def make_counter():
+    reader = PeriodicExportingMetricReader(NoetlMetricExporter(client), 600_000)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    return provider, provider.get_meter("orders").create_counter("reads")
+
+inherited = make_counter()
+inherited[1].add(2)
+
+def in_child(provider, counter):
+    counter.add(3)
+    provider.force_flush()
+    os._exit(0)
+
+for make in (lambda: inherited, make_counter):
+    child = os.fork()
+    if not child:
+        in_child(*make())
+    print(child, os.waitpid(child, 0)[1])
+inherited[0].force_flush()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no os.fork()")
+def test_a_forked_child_delivers_under_its_own_worker_id(server):
+    """A provider that the child makes starts from zero; an inherited one has the parent's counts.
+
+    The latter is how the SDK of OpenTelemetry forks; docs/ecosystem.md says so.
+    """
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        FORKING_PROGRAM,
+        server.url,
+    ]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    inheriting, making = (line.split() for line in output.splitlines())
+    assert ("0", "0") == (inheriting[1], making[1])
+    with psycopg.connect(server.database_url) as connection:
+        rows = connection.execute(
+            "SELECT labels->>'worker_id', metric_value FROM noetl.metric "
+            "WHERE metric_name = 'reads_total'"
+        ).fetchall()
+    assert {("w", 2.0), (f"w-{inheriting[0]}", 5.0), (f"w-{making[0]}", 3.0)} == set(rows)
+
+
+def test_without_opentelemetry_it_says_what_to_install():
+    """The error of the import names the extra."""
+    program = (
+        "import sys; sys.modules['opentelemetry.sdk.metrics'] = None\n"
+        "try:\n    import noetl_metrics_sdk.otel\nexcept ImportError as error:\n    print(error)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert 'pip install "noetl-metrics-sdk[otel]"' in output
