@@ -74,3 +74,46 @@ def test_the_asyncio_worker(server):
     } == outcomes
     in_progress = last_values(server, "noetl_jobs_in_progress")
     assert [0.0] == list(in_progress.values())
+
+
+def test_the_opentelemetry_worker(server):
+    """What a program counts by OpenTelemetry is in the table, with the names of Prometheus."""
+    assert "10 jobs done" in run_example(server, "opentelemetry_worker.py")
+    (orders,) = last_values(server, "example_orders_imported_total").items()
+    assert 100 == orders[1]
+    assert {
+        "otel_scope_name": "example.orders", "otel_scope_version": "1.0", "service_name": "shop",
+        "http_method": "GET",
+    }.items() <= dict(orders[0]).items()  # fmt: skip
+    assert [0] == list(last_values(server, "example_orders_waiting").values())
+    assert [10] == list(last_values(server, "example_import_duration_seconds_count").values())
+    buckets = last_values(server, "example_import_duration_seconds_bucket")
+    assert 10 == buckets[next(labels for labels in buckets if ("le", "+Inf") in labels)]
+
+
+def test_the_prometheus_client_worker(server):
+    """Every type of prometheus_client is in the table, and no time of creation."""
+    assert "10 jobs done" in run_example(server, "prometheus_client_worker.py")
+
+    def values(name, label=None):
+        found = last_values(server, name).items()
+        return {dict(labels).get(label, ""): value for labels, value in found}
+
+    assert {"old": 50, "new": 50} == values("example_orders_total", "kind")
+    assert {"": 0} == values("example_orders_waiting")
+    assert {"": 10} == values("example_import_seconds_count")
+    assert 10 == values("example_import_seconds_bucket", "le")["+Inf"]
+    assert {"": 10_000} == values("example_order_bytes_sum")
+    assert {"1.0": 1} == values("example_build_info", "version")
+    assert {"starting": 0, "working": 1} == values("example_state", "example_state")
+    with psycopg.connect(server.database_url) as connection:
+        types = connection.execute(
+            "SELECT DISTINCT metric_name, metric_type FROM noetl.metric "
+            "WHERE metric_name LIKE 'example%' AND metric_name NOT LIKE '%bucket'"
+        ).fetchall()
+    assert {
+        ("example_orders_total", "counter"), ("example_orders_waiting", "gauge"),
+        ("example_import_seconds_count", "histogram"), ("example_import_seconds_sum", "histogram"),
+        ("example_order_bytes_count", "summary"), ("example_order_bytes_sum", "summary"),
+        ("example_build_info", "gauge"), ("example_state", "gauge"),
+    } == set(types)  # fmt: skip

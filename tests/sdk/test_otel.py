@@ -236,6 +236,7 @@ def test_all_instruments_are_cumulative():
     )
     with client:
         preferred = NoetlMetricExporter(client)._preferred_temporality
+    assert preferred is not None
     assert {AggregationTemporality.CUMULATIVE} == set(preferred.values())
     assert {Counter, Histogram, UpDownCounter} < set(preferred)
 
@@ -507,18 +508,36 @@ def test_a_server_that_comes_back_gets_all_of_it_once(database_url):
 
         count_to(10)
         assert not exporter.force_flush(timeout_millis=200)
-        for last in (20, 30):
-            server = start_server(database_url, f"--port={port}")
-            assert server.process.stdout is not None
-            stack.enter_context(server.process.stdout)
-            stack.callback(server.stop)
-            assert exporter.force_flush(timeout_millis=30_000)
-            assert 0 == server.stop()
-            count_to(last)
-        assert 10 == client.stats().samples.pending
-        assert [float(number) for number in range(1, 21)] == [
-            value for _, value in stored(database_url, "reads_total")
-        ]
+        server = start_server(database_url, f"--port={port}")
+        assert server.process.stdout is not None
+        stack.enter_context(server.process.stdout)
+        stack.callback(server.stop)
+        count_to(20)
+        assert exporter.force_flush(timeout_millis=30_000)
+    assert [float(number) for number in range(1, 21)] == [
+        value for _, value in stored(database_url, "reads_total")
+    ]
+
+
+ENDING_PROGRAM = """
+import sys
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from noetl_metrics_sdk import MetricsClient
+from noetl_metrics_sdk.otel import NoetlMetricExporter
+
+client = MetricsClient(sys.argv[1], "ending", system_metrics=())
+provider = MeterProvider([PeriodicExportingMetricReader(NoetlMetricExporter(client))])
+provider.get_meter("orders").create_counter("reads").add(7)
+"""
+
+
+def test_a_program_that_just_ends_loses_nothing(server):
+    """The provider's last export comes before the client's last delivery."""
+    command = [sys.executable, "-W", "error", "-c", ENDING_PROGRAM, server.url]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "" == result.stderr
+    assert [7.0] == [value for _, value in rows_of(server, "reads_total")]
 
 
 FORKING_PROGRAM = """
