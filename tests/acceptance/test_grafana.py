@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,9 +12,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from server_stub.exposed_labels import exposed_labels
 from tests.acceptance.observed_fleet import POOL, SERVER, SERVER_ID, WORKERS, observe
 from tests.conftest import start_server
-from tests.grafana import FOLDER, Dashboard, expanded_sql
+from tests.grafana import FOLDER, Dashboard, TimeRange, expanded_promql, expanded_sql
+from tests.prometheus import needs_prometheus, running_prometheus
+from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
 
 pytestmark = pytest.mark.once
 
@@ -252,3 +256,137 @@ def test_both_dashboards_show_the_same():
     ]
     assert shown[0] == shown[1]
     assert [14, 14] == [len({panel["id"] for panel in one.json["panels"]}) for one in BOTH]
+
+
+class PromQL:
+    """A program that has what the fleet has reported, and is asked as Grafana asks."""
+
+    def __init__(self, program, shown, rate_interval=None):
+        self.program = program
+        self.shown = shown
+        self.rate_interval = rate_interval
+
+    def expanded(self, expression, seconds):
+        rate_interval = self.rate_interval or f"{seconds}s"
+        everything = {"component": ".*", "worker": ".*"}
+        return expanded_promql(expression, self.shown, rate_interval, everything)
+
+    def panel(self, title):
+        """Return what a panel of time series shows: the name of each to its values by time."""
+        seconds = PROMETHEUS.interval_seconds(title)
+        found: dict[str, dict[int, float]] = {}
+        for target in PROMETHEUS.panels[title]["targets"]:
+            parameters = {
+                "query": self.expanded(target["expr"], seconds),
+                "start": self.shown.start + seconds,
+                "end": self.shown.end,
+                "step": seconds,
+            }
+            answer = self.program.get("/api/v1/query_range", params=parameters).json()
+            for series in answer["data"]["result"]:
+                name = legend(target["legendFormat"], series["metric"])
+                # A value is about the time before it, and one of a bucket about the time after.
+                found[name] = {int(at) - seconds: float(value) for at, value in series["values"]}
+        return found
+
+    def components(self):
+        """Return what the table shows: each component, and how many seconds ago it reported."""
+        (target,) = PROMETHEUS.panels["Components"]["targets"]
+        expression = self.expanded(target["expr"], 60)
+        return {
+            row["metric"]["component"]: float(row["value"][1])
+            for row in self.program.query(expression, time=self.shown.end)
+        }
+
+    def variable(self, name):
+        """Return what a variable offers."""
+        query = PROMETHEUS.variables[name]["query"]["query"]
+        called = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
+        assert called
+        parameters = {"match[]": self.expanded(called[1], 60), "start": self.shown.start}
+        answer = self.program.get(f"/api/v1/label/{called[2]}/values", params=parameters)
+        return answer.json()["data"]
+
+
+def legend(pattern, labels):
+    return re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), pattern)
+
+
+@pytest.fixture(scope="module")
+def victoria_metrics(fleet, tmp_path_factory):
+    """A VictoriaMetrics with every row, under the name that the server's exposition gives it."""
+    with psycopg.connect(fleet.server.database_url) as connection:
+        rows = connection.execute(
+            "SELECT metric_name, metric_value, extract(epoch FROM timestamp) * 1000, "
+            "runtime_id, name, component_type, m.labels::text "
+            "FROM noetl.metric AS m INNER JOIN noetl.runtime AS r USING (runtime_id)"
+        ).fetchall()
+    lines = [
+        f"{name}{{{exposed_labels(*series).text}}} {value!r} {int(milliseconds)}"
+        for name, value, milliseconds, *series in rows
+    ]
+    with running_victoria_metrics(tmp_path_factory.mktemp("victoria-metrics")) as program:
+        body = "\n".join(lines).encode()
+        answer = httpx.post(f"{program.url}/api/v1/import/prometheus", content=body)
+        assert answer.is_success, answer.text
+        program.get("/internal/force_flush")
+        yield PromQL(program, fleet.shown)
+
+
+SERIES_PANELS = [title for title in PROMETHEUS.panels if title != "Components"]
+
+
+@needs_victoria_metrics
+@pytest.mark.parametrize("title", SERIES_PANELS)
+def test_promql_shows_what_postgresql_shows(fleet, victoria_metrics, title):
+    """The same series, which over all differ by no more than a twentieth.
+
+    Nor is it to be expected that they are the same: PromQL looks at the window of a rate and at
+    the time between its samples, and this at whole buckets. The first bucket is left out, as
+    each has its own view of the first sample.
+    """
+    of_sql, of_promql = fleet.panel(title), victoria_metrics.panel(title)
+    assert of_sql.keys() == of_promql.keys()
+    for name, points in of_sql.items():
+        times = sorted(points.keys() & of_promql[name].keys())[1:]
+        assert len(times) >= 8
+        expected = sum(points[at] for at in times)
+        assert expected == pytest.approx(sum(of_promql[name][at] for at in times), rel=0.05)
+
+
+@needs_victoria_metrics
+def test_promql_knows_when_a_component_was_last_heard_of(victoria_metrics):
+    """How long ago its newest sample is, for each component."""
+    found = victoria_metrics.components()
+    assert {POOL, SERVER} <= found.keys()
+    assert all(0 <= found[name] < 120 for name in (POOL, SERVER))
+
+
+@needs_victoria_metrics
+def test_the_variables_of_promql_find_components_and_workers(victoria_metrics):
+    """They offer what there is to be chosen."""
+    assert {POOL, SERVER} <= set(victoria_metrics.variable("component"))
+    assert set(VARIABLES["worker"]) <= set(victoria_metrics.variable("worker"))
+
+
+@needs_prometheus
+def test_every_query_of_prometheus_has_rows(fleet, tmp_path):
+    """A Prometheus that scrapes the server has all that the dashboard and its variables ask for."""
+    target = fleet.server.url.removeprefix("http://")
+    scrape = {"job_name": "noetl", "static_configs": [{"targets": [target]}]}
+    with running_prometheus(tmp_path, scrape_configs=[scrape]) as program:
+        twice = "count_over_time(noetl_jobs_processed_total[1m]) > 2"
+        wait_until(lambda: program.query(twice))
+        now = int(time.time())
+        scraped = PromQL(program, TimeRange(now - 600, now + 60), "1m")
+        assert [] == [title for title in SERIES_PANELS if not scraped.panel(title)]
+        assert {POOL, SERVER} <= scraped.components().keys()
+        assert {POOL, SERVER} <= set(scraped.variable("component"))
+        assert set(VARIABLES["worker"]) <= set(scraped.variable("worker"))
+
+
+def wait_until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
