@@ -164,10 +164,14 @@ def _labels_of_origin(
 def _labels_of_point(
     point: NumberDataPoint | _HistogramPoint, metric_type: MetricType, origin: Mapping[str, str]
 ) -> dict[str, str]:
+    own = labels_of(point.attributes or {})
+    taken = {*origin, "le"} if metric_type is MetricType.HISTOGRAM else origin.keys()
     labels = dict(origin)
-    for name, text in labels_of(point.attributes or {}).items():
-        is_taken = name in origin or (name == "le" and metric_type is MetricType.HISTOGRAM)
-        labels[f"exported_{name}" if is_taken else name] = text
+    for name, text in own.items():
+        shown = name
+        while shown in taken or (shown != name and shown in own):
+            shown = f"exported_{shown}"
+        labels[shown] = text
     return labels
 
 

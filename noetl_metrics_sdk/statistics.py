@@ -28,7 +28,7 @@ class ClientStats(NamedTuple):
     |---|---|
     | `runtime_id` | the component's id, once it is known |
     | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
-    | `invalid_samples` | samples of foreign collectors that are no valid metrics, left out |
+    | `invalid_samples` | samples of others, like OpenTelemetry, that are no valid metrics |
     | `collect_errors` | collections in which a collector raised |
     | `batches_sent` | batches that the server has acknowledged |
     | `batches_retried` | attempts that failed, by cause: a status, or `no_answer` |

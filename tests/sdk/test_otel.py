@@ -124,13 +124,19 @@ def test_a_histogram_has_cumulative_buckets(program):
     running = program(views=[View(instrument_name="wait", aggregation=bounds)])
     wait = running.meter.create_histogram("wait", "s")
     for seconds in (0.5, 0.75, 8):
-        wait.record(seconds, {"le": "own"})
+        wait.record(seconds, {"le": "own", "exported_le": "other"})
     assert {
-        series("wait_seconds_bucket", le="0.5", exported_le="own"): 1.0,
-        series("wait_seconds_bucket", le="1.0", exported_le="own"): 2.0,
-        series("wait_seconds_bucket", le="+Inf", exported_le="own"): 3.0,
-        series("wait_seconds_count", exported_le="own"): 3.0,
-        series("wait_seconds_sum", exported_le="own"): 9.25,
+        series(
+            "wait_seconds_bucket", le="0.5", exported_le="other", exported_exported_le="own"
+        ): 1.0,
+        series(
+            "wait_seconds_bucket", le="1.0", exported_le="other", exported_exported_le="own"
+        ): 2.0,
+        series(
+            "wait_seconds_bucket", le="+Inf", exported_le="other", exported_exported_le="own"
+        ): 3.0,
+        series("wait_seconds_count", exported_le="other", exported_exported_le="own"): 3.0,
+        series("wait_seconds_sum", exported_le="other", exported_exported_le="own"): 9.25,
     } == running.samples()
     assert {"histogram"} == {sample.metric_type for sample in running.transport.samples}
 
@@ -191,7 +197,7 @@ def test_views_rename_and_drop_attributes(program):
 def test_attributes_become_labels(program):
     """Values are text; what would be the label of a scope is kept under another name."""
     running = program()
-    attributes = {"a.b": True, "n": 3, "list": ["x", "y"], "otel.scope.name": "mine"}
+    attributes = {"a.b": True, "n": 3, "list": ("x", "y"), "otel.scope.name": "mine"}
     running.meter.create_counter("reads").add(1, attributes)
     labels = {"a_b": "true", "n": "3", "list": '["x","y"]', "exported_otel_scope_name": "mine"}
     assert {series("reads_total", **labels): 1.0} == running.samples()
