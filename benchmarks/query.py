@@ -61,7 +61,7 @@ def questions() -> dict[str, Question]:
     page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
     lookback = {"lookback": timedelta(seconds=settings.exposition_lookback_seconds)}
     # The store is asked for parameters only, and needs no database for them.
-    store = SeriesStore(None, settings)  # type: ignore[arg-type]
+    store = SeriesStore(None, settings, None)  # type: ignore[arg-type]
     buckets = cover(None, None, 60.0, datetime.now(UTC))
     chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
     return {

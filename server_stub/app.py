@@ -18,14 +18,17 @@ from server_stub import (
 )
 from server_stub.admission import Admission
 from server_stub.authentication import Authentication
+from server_stub.boundary import Boundaries
 from server_stub.component_store import ComponentStore
 from server_stub.database import Database, TimeOuts
 from server_stub.description import DescribedApplication
 from server_stub.exporting import exporting
+from server_stub.history_chart import HistoryChart
 from server_stub.insertion import Insertion
 from server_stub.intake import Intake
 from server_stub.maintenance import Maintenance
 from server_stub.middleware import BodyLimit, BodyTimeout, Observation
+from server_stub.pages import Pages
 from server_stub.partition_store import PartitionStore
 from server_stub.request_log import RequestLog
 from server_stub.resources import Resources
@@ -36,6 +39,7 @@ from server_stub.series_store import SeriesStore
 from server_stub.series_table import SeriesLimits, SeriesTable
 from server_stub.statistics import Statistics
 from server_stub.store import Store
+from server_stub.time_series_database import time_series_database
 from server_stub.token_source import TokenSource
 
 if TYPE_CHECKING:
@@ -71,15 +75,18 @@ def create_app(
         settings.pool_size,
         TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds),
     )
-    store = Store(database, settings)
-    series_store = SeriesStore(database, settings)
+    elsewhere = time_series_database(settings)
+    boundaries = Boundaries(settings)
+    store = Store(database, settings, elsewhere.history)
+    history_chart = HistoryChart(store, elsewhere.history, boundaries)
+    series_store = SeriesStore(database, settings, history_chart)
     components = ComponentStore(database)
     series = SeriesTable(
         SeriesLimits(settings.labels_max, settings.text_length_max, settings.series_per_runtime_max)
     )
     bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
     partitions = PartitionStore(database, settings)
-    insertion = Insertion(database, partitions, series, bounds)
+    insertion = Insertion(database, partitions, series, bounds, elsewhere.destination)
     intake = Intake(insertion, settings, statistics, clock)
     admission = Admission(settings.ingest_bytes_max)
     maintenance = Maintenance(partitions, settings, statistics)
@@ -90,6 +97,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         # The last of the server's own metrics needs the loop and the pool.
         async with (
+            elsewhere.connected(),
             _maintained(database, maintenance),
             exporting(database_url, settings, statistics),
             self_reporting(intake, components, statistics.registry, settings),
@@ -107,6 +115,8 @@ def create_app(
         settings,
         statistics,
         store,
+        Pages(store, elsewhere.history, boundaries),
+        history_chart,
         series_store,
         partitions,
         components,

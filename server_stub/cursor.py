@@ -1,8 +1,8 @@
 """The cursor of a query: where its next page begins.
 
 It is opaque to clients. It holds the last row's time and `metric_id`, by which rows are ordered,
-and a digest of the query, so that it cannot be taken to another query, where it would skip rows
-without a word.
+the time before which rows come from the history, and a digest of the query, so that it cannot be
+taken to another query, where it would skip rows without a word.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _DIGEST_BYTES = 8
-_LAYOUT = struct.Struct(f">qq{_DIGEST_BYTES}s")
+_LAYOUT = struct.Struct(f">qqq{_DIGEST_BYTES}s")
 
 
 class Position(NamedTuple):
-    """A row's place in the order of a query."""
+    """A row's place in the order of a query.
+
+    `metric_id` is negative for one of the history, which has none: it is made of its labels.
+    `boundary_ms` is where the history ends, in milliseconds since the epoch; 0 without one.
+    """
 
     timestamp: datetime
     metric_id: int
+    boundary_ms: int = 0
 
 
 def encode_cursor(position: Position, query: Mapping[str, str]) -> str:
@@ -40,7 +45,7 @@ def encode_cursor(position: Position, query: Mapping[str, str]) -> str:
         query: the query's filters and order, without its limit.
     """
     microseconds = to_epoch_microseconds(position.timestamp)
-    packed = _LAYOUT.pack(microseconds, position.metric_id, _digest(query))
+    packed = _LAYOUT.pack(microseconds, position.metric_id, position.boundary_ms, _digest(query))
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
@@ -56,8 +61,8 @@ def decode_cursor(cursor: str, query: Mapping[str, str]) -> Position:
     """
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        microseconds, metric_id, digest = _LAYOUT.unpack(packed)
-        position = Position(from_epoch_microseconds(microseconds), metric_id)
+        microseconds, metric_id, boundary_ms, digest = _LAYOUT.unpack(packed)
+        position = Position(from_epoch_microseconds(microseconds), metric_id, boundary_ms)
     except (binascii.Error, struct.error, ValueError):
         raise ParameterInvalidError(
             f"cursor {cursor[:60]!r} is not valid: send the next_cursor of the page before, or none"

@@ -9,7 +9,8 @@ ServerError
 ├── TokenInvalidError          there is no token, or it is not known
 ├── ForbiddenError             the token is not for this route, or not for this component
 ├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
-│   └── PartitionBlockedError  something stands in the way of a partition
+│   ├── PartitionBlockedError  something stands in the way of a partition
+│   └── HistoryUnavailableError  the time-series database does not answer a query
 ├── ReceiverUnavailableError   a time-series database cannot take it now, or cannot be reached
 ├── ReceiverRefusedError       a time-series database takes the request, but not these samples
 └── StartupError               the server cannot start; the message is for the operator
@@ -68,6 +69,10 @@ class StoreUnavailableError(ServerError):
 
 class PartitionBlockedError(StoreUnavailableError):
     """A partition cannot be made until an operator makes room for it."""
+
+
+class HistoryUnavailableError(StoreUnavailableError):
+    """The time-series database does not answer."""
 
 
 class ReceiverUnavailableError(ServerError):

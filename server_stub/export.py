@@ -19,7 +19,7 @@ from server_stub.errors import (
     StoreUnavailableError,
 )
 from server_stub.export_statistics import ExportGauges
-from server_stub.export_store import ExportStore, Progress
+from server_stub.export_store import ExportStore, Progress, remember_families
 from server_stub.remote_write import Assembly
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Export:
                 # One bad sample has a receiver refuse all that come with it.
                 self._rows_max = len(rows) // 2
                 return True
-            await store.remember_families(families)
+            await remember_families(connection, families)
             if reached > progress.settled:
                 await store.advance(reached)
             is_rewound = (

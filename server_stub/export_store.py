@@ -11,7 +11,7 @@ from server_stub.remote_write import Row
 from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from psycopg import AsyncConnection
 
@@ -125,16 +125,6 @@ class ExportStore:
         )
         return [Row._make(row) for row in await cursor.fetchall()]
 
-    async def remember_families(self, families: Iterable[Family]) -> None:
-        """Keep what is said of names, which the receiver forgets."""
-        by_name = {family.metric_name: family for family in families}
-        if by_name:
-            columns = {
-                name: [getattr(family, name) for family in by_name.values()]
-                for name in ("metric_name", "metric_type", "help_text", "unit")
-            }
-            await self._connection.execute(read_sql("export/families.sql"), columns)
-
     async def advance(self, position: int) -> None:
         """Say that everything up to an id has been acknowledged."""
         await self._connection.execute(
@@ -149,3 +139,18 @@ class ExportStore:
     async def rewind(self) -> None:
         """Have everything that is not settled sent again."""
         await self._connection.execute(read_sql("export/rewind.sql"))
+
+
+async def remember_families(connection: AsyncConnection[Any], families: Sequence[Family]) -> None:
+    """Keep what is said of names, which a time-series database forgets.
+
+    Args:
+        connection: in a transaction.
+        families: at most one of each name.
+    """
+    if families:
+        columns = {
+            name: [getattr(family, name) for family in families]
+            for name in ("metric_name", "metric_type", "help_text", "unit")
+        }
+        await connection.execute(read_sql("export/families.sql"), columns)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from server_stub.database import Database
     from server_stub.ingest import ParsedBody, Reject, Sample
     from server_stub.partition_store import PartitionStore
+    from server_stub.receiver_destination import ReceiverDestination
     from server_stub.row_encoding import TimeBounds
     from server_stub.series_table import SeriesTable
     from server_stub.tokens import Runtime
@@ -60,6 +61,7 @@ class Insertion:
         partitions: makes a partition that is missing.
         series: what is known of the components' series.
         bounds: which times are right.
+        destination: where samples go, if not into the table.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Insertion:
         partitions: PartitionStore,
         series: SeriesTable,
         bounds: TimeBounds,
+        destination: ReceiverDestination | None = None,
     ) -> None:
         self._database = database
         self._partitions = partitions
         self._series = series
         self._bounds = bounds
+        self._destination = destination
 
     async def insert(
         self,
@@ -123,7 +127,10 @@ class Insertion:
             expected = _answer(parsed, owners, ())
             if key is not None and not await _claim(connection, key, expected):
                 return await _answer_repeat(connection, key, parsed, owners, encoder)
-            await _copy(connection, parsed, encoder)
+            if self._destination is None:
+                await _copy(connection, parsed, encoder)
+            else:
+                await self._destination.write(connection, parsed, encoder, owners)
             answer = _answer(parsed, owners, encoder.rejects)
             if key is not None and answer != expected:
                 await connection.execute(

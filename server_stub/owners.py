@@ -27,11 +27,12 @@ class Owners(NamedTuple):
 
     `by_value` has, for everything that a sample says in `runtime_id`, None for nothing, the
     component's id, or the reason why the sample is rejected. `shared` is the one component of the
-    whole batch, if it is one.
+    whole batch, if it is one. `components` has the name and the type of each id.
     """
 
     by_value: Mapping[str | float | None, int | str]
     shared: int | None
+    components: Mapping[int, tuple[str, str]]
 
 
 async def find_owners(
@@ -81,7 +82,7 @@ async def find_owners(
             by_value[value] = _not_allowed(found, bound_to)
     by_value[None] = _RUNTIME_MISSING if envelope_owner is None else envelope_owner
     shared = _only((wanted & known) - foreign) if envelope_owner is None else envelope_owner
-    return Owners(by_value, shared)
+    return Owners(by_value, shared, {number: (name, kind) for number, name, kind in held})
 
 
 def _named(name: str, held: list[tuple[int, str, str]]) -> int:

@@ -56,6 +56,7 @@ class Receiver:
         headers: sent with every request.
         version: of the protocol, `1.0` or `2.0`; `auto` takes the newest that it knows.
         transport: in place of the network, for tests.
+        connections_max: how many requests are under way at once.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Receiver:
         headers: Mapping[str, str],
         version: str = "auto",
         transport: httpx.AsyncBaseTransport | None = None,
+        connections_max: int = 1,
     ) -> None:
         self._url = url
         self._wanted = version
@@ -78,7 +80,7 @@ class Receiver:
             headers={"User-Agent": "noetl-metrics-server", **headers},
             timeout=REQUEST_SECONDS,
             # Kept until the other side ends it: a new one may be to another process.
-            limits=httpx.Limits(max_connections=1, keepalive_expiry=None),
+            limits=httpx.Limits(max_connections=connections_max, keepalive_expiry=None),
             transport=transport,
         )
 

@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 if TYPE_CHECKING:
     from server_stub.admission import Admission
     from server_stub.component_store import ComponentStore
+    from server_stub.history_chart import HistoryChart
     from server_stub.intake import Intake
     from server_stub.maintenance import Maintenance
+    from server_stub.pages import Pages
     from server_stub.partition_store import PartitionStore
     from server_stub.series_store import SeriesStore
     from server_stub.settings import Settings
@@ -26,6 +28,8 @@ class Resources:
     settings: Settings
     statistics: Statistics
     store: Store
+    pages: Pages
+    history_chart: HistoryChart
     series: SeriesStore
     partitions: PartitionStore
     components: ComponentStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -49,6 +49,16 @@ class Problem(BaseModel):
     """The body of every answer that is an error."""
 
     detail: str = Field(description="What is wrong, and what to change")
+
+
+class Source(BaseModel):
+    """Which part of an answer came from where."""
+
+    source: Literal["postgresql", "history"] = Field(
+        description="history is the time-series database, for what is older than the retention"
+    )
+    start_time: str | None = Field(description="Samples taken from then on, in UTC")
+    end_time: str | None = Field(description="Until before then; null for no end")
 
 
 def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:

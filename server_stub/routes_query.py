@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -15,13 +16,12 @@ from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server_stub import exposition
-from server_stub.cursor import Position, decode_cursor, encode_cursor
+from server_stub.cursor import decode_cursor, encode_cursor
 from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
 from server_stub.ingest import parse_runtime_id
 from server_stub.query_parameters import parse_filters
 from server_stub.resources import Resources, Server
-from server_stub.responses import json_response, problems
-from server_stub.timestamps import parse_timestamp
+from server_stub.responses import Source, json_response, problems
 
 router = APIRouter(tags=["metrics"])
 
@@ -31,7 +31,7 @@ LIMIT_MAX = 10_000
 class Metric(BaseModel):
     """One stored sample."""
 
-    metric_id: str
+    metric_id: str | None = Field(description="null where it is read from the history")
     runtime_id: str
     component_name: str
     component_type: str
@@ -42,7 +42,9 @@ class Metric(BaseModel):
     help_text: str | None
     unit: str | None
     timestamp: str = Field(description="When the sample was taken, in UTC")
-    created_at: str = Field(description="When it was inserted, in UTC")
+    created_at: str | None = Field(
+        description="When it was inserted, in UTC; null where it is read from the history"
+    )
 
 
 class MetricPage(BaseModel):
@@ -50,6 +52,7 @@ class MetricPage(BaseModel):
 
     metrics: list[Metric]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page")
+    sources: list[Source]
 
 
 class ComponentQuery(BaseModel):
@@ -122,24 +125,22 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
     identity = {name: str(value) for name, value in filters.items()} | {"order": query.order}
     if query.cursor is not None:
         filters = filters | {"position": decode_cursor(query.cursor, identity)}
-    # One more than asked for tells whether there is a next page.
-    rows = await server.store.select_metrics(filters | {"limit": query.limit + 1}, query.order)
-    page = rows[: query.limit]
-    next_cursor = encode_cursor(_position(page[-1]), identity) if len(rows) > query.limit else None
+    page = await server.pages.read(filters, query.order, query.limit, datetime.now(UTC))
+    position = page.next_position
     return json_response(
-        {"metrics": [_metric(row._asdict()) for row in page], "next_cursor": next_cursor}
+        {
+            "metrics": [_metric(row) for row in page.rows],
+            "next_cursor": None if position is None else encode_cursor(position, identity),
+            "sources": page.sources,
+        }
     )
-
-
-def _position(row: Any) -> Position:
-    return Position(parse_timestamp(row.timestamp), row.metric_id)
 
 
 def _metric(row: dict[str, Any]) -> dict[str, Any]:
     # JSON has no number for some values, and JavaScript none for some ids.
     value = row["metric_value"]
     row["metric_value"] = value if math.isfinite(value) else exposition.format_value(value)
-    row["metric_id"] = str(row["metric_id"])
+    row["metric_id"] = None if row["metric_id"] is None else str(row["metric_id"])
     row["runtime_id"] = str(row["runtime_id"])
     row["labels"] = row["labels"] or {}
     return row

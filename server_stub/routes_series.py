@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noetl_metrics_sdk.model import check_label_name
 from server_stub import exposition
+from server_stub.boundary import RECENT_ONLY
 from server_stub.errors import ParameterInvalidError
 from server_stub.query_parameters import parse_filters
 from server_stub.resources import Resources, Server
-from server_stub.responses import json_response, problems
+from server_stub.responses import Source, json_response, problems
 from server_stub.series_quantiles import BUCKET_LABEL, bucket_metric_name, quantile_curves
 from server_stub.series_store import FILTERS, Curve
 from server_stub.time_buckets import TimeBuckets, cover, parse_step
@@ -54,6 +55,7 @@ class SeriesAnswer(BaseModel):
     end_time: str = Field(description="The end of the last bucket, in UTC")
     step_seconds: float
     series: list[SeriesOfPoints]
+    sources: list[Source]
 
 
 class SeriesQuery(BaseModel):
@@ -97,6 +99,7 @@ async def query_series(server: Server, query: Annotated[SeriesQuery, Query()]) -
     Buckets are multiples of `step` since the epoch, and the range is widened to whole ones. A
     bucket without samples has no point.
     """
+    now = datetime.now(UTC)
     filters = parse_filters(query.model_dump())
     group_by = _parse_group_by(query)
     _check_quantile(query)
@@ -104,11 +107,13 @@ async def query_series(server: Server, query: Annotated[SeriesQuery, Query()]) -
         filters.get("start_time"),
         filters.get("end_time"),
         parse_step(query.step),
-        datetime.now(UTC),
+        now,
     )
     chosen = {name: filters[name] for name in FILTERS if name in filters}
-    curves = await _curves(server, query, buckets, group_by, chosen)
-    return await asyncio.to_thread(_answer, query, buckets, group_by, curves)
+    curves = await _curves(server, query, buckets, group_by, chosen, now)
+    boundary = server.history_chart.boundary(buckets, now)
+    sources = RECENT_ONLY if boundary is None else boundary.sources(buckets.end_time)
+    return await asyncio.to_thread(_answer, query, buckets, group_by, curves, sources)
 
 
 def _parse_group_by(query: SeriesQuery) -> list[str]:
@@ -145,6 +150,7 @@ async def _curves(
     buckets: TimeBuckets,
     group_by: Sequence[str],
     filters: Mapping[str, Any],
+    now: datetime,
 ) -> list[Curve]:
     name = query.metric_name
     select = server.series.select_series
@@ -152,13 +158,15 @@ async def _curves(
         case "quantile":
             assert query.quantile is not None
             grouped = [*group_by, BUCKET_LABEL]
-            counts = await select(bucket_metric_name(name), "increase", buckets, grouped, filters)
+            counts = await select(
+                bucket_metric_name(name), "increase", buckets, grouped, filters, now
+            )
             return await asyncio.to_thread(quantile_curves, query.quantile, counts)
         case "rate":
-            increases = await select(name, "increase", buckets, group_by, filters)
+            increases = await select(name, "increase", buckets, group_by, filters, now)
             return [_per_second(curve, buckets.step_seconds) for curve in increases]
         case aggregation:
-            return await select(name, aggregation, buckets, group_by, filters)
+            return await select(name, aggregation, buckets, group_by, filters, now)
 
 
 def _per_second(curve: Curve, step_seconds: float) -> Curve:
@@ -166,7 +174,11 @@ def _per_second(curve: Curve, step_seconds: float) -> Curve:
 
 
 def _answer(
-    query: SeriesQuery, buckets: TimeBuckets, group_by: Sequence[str], curves: Sequence[Curve]
+    query: SeriesQuery,
+    buckets: TimeBuckets,
+    group_by: Sequence[str],
+    curves: Sequence[Curve],
+    sources: Sequence[Mapping[str, Any]],
 ) -> Response:
     return json_response(
         {
@@ -189,6 +201,7 @@ def _answer(
                 }
                 for curve in curves
             ],
+            "sources": sources,
         }
     )
 

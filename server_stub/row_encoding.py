@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.copy_format import VALUE_BYTES, pack_value, row_head
 from server_stub.ingest import Reject, reason_of
-from server_stub.timestamps import parse_timestamp
+from server_stub.remote_write import Row
+from server_stub.timestamps import parse_timestamp, to_epoch_microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,6 +92,40 @@ class RowEncoder:
             except ValueError as error:
                 self.rejects.append(Reject(position, reason_of(error)))
         return b"".join(rows)
+
+    def rows(
+        self, samples: Iterable[tuple[int, Sample]], components: Mapping[int, tuple[str, str]]
+    ) -> list[tuple[int, Row]]:
+        """Return samples as rows, each with its place in the request.
+
+        Args:
+            samples: likewise.
+            components: name and type of each component.
+        """
+        rows: list[tuple[int, Row]] = []
+        day = self._received_at.date()
+        for position, sample in samples:
+            try:
+                runtime_id = self._owner_of(sample)
+                timestamp = self._time_of(sample)
+                labels = bytes(sample.labels)
+                key = (
+                    sample.metric_name,
+                    sample.metric_type,
+                    labels,
+                    sample.help_text,
+                    sample.unit,
+                )
+                if key not in self._series.of(runtime_id, day).tails:
+                    self._series.add(runtime_id, day, key)
+                rows.append((position, Row(
+                    0, runtime_id, sample.metric_name, labels.decode() or None,
+                    _parse_value(sample.metric_value), to_epoch_microseconds(timestamp) // 1000,
+                    *components[runtime_id], sample.metric_type, sample.help_text, sample.unit,
+                )))  # fmt: skip
+            except ValueError as error:
+                self.rejects.append(Reject(position, reason_of(error)))
+        return rows
 
     def _owner_of(self, sample: Sample) -> int:
         owner = self._owners[sample.runtime_id]

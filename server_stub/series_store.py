@@ -13,8 +13,10 @@ from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from server_stub.database import Database
+    from server_stub.history_chart import HistoryChart
     from server_stub.settings import Settings
     from server_stub.time_buckets import TimeBuckets
 
@@ -46,10 +48,12 @@ class SeriesStore:
     Args:
         database: the pool of connections; the schema must be there.
         settings: retention, lookback, and how far ahead samples may be.
+        history: reads what is older.
     """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, history: HistoryChart) -> None:
         self._database = database
+        self._history = history
         self._retention = timedelta(days=settings.retention_days)
         self._sample_ahead_seconds = settings.sample_ahead_seconds_max
         self._lookback_seconds = settings.exposition_lookback_seconds
@@ -61,6 +65,7 @@ class SeriesStore:
         buckets: TimeBuckets,
         group_by: Sequence[str],
         filters: Mapping[str, Any],
+        now: datetime,
     ) -> list[Curve]:
         """Return a metric by bucket and group.
 
@@ -70,6 +75,7 @@ class SeriesStore:
             buckets: the buckets.
             group_by: the labels that make the groups.
             filters: filter to value, of `FILTERS`.
+            now: the time.
 
         Raises:
             ParameterInvalidError: the answer would have too many series or points, or a value
@@ -77,10 +83,17 @@ class SeriesStore:
             StoreUnavailableError: the database is away or busy.
         """
         parameters = self.parameters(metric_name, aggregation, buckets, group_by, filters)
+        looking_back = timedelta(seconds=parameters["looking_back_seconds"])
+        past = await self._history.read(
+            metric_name, filters, buckets.start_time - looking_back, buckets.end_time, now
+        )
+        if past is not None:
+            parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
+        query = series_query(aggregation, has_history=past is not None)
         async with self._database.transaction() as connection:
             await connection.execute(read_sql("queries/plan_by_metric.sql"))
             try:
-                cursor = await connection.execute(series_query(aggregation), parameters)
+                cursor = await connection.execute(query, parameters)
             except errors.NumericValueOutOfRange:
                 raise ParameterInvalidError(
                     f"the {aggregation} of {metric_name[:100]!r} exceeds what a number can hold: "
@@ -124,17 +137,21 @@ class SeriesStore:
             "sample_ahead_seconds": self._sample_ahead_seconds,
             "retention": self._retention,
             "points_max": POINTS_IN_ALL_MAX,
+            "boundary": None,
         }
 
 
-def series_query(aggregation: str) -> LiteralString:
+def series_query(aggregation: str, *, has_history: bool = False) -> LiteralString:
     """Return the query of `select_series`, composed of the files of `sql/series/` only.
 
     Args:
         aggregation: the name of one of them.
+        has_history: whether samples of a time-series database are passed to it.
     """
     return (
         read_sql("series/samples.sql")
+        + (read_sql("series/history.sql") if has_history else "")
+        + read_sql("series/numbering.sql")
         + read_sql(f"series/{aggregation}.sql")
         + read_sql("series/answer.sql")
     )

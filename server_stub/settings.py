@@ -53,6 +53,8 @@ class Settings:
         remote_write_url: where metrics are exported to by Prometheus remote write, or None.
         remote_write_version: `1.0`, `2.0`, or `auto` for the newest that the receiver takes.
         receiver_headers: headers of every request to the time-series database.
+        history_url: the base URL of a Prometheus query API that has what was exported, or None.
+        storage: `postgresql`, or `remote-write` for samples in the time-series database only.
         export_interval_seconds: the pause between two looks for what is to be exported.
         export_settling_seconds: how long a receiver may need to have on disk what it has
             acknowledged; what is younger is sent again after its restart.
@@ -95,6 +97,8 @@ class Settings:
     remote_write_url: str | None = None
     remote_write_version: str = "auto"
     receiver_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    history_url: str | None = None
+    storage: str = "postgresql"
     export_interval_seconds: float = 2.0
     export_settling_seconds: float = 30.0
     export_hold_days: int = 7
@@ -184,6 +188,16 @@ _OPTIONS: Mapping[str, _Option] = {
         headers,
         "headers of every request to the time-series database, each Name: value, separated by "
         "semicolons; for Authorization or X-Scope-OrgID",
+    ),
+    "history_url": _Option(
+        http_url,
+        "base URL of the query API of the time-series database, from which is read what is older "
+        "than the retention: http://localhost:8428",
+    ),
+    "storage": _Option(
+        choice("postgresql", "remote-write"),
+        "remote-write: samples go to --remote-write-url and are read from --history-url, and "
+        "PostgreSQL has the components only",
     ),
     "export_interval_seconds": _Option(
         seconds(0.01, 3600), "pause between two looks for what is to be exported"
@@ -279,7 +293,16 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
             # What may hold a password or a token does not belong on a terminal.
             shown = "" if name in _CONFIDENTIAL else f" is {given!r}:"
             parser.error(f"{source}{shown} {error}")
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.storage == "remote-write" and None in {
+        settings.remote_write_url,
+        settings.history_url,
+    }:
+        parser.error(
+            f"{flag_name('storage')} remote-write needs {flag_name('remote_write_url')}, where "
+            f"samples are written, and {flag_name('history_url')}, where they are read"
+        )
+    return settings
 
 
 def _shown(default: object) -> str:

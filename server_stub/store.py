@@ -5,6 +5,7 @@ Every method raises `StoreUnavailableError` when the database is away or busy.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -12,6 +13,7 @@ from psycopg.rows import namedtuple_row
 
 from server_stub.database import adapted
 from server_stub.exposition import LatestSample
+from server_stub.history import selector_of
 from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
     from server_stub.cursor import Position
     from server_stub.database import Database
+    from server_stub.history import History
     from server_stub.settings import Settings
+
+
+UNKNOWN_FAMILY: dict[str, Any] = {"metric_type": "gauge", "help_text": None, "unit": None}
+"""What is said of a name that was never exported from here."""
 
 
 class Store:
@@ -29,11 +36,16 @@ class Store:
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: retention, lookback, and how far ahead samples may be.
+        settings: retention, lookback, and how far ahead samples may be; whether samples are in a
+            time-series database only.
+        history: that time-series database.
     """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, history: History | None = None
+    ) -> None:
         self._database = database
+        self._history = history if settings.storage == "remote-write" else None
         self._retention = timedelta(days=settings.retention_days)
         self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
         self._lookback = timedelta(seconds=settings.exposition_lookback_seconds)
@@ -57,13 +69,58 @@ class Store:
             await cursor.execute(query, parameters)
             return list(await cursor.fetchall())
 
+    async def history_names(
+        self, filters: Mapping[str, Any]
+    ) -> tuple[dict[str, dict[str, Any]], set[str] | None]:
+        """Return what was exported, as far as filters of name and type choose it.
+
+        Args:
+            filters: of which `metric_name` and `metric_type` are looked at.
+
+        Returns:
+            By name what is said of it, as `UNKNOWN_FAMILY`; and the names that the filters
+            choose, or None for all there are.
+        """
+        name, metric_type = filters.get("metric_name"), filters.get("metric_type")
+        parameters = {"metric_name": name, "metric_type": None if name else metric_type}
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(read_sql("queries/families.sql"), parameters)
+            families = {
+                row[0]: dict(zip(UNKNOWN_FAMILY, row[1:], strict=True))
+                for row in await cursor.fetchall()
+            }
+        if name is None:
+            return families, None if metric_type is None else set(families)
+        known_type = families.get(name, UNKNOWN_FAMILY)["metric_type"]
+        return families, {name} if metric_type in {None, known_type} else set()
+
     async def latest_samples(self) -> list[LatestSample]:
         """Return the latest sample of each series within the lookback."""
+        if self._history is not None:
+            return await self._latest_of_history(self._history)
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
             )
             return [LatestSample._make(row) for row in await cursor.fetchall()]
+
+    async def _latest_of_history(self, history: History) -> list[LatestSample]:
+        families, _ = await self.history_names({})
+        found = await history.latest(selector_of({}, None), self._lookback.total_seconds())
+        return [
+            LatestSample(
+                series.runtime_id,
+                series.component_name,
+                series.component_type,
+                series.metric_name,
+                family["metric_type"],
+                series.samples[-1][1],
+                json.dumps(series.labels),
+                family["help_text"],
+            )
+            for series in found
+            for family in (families.get(series.metric_name, UNKNOWN_FAMILY),)
+        ]
 
 
 async def _narrowed(

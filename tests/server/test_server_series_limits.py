@@ -154,7 +154,7 @@ def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
     for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
         api.sql("SELECT noetl.create_metric_partition(%s)", day)
     # The store needs no database for the parameters.
-    store = SeriesStore(None, Settings(retention_days=3650))  # type: ignore[arg-type]
+    store = SeriesStore(None, Settings(retention_days=3650), None)  # type: ignore[arg-type]
     start, end = parse_timestamp("2024-01-03T12:00:00Z"), parse_timestamp("2024-01-03T13:00:00Z")
     parameters = store.parameters("load", "increase", cover(start, end, 60.0, end), [], {})
     with psycopg.connect(api.database_url) as connection:

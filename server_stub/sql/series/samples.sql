@@ -1,6 +1,7 @@
 -- What every aggregation of `GET /api/metrics/series` begins with: the samples of one metric, each
--- with the number of its series, the number of its group, and the start of its bucket. One of the
--- other files here follows, which makes `points` of them, and then answer.sql.
+-- with the number of its series, the number of its group, and the start of its bucket. history.sql follows
+-- where there is one, numbering.sql, one of the other files here, which makes `points` of them, and
+-- then answer.sql.
 -- The bounds on created_at prune the partitions: no sample is further ahead of its insertion than
 -- sample_ahead_seconds, and none outlives the retention.
 WITH samples AS MATERIALIZED (
@@ -18,6 +19,7 @@ WITH samples AS MATERIALIZED (
         AND m.timestamp
             >= %(start_time)s::timestamptz - make_interval(secs => %(looking_back_seconds)s::float8)
         AND m.timestamp < %(end_time)s::timestamptz
+        AND (%(boundary)s::timestamptz IS NULL OR m.timestamp >= %(boundary)s::timestamptz)
         AND m.created_at
             >= %(start_time)s::timestamptz
                 - make_interval(
@@ -34,43 +36,3 @@ WITH samples AS MATERIALIZED (
                 SELECT r.runtime_id FROM noetl.runtime AS r WHERE r.name = %(component_name)s::text
             ))
         )
-),
-
--- Numbers rather than labels from here on: they are compared with every row.
-series AS MATERIALIZED (
-    SELECT
-        row_number() OVER () AS series_id,
-        dense_rank() OVER (ORDER BY labelled.group_values) AS group_id,
-        labelled.*
-    FROM (
-        SELECT
-            found.runtime_id,
-            found.labels,
-            ARRAY(
-                SELECT CASE wanted.name
-                    WHEN 'runtime_id' THEN found.runtime_id::text
-                    WHEN 'component_name' THEN r.name
-                    WHEN 'component_type' THEN r.component_type
-                    -- A label that is missing is the same as one that is empty.
-                    ELSE coalesce(found.labels ->> wanted.name, '')
-                END
-                FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (name, place)
-                ORDER BY wanted.place
-            ) COLLATE "C" AS group_values
-        FROM (SELECT DISTINCT runtime_id, labels FROM samples) AS found
-        INNER JOIN noetl.runtime AS r ON found.runtime_id = r.runtime_id
-    ) AS labelled
-),
-
-numbered AS (
-    SELECT
-        s.series_id,
-        s.group_id,
-        x.timestamp,
-        x.metric_id,
-        x.metric_value,
-        x.bucket
-    FROM samples AS x
-    INNER JOIN series AS s ON x.runtime_id = s.runtime_id AND x.labels = s.labels
-),
-

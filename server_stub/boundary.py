@@ -1,0 +1,107 @@
+"""What is read from PostgreSQL and what from a time-series database: a boundary in time. Pure.
+
+Samples taken before the boundary come from the time-series database, all others from PostgreSQL, so
+that one which is in both is in an answer once. The boundary lies within the retention, so that it
+stays readable on both sides while somebody turns pages.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from server_stub.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from server_stub.settings import Settings
+
+OVERLAP = timedelta(minutes=10)
+"""How long before a row leaves PostgreSQL it is read from the time-series database."""
+
+
+class Boundary(NamedTuple):
+    """Where the history ends.
+
+    `history_from` is where a reader wants it to begin, `ends_at` where PostgreSQL takes over, both
+    whole milliseconds; `has_recent` says whether PostgreSQL has anything at all.
+    """
+
+    history_from: datetime
+    ends_at: datetime
+    has_recent: bool
+
+    def end_milliseconds(self, end_time: datetime | None) -> int:
+        """Return where the history of a question ends, which may end before."""
+        if end_time is None or end_time >= self.ends_at:
+            return milliseconds(self.ends_at)
+        return milliseconds(end_time + timedelta(microseconds=999))  # rounded up
+
+    def sources(self, end_time: datetime | None) -> list[dict[str, Any]]:
+        """Return which part of an answer came from where, as it says it."""
+        history_end = self.ends_at if end_time is None else min(end_time, self.ends_at)
+        if not self.has_recent:
+            return [_source("history", self.history_from, end_time)]
+        parts = [_source("history", self.history_from, history_end)]
+        if end_time is None or end_time > self.ends_at:
+            parts.append(_source("postgresql", self.ends_at, end_time))
+        return parts
+
+
+RECENT_ONLY: list[dict[str, Any]] = [{"source": "postgresql", "start_time": None, "end_time": None}]
+"""The sources of an answer that has no history."""
+
+
+class Boundaries:
+    """Draws boundaries.
+
+    Args:
+        settings: whether there is a time-series database to read, and whether it has everything.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._has_history = settings.history_url is not None
+        self._has_recent = settings.storage == "postgresql"
+        self._retention = timedelta(days=settings.retention_days)
+        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
+
+    def draw(
+        self, start_time: datetime | None, now: datetime, drawn: datetime | None = None
+    ) -> Boundary | None:
+        """Return the boundary of a question; None where PostgreSQL alone answers it.
+
+        Args:
+            start_time: where the range of the question begins; None for the retention.
+            now: the time.
+            drawn: where an earlier page's history ended.
+        """
+        if not self._has_history:
+            return None
+        if not self._has_recent:
+            start = now - self._retention if start_time is None else start_time
+            return Boundary(_whole(start), _whole(now + self._sample_ahead), has_recent=False)
+        ends_at = drawn or _whole(now - self._retention + OVERLAP)
+        if start_time is None or start_time >= ends_at:
+            return None
+        return Boundary(_whole(start_time), ends_at, has_recent=True)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a point in time as milliseconds since the epoch, rounded down."""
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+
+
+def from_milliseconds(number: int) -> datetime:
+    """Return the point in time of milliseconds since the epoch, in UTC."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=number)
+
+
+def _whole(moment: datetime) -> datetime:
+    return from_milliseconds(milliseconds(moment))
+
+
+def _source(name: str, start_time: datetime, end_time: datetime | None) -> dict[str, Any]:
+    return {
+        "source": name,
+        "start_time": format_timestamp(start_time),
+        "end_time": None if end_time is None else format_timestamp(end_time),
+    }

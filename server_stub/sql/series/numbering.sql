@@ -1,0 +1,40 @@
+),
+
+-- Numbers rather than labels from here on: they are compared with every row.
+series AS MATERIALIZED (
+    SELECT
+        row_number() OVER () AS series_id,
+        dense_rank() OVER (ORDER BY labelled.group_values) AS group_id,
+        labelled.*
+    FROM (
+        SELECT
+            found.runtime_id,
+            found.labels,
+            ARRAY(
+                SELECT CASE wanted.name
+                    WHEN 'runtime_id' THEN found.runtime_id::text
+                    WHEN 'component_name' THEN r.name
+                    WHEN 'component_type' THEN r.component_type
+                    -- A label that is missing is the same as one that is empty.
+                    ELSE coalesce(found.labels ->> wanted.name, '')
+                END
+                FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (name, place)
+                ORDER BY wanted.place
+            ) COLLATE "C" AS group_values
+        FROM (SELECT DISTINCT runtime_id, labels FROM samples) AS found
+        INNER JOIN noetl.runtime AS r ON found.runtime_id = r.runtime_id
+    ) AS labelled
+),
+
+numbered AS (
+    SELECT
+        s.series_id,
+        s.group_id,
+        x.timestamp,
+        x.metric_id,
+        x.metric_value,
+        x.bucket
+    FROM samples AS x
+    INNER JOIN series AS s ON x.runtime_id = s.runtime_id AND x.labels = s.labels
+),
+
