@@ -1,0 +1,1 @@
+SELECT noetl.copy_kept_metrics(%(partition_name)s)
