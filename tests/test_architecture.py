@@ -97,6 +97,7 @@ SERVER = {
     "errors": set(),
     "setting_values": set(),
     "settings": {"setting_values"},
+    "retention": {"settings"},
     "request_id": set(),
     "log_format": {"request_id"},
     "request_log": {"log_format", "request_id"},
@@ -127,9 +128,11 @@ SERVER = {
     "embedded": {"errors"},
     "database": {"errors", "sql_files"},
     "component_store": {"database", "errors", "sql_files"},
-    "series_store": {"database", "errors", "settings", "sql_files", "time_buckets"},
+    "series_store": {
+        "database", "errors", "retention", "settings", "sql_files", "time_buckets",
+    },
     "series_quantiles": {"histogram_quantile", "series_store"},
-    "store": {"cursor", "database", "exposition", "settings", "sql_files"},
+    "store": {"cursor", "database", "exposition", "retention", "settings", "sql_files"},
     "partition_store": {"database", "errors", "settings"},
     "owners": {"errors", "ingest", "sql_files", "tokens"},
     "insertion": {
@@ -229,7 +232,7 @@ PURE = [
             "ingest", "series_table", "row_encoding", "copy_format", "exposition",
             "exposed_labels",
             "compression", "batch_key", "cursor", "histogram_quantile", "query_parameters",
-            "time_buckets",
+            "retention", "time_buckets",
         )
     ),
 ]  # fmt: skip

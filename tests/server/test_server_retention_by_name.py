@@ -1,0 +1,560 @@
+"""Retention by metric name: what is kept and seen, and how days are rebuilt beside everything else."""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from server_stub import maintenance, schema
+from server_stub.retention import Retention
+from server_stub.settings import Settings, parse_settings
+from tests.conftest import start_server
+from tests.server.conftest import Api, running_api, sample, values
+from tests.server.test_server_pages import plan_of
+from tests.server.test_server_schema import (
+    at_once,
+    partition_name,
+    partitions,
+    query,
+    scalar,
+    today,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# What PostgreSQL does depends on no interpreter.
+pytestmark = pytest.mark.once
+
+RUNTIME = (
+    "INSERT INTO noetl.runtime (runtime_id, name, component_type, status)"
+    " VALUES (1, 'a', 'broker', 'ready'), (2, 'b', 'broker', 'ready') ON CONFLICT DO NOTHING"
+)
+INSERT = (
+    "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, labels, unit,"
+    " timestamp, created_at, expires_at)"
+    " SELECT 1 + n % 2, name, 'gauge', n, '{\"a\": \"b\"}', 'jobs', moment - interval '1 h',"
+    " moment, moment + interval '1 day' FROM unnest({names}::text[]) AS name,"
+    " generate_series(1, {count}) AS n, LATERAL (SELECT {moment}::timestamptz AS moment) AS t"
+)
+ROWS = "SELECT m FROM noetl.metric AS m WHERE m.metric_name = ANY(%s) ORDER BY metric_id"
+INDEXES = "SELECT indexname::text FROM pg_indexes WHERE tablename = %s ORDER BY 1"
+LEFTOVERS = "SELECT count(*) FROM pg_class WHERE relname ~ 'rebuilt'"
+CLEANUP = "SELECT noetl.cleanup_expired_metrics()"
+RULES = {"jobs_total": 30, "billing_*": 365, "billing_test_*": 7}
+
+
+def set_rules(url: str, rules: Mapping[str, int], default_days: int = 1) -> None:
+    query(url, "SELECT noetl.set_metric_retention(%s)", timedelta(days=default_days))
+    pairs = ", ".join(f"'{pattern}', {days}" for pattern, days in rules.items())
+    query(url, f"SELECT noetl.set_metric_retention_by_name(jsonb_build_object({pairs}))")
+
+
+def store(url: str, age_days: int, *names: str, count: int = 2) -> str:
+    """Put rows of these names into a day of the past; return its partition's name."""
+    day = today() - timedelta(age_days)
+    query(url, "SELECT noetl.create_metric_partition(%s)", day)
+    query(url, RUNTIME)
+    listed = "ARRAY[" + ", ".join(f"'{name}'" for name in names) + "]"
+    query(url, INSERT.format(names=listed, count=count, moment=f"'{day} 12:00Z'"))
+    return partition_name(day)
+
+
+def names_in(url: str, table: str = "metric") -> set[str]:
+    return {name for (name,) in query(url, f"SELECT DISTINCT metric_name FROM noetl.{table}")}
+
+
+def at_noon(days_ago: int) -> datetime:
+    return datetime(*(today() - timedelta(days_ago)).timetuple()[:3], 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def url(each_database_url: str) -> str:
+    """A database with the schema and the rules."""
+    schema.apply_schema(each_database_url)
+    query(each_database_url, "SELECT noetl.initialize_metric_partitions()")
+    set_rules(each_database_url, RULES)
+    return each_database_url
+
+
+def test_the_longest_rule_of_a_name_counts(url: str) -> None:
+    """The database and the readers agree on every name; one without a rule has the default."""
+    expected = {
+        "jobs_total": 30, "jobs_total_2": 1, "jobs_tota": 1, "billing_": 365, "billing_a": 365,
+        "billing_test_a": 7, "billing_test": 365, "xbilling_a": 1, "ab": 40, "abc": 50, "": 1,
+    }  # fmt: skip
+    rules = RULES | {"ab": 40, "ab*": 50}
+    set_rules(url, rules)
+    retention = Retention(Settings(metric_retention_days=rules))
+    for name, days in expected.items():
+        of_database = scalar(url, "SELECT noetl.metric_retention_of(%s)", name)
+        assert timedelta(days) == of_database
+        assert timedelta(days) == (retention.by_name(name) or retention.unless_named)
+
+
+def test_the_rules_are_the_configured_ones(url: str) -> None:
+    """A server makes its setting the database's: what is not in it goes, what has changed is
+    changed; and a retention of all that is longer counts for all."""
+    with running_api(url, metric_retention_days={"jobs_total": 31, "a": 2}):
+        rules = "SELECT name_pattern, retention FROM noetl.metric_retention_by_name ORDER BY 1"
+        assert [("a", timedelta(2)), ("jobs_total", timedelta(31))] == query(url, rules)
+    query(url, "SELECT noetl.set_metric_retention('10 days')")
+    assert timedelta(10) == scalar(url, "SELECT noetl.metric_retention_of('a')")
+    assert timedelta(31) == scalar(url, "SELECT noetl.metric_retention_of('jobs_total')")
+    with pytest.raises(errors.CheckViolation):
+        query(url, "SELECT noetl.set_metric_retention_by_name('{\"a*b\": 3}')")
+
+
+@pytest.mark.parametrize(
+    ("given", "detail"),
+    [
+        ("jobs_total", "the days of 'jobs_total' are '': must be a whole number from 1 to 3650"),
+        ("a=1,", "'' must be like jobs_total=30 or billing_*=365"),
+        ("*=30", "'*=30' must be like jobs_total=30"),
+        ("a*b=30", "'a*b=30' must be like jobs_total=30"),
+        ("a=x", "the days of 'a' are 'x': must be a whole number"),
+        ("a=3651", "the days of 'a' are '3651': must be a whole number"),
+        ("a=8,a=9", "'a' must be there once"),
+        ("a=8,b*=6", "b*=6 is shorter than --retention-days 7"),
+    ],
+)
+def test_a_bad_rule_is_refused(given: str, detail: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the rule, and says what a right one is like."""
+    with pytest.raises(SystemExit, match="2"):
+        parse_settings(["--retention-days=7", f"--metric-retention-days={given}"], {})
+    said = " ".join(capsys.readouterr().err.split())
+    assert detail in said
+    assert "--metric-retention-days" in said
+
+
+def test_rules_come_from_a_flag_or_a_variable() -> None:
+    """Names and days are separated by commas, with blanks where one likes."""
+    expected = {"jobs_total": 30, "billing_*": 365}
+    flag = parse_settings(["--metric-retention-days", "jobs_total=30,billing_*=365"], {})
+    assert expected == flag.metric_retention_days
+    variable = {"NOETL_METRICS_SERVER_METRIC_RETENTION_DAYS": " jobs_total = 30, billing_*=365 "}
+    assert expected == parse_settings([], variable).metric_retention_days
+    assert {} == parse_settings([], {}).metric_retention_days
+
+
+def test_a_day_is_left_with_the_rows_that_live_longer(url: str) -> None:
+    """The partition has its name, bounds, indexes and constraints, and rows unchanged in every
+    column; what has expired is gone, and nothing else."""
+    name = store(url, 3, "jobs_total", "billing_a", "load", "billing", count=50)
+    other = store(url, 2, "load")
+    kept = ["billing_a", "jobs_total"]
+    facts = (
+        "SELECT conname::text, contype::text, pg_get_constraintdef(oid), convalidated"
+        f" FROM pg_constraint WHERE conrelid = 'noetl.{name}'::regclass AND contype <> 'n'"
+        " ORDER BY 1"
+    )
+    before = (
+        query(url, ROWS, kept),
+        partitions(url)[name],
+        query(url, INDEXES, name),
+        query(url, facts),
+    )
+    assert [other] == scalar(url, CLEANUP)
+    after = (
+        query(url, ROWS, kept),
+        partitions(url)[name],
+        query(url, INDEXES, name),
+        query(url, facts),
+    )
+    assert before == after
+    assert set(kept) == names_in(url)
+    assert 0 == scalar(url, LEFTOVERS)
+    # Every index is one of the table's own.
+    assert 6 == scalar(
+        url,
+        "SELECT count(*) FROM pg_index AS i INNER JOIN pg_inherits AS h ON h.inhrelid = i.indexrelid"
+        " WHERE i.indrelid = to_regclass(%s)",
+        f"noetl.{name}",
+    )
+    query(url, "DELETE FROM noetl.runtime WHERE runtime_id = 1")
+    assert 50 == scalar(url, "SELECT count(*) FROM noetl.metric")
+
+
+def test_a_day_is_rebuilt_once_for_each_class_that_ends(url: str) -> None:
+    """Nothing is done to a day between the ends of its classes; once the last class has ended, or
+    nothing of one is left, it is dropped."""
+    name = store(url, 3, "load", "jobs_total", "billing_a", "billing_test_a")
+    identity = f"SELECT 'noetl.{name}'::regclass::oid"
+    found = []
+    # Days pass: the rules become shorter by what the day becomes older.
+    for passed in (0, 4, 5, 27, 28, 362, 363):
+        shorter = {pattern: max(1, days - passed) for pattern, days in RULES.items()}
+        set_rules(url, shorter)
+        before = scalar(url, identity)
+        dropped = scalar(url, CLEANUP)
+        if name in partitions(url):
+            found.append((names_in(url), before != scalar(url, identity), dropped))
+            assert [] == scalar(url, CLEANUP)
+            assert scalar(url, identity) == scalar(url, identity)
+            assert [] == query(url, "SELECT noetl.list_expired_metric_partitions()")
+        else:
+            found.append((set(), True, dropped))
+    everything = {"jobs_total", "billing_a", "billing_test_a"}
+    assert [
+        (everything, True, []),
+        (everything, False, []),
+        (everything - {"billing_test_a"}, True, []),
+        (everything - {"billing_test_a"}, False, []),
+        ({"billing_a"}, True, []),
+        ({"billing_a"}, False, []),
+        (set(), True, [name]),
+    ] == found
+
+
+def test_a_day_of_which_nothing_is_kept_any_more_is_dropped(url: str) -> None:
+    """A day whose longer-living rows went with their component, or that never had any, is
+    dropped as a whole; so is one whose rule was taken back."""
+    names = [store(url, 3, "jobs_total"), store(url, 4), store(url, 5, "load")]
+    assert names[:0:-1] == scalar(url, CLEANUP)
+    query(url, "DELETE FROM noetl.runtime")
+    assert names[:1] == scalar(url, CLEANUP)
+    name = store(url, 3, "jobs_total")
+    set_rules(url, {})
+    assert [name] == scalar(url, CLEANUP)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_there_and_seen_is_what_the_rules_say(database_url: str, seed: int) -> None:
+    """Of random rules and rows, exactly those are in the table whose day is within their retention
+    by whole days, and exactly those are seen that are within it themselves."""
+    chosen = random.Random(seed)
+    names = ["a", "a_b", "a_b_c", "a_c", "b", "b_c"]
+    patterns = [name + ending for name in names for ending in ("", "*", "_*")]
+    default_days = chosen.choice([1, 2])
+    rules = {
+        pattern: chosen.randint(default_days, 6)
+        for pattern in chosen.sample(patterns, chosen.randint(1, 6))
+    }
+
+    def days_of(name: str) -> int:
+        matching = [
+            (len(pattern.rstrip("*")), pattern == name, days)
+            for pattern, days in rules.items()
+            if pattern == name or (pattern[-1] == "*" and name.startswith(pattern[:-1]))
+        ]
+        return max(matching)[2] if matching else default_days
+
+    settings: dict[str, Any] = {
+        "retention_days": default_days, "metric_retention_days": rules, "component_name": "own",
+    }  # fmt: skip
+    with running_api(database_url, **settings) as api:
+        ages = sorted(chosen.sample(range(1, 190), 40))
+        stored = []
+        moments = [at_noon(0) - timedelta(hours=hours) for hours in ages]
+        # Around the exact end of each retention.
+        moments += [
+            datetime.now(UTC) - timedelta(days, minutes=minutes)
+            for days in range(1, 7)
+            for minutes in (-30, 30)
+        ]
+        query(database_url, RUNTIME)
+        for moment in moments:
+            query(database_url, "SELECT noetl.create_metric_partition(%s)", moment.date())
+            for name in names:
+                query(
+                    database_url,
+                    INSERT.format(names=f"ARRAY['{name}']", count=1, moment=f"'{moment}'"),
+                )
+                stored.append((name, moment))
+        answer = api.post("/api/metrics/cleanup").json()
+        now = datetime.now(UTC)
+        in_table = {
+            (name, moment)
+            for name, moment in stored
+            if datetime(*moment.timetuple()[:3], tzinfo=UTC) + timedelta(1)
+            > now - timedelta(days_of(name))
+        }
+        seen = {(name, at) for name, at in stored if at > now - timedelta(days_of(name))}
+        own = "runtime_id < 3"
+        assert in_table == set(
+            query(database_url, f"SELECT metric_name, created_at FROM noetl.metric WHERE {own}")
+        )
+        pages = [
+            {"runtime_id": "2", "limit": 10_000},
+            *({"metric_name": name, "limit": 10_000} for name in names),
+        ]
+        found = [
+            {
+                (metric["metric_name"], datetime.fromisoformat(metric["created_at"]))
+                for metric in api.get("/api/metrics", params=page).json()["metrics"]
+            }
+            for page in pages
+        ]
+        assert seen == found[0] == set().union(*found[1:])
+        counted = sum(
+            point[1]
+            for name in names
+            for series in api.get(
+                "/api/metrics/series",
+                params={
+                    "metric_name": name, "aggregation": "count", "step": "86400",
+                    "start_time": str((now - timedelta(20)).timestamp()),
+                },
+            ).json()["series"]
+            for point in series["points"]
+        )  # fmt: skip
+        assert len(seen) == counted
+        assert not set(answer["dropped_partitions"]) & set(partitions(database_url))
+        again = api.post("/api/metrics/cleanup").json()
+        assert (0, "Dropped 0 expired partitions") == (again["dropped_count"], again["message"])
+
+
+def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
+    """By name, by component and as a chart, rows of a name that is kept longer are there, with
+    those of the other names within the retention only."""
+    with running_api(url, metric_retention_days=RULES) as api:
+        store(url, 3, "jobs_total", "load")
+        api.insert({"runtime_id": "1", "metrics": [sample(), sample(metric_name="load")]})
+        for path in ("/api/metrics?runtime_id=1", "/api/runtime/1/metrics?"):
+            assert [1, 1, 2] == values(api, path.replace("?", "?order=desc&", 1))
+            assert [1, 2] == values(api, path + "&metric_name=jobs_total")
+            assert [1] == values(api, path + "&metric_name=load")
+        for name, count in (("jobs_total", 3), ("load", 1)):
+            chart = api.get(
+                "/api/metrics/series",
+                params={
+                    "metric_name": name, "aggregation": "count", "step": "864000",
+                    "start_time": str(at_noon(6).timestamp()),
+                },
+            ).json()  # fmt: skip
+            assert count == sum(at[1] for one in chart["series"] for at in one["points"])
+        # A row of a name without a rule ends when it says so.
+        api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_name = 'load'")
+        assert [] == values(api, "/api/metrics?metric_name=load")
+        assert [1, 2] == values(api, "/api/metrics?runtime_id=1")
+
+
+def test_old_days_are_pruned_for_names_without_a_rule(url: str) -> None:
+    """A query of such a name looks into the partitions of the retention only, though others are
+    there for longer; one of a name with a rule looks into those, by the index."""
+    with running_api(url, metric_retention_days=RULES) as api:
+        name = store(url, 3, "jobs_total", "load", count=5_000)
+        assert 0 == api.post("/api/metrics/cleanup").json()["dropped_count"]
+        default = plan_of(api, {"runtime_id": 1, "metric_name": "load"})
+        assert name not in default
+        assert "Subplans Removed" in default
+        own = plan_of(api, {"runtime_id": 1, "metric_name": "jobs_total"}, retention="30 days")
+        assert f"{name}_runtime_id_metric_name_timestamp_idx" in own
+
+
+def test_cleanup_says_what_it_rebuilt(url: str) -> None:
+    """The message names the days of which some rows are left; they are counted, and not among the
+    dropped ones."""
+    with running_api(url, metric_retention_days=RULES) as api:
+        rebuilt = store(url, 3, "jobs_total", "load")
+        dropped = store(url, 4, "load")
+        assert api.post("/api/metrics/cleanup").json() == {
+            "status": "ok",
+            "dropped_partitions": [dropped],
+            "dropped_count": 1,
+            "message": f"Dropped 1 expired partitions, removed what has expired from 1: {rebuilt}",
+        }
+        statistics = api.app.state.resources.statistics
+        counted = {
+            one.name: one.value
+            for family in statistics.registry.collect()
+            for one in family.samples
+            if one.name.startswith("noetl_api_partitions_")
+        }
+        assert 1 == counted["noetl_api_partitions_rebuilt_total"]
+        assert 1 == counted["noetl_api_partitions_dropped_total"]
+
+
+def test_a_rebuild_waits_for_no_reader_for_long(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A day that is read all the time is left as it is, and rebuilt next time, by either way."""
+    monkeypatch.setattr(maintenance, "DROP_PAUSE_SECONDS", 0)
+    with running_api(url, metric_retention_days=RULES) as api:
+        name = store(url, 3, "jobs_total", "load")
+        with psycopg.connect(url) as reader:
+            reader.execute("SELECT count(*) FROM noetl.metric")
+            message = api.post("/api/metrics/cleanup").json()["message"]
+            assert "Dropped 0 expired partitions" == message
+            assert f"{name} is in use" in caplog.text
+            assert [] == scalar(url, CLEANUP)
+            assert {"jobs_total", "load"} == names_in(url, name)
+            assert 0 == scalar(url, LEFTOVERS)
+        assert [] == scalar(url, CLEANUP)
+        assert {"jobs_total"} == names_in(url, name)
+
+
+def copied(connection: psycopg.Connection[Any], name: str) -> str | None:
+    row = connection.execute("SELECT noetl.copy_kept_metrics(%s)", (name,)).fetchone()
+    assert row is not None
+    rebuilt_name: str | None = row[0]
+    return rebuilt_name
+
+
+def swap(connection: psycopg.Connection[Any], name: str, rebuilt_name: str | None) -> None:
+    connection.execute("SELECT noetl.swap_kept_metrics(%s, %s)", (name, rebuilt_name))
+
+
+def wait_for_a_lock_on(url: str, table: str) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass(%s)"
+    with psycopg.connect(url, autocommit=True) as watch:
+        while watch.execute(waiting, (f"noetl.{table}",)).fetchone() == (0,):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("written", "rows_kept"),
+    [
+        (INSERT.format(names="ARRAY['jobs_total']", count=1, moment="'{day} 13:00Z'"), 3),
+        ("DELETE FROM noetl.runtime WHERE runtime_id = 1", 1),
+    ],
+    ids=["insert", "cascade"],
+)
+def test_what_is_written_to_a_day_that_is_rebuilt_is_kept(
+    url: str, written: str, rows_kept: int
+) -> None:
+    """Rows put into an expired day with a created_at of their own, and components removed, between
+    the copy and the swap: the writer waits, the rebuild gives way, and the next one has them."""
+    name = store(url, 3, "jobs_total", "load")
+    statement = written.replace("{day}", str(today() - timedelta(3)))
+    with psycopg.connect(url) as server:
+        rebuilt_name = copied(server, name)
+        writer = threading.Thread(target=query, args=(url, statement))
+        writer.start()
+        wait_for_a_lock_on(url, name)
+        with pytest.raises(errors.LockNotAvailable):
+            swap(server, name, rebuilt_name)
+        server.rollback()
+        writer.join()
+    assert [] == scalar(url, CLEANUP)
+    assert rows_kept == scalar(url, f"SELECT count(*) FROM noetl.{name}")
+    assert rows_kept == scalar(url, "SELECT count(*) FROM noetl.metric")
+    assert {"jobs_total"} == names_in(url)
+
+
+def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
+    """A row that lives longer and is put into a day while it is about to be dropped is kept."""
+    name = store(url, 3, "load")
+    with psycopg.connect(url) as writer:
+        writer.execute(
+            INSERT.format(
+                names="ARRAY['jobs_total']", count=1, moment=f"'{today() - timedelta(3)} 13:00Z'"
+            ).encode()
+        )
+        outcomes: list[Any] = []
+
+        def drop() -> None:
+            outcomes.append(scalar(url, "SELECT noetl.drop_expired_metric_partition(%s)", name))
+
+        # It waits for a quarter of a second, within which the writer ends; or it gives up.
+        dropping = threading.Thread(target=lambda: outcomes.append(at_once(1, drop)[0]))
+        dropping.start()
+        wait_for_a_lock_on(url, name)
+        writer.commit()
+        dropping.join()
+    assert True not in outcomes
+    assert [] == scalar(url, CLEANUP)
+    assert {"jobs_total"} == names_in(url, name)
+
+
+def test_only_one_server_rebuilds(url: str) -> None:
+    """While one copies, another leaves the day alone and waits for nothing; at once, several do it
+    once."""
+    name = store(url, 3, "jobs_total", "load")
+    with psycopg.connect(url) as first, psycopg.connect(url) as second:
+        rebuilt_name = copied(first, name)
+        assert copied(second, name) is None
+        second.rollback()
+        swap(first, name, rebuilt_name)
+    other = store(url, 4, "jobs_total", "load")
+    outcomes = at_once(4, lambda: scalar(url, CLEANUP))
+    assert [[]] * 4 == outcomes
+    assert {"jobs_total"} == names_in(url, name) | names_in(url, other)
+    assert 0 == scalar(url, LEFTOVERS)
+
+
+def test_a_rebuild_that_is_killed_leaves_nothing(database_url: str) -> None:
+    """A server that is killed in the middle of a rebuild leaves the day as it was, and no table;
+    the next one rebuilds it."""
+    flags = ["--metric-retention-days=jobs_total=30", "--maintenance-interval-seconds=0.1"]
+    first = start_server(database_url, *flags)
+    name = store(database_url, 5, "load", count=1)
+    try:
+        # The copy is there, and waits for the swap, as somebody reads the table.
+        with psycopg.connect(database_url) as reader:
+            reader.execute("SELECT count(*) FROM noetl.metric")
+            name = store(database_url, 3, "jobs_total", "load", count=1_000)
+            wait_for_a_lock_on(database_url, "metric")
+            first.process.kill()
+            first.process.wait()
+    finally:
+        first.process.kill()
+        first.process.wait()
+        assert first.process.stdout is not None
+        first.process.stdout.close()
+    ended = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'server_stub' AND datname = current_database()"
+    )
+    with psycopg.connect(database_url, autocommit=True) as watch:
+        while watch.execute(ended).fetchone() != (0,):
+            pass
+    assert 0 == scalar(database_url, LEFTOVERS)
+    assert [] == scalar(database_url, CLEANUP)
+    assert {"jobs_total"} == names_in(database_url, name)
+    assert 1_000 == scalar(database_url, "SELECT count(*) FROM noetl.metric WHERE runtime_id < 3")
+
+
+def test_a_day_is_rebuilt_beside_inserts_and_readers(url: str) -> None:
+    """No insert fails meanwhile, and no reader sees a row that is kept twice or not at all."""
+    rows, days = 2_000, 4
+    with running_api(url, metric_retention_days=RULES) as api:
+        runtime_id = api.register()
+        for age in range(3, 3 + days):
+            store(url, age, "jobs_total", "load", count=rows)
+        done = threading.Event()
+        statuses: list[int] = []
+        counts: set[tuple[int, int]] = set()
+        pages: set[int] = set()
+
+        def insert_rows() -> None:
+            while not done.is_set():
+                body = {"runtime_id": runtime_id, "metrics": [sample(metric_name="today")] * 10}
+                statuses.append(api.insert(body).status_code)
+
+        def read(numbers: Iterator[int]) -> None:
+            kept = (
+                "SELECT count(*), count(DISTINCT metric_id) FROM noetl.metric"
+                " WHERE metric_name = 'jobs_total'"
+            )
+            while not done.is_set():
+                counts.update(query(url, kept))
+                pages.add(len(values(api, metric_name="jobs_total", limit=10_000)))
+                next(numbers)
+
+        reads = iter(range(1_000_000))
+        threads = [
+            threading.Thread(target=insert_rows),
+            *(threading.Thread(target=read, args=(reads,)) for _ in range(2)),
+        ]
+        for thread in threads:
+            thread.start()
+        rebuilt: list[str] = []
+        while len(rebuilt) < days:
+            expired = api.loop.run(api.app.state.resources.maintenance.clean_up_partitions())
+            rebuilt += expired.rebuilt
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert {200} == set(statuses)
+        assert {(rows * days, rows * days)} == counts
+        assert {rows * days} == pages
+        stored = "SELECT count(*) FROM noetl.metric WHERE metric_name = 'today'"
+        assert 10 * len(statuses) == scalar(url, stored)
+        assert 0 == scalar(url, "SELECT count(*) FROM noetl.metric WHERE metric_name = 'load'")
