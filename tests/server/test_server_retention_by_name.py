@@ -1,8 +1,10 @@
-"""Retention by metric name: what is kept and seen, and how days are rebuilt beside everything else."""
+"""Retention by metric name: what is kept, what is seen, and what happens beside a rebuild."""
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,9 +16,15 @@ from psycopg import errors
 from server_stub import maintenance, schema
 from server_stub.retention import Retention
 from server_stub.settings import Settings, parse_settings
+from server_stub.sql_files import read_sql
+from server_stub.store import (
+    is_of_a_series,
+    select_metrics_parameters,
+    select_metrics_query,
+    select_visibility,
+)
 from tests.conftest import start_server
-from tests.server.conftest import Api, running_api, sample, values
-from tests.server.test_server_pages import plan_of
+from tests.server.conftest import running_api, sample, values
 from tests.server.test_server_schema import (
     at_once,
     partition_name,
@@ -27,7 +35,9 @@ from tests.server.test_server_schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tests.server.conftest import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once
@@ -39,9 +49,10 @@ RUNTIME = (
 INSERT = (
     "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, labels, unit,"
     " timestamp, created_at, expires_at)"
-    " SELECT 1 + n % 2, name, 'gauge', n, '{\"a\": \"b\"}', 'jobs', moment - interval '1 h',"
-    " moment, moment + interval '1 day' FROM unnest({names}::text[]) AS name,"
-    " generate_series(1, {count}) AS n, LATERAL (SELECT {moment}::timestamptz AS moment) AS t"
+    " SELECT 1 + n % 2, name, 'gauge', n, jsonb_build_object('a', 'b'), 'jobs',"
+    " moment - interval '1 h', moment, moment + retention FROM noetl.metric_retention,"
+    " unnest({names}::text[]) AS name, generate_series(1, {count}) AS n,"
+    " LATERAL (SELECT {moment}::timestamptz AS moment) AS t"
 )
 ROWS = "SELECT m FROM noetl.metric AS m WHERE m.metric_name = ANY(%s) ORDER BY metric_id"
 INDEXES = "SELECT indexname::text FROM pg_indexes WHERE tablename = %s ORDER BY 1"
@@ -173,7 +184,8 @@ def test_a_day_is_left_with_the_rows_that_live_longer(url: str) -> None:
     # Every index is one of the table's own.
     assert 6 == scalar(
         url,
-        "SELECT count(*) FROM pg_index AS i INNER JOIN pg_inherits AS h ON h.inhrelid = i.indexrelid"
+        "SELECT count(*) FROM pg_index AS i"
+        " INNER JOIN pg_inherits AS h ON h.inhrelid = i.indexrelid"
         " WHERE i.indrelid = to_regclass(%s)",
         f"noetl.{name}",
     )
@@ -195,8 +207,9 @@ def test_a_day_is_rebuilt_once_for_each_class_that_ends(url: str) -> None:
         dropped = scalar(url, CLEANUP)
         if name in partitions(url):
             found.append((names_in(url), before != scalar(url, identity), dropped))
+            after = scalar(url, identity)
             assert [] == scalar(url, CLEANUP)
-            assert scalar(url, identity) == scalar(url, identity)
+            assert after == scalar(url, identity)
             assert [] == query(url, "SELECT noetl.list_expired_metric_partitions()")
         else:
             found.append((set(), True, dropped))
@@ -315,11 +328,15 @@ def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
     those of the other names within the retention only."""
     with running_api(url, metric_retention_days=RULES) as api:
         store(url, 3, "jobs_total", "load")
-        api.insert({"runtime_id": "1", "metrics": [sample(), sample(metric_name="load")]})
-        for path in ("/api/metrics?runtime_id=1", "/api/runtime/1/metrics?"):
-            assert [1, 1, 2] == values(api, path.replace("?", "?order=desc&", 1))
-            assert [1, 2] == values(api, path + "&metric_name=jobs_total")
-            assert [1] == values(api, path + "&metric_name=load")
+        api.insert({"runtime_id": "2", "metrics": [sample(), sample(metric_name="load")]})
+        for path, asked in (
+            ("/api/metrics", {"component_name": "b"}),
+            ("/api/metrics", {"runtime_id": "2"}),
+            ("/api/runtime/2/metrics", {}),
+        ):
+            assert [1, 1, 1] == values(api, path, **asked)
+            assert [1, 1] == values(api, path, **asked, metric_name="jobs_total")
+            assert [1] == values(api, path, **asked, metric_name="load")
         for name, count in (("jobs_total", 3), ("load", 1)):
             chart = api.get(
                 "/api/metrics/series",
@@ -331,21 +348,54 @@ def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
             assert count == sum(at[1] for one in chart["series"] for at in one["points"])
         # A row of a name without a rule ends when it says so.
         api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_name = 'load'")
-        assert [] == values(api, "/api/metrics?metric_name=load")
-        assert [1, 2] == values(api, "/api/metrics?runtime_id=1")
+        assert [] == values(api, metric_name="load")
+        assert [1, 1] == values(api, runtime_id="2")
 
 
-def test_old_days_are_pruned_for_names_without_a_rule(url: str) -> None:
-    """A query of such a name looks into the partitions of the retention only, though others are
-    there for longer; one of a name with a rule looks into those, by the index."""
+def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:
+    """Return how the server has a page of a query executed, as JSON."""
+    retention = Retention(api.app.state.resources.settings)
+    visibility, bounds = select_visibility(retention, filters.get("metric_name"))
+    with psycopg.connect(api.database_url) as connection:
+        if is_of_a_series(filters):
+            connection.execute(read_sql("queries/plan_in_order.sql"))
+        plan = connection.execute(
+            "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc", visibility),
+            select_metrics_parameters(filters | {"limit": 10}) | bounds,
+        ).fetchone()
+    assert plan is not None
+    return json.dumps(plan[0])
+
+
+def test_days_beyond_a_names_retention_are_pruned(url: str) -> None:
+    """A query of a name without a rule looks into the partitions of the retention only, though
+    others are there for longer; one of a name with a rule into those of its own, by the index; and
+    one of no name into those of the longest rule."""
     with running_api(url, metric_retention_days=RULES) as api:
-        name = store(url, 3, "jobs_total", "load", count=5_000)
-        assert 0 == api.post("/api/metrics/cleanup").json()["dropped_count"]
-        default = plan_of(api, {"runtime_id": 1, "metric_name": "load"})
-        assert name not in default
-        assert "Subplans Removed" in default
-        own = plan_of(api, {"runtime_id": 1, "metric_name": "jobs_total"}, retention="30 days")
-        assert f"{name}_runtime_id_metric_name_timestamp_idx" in own
+        billing = [f"billing_{number}" for number in range(9)]
+        name = store(url, 3, *billing, count=500)
+        store(url, 3, "jobs_total", "load", count=20)
+        older = store(url, 40, "jobs_total", *billing)
+        oldest = store(url, 500)
+        assert 1 == api.post("/api/metrics/cleanup").json()["dropped_count"]
+        api.sql("SELECT noetl.create_metric_partition(%s)", today() - timedelta(500))
+
+        def looked_into(**filters: Any) -> set[str]:
+            plan = plan_by_rules(api, filters)
+            assert "Subplans Removed" in plan
+            return {day for day in (name, older, oldest) if f'"{day}"' in plan}
+
+        assert set() == looked_into(runtime_id=1, metric_name="load")
+        assert set() == looked_into(metric_name="load")
+        assert {name} == looked_into(runtime_id=1, metric_name="jobs_total")
+        assert {name, older} == looked_into(runtime_id=1)
+        for filters in (
+            {"runtime_id": 1, "metric_name": "jobs_total"},
+            {"metric_name": "jobs_total"},
+        ):
+            assert re.search(
+                f'"{name}_(runtime_id_)?metric_name_timestamp_idx"', plan_by_rules(api, filters)
+            )
 
 
 def test_cleanup_says_what_it_rebuilt(url: str) -> None:
@@ -447,14 +497,13 @@ def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
                 names="ARRAY['jobs_total']", count=1, moment=f"'{today() - timedelta(3)} 13:00Z'"
             ).encode()
         )
-        outcomes: list[Any] = []
-
-        def drop() -> None:
-            outcomes.append(scalar(url, "SELECT noetl.drop_expired_metric_partition(%s)", name))
-
-        # It waits for a quarter of a second, within which the writer ends; or it gives up.
-        dropping = threading.Thread(target=lambda: outcomes.append(at_once(1, drop)[0]))
+        dropped = "SELECT noetl.drop_expired_metric_partition(%s)"
+        outcomes: list[object] = []
+        dropping = threading.Thread(
+            target=lambda: outcomes.extend(at_once(1, lambda: scalar(url, dropped, name)))
+        )
         dropping.start()
+        # For a quarter of a second, within which the writer ends; or the drop gives up.
         wait_for_a_lock_on(url, name)
         writer.commit()
         dropping.join()
@@ -484,7 +533,6 @@ def test_a_rebuild_that_is_killed_leaves_nothing(database_url: str) -> None:
     the next one rebuilds it."""
     flags = ["--metric-retention-days=jobs_total=30", "--maintenance-interval-seconds=0.1"]
     first = start_server(database_url, *flags)
-    name = store(database_url, 5, "load", count=1)
     try:
         # The copy is there, and waits for the swap, as somebody reads the table.
         with psycopg.connect(database_url) as reader:
@@ -528,7 +576,7 @@ def test_a_day_is_rebuilt_beside_inserts_and_readers(url: str) -> None:
                 body = {"runtime_id": runtime_id, "metrics": [sample(metric_name="today")] * 10}
                 statuses.append(api.insert(body).status_code)
 
-        def read(numbers: Iterator[int]) -> None:
+        def read() -> None:
             kept = (
                 "SELECT count(*), count(DISTINCT metric_id) FROM noetl.metric"
                 " WHERE metric_name = 'jobs_total'"
@@ -536,12 +584,10 @@ def test_a_day_is_rebuilt_beside_inserts_and_readers(url: str) -> None:
             while not done.is_set():
                 counts.update(query(url, kept))
                 pages.add(len(values(api, metric_name="jobs_total", limit=10_000)))
-                next(numbers)
 
-        reads = iter(range(1_000_000))
         threads = [
             threading.Thread(target=insert_rows),
-            *(threading.Thread(target=read, args=(reads,)) for _ in range(2)),
+            *(threading.Thread(target=read) for _ in range(2)),
         ]
         for thread in threads:
             thread.start()
