@@ -468,6 +468,8 @@ DECLARE
     rebuilt_names jsonb := '{}';
     dropped text[] := '{}';
 BEGIN
+    -- One at a time, as each would keep what it has looked at from the others' swaps.
+    PERFORM pg_advisory_xact_lock(hashtextextended('noetl.metric rebuild', 0));
     -- All copies come first: they take long, and noetl.metric is not locked yet.
     FOR partition_name IN SELECT noetl.list_expired_metric_partitions() LOOP
         BEGIN
