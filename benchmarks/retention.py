@@ -1,4 +1,4 @@
-"""Dropping a day of many rows beside inserts and queries: how long it takes, and who waits.
+"""Dropping or rebuilding a day of many rows beside inserts and queries: how long, and who waits.
 
 Usage: ./scripts/bench retention [--rows N] [--seconds N] [--json FILE]
 """
@@ -29,6 +29,11 @@ BOUND_MS = 500.0
 CLIENTS = 2
 BATCH_SAMPLES = 1_000
 EXPIRED_DAY = "2024-02-29"
+KEPT_LONGER = {
+    "1 %": "noetl_worker_metric_7_total=3650",
+    "99 %": "noetl_worker_metric_*=3650,noetl_worker_metric_7_total=1",
+}
+"""How much of a day lives longer, by which rules; each of the hundred names has as many rows."""
 FILL = """
 INSERT INTO noetl.metric (
     runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp,
@@ -57,6 +62,8 @@ class Traffic:
         self._port = port
         self.insert_seconds: list[float] = []
         self.failed = 0
+        self.requests_given_up = 0
+        self.cleanup_seconds = 0.0
         self._ended = threading.Event()
         metrics = [
             {
@@ -110,6 +117,15 @@ def ask(
     return found
 
 
+def prepare(url: str, database: psycopg.Connection[Any]) -> None:
+    """Make the schema, and the component that reports."""
+    apply_schema(url)
+    database.execute(
+        "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
+        "VALUES (1, 'pool', 'worker_pool', 'ready')"
+    )
+
+
 def fill_expired_day(database: psycopg.Connection[Any], rows: int) -> None:
     """Make a day that has expired, with rows in it, on disk and without work left behind."""
     database.execute("SELECT noetl.create_metric_partition(%s)", (EXPIRED_DAY,))
@@ -133,6 +149,30 @@ def drop_expired_day(port: int) -> tuple[float, int]:
     return seconds, requests
 
 
+def rebuild_expired_day(
+    url: str, database: psycopg.Connection[Any], rows: int, rules: str
+) -> Traffic:
+    """Fill the day, remove what has expired beside traffic; return that, and how long it took."""
+    command = [*server_command(url), f"--metric-retention-days={rules}"]
+    with ExitStack() as stack:
+        port = stack.enter_context(started_server(command))
+        # Not before, as a server that starts cleans up.
+        fill_expired_day(database, rows)
+        traffic = stack.enter_context(Traffic(port).running())
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        started_at = time.perf_counter()
+        # One that is held back by readers five times gives up until it is asked again.
+        while (
+            "removed what has expired from 1"
+            not in (ask(connection, "POST", "/api/metrics/cleanup")["message"])
+        ):
+            traffic.requests_given_up += 1
+        traffic.cleanup_seconds = time.perf_counter() - started_at
+        connection.close()
+    database.execute(f"DROP TABLE noetl.metric_{EXPIRED_DAY.replace('-', '_')}".encode())
+    return traffic
+
+
 def hold_back_the_drop(url: str, port: int) -> None:
     """Ask for the drop while a query reads the table: it waits, gives way, and tries again."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -144,6 +184,27 @@ def hold_back_the_drop(url: str, port: int) -> None:
         raise RuntimeError("the day was dropped under a query that was reading it")
 
 
+def measure_rebuilds(rows_dropped: int, waits: Report, counts: Report) -> Report:
+    """Rebuild days of a tenth of the rows; return how long it took, and add who waited."""
+    rebuilds = Report("Rebuilding an expired day of which rows live longer", "ms")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        database = stack.enter_context(psycopg.connect(url, autocommit=True))
+        prepare(url, database)
+        rows = max(100, rows_dropped // 10)
+        for share, rules in KEPT_LONGER.items():
+            title = f"{rows:,} rows of which {share} are kept"
+            traffic = rebuild_expired_day(url, database, rows, rules)
+            rebuilds.add(title, {OURS: traffic.cleanup_seconds * 1000})
+            longest_ms = max(traffic.insert_seconds) * 1000
+            waits.add(title, {OURS: longest_ms, LIMIT: BOUND_MS})
+            counts.add(title, {OURS: len(traffic.insert_seconds)})
+            counts.add(f"{title}, failed", {OURS: traffic.failed})
+            print(f"{title}: rebuilt by request {traffic.requests_given_up + 1}")
+    return rebuilds
+
+
 def main() -> None:
     options = arguments(__doc__, rows=10_000_000, seconds=10)
     introduce()
@@ -153,12 +214,8 @@ def main() -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         url = stack.enter_context(embedded_database(f"{folder}/data"))
-        apply_schema(url)
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
-        database.execute(
-            "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
-            "VALUES (1, 'pool', 'worker_pool', 'ready')"
-        )
+        prepare(url, database)
         port = stack.enter_context(started_server(server_command(url)))
         for rows in (max(1, options.rows // 10), options.rows):
             fill_expired_day(database, rows)
@@ -182,7 +239,8 @@ def main() -> None:
                 counts.add(f"{title}, {moment}", {OURS: len(traffic.insert_seconds)})
                 counts.add(f"{title}, {moment}, failed", {OURS: traffic.failed})
             print(f"{title}: dropped by request {requests}")
-    publish([drops, waits, counts], options.json)
+    rebuilds = measure_rebuilds(options.rows, waits, counts)
+    publish([drops, rebuilds, waits, counts], options.json)
 
 
 if __name__ == "__main__":

@@ -100,20 +100,28 @@ class Database:
         return int(self._pool.get_stats().get("requests_waiting", 0))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[AsyncConnection[Any]]:
+    async def transaction(
+        self, time_outs: TimeOuts | None = None
+    ) -> AsyncGenerator[AsyncConnection[Any]]:
         """Lend a connection for one transaction, committed to disk unless the block raises.
+
+        Args:
+            time_outs: what bounds it, if not what bounds every other.
 
         Raises:
             StoreUnavailableError: the database is away or busy, or took too long; nothing was
                 committed.
         """
+        begin, seconds = self._begin, self._transaction_seconds
+        if time_outs is not None:
+            begin, seconds = _begin(time_outs), sum(time_outs) + CLIENT_SIDE_SECONDS
         deadline: asyncio.Timeout | None = None
         try:
             async with (
                 self._pool.connection() as connection,
-                asyncio.timeout(self._transaction_seconds) as deadline,
+                asyncio.timeout(seconds) as deadline,
             ):
-                await connection.execute(self._begin)
+                await connection.execute(begin)
                 yield connection
                 # Within the deadline; the pool finds nothing left to commit.
                 await connection.commit()
@@ -126,7 +134,7 @@ class Database:
         except TimeoutError as error:
             if deadline is None or not deadline.expired():
                 raise
-            _logger.warning("the database did not answer for %g s", self._transaction_seconds)
+            _logger.warning("the database did not answer for %g s", seconds)
             raise self._took_too_long() from error
         except errors.LockNotAvailable as error:
             raise StoreUnavailableError(

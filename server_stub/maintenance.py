@@ -1,10 +1,10 @@
-"""Partitions made ahead and expired ones dropped, in the background."""
+"""Partitions made ahead, and expired ones dropped or rebuilt, in the background."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.errors import PartitionBlockedError, StoreUnavailableError
 
@@ -21,6 +21,13 @@ RETRY_SECONDS = 10.0
 """How soon a failed run is tried again, unless the interval is shorter."""
 
 _logger = logging.getLogger(__name__)
+
+
+class Expired(NamedTuple):
+    """The partitions that were dropped, and those of which some rows are left."""
+
+    dropped: list[str]
+    rebuilt: list[str]
 
 
 class Maintenance:
@@ -61,7 +68,7 @@ class Maintenance:
             self._statistics.maintenance_failures.inc()
 
     async def run_once(self) -> None:
-        """Make the partitions that are needed, drop the expired ones, forget old batches.
+        """Make the partitions that are needed, clean up the expired ones, forget old batches.
 
         Does nothing while another server, or worker process, of the database does it.
 
@@ -76,41 +83,59 @@ class Maintenance:
         if created is None:
             return
         self._statistics.partitions_created.inc(len(created))
-        await self.drop_expired_partitions()
+        await self.clean_up_partitions()
 
-    async def drop_expired_partitions(self) -> list[str]:
-        """Drop the expired partitions, each in its own transaction; return their names.
+    async def clean_up_partitions(self) -> Expired:
+        """Drop the expired partitions, or what has expired of them; return their names.
 
-        One that is in use for as long as all attempts take is left for the next time.
+        Each is a transaction of its own. One that is in use for as long as all attempts take is
+        left for the next time.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        dropped: list[str] = []
+        expired = Expired([], [])
         for partition_name in await self._partitions.list_expired_partitions():
             unexported = await self._partitions.count_unexported(partition_name)
-            for _ in range(DROP_ATTEMPTS):
-                outcome = await self._partitions.try_drop_expired_partition(partition_name)
-                if outcome is not None:
-                    break
-                await asyncio.sleep(DROP_PAUSE_SECONDS)
-            else:
-                self._statistics.maintenance_failures.inc()
-                _logger.warning("%s is in use and is dropped next time", partition_name)
-                continue
-            # Another server may have been faster.
+            outcome = await self._drop(partition_name)
             if outcome:
                 _logger.info("dropped %s", partition_name)
-                dropped.append(partition_name)
-                if unexported:
-                    self._statistics.export.samples_dropped.labels("expired").inc(unexported)
-                    _logger.error(
-                        "%d samples of %s were not exported within --export-hold-days",
-                        unexported,
-                        partition_name,
-                    )
-        self._statistics.partitions_dropped.inc(len(dropped))
-        return dropped
+                expired.dropped.append(partition_name)
+                self._statistics.partitions_dropped.inc()
+                self._count_unexported(partition_name, unexported)
+                continue
+            if outcome is False:  # some rows live longer, unless another server was faster
+                outcome = await self._partitions.try_rebuild_expired_partition(
+                    partition_name, DROP_ATTEMPTS, DROP_PAUSE_SECONDS
+                )
+            if outcome:
+                _logger.info("rebuilt %s of the rows that live longer", partition_name)
+                expired.rebuilt.append(partition_name)
+                self._statistics.partitions_rebuilt.inc()
+                left = await self._partitions.count_unexported(partition_name)
+                self._count_unexported(partition_name, unexported - left)
+            elif outcome is None:
+                self._statistics.maintenance_failures.inc()
+                _logger.warning("%s is in use and is cleaned up next time", partition_name)
+        return expired
+
+    def _count_unexported(self, partition_name: str, unexported: int) -> None:
+        if unexported:
+            self._statistics.export.samples_dropped.labels("expired").inc(unexported)
+            _logger.error(
+                "%d samples of %s were not exported within --export-hold-days",
+                unexported,
+                partition_name,
+            )
+
+    async def _drop(self, partition_name: str) -> bool | None:
+        """Drop a partition; return None if it was in use each time."""
+        for _ in range(DROP_ATTEMPTS):
+            outcome = await self._partitions.try_drop_expired_partition(partition_name)
+            if outcome is not None:
+                return outcome
+            await asyncio.sleep(DROP_PAUSE_SECONDS)
+        return None
 
     async def run_forever(self) -> None:
         """Run once every interval, and sooner again after a failure, until cancelled."""

@@ -52,14 +52,21 @@ class Health(BaseModel):
     responses=problems(),
 )
 async def clean_up(server: Server) -> Response:
-    """Drop every partition all of whose rows are past the retention."""
-    dropped = await server.maintenance.drop_expired_partitions()
+    """Drop every partition all of whose rows are past the retention.
+
+    Of one of which some rows live longer by their names, only these are left; the message says of
+    how many.
+    """
+    dropped, rebuilt = await server.maintenance.clean_up_partitions()
+    message = f"Dropped {len(dropped)} expired partitions"
+    if rebuilt:
+        message += f", removed what has expired from {len(rebuilt)}: {', '.join(rebuilt)}"
     return json_response(
         {
             "status": "ok",
             "dropped_partitions": dropped,
             "dropped_count": len(dropped),
-            "message": f"Dropped {len(dropped)} expired partitions",
+            "message": message,
         }
     )
 

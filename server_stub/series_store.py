@@ -9,6 +9,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.retention import Retention
 from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class SeriesStore:
     def __init__(self, database: Database, settings: Settings, history: HistoryChart) -> None:
         self._database = database
         self._history = history
-        self._retention = timedelta(days=settings.retention_days)
+        self._retention = Retention(settings)
         self._sample_ahead_seconds = settings.sample_ahead_seconds_max
         self._lookback_seconds = settings.exposition_lookback_seconds
 
@@ -126,6 +127,7 @@ class SeriesStore:
             else 0.0
         )
         labels = filters.get("labels")
+        own_retention = self._retention.by_name(metric_name)
         return {
             **{name: filters.get(name) for name in FILTERS},
             "labels": None if labels is None else Jsonb(labels),
@@ -135,7 +137,8 @@ class SeriesStore:
             "looking_back_seconds": looking_back_seconds,
             "lookback_seconds": self._lookback_seconds,
             "sample_ahead_seconds": self._sample_ahead_seconds,
-            "retention": self._retention,
+            "retention": own_retention or self._retention.unless_named,
+            "has_own_retention": own_retention is not None,
             "points_max": POINTS_IN_ALL_MAX,
             "boundary": None,
         }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # A field name is a token (RFC 9110, section 5.6.2); of the values, what every client can send.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
+_NAME_PATTERN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?")
 
 
 def text(value: str) -> str:
@@ -100,6 +101,30 @@ def integer(least: int, most: int) -> Callable[[str], int]:
         if not least <= number <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return number
+
+    return parse
+
+
+def days_by_name(least: int, most: int) -> Callable[[str], dict[str, int]]:
+    """Return a parser of `NAME=DAYS,BEGINNING*=DAYS`, with days within bounds."""
+    days_of = integer(least, most)
+
+    def parse(value: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for entry in value.split(","):
+            pattern, _, days = (part.strip() for part in entry.partition("="))
+            if not _NAME_PATTERN.fullmatch(pattern):
+                raise ValueError(
+                    f"{entry.strip()!r} must be like jobs_total=30 or billing_*=365: a metric's "
+                    "name, or the beginning of names and a *"
+                )
+            if pattern in found:
+                raise ValueError(f"{pattern!r} must be there once")
+            try:
+                found[pattern] = days_of(days)
+            except ValueError as error:
+                raise ValueError(f"the days of {pattern!r} are {days!r}: {error}") from None
+        return found
 
     return parse
 

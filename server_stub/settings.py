@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field, fields
+import dataclasses
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.setting_values import (
     choice,
     database_url,
+    days_by_name,
     headers,
     http_url,
     integer,
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 VARIABLE_PREFIX = "NOETL_METRICS_SERVER_"
 
+_RETENTION_DAYS_MAX = 3650
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -34,6 +38,8 @@ class Settings:
         data_directory: where the embedded PostgreSQL keeps its data, or None for a temporary
             folder.
         retention_days: how long metrics are kept.
+        metric_retention_days: which are kept longer: names, or beginnings of names and a `*`, to
+            days; the longest that a name has counts.
         partitions_days_ahead: how many days ahead partitions are made.
         maintenance_interval_seconds: how often partitions are made and dropped.
         exposition_lookback_seconds: how old a sample the text format shows at most.
@@ -78,6 +84,7 @@ class Settings:
     database_url: str | None = None
     data_directory: str | None = None
     retention_days: int = 1
+    metric_retention_days: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
     partitions_days_ahead: int = 7
     maintenance_interval_seconds: float = 600.0
     exposition_lookback_seconds: float = 300.0
@@ -96,7 +103,7 @@ class Settings:
     statement_timeout_seconds: float = 30.0
     remote_write_url: str | None = None
     remote_write_version: str = "auto"
-    receiver_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    receiver_headers: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     history_url: str | None = None
     storage: str = "postgresql"
     export_interval_seconds: float = 2.0
@@ -135,7 +142,12 @@ _OPTIONS: Mapping[str, _Option] = {
         "deleted when the server ends",
     ),
     "retention_days": _Option(
-        integer(1, 3650), "how long metrics are kept; holds for the whole database"
+        integer(1, _RETENTION_DAYS_MAX), "how long metrics are kept; holds for the whole database"
+    ),
+    "metric_retention_days": _Option(
+        days_by_name(1, _RETENTION_DAYS_MAX),
+        "which metrics are kept longer, by name or by the beginning of names and a *: "
+        "jobs_total=30,billing_*=365; the longest that a name has counts",
     ),
     "partitions_days_ahead": _Option(integer(1, 366), "how many days ahead partitions are made"),
     "maintenance_interval_seconds": _Option(
@@ -302,6 +314,14 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
             f"{flag_name('storage')} remote-write needs {flag_name('remote_write_url')}, where "
             f"samples are written, and {flag_name('history_url')}, where they are read"
         )
+    for pattern, days in settings.metric_retention_days.items():
+        # Readers and maintenance look into the days of the retention without asking for names.
+        if days < settings.retention_days:
+            parser.error(
+                f"{flag_name('metric_retention_days')}: {pattern}={days} is shorter than "
+                f"{flag_name('retention_days')} {settings.retention_days}, which all metrics are "
+                "kept for at least: give more days, or a shorter retention of all"
+            )
     return settings
 
 

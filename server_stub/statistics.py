@@ -8,6 +8,7 @@
 | `noetl_api_samples_rejected_total` | samples that could not be stored, named in the answer |
 | `noetl_api_batches_duplicate_total` | batches that were there already |
 | `noetl_api_partitions_created_total`, `noetl_api_partitions_dropped_total` | partitions |
+| `noetl_api_partitions_rebuilt_total` | partitions with only the rows left that live longer |
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
@@ -70,6 +71,12 @@ class Statistics:
         self.partitions_dropped = Counter(
             "noetl_api_partitions_dropped",
             "Expired partitions dropped",
+            unit="partitions",
+            registry=registry,
+        )
+        self.partitions_rebuilt = Counter(
+            "noetl_api_partitions_rebuilt",
+            "Partitions of which only the rows that live longer were left",
             unit="partitions",
             registry=registry,
         )

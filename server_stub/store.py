@@ -14,6 +14,7 @@ from psycopg.rows import namedtuple_row
 from server_stub.database import adapted
 from server_stub.exposition import LatestSample
 from server_stub.history import selector_of
+from server_stub.retention import Retention
 from server_stub.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -46,22 +47,23 @@ class Store:
     ) -> None:
         self._database = database
         self._history = history if settings.storage == "remote-write" else None
-        self._retention = timedelta(days=settings.retention_days)
+        self._retention = Retention(settings)
         self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
         self._lookback = timedelta(seconds=settings.exposition_lookback_seconds)
 
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
-        """Return metrics within the retention, as named tuples.
+        """Return metrics within the retention of their names, as named tuples.
 
         Args:
             filters: filter to value, of those in `sql/filters/`, and the `limit`; `position` is
                 the row after which to begin.
             order: `asc` or `desc`, by time and, at one time, by `metric_id`.
         """
-        bounds = {"retention": self._retention, "sample_ahead": self._sample_ahead}
+        visibility, bounds = select_visibility(self._retention, filters.get("metric_name"))
+        bounds["sample_ahead"] = self._sample_ahead
         async with self._database.transaction() as connection:
             filters = await _narrowed(connection, filters)
-            query = select_metrics_query(filters, order)
+            query = select_metrics_query(filters, order, visibility)
             parameters = select_metrics_parameters(filters) | bounds
             if is_of_a_series(filters):
                 await connection.execute(read_sql("queries/plan_in_order.sql"))
@@ -141,14 +143,43 @@ async def _narrowed(
     return others | {"runtime_id": found[0][0]}
 
 
-def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:
+def select_visibility(
+    retention: Retention, metric_name: str | None
+) -> tuple[str | None, dict[str, Any]]:
+    """Return which file of `sql/filters/` leaves out what has expired, if any, and its parameters.
+
+    Args:
+        retention: the retention of every name.
+        metric_name: the only name that is asked for, or None.
+    """
+    if not retention.by_pattern:
+        return "unexpired", {"retention": retention.unless_named}
+    if metric_name is not None:
+        own_retention = retention.by_name(metric_name)
+        if own_retention is None:
+            return "unexpired", {"retention": retention.unless_named}
+        return None, {"retention": own_retention}
+    return "unexpired_by_name", {
+        "retention": retention.longest,
+        "retention_unless_named": retention.unless_named,
+        "name_patterns": list(retention.by_pattern),
+        "name_retentions": list(retention.by_pattern.values()),
+    }
+
+
+def select_metrics_query(
+    filters: Collection[str], order: str, visibility: str | None = "unexpired"
+) -> LiteralString:
     """Return the query of `select_metrics`, composed of the files of `sql/` only.
 
     Args:
         filters: the names of the filters.
         order: `asc` or `desc`.
+        visibility: as `select_visibility` has it.
     """
     parts: list[LiteralString] = [read_sql("queries/select_metrics.sql")]
+    if visibility is not None:
+        parts.append(read_sql(f"filters/{visibility}.sql"))
     for name in sorted(set(filters) - {"limit"}):
         file_name = f"position_{order}" if name == "position" else name
         parts.append(read_sql(f"filters/{file_name}.sql"))

@@ -100,6 +100,7 @@ SERVER = {
     "errors": set(),
     "setting_values": set(),
     "settings": {"setting_values"},
+    "retention": {"settings"},
     "request_id": set(),
     "log_format": {"request_id"},
     "request_log": {"log_format", "request_id"},
@@ -136,10 +137,13 @@ SERVER = {
     "pages": {"boundary", "cursor", "history", "history_page", "store", "timestamps"},
     "component_store": {"database", "errors", "sql_files"},
     "series_store": {
-        "database", "errors", "history_chart", "settings", "sql_files", "time_buckets",
+        "database", "errors", "history_chart", "retention", "settings", "sql_files",
+        "time_buckets",
     },
     "series_quantiles": {"histogram_quantile", "series_store"},
-    "store": {"cursor", "database", "exposition", "history", "settings", "sql_files"},
+    "store": {
+        "cursor", "database", "exposition", "history", "retention", "settings", "sql_files",
+    },
     "partition_store": {"database", "errors", "settings"},
     "owners": {"errors", "ingest", "sql_files", "tokens"},
     "receiver_destination": {
@@ -263,7 +267,7 @@ PURE = [
             "ingest", "series_table", "row_encoding", "copy_format", "exposition",
             "exposed_labels",
             "compression", "batch_key", "cursor", "histogram_quantile", "query_parameters",
-            "time_buckets", "remote_write", "remote_write_messages",
+            "retention", "time_buckets", "remote_write", "remote_write_messages",
         )
     ),
 ]  # fmt: skip

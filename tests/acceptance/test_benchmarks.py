@@ -142,6 +142,11 @@ def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
             assert {"noetl_metrics_sdk": 0} == counts[f"{rows}, {moment}, failed"]
             assert counts[f"{rows}, {moment}"]["noetl_metrics_sdk"] > 0
     assert {"noetl_metrics_sdk": 0} == counts["2,000 rows, drop held back, failed"]
+    rebuilds = tables["Rebuilding an expired day of which rows live longer"]["rows"]
+    for share in ("1 %", "99 %"):
+        title = f"200 rows of which {share} are kept"
+        assert rebuilds[title]["noetl_metrics_sdk"] > 0
+        assert {"noetl_metrics_sdk": 0} == counts[f"{title}, failed"]
 
 
 def test_ratios_are_of_our_figure(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ServerProcess, start_server
 from tests.pgbouncer import SERVER_CONNECTIONS_MAX, find_pgbouncer, pooled
 from tests.server.conftest import sample
+from tests.server.test_server_retention_by_name import names_in, store
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -84,3 +85,19 @@ def test_two_servers_work_through_pgbouncer(
             "SELECT count(*) FROM noetl.metric WHERE metric_name = 'jobs_total'"
         ).fetchone()
         assert (5 * 700,) == stored
+
+
+def test_a_day_is_rebuilt_through_pgbouncer(pooled_url: str, each_database_url: str) -> None:
+    """Copy and swap are one transaction, and leave nothing of a session behind."""
+    running = start_server(pooled_url, "--metric-retention-days=jobs_total=30")
+    try:
+        name = store(each_database_url, 3, "jobs_total", "load")
+        answer = httpx.post(f"{running.url}/api/metrics/cleanup", timeout=60).json()
+        assert answer["message"].endswith(f"removed what has expired from 1: {name}")
+        assert {"jobs_total"} == names_in(each_database_url, name)
+        assert 0 == running.stop()
+    finally:
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout is not None
+        running.process.stdout.close()

@@ -1,4 +1,6 @@
--- The bound on created_at says nothing that expires_at does not, but it prunes the partitions.
+-- The bound on created_at prunes the partitions. What else a row must be to be seen is in
+-- filters/unexpired.sql or filters/unexpired_by_name.sql, or nothing, if all rows are of one name
+-- that has a retention of its own.
 SELECT
     m.metric_id,
     m.runtime_id,
@@ -15,4 +17,3 @@ SELECT
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.created_at > now() - %(retention)s::interval
-    AND m.expires_at > now()

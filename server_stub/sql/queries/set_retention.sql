@@ -1,1 +1,3 @@
-SELECT noetl.set_metric_retention(%(retention)s::interval)
+SELECT
+    noetl.set_metric_retention(%(retention)s::interval),
+    noetl.set_metric_retention_by_name(%(days_by_pattern)s::jsonb)

@@ -1,0 +1,1 @@
+    AND m.expires_at > now()
