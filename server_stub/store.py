@@ -57,12 +57,16 @@ class Store:
             await cursor.execute(query, parameters)
             return list(await cursor.fetchall())
 
-    async def latest_samples(self) -> list[LatestSample]:
-        """Return the latest sample of each series within the lookback."""
+    async def latest_samples(self, filters: Mapping[str, Any]) -> list[LatestSample]:
+        """Return the latest sample of each series within the lookback.
+
+        Args:
+            filters: `runtime_id` and `component_name`, or neither.
+        """
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
-            )
+            filters = await _narrowed(connection, filters)
+            parameters = {**filters, "lookback": self._lookback}
+            cursor = await connection.execute(latest_samples_query(filters), parameters)
             return [LatestSample._make(row) for row in await cursor.fetchall()]
 
 
@@ -82,6 +86,18 @@ async def _narrowed(
         return filters
     others = {name: value for name, value in filters.items() if name != "component_name"}
     return others | {"runtime_id": found[0][0]}
+
+
+def latest_samples_query(filters: Collection[str]) -> LiteralString:
+    """Return the query of `latest_samples`, composed of the files of `sql/` only.
+
+    Args:
+        filters: the names of the filters.
+    """
+    parts: list[LiteralString] = [read_sql("queries/latest_samples.sql")]
+    parts += [read_sql(f"filters/{name}.sql") for name in sorted(filters)]
+    parts.append(read_sql("filters/order_latest.sql"))
+    return "".join(parts)
 
 
 def select_metrics_query(filters: Collection[str], order: str) -> LiteralString:

@@ -90,6 +90,15 @@ SDK = {
     },
     "process_client": {"client", "config", "errors", "exporter", "fork", "registry", "transport"},
     "testing": {"errors", "fork", "registry", "transport", "wire"},
+    "exposed_samples": {"distributions"},
+    "exposed_families": {"exposed_samples"},
+    "exposition": {"exposed_families", "exposed_samples"},
+    "content_negotiation": {"exposed_samples"},
+    "registry_page": {
+        "collection", "errors", "exposed_samples", "exposition", "instruments", "labelled", "model",
+        "registry",
+    },
+    "scraping": {"content_negotiation", "registry", "registry_page"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
 
@@ -165,19 +174,19 @@ SERVER = {
     "routes_ingest": {"access", "batch_key", "ingest", "resources", "responses"},
     "routes_operations": {"errors", "resources", "responses"},
     "routes_query": {
-        "cursor", "errors", "exposition", "ingest", "query_parameters", "resources", "responses",
-        "timestamps",
+        "cursor", "errors", "ingest", "query_parameters", "resources", "responses", "timestamps",
     },
+    "routes_exposition": {"exposition", "query_parameters", "resources", "responses"},
     "routes_series": {
-        "errors", "exposition", "query_parameters", "resources", "responses", "series_quantiles",
+        "errors", "query_parameters", "resources", "responses", "series_quantiles",
         "series_store", "time_buckets", "timestamps",
     },
     "routes_runtime": {"access", "components", "resources", "responses"},
     "app": {
         "admission", "authentication", "component_store", "database", "description", "exporting",
         "insertion", "intake", "maintenance", "middleware", "partition_store", "request_log",
-        "resources", "responses", "routes_ingest", "routes_operations", "routes_query",
-        "routes_runtime",
+        "resources", "responses", "routes_exposition", "routes_ingest", "routes_operations",
+        "routes_query", "routes_runtime",
         "routes_series", "row_encoding", "self_reporting", "series_store", "series_table",
         "settings", "statistics", "store", "token_source",
     },
@@ -238,7 +247,8 @@ PURE = [
         ("noetl_metrics_sdk", module)
         for module in (
             "model", "samples", "buffer", "change_filter", "tracking", "pacing", "wire", "batching",
-            "sketch", "recording", "batch_names", "spool_file",
+            "sketch", "recording", "batch_names", "spool_file", "exposed_samples",
+            "exposed_families", "exposition", "content_negotiation",
         )
     ),
     *(
