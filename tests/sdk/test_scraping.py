@@ -17,6 +17,7 @@ from wsgiref.validate import validator
 import httpx
 import prometheus_client
 import pytest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from noetl_metrics_sdk import (
@@ -54,7 +55,10 @@ class QuietHandler(WSGIRequestHandler):
 @pytest.fixture
 def registry() -> Registry:
     registry = Registry()
-    Counter("jobs", 'Jobs "done"', ["queue"], registry=registry).labels('a"\\\n').inc(3)
+    jobs = Counter("jobs", 'Jobs "done"', ["queue"], registry=registry)
+    jobs.labels('a"\\\n').inc(3)
+    for number in range(50):  # enough to be worth compressing
+        jobs.labels(str(number)).inc()
     Gauge("queue_bytes", "What waits", unit="bytes", registry=registry).set(-1.5)
     Histogram("job_seconds", "How long", buckets=[1, 1e6], registry=registry).observe(0.5)
     Summary("wait_seconds", "How long", registry=registry).observe(2.0)
@@ -191,21 +195,20 @@ def test_collectors_of_prometheus_client_are_on_the_page() -> None:
 
 class Twice:
     def collect(self) -> list[Any]:
-        family = prometheus_client.core.GaugeMetricFamily("queue_bytes", "x", value=7)
-        family.add_metric(["not a string"], 1)
-        invalid = prometheus_client.core.GaugeMetricFamily("x", "x", labels=["a"])
+        family = GaugeMetricFamily("queue_bytes", "x", value=7)
+        invalid = GaugeMetricFamily("x", "x", labels=["a"])
         invalid.add_metric([3], 1)  # type: ignore[list-item]
         return [family, invalid]
 
 
 def test_what_cannot_be_shown_is_counted(registry: Registry) -> None:
-    """A series that another collector has already, or that is not valid, is left out and counted."""
+    """A series that is there already, or that is not valid, is left out and counted."""
     registry.register(Twice())
     page = RegistryPage(registry)
     first, second = (samples_of(page.render(PageFormat.OPENMETRICS)) for _ in range(2))
     assert -1.5 == first["queue_bytes", ()]
     assert first["noetl_metrics_sdk_page_series_omitted_total", ()] == 0.0
-    assert second["noetl_metrics_sdk_page_series_omitted_total", ()] >= 2.0
+    assert second["noetl_metrics_sdk_page_series_omitted_total", ()] == 2.0
 
 
 def test_a_page_does_not_disturb_what_is_pushed(registry: Registry) -> None:
@@ -260,15 +263,13 @@ def test_pages_made_at_once_are_whole(registry: Registry) -> None:
 def test_a_page_is_served_by_real_servers(command: list[str], tmp_path: Path) -> None:
     """A plain script without a client is served by uvicorn and by gunicorn."""
     (tmp_path / "worker.py").write_text(WORKER)
+    path = os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     port = free_port()
     arguments = [part.format(port=port) for part in command]
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-        },
+        env=os.environ | {"PYTHONPATH": path},
     )
     try:
         deadline = time.monotonic() + 60
