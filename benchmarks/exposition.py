@@ -78,8 +78,8 @@ def fill(database: psycopg.Connection[Any], series: int) -> None:
     components = {label_values(number)[:2] for number in range(series // NAMES)}
     with database.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO noetl.runtime (runtime_id, name, component_type) "
-            "VALUES (%s, %s, 'worker_pool')",
+            "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
+            "VALUES (%s, %s, 'worker_pool', 'ready')",
             [(int(runtime_id), name) for runtime_id, name in components],
         )
         with cursor.copy(

@@ -98,9 +98,9 @@ def answered(prometheus: Prometheus, promql: str) -> list[dict[str, Any]]:
 
 
 def test_prometheus_scrapes_the_server_and_a_worker(server: ServerProcess, tmp_path: Path) -> None:
-    """Counters, gauges, buckets and quantiles come back as recorded, from both, with their types."""
+    """Counters, gauges, buckets and quantiles come back as recorded from both, with types."""
     with running_worker(server.url, tmp_path) as port:
-        jobs = [
+        jobs: list[dict[str, Any]] = [
             {"job_name": "server", "static_configs": [{"targets": [server.url[7:]]}],
              "params": {"component_name": ["cpu-01"]}},
             {"job_name": "worker", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]},
@@ -115,15 +115,12 @@ def test_prometheus_scrapes_the_server_and_a_worker(server: ServerProcess, tmp_p
                     (found,) = answered(prometheus, scoped)
                     tolerance = 0.03 if selector in APPROXIMATE else 1e-12
                     assert pytest.approx(value, rel=tolerance) == float(found["value"][1]), scoped
-            (quantile,) = prometheus.query(
-                'histogram_quantile(0.5, job_seconds_bucket{job="worker"})'
-            )
+            median = 'histogram_quantile(0.5, job_seconds_bucket{job="worker"})'
+            (quantile,) = prometheus.query(median)
             assert pytest.approx(0.55) == float(quantile["value"][1])
             (pushed,) = prometheus.query('queue_bytes{job="server"}')
-            assert ("cpu-01", "w1") == (
-                pushed["metric"]["component"],
-                pushed["metric"]["worker_id"],
-            )
+            assert "cpu-01" == pushed["metric"]["component"]
+            assert "w1" == pushed["metric"]["worker_id"]
             (scraped,) = prometheus.query('queue_bytes{job="worker"}')
             assert {"__name__", "instance", "job"} == set(scraped["metric"])
             described = prometheus.get("/api/v1/targets/metadata").json()["data"]
