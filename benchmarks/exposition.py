@@ -52,7 +52,7 @@ def label_values(number: int) -> tuple[str, str, str, str, str]:
 
 def peer_registry(series: int) -> prometheus_client.CollectorRegistry:
     """Return prometheus_client's registry with the series, without the times of their making."""
-    prometheus_client.disable_created_metrics()
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = prometheus_client.CollectorRegistry()
     for name in range(NAMES):
         counter = prometheus_client.Counter(f"metric_{name}", "Help", LABELS, registry=registry)
@@ -140,10 +140,10 @@ def measure(database: psycopg.Connection[Any], port: int, series: int, rounds: i
     theirs, ours = peer_registry(series), our_registry(series)
     rows, page = latest_rows(database), RegistryPage(ours)
     expected = samples_of(prometheus_client.generate_latest(theirs).decode())
-    for text in (
+    for shown in (
         render(rows).text, page.render(PageFormat.TEXT), get(port, {}).decode(),
     ):  # fmt: skip
-        if samples_of(text) != expected:
+        if samples_of(shown) != expected:
             raise RuntimeError("the pages do not say the same")
     peer_text = partial(milliseconds, partial(prometheus_client.generate_latest, theirs))
     peer_openmetrics = partial(milliseconds, partial(generate_openmetrics, theirs))
