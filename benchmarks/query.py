@@ -28,7 +28,12 @@ from server_stub.schema import apply_schema
 from server_stub.series_store import SeriesStore, series_query
 from server_stub.settings import Settings
 from server_stub.sql_files import read_sql
-from server_stub.store import is_of_a_series, select_metrics_parameters, select_metrics_query
+from server_stub.store import (
+    is_of_a_series,
+    latest_samples_query,
+    select_metrics_parameters,
+    select_metrics_query,
+)
 from server_stub.time_buckets import cover
 
 if TYPE_CHECKING:
@@ -66,7 +71,7 @@ def questions() -> dict[str, Question]:
     chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
     return {
         f"GET /metrics, {SERIES:,} series": Question(
-            "/metrics", read_sql("queries/latest_samples.sql"), lookback
+            "/metrics", latest_samples_query(()), lookback
         ),
         f"a page of {PAGE_LIMIT} of one series": Question(
             "/api/metrics?"

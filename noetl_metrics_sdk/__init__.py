@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.config import Config
     from noetl_metrics_sdk.exporter import FlushResult
     from noetl_metrics_sdk.process_client import aclose, aflush, flush, init, shutdown
+    from noetl_metrics_sdk.scraping import make_asgi_app, make_wsgi_app
     from noetl_metrics_sdk.statistics import ClientStats
 
 __all__ = [
@@ -74,6 +75,8 @@ __all__ = [
     "aflush",
     "flush",
     "init",
+    "make_asgi_app",
+    "make_wsgi_app",
     "shutdown",
     "track_job",
 ]
@@ -87,6 +90,8 @@ _LOADED_ON_DEMAND = {
     "aflush": "process_client",
     "flush": "process_client",
     "init": "process_client",
+    "make_asgi_app": "scraping",
+    "make_wsgi_app": "scraping",
     "shutdown": "process_client",
 }
 

@@ -68,7 +68,7 @@ class CpuUsage:
             for core, (before, now) in enumerate(zip(previous, cores, strict=True)):
                 yield "system_cpu_usage_percent", {"core": str(core)}, _busy_percent(before, now)
         with guard("cpu_count"):
-            yield "system_cpu_count", {}, psutil.cpu_count()
+            yield "system_cpu_cores", {}, psutil.cpu_count()
 
 
 def _busy_percent(before: Any, now: Any) -> float | None:

@@ -23,7 +23,7 @@ _TABLE: dict[str, dict[str, tuple[str, tuple[str, ...], str]]] = {
             ("core",),
             "Share of the time since the previous reading that the host's CPUs were busy",
         ),
-        "system_cpu_count": ("cores", (), "Logical CPUs of the host that are online"),
+        "system_cpu_cores": ("cores", (), "Logical CPUs of the host that are online"),
     },
     "load": {
         "system_load_average": (

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from server_stub import (
+    routes_exposition,
     routes_ingest,
     routes_operations,
     routes_query,
@@ -135,7 +136,14 @@ def create_app(
 
 
 def _add_routes(app: FastAPI) -> None:
-    modules = (routes_ingest, routes_query, routes_series, routes_runtime, routes_operations)
+    modules = (
+        routes_ingest,
+        routes_query,
+        routes_series,
+        routes_exposition,
+        routes_runtime,
+        routes_operations,
+    )
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)

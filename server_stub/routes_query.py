@@ -1,21 +1,20 @@
-"""Reading metrics: by filters, and as a page for Prometheus."""
+"""Reading metrics: by filters, in pages."""
 
 # FastAPI reads the annotations of a route at run time, so their types are imported at run time.
-# ruff: noqa: TC001
+# ruff: noqa: TC001, TC002
 
 from __future__ import annotations
 
-import asyncio
 import math
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server_stub import exposition
+from noetl_metrics_sdk.exposed_samples import format_value
 from server_stub.cursor import decode_cursor, encode_cursor
 from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
 from server_stub.ingest import parse_runtime_id
@@ -139,23 +138,8 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
 def _metric(row: dict[str, Any]) -> dict[str, Any]:
     # JSON has no number for some values, and JavaScript none for some ids.
     value = row["metric_value"]
-    row["metric_value"] = value if math.isfinite(value) else exposition.format_value(value)
+    row["metric_value"] = value if math.isfinite(value) else format_value(value)
     row["metric_id"] = None if row["metric_id"] is None else str(row["metric_id"])
     row["runtime_id"] = str(row["runtime_id"])
     row["labels"] = row["labels"] or {}
     return row
-
-
-@router.get(
-    "/metrics",
-    summary="The latest samples for Prometheus",
-    response_class=PlainTextResponse,
-    responses=problems(),
-)
-@router.get("/api/metrics/prometheus", include_in_schema=False)
-async def expose_metrics(server: Server) -> Response:
-    """Return the latest sample of each series that has a recent one, in the text format 0.0.4."""
-    samples = await server.store.latest_samples()
-    # Ten thousand series take longer than other requests should have to wait.
-    page = await asyncio.to_thread(exposition.render, samples)
-    return Response(page, media_type=exposition.CONTENT_TYPE)

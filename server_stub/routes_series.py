@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from noetl_metrics_sdk.exposed_samples import format_value
 from noetl_metrics_sdk.model import check_label_name
-from server_stub import exposition
 from server_stub.boundary import RECENT_ONLY
 from server_stub.errors import ParameterInvalidError
 from server_stub.query_parameters import parse_filters
@@ -212,4 +212,4 @@ def _shortest(seconds: float) -> float:
 
 def _shown(value: float) -> float | str:
     # JSON has no number for some values.
-    return value if math.isfinite(value) else exposition.format_value(value)
+    return value if math.isfinite(value) else format_value(value)

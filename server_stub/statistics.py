@@ -11,6 +11,7 @@
 | `noetl_api_partitions_rebuilt_total` | partitions with only the rows left that live longer |
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
+| `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
 
 What is counted of the export is in `export_statistics.py`.
@@ -91,6 +92,12 @@ class Statistics:
             "noetl_api_database_requests_waiting",
             "Requests that wait for a connection to the database",
             unit="requests",
+            registry=registry,
+        )
+        self.exposition_series_omitted = Counter(
+            "noetl_api_exposition_series_omitted",
+            "Series left out of pages for Prometheus, not whole or of names that are not valid",
+            unit="series",
             registry=registry,
         )
         self.ingest_bytes = Gauge(

@@ -96,19 +96,25 @@ class Store:
         known_type = families.get(name, UNKNOWN_FAMILY)["metric_type"]
         return families, {name} if metric_type in {None, known_type} else set()
 
-    async def latest_samples(self) -> list[LatestSample]:
-        """Return the latest sample of each series within the lookback."""
+    async def latest_samples(self, filters: Mapping[str, Any]) -> list[LatestSample]:
+        """Return the latest sample of each series within the lookback.
+
+        Args:
+            filters: `runtime_id` and `component_name`, or neither.
+        """
         if self._history is not None:
-            return await self._latest_of_history(self._history)
+            return await self._latest_of_history(self._history, filters)
         async with self._database.transaction() as connection:
-            cursor = await connection.execute(
-                read_sql("queries/latest_samples.sql"), {"lookback": self._lookback}
-            )
+            filters = await _narrowed(connection, filters)
+            parameters = {**filters, "lookback": self._lookback}
+            cursor = await connection.execute(latest_samples_query(filters), parameters)
             return [LatestSample._make(row) for row in await cursor.fetchall()]
 
-    async def _latest_of_history(self, history: History) -> list[LatestSample]:
+    async def _latest_of_history(
+        self, history: History, filters: Mapping[str, Any]
+    ) -> list[LatestSample]:
         families, _ = await self.history_names({})
-        found = await history.latest(selector_of({}, None), self._lookback.total_seconds())
+        found = await history.latest(selector_of(filters, None), self._lookback.total_seconds())
         return [
             LatestSample(
                 series.runtime_id,
@@ -119,6 +125,7 @@ class Store:
                 series.samples[-1][1],
                 json.dumps(series.labels),
                 family["help_text"],
+                family["unit"],
             )
             for series in found
             for family in (families.get(series.metric_name, UNKNOWN_FAMILY),)
@@ -165,6 +172,19 @@ def select_visibility(
         "name_patterns": list(retention.by_pattern),
         "name_retentions": list(retention.by_pattern.values()),
     }
+
+
+def latest_samples_query(filters: Collection[str]) -> LiteralString:
+    """Return the query of `latest_samples`, composed of the files of `sql/` only.
+
+    Args:
+        filters: the names of the filters.
+    """
+    parts: list[LiteralString] = [read_sql("queries/latest_samples.sql")]
+    for name in sorted(filters):
+        parts.append(read_sql(f"filters/{name}.sql"))  # noqa: PERF401 - keeps its type
+    parts.append(read_sql("filters/order_latest.sql"))
+    return "".join(parts)
 
 
 def select_metrics_query(

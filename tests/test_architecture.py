@@ -93,6 +93,15 @@ SDK = {
     "otel_points": {"distributions", "errors", "model", "otel_names"},
     "otel": {"client", "otel_points", "process_client"},
     "testing": {"errors", "fork", "registry", "transport", "wire"},
+    "exposed_samples": {"distributions"},
+    "exposed_families": {"exposed_samples"},
+    "exposition": {"exposed_families", "exposed_samples"},
+    "content_negotiation": {"exposed_samples"},
+    "registry_page": {
+        "collection", "errors", "exposed_samples", "exposition", "instruments", "labelled", "model",
+        "registry",
+    },
+    "scraping": {"content_negotiation", "registry", "registry_page"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
 
@@ -182,21 +191,21 @@ SERVER = {
     "routes_ingest": {"access", "batch_key", "ingest", "resources", "responses"},
     "routes_operations": {"errors", "resources", "responses"},
     "routes_query": {
-        "cursor", "errors", "exposition", "ingest", "query_parameters", "resources", "responses",
-        "timestamps",
+        "cursor", "errors", "ingest", "query_parameters", "resources", "responses", "timestamps",
     },
+    "routes_exposition": {"exposition", "query_parameters", "resources", "responses"},
     "routes_series": {
-        "boundary", "errors", "exposition", "query_parameters", "resources", "responses",
-        "series_quantiles", "series_store", "time_buckets", "timestamps",
+        "boundary", "errors", "query_parameters", "resources", "responses", "series_quantiles",
+        "series_store", "time_buckets", "timestamps",
     },
     "routes_runtime": {"access", "components", "resources", "responses"},
     "app": {
         "admission", "authentication", "boundary", "component_store", "database", "description",
         "exporting", "history_chart", "insertion", "intake", "maintenance", "middleware", "pages",
-        "partition_store", "request_log", "resources", "responses", "routes_ingest",
-        "routes_operations", "routes_query", "routes_runtime", "routes_series", "row_encoding",
-        "self_reporting", "series_store", "series_table", "settings", "statistics", "store",
-        "time_series_database", "token_source",
+        "partition_store", "request_log", "resources", "responses", "routes_exposition",
+        "routes_ingest", "routes_operations", "routes_query", "routes_runtime", "routes_series",
+        "row_encoding", "self_reporting", "series_store", "series_table", "settings", "statistics",
+        "store", "time_series_database", "token_source",
     },
     "worker_processes": {"errors", "settings"},
     "__main__": {
@@ -259,6 +268,7 @@ PURE = [
         for module in (
             "model", "samples", "buffer", "change_filter", "tracking", "pacing", "wire", "batching",
             "sketch", "recording", "batch_names", "spool_file", "otel_names", "otel_points",
+            "exposed_samples", "exposed_families", "exposition", "content_negotiation",
         )
     ),
     *(

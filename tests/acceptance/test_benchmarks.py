@@ -130,6 +130,18 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
     )
 
 
+def test_the_page_is_measured_beside_generate_latest(tmp_path):
+    """The same series by prometheus_client, the page over HTTP, and what gzip does to it."""
+    tables, _ = run("exposition", tmp_path, "--rounds", "1", "--series", "500")
+    times = tables["A page of 500 series"]
+    both = {"noetl_metrics_sdk", "prometheus_client"}
+    found = contenders(times)
+    assert both == found["server, rows to text"] == found["worker's page, text"]
+    assert {"GET /metrics", "GET /metrics, gzip"} <= set(found)
+    plain = tables["How large it is"]["rows"]["plain"]
+    assert plain["noetl_metrics_sdk"] == plain["prometheus_client"]
+
+
 def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
     """A tenth of the rows and all of them are dropped under inserts, none of which fails."""
     tables, printed = run("retention", tmp_path, "--rows", "2000", "--seconds", "0")

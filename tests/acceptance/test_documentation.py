@@ -96,6 +96,13 @@ class Reader:
             for statement in filter(str.strip, text.split(";")):
                 connection.execute(statement.encode())
 
+    def follow_yaml(self, text):
+        """Have Prometheus' own tool check what is a configuration of Prometheus."""
+        assert "scrape_configs:" in text
+        (self.folder / "prometheus.yml").write_text(text, encoding="utf-8")
+        if shutil.which("promtool") is not None:
+            self.run(["promtool", "check", "config", "prometheus.yml"])
+
     def follow_text(self, text):
         """Compare what the last command has printed with what the document shows of it."""
         if self.output is None:

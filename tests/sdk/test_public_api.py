@@ -50,6 +50,8 @@ PUBLIC_NAMES = [
     "aflush",
     "flush",
     "init",
+    "make_asgi_app",
+    "make_wsgi_app",
     "shutdown",
     "track_job",
 ]

@@ -179,7 +179,7 @@ def test_first_collect_omits_usage_and_nothing_else(host: Host) -> None:
 def test_values_of_a_host(host: Host) -> None:
     """Each value is what the platform says, in the unit that the name says."""
     expected = {
-        "system_cpu_count{}": 2,
+        "system_cpu_cores{}": 2,
         'system_load_average{window="1m"}': 0.5,
         'system_load_average{window="5m"}': 0.25,
         'system_load_average{window="15m"}': 0.125,
@@ -226,7 +226,7 @@ def test_cpu_usage_is_of_the_time_between_two_collects(host: Host) -> None:
         'system_cpu_usage_percent{core="all"}': 25.0,
         'system_cpu_usage_percent{core="0"}': 25.0,
         'system_cpu_usage_percent{core="1"}': 25.0,
-        "system_cpu_count{}": 2,
+        "system_cpu_cores{}": 2,
     }
     assert pytest.approx(expected) == values(collector.collect())
 
@@ -409,7 +409,7 @@ PROCESS_BY_PSUTIL = {
 @pytest.mark.parametrize(
     ("place", "attribute", "error", "failures", "lost"),
     [
-        (psutil, "cpu_count", OSError("no"), {"cpu_count"}, {"system_cpu_count"}),
+        (psutil, "cpu_count", OSError("no"), {"cpu_count"}, {"system_cpu_cores"}),
         (
             psutil,
             "cpu_times",
@@ -624,7 +624,7 @@ def test_reset_after_fork_forgets(host: Host) -> None:
     collector._reset_after_fork()
     assert {} == dict(collector.failures)
     host.advance()
-    assert {"system_cpu_count"} == names(collector.collect())
+    assert {"system_cpu_cores"} == names(collector.collect())
 
 
 def test_documentation_has_every_metric() -> None:

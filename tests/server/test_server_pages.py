@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,6 +12,7 @@ import pytest
 from server_stub.sql_files import read_sql
 from server_stub.store import (
     is_of_a_series,
+    latest_samples_query,
     select_metrics_parameters,
     select_metrics_query,
 )
@@ -148,3 +150,20 @@ def test_labels_are_found_by_their_index(api: Api) -> None:
     # What is new waits in a list of the index until a vacuum, or an insert that fills it.
     api.sql("VACUUM ANALYZE noetl.metric")
     assert "_labels_idx" in plan_of(api, {"labels": {"a": "17"}})
+
+
+def test_a_page_for_prometheus_of_one_component_reads_its_rows_only(api: Api) -> None:
+    """A filtered page looks its component's rows up, whatever others have reported."""
+    mine, other = api.register("cpu-01"), api.register("cpu-02")
+    for runtime_id, count in ((mine, 10), (other, 5_000)):
+        insert(api, runtime_id, *[sample(labels={"a": str(n)}) for n in range(count)])
+    api.sql("ANALYZE noetl.metric")
+    with psycopg.connect(api.database_url) as connection:
+        plan = connection.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + latest_samples_query({"runtime_id"}),
+            {"lookback": "5 minutes", "runtime_id": int(mine)},
+        ).fetchone()
+    assert plan is not None
+    assert 10 == plan[0][0]["Plan"]["Actual Rows"]
+    read_in_vain = re.findall(r'"Rows Removed by Filter": (\d+)', json.dumps(plan[0]))
+    assert sum(map(int, read_in_vain)) < 100

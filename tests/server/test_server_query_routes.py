@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server_stub import exposition
 from tests.server.conftest import insert, sample, values
 
 if TYPE_CHECKING:
@@ -200,24 +198,3 @@ def test_a_time_in_the_future_does_not_hide_what_follows(api: Api) -> None:
     insert(api, runtime_id, sample(metric_name="ahead", metric_value=2))
     lines = [line for line in api.get("/metrics").text.splitlines() if line.startswith("ahead{")]
     assert ["2.0"] == [line.rsplit(" ", 1)[1] for line in lines]
-
-
-def test_a_page_for_prometheus_holds_up_nobody(
-    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While a page of many series is being made, other requests are served."""
-    rendering, served = threading.Event(), threading.Event()
-
-    def render(samples: object) -> str:
-        rendering.set()
-        return f"served meanwhile: {served.wait(30)}"
-
-    monkeypatch.setattr(exposition, "render", render)
-    pages: list[str] = []
-    scrape = threading.Thread(target=lambda: pages.append(embedded_api.get("/metrics").text))
-    scrape.start()
-    assert rendering.wait(30)
-    assert 200 == embedded_api.get("/healthz").status_code
-    served.set()
-    scrape.join()
-    assert ["served meanwhile: True"] == pages

@@ -8,12 +8,12 @@ SELECT DISTINCT ON (m.metric_name, m.runtime_id, m.labels)
     m.metric_type,
     m.metric_value,
     m.labels::text AS labels,
-    m.help_text
+    m.help_text,
+    m.unit,
+    -- The parts of a histogram have to be of one moment.
+    CASE m.metric_type WHEN 'histogram' THEN extract(EPOCH FROM m.timestamp)::float8 END AS taken_at
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.created_at > now() - %(lookback)s::interval
     AND m.timestamp > now() - %(lookback)s::interval
     AND m.expires_at > now()
--- A time in the future counts as the time of arrival, or it would hide all that follow.
-ORDER BY m.metric_name, m.runtime_id, m.labels,
-    least(m.timestamp, m.created_at) DESC, m.metric_id DESC

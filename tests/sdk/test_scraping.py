@@ -1,0 +1,287 @@
+"""A worker's own page: what is on it, and behind which servers it works."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.validate import validator
+
+import httpx
+import prometheus_client
+import pytest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from noetl_metrics_sdk import (
+    Counter,
+    Gauge,
+    Histogram,
+    MetricsClient,
+    Registry,
+    Summary,
+    make_asgi_app,
+    make_wsgi_app,
+)
+from noetl_metrics_sdk.exposed_samples import PageFormat
+from noetl_metrics_sdk.registry_page import RegistryPage
+from noetl_metrics_sdk.testing import InMemoryTransport
+from tests.peer_program import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+WORKER = """
+from noetl_metrics_sdk import Counter, make_asgi_app, make_wsgi_app
+Counter("jobs", "Jobs done", ["queue"]).labels("a").inc(3)
+wsgi, asgi = make_wsgi_app(), make_asgi_app()
+"""
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry()
+    jobs = Counter("jobs", 'Jobs "done"', ["queue"], registry=registry)
+    jobs.labels('a"\\\n').inc(3)
+    for number in range(50):  # enough to be worth compressing
+        jobs.labels(str(number)).inc()
+    Gauge("queue_bytes", "What waits", unit="bytes", registry=registry).set(-1.5)
+    Histogram("job_seconds", "How long", buckets=[1, 1e6], registry=registry).observe(0.5)
+    Summary("wait_seconds", "How long", registry=registry).observe(2.0)
+    return registry
+
+
+@pytest.fixture
+def url(registry: Registry) -> Generator[str]:
+    """Where the page is served, by the standard library's server in a thread."""
+    application = validator(make_wsgi_app(registry))
+    with make_server("127.0.0.1", 0, application, handler_class=QuietHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/metrics"
+        server.shutdown()
+        thread.join()
+
+
+def samples_of(page: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+def test_the_page_is_what_the_registry_holds(registry: Registry, url: str) -> None:
+    """Every sample that the registry collects is on the page, without labels of anybody else."""
+    page = httpx.get(url, headers={"accept": OPENMETRICS}).text
+    held = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+    }
+    own = {
+        ("noetl_metrics_sdk_page_collect_errors_total", ()): 0.0,
+        ("noetl_metrics_sdk_page_series_omitted_total", ()): 0.0,
+    }
+    assert samples_of(page) == held | own
+
+
+def test_a_wsgi_page_negotiates(url: str) -> None:
+    """Format and compression go by what the scraper takes; other methods are refused."""
+    plain = httpx.get(url, headers={"accept-encoding": "identity"})
+    assert str(PageFormat.TEXT) == plain.headers["content-type"]
+    strict = httpx.get(url, headers={"accept": OPENMETRICS, "accept-encoding": "gzip"})
+    assert (str(PageFormat.OPENMETRICS), "gzip") == (
+        strict.headers["content-type"],
+        strict.headers["content-encoding"],
+    )
+    assert strict.text.endswith("# EOF\n")
+    head = httpx.head(url, headers={"accept-encoding": "identity"})
+    assert (b"", plain.headers["content-length"]) == (head.content, head.headers["content-length"])
+    refused = httpx.post(url)
+    assert (405, "GET, HEAD") == (refused.status_code, refused.headers["allow"])
+
+
+def test_an_asgi_page_negotiates(registry: Registry) -> None:
+    """The ASGI application answers as the WSGI one does."""
+
+    async def answers() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(make_asgi_app(registry))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            accept = {"accept": OPENMETRICS}
+            return [
+                await client.get("/metrics", headers=accept),
+                await client.get("/", headers={"accept-encoding": "identity"}),
+                await client.head("/"),
+                await client.delete("/"),
+            ]
+
+    strict, plain, head, refused = asyncio.run(answers())
+    assert str(PageFormat.OPENMETRICS) == strict.headers["content-type"]
+    assert "gzip" == strict.headers["content-encoding"]
+    assert 3.0 in samples_of(strict.text).values()
+    assert str(PageFormat.TEXT) == plain.headers["content-type"]
+    assert (200, b"") == (head.status_code, head.content)
+    assert (405, "GET, HEAD") == (refused.status_code, refused.headers["allow"])
+
+
+def test_an_asgi_page_takes_no_websocket(registry: Registry) -> None:
+    """What is not HTTP is an error that says so."""
+
+    async def nothing(*message: Any) -> Any:
+        raise AssertionError("nothing is received or sent")
+
+    with pytest.raises(ValueError, match="websocket is not served here"):
+        asyncio.run(make_asgi_app(registry)({"type": "websocket"}, nothing, nothing))  # type: ignore[arg-type]
+
+
+class Failing:
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException | None = error
+
+    def collect(self) -> list[Any]:
+        if self.error is not None:
+            raise self.error
+        return []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), SystemExit(3)])
+def test_a_collector_that_raises_breaks_nothing(
+    registry: Registry, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is missing, counted on the page, and logged when it begins to fail."""
+    failing = Failing(error)
+    registry.register(failing)
+    page = RegistryPage(registry)
+    with caplog.at_level(logging.ERROR, "noetl_metrics_sdk"):
+        pages = [samples_of(page.render(PageFormat.OPENMETRICS)) for _ in range(3)]
+    key = ("noetl_metrics_sdk_page_collect_errors_total", ())
+    assert [1.0, 2.0, 3.0] == [found[key] for found in pages]
+    assert all(("queue_bytes", ()) in found for found in pages)
+    assert 1 == len(caplog.records)
+
+
+def test_collectors_of_prometheus_client_are_on_the_page() -> None:
+    """All that prometheus_client's own page has of a registry is on this one, and valid."""
+    theirs = prometheus_client.CollectorRegistry()
+    prometheus_client.Counter("reads", "Reads", ["a"], registry=theirs).labels("b").inc(2)
+    prometheus_client.Histogram("t_seconds", "Time", registry=theirs).observe(0.2)
+    prometheus_client.Info("build", "Build", registry=theirs).info({"version": "1"})
+    prometheus_client.Enum("state", "State", states=["a", "b"], registry=theirs).state("b")
+    registry = Registry()
+    registry.register(theirs)
+    found = samples_of(RegistryPage(registry).render(PageFormat.OPENMETRICS))
+    expected = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in theirs.collect()
+        for sample in family.samples
+    }
+    assert expected == {key: value for key, value in found.items() if "noetl_" not in key[0]}
+
+
+class Twice:
+    def collect(self) -> list[Any]:
+        family = GaugeMetricFamily("queue_bytes", "x", value=7)
+        invalid = GaugeMetricFamily("x", "x", labels=["a"])
+        invalid.add_metric([3], 1)  # type: ignore[list-item]
+        return [family, invalid]
+
+
+def test_what_cannot_be_shown_is_counted(registry: Registry) -> None:
+    """A series that is there already, or that is not valid, is left out and counted."""
+    registry.register(Twice())
+    page = RegistryPage(registry)
+    first, second = (samples_of(page.render(PageFormat.OPENMETRICS)) for _ in range(2))
+    assert -1.5 == first["queue_bytes", ()]
+    assert first["noetl_metrics_sdk_page_series_omitted_total", ()] == 0.0
+    assert second["noetl_metrics_sdk_page_series_omitted_total", ()] == 2.0
+
+
+def test_a_page_does_not_disturb_what_is_pushed(registry: Registry) -> None:
+    """What changed is delivered once, whether or not a page showed it before."""
+    transport = InMemoryTransport()
+    page = RegistryPage(registry)
+    gauge = Gauge("level", "Level", registry=registry)
+    with MetricsClient(
+        component_name="pool", transport=transport, registry=registry, system_metrics=()
+    ) as client:
+        for value in (1.0, 2.0):
+            gauge.set(value)
+            page.render(PageFormat.TEXT)
+            client.flush()
+            page.render(PageFormat.TEXT)
+            client.flush()
+    assert [1.0, 2.0] == [sample.value for sample in transport.received("level")]
+
+
+def test_pages_made_at_once_are_whole(registry: Registry) -> None:
+    """While threads observe, every page has a histogram whose count is its last bucket."""
+    histogram = Histogram("busy_seconds", "x", registry=registry)
+    stop = threading.Event()
+
+    def observe() -> None:
+        while not stop.is_set():
+            histogram.observe(0.5)
+
+    threads = [threading.Thread(target=observe) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        page = RegistryPage(registry)
+        for _ in range(50):
+            found = samples_of(page.render(PageFormat.OPENMETRICS))  # strict: it would raise
+            assert 0.0 == found["noetl_metrics_sdk_page_series_omitted_total", ()]
+            assert ("busy_seconds_count", ()) in found
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["uvicorn", "worker:asgi", "--host=127.0.0.1", "--port={port}", "--log-level=warning"],
+        ["gunicorn", "worker:wsgi", "--bind=127.0.0.1:{port}", "--log-level=warning"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_page_is_served_by_real_servers(command: list[str], tmp_path: Path) -> None:
+    """A plain script without a client is served by uvicorn and by gunicorn."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    path = os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    port = free_port()
+    arguments = [part.format(port=port) for part in command]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"accept": OPENMETRICS})
+                break
+            except httpx.TransportError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    assert 3.0 == samples_of(answer.text)["jobs_total", (("queue", "a"),)]
