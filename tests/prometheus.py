@@ -40,6 +40,7 @@ def running_prometheus(
     folder: Path,
     *,
     scrape_configs: Sequence[Mapping[str, Any]] = (),
+    out_of_order_time_window: str = "0s",
     extra_flags: Sequence[str] = (),
 ) -> Generator[Prometheus]:
     """Run one while the block runs, unless it is killed meanwhile.
@@ -47,6 +48,7 @@ def running_prometheus(
     Args:
         folder: where its data and its log are.
         scrape_configs: what is scraped, each second unless it says otherwise.
+        out_of_order_time_window: how much older than others of its series a sample may be.
         extra_flags: of its command line.
     """
     assert PROGRAM is not None
@@ -55,6 +57,7 @@ def running_prometheus(
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": list(scrape_configs),
+        "storage": {"tsdb": {"out_of_order_time_window": out_of_order_time_window}},
     }
     (folder / "prometheus.yml").write_text(json.dumps(configuration))
     command = [

@@ -1,0 +1,293 @@
+"""Reading behind the retention: real VictoriaMetrics and Prometheus, and PostgreSQL alone."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.prometheus import needs_prometheus, running_prometheus
+from tests.server.conftest import insert, running_api, sample
+from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from tests.postgresql import Cluster
+    from tests.server.conftest import Api
+
+# Neither these programs nor PostgreSQL depend on the interpreter.
+pytestmark = pytest.mark.once
+
+HOUR, DAY = 3600, 86_400
+NOW = int(time.time()) // HOUR * HOUR
+START = NOW - 3 * DAY
+WAIT_SECONDS = 60.0
+ODD = 'a "quote", a \\ and a\nline; .* {x="y"}'
+
+RECEIVERS = [
+    pytest.param(running_victoria_metrics, marks=needs_victoria_metrics, id="victoria-metrics"),
+    pytest.param(
+        partial(running_prometheus, out_of_order_time_window="10d"),
+        marks=needs_prometheus,
+        id="prometheus",
+    ),
+]
+
+
+class Both(NamedTuple):
+    """One database behind two servers: `alone` never asks the receiver."""
+
+    api: Api
+    alone: Api
+    receiver: Any
+
+
+@pytest.fixture(scope="module", params=RECEIVERS)
+def both(
+    request: pytest.FixtureRequest, postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Both]:
+    """Three days of samples, of which PostgreSQL has those of the first two as they were late."""
+    with (
+        request.param(tmp_path_factory.mktemp("receiver")) as receiver,
+        postgresql.database() as url,
+        exporting_api(url, receiver) as api,
+        running_api(url, component_name="alone") as alone,
+    ):
+        one, other = api.register("pool-1"), api.register("pool-2")
+        for at in range(START, NOW, 600):
+            insert(api, one, *of_the_time(at))
+        of_the_other = [gauge(at, at % 7_000) for at in range(START, NOW, 7_000)]
+        insert(api, other, *of_the_other)
+        written = 2 * 3 * DAY // 600 + len(of_the_other)
+        wait_until_found(receiver, "sum(count_over_time(level[4d]))", written)
+        wait_until_exported(api)
+        yield Both(api, alone, receiver)
+
+
+def exporting_api(url: str, receiver: Any, **settings: Any) -> Any:
+    return running_api(
+        url,
+        remote_write_url=receiver.write_url,
+        history_url=receiver.url,
+        export_interval_seconds=0.05,
+        **settings,
+    )
+
+
+def of_the_time(at: int) -> list[dict[str, Any]]:
+    """Return a counter that is reset now and then, a histogram, and gauges with odd labels."""
+    turn = (at - START) // 600
+    observed = {"0.1": turn, "0.5": turn * 2 + turn // 3, "+Inf": turn * 4}
+    return [
+        sample(metric_value=float(turn % 100 * (turn % 7 + 1)), timestamp=at,
+               help_text="Jobs", unit="jobs"),
+        gauge(at, turn % 13, text=ODD, component="mine"),
+        gauge(at, turn % 17, text="plain"),
+        *[
+            sample(metric_name="took_seconds_bucket", metric_type="histogram", timestamp=at,
+                   metric_value=float(count), labels={"le": bound})
+            for bound, count in observed.items()
+        ],
+    ]  # fmt: skip
+
+
+def gauge(at: int, value: float, **labels: str) -> dict[str, Any]:
+    return sample(metric_name="level", metric_type="gauge", metric_value=float(value),
+                  timestamp=at, labels=labels)  # fmt: skip
+
+
+def wait_until_exported(api: Api) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    (last,) = api.sql("SELECT max(metric_id) FROM noetl.metric")
+    while api.sql("SELECT acknowledged FROM noetl.metric_export")[0] < last:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def wait_until_found(receiver: Any, promql: str, value: float) -> None:
+    """Wait for what was written to be found, which VictoriaMetrics lets happen a moment later."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        found = receiver.query(promql, nocache=1)
+        if found and float(found[0]["value"][1]) >= value:
+            return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def all_pages(api: Api, **parameters: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the rows of all pages, and what they say of their sources."""
+    rows: list[dict[str, Any]] = []
+    sources = []
+    cursor = None
+    while True:
+        asked = parameters if cursor is None else parameters | {"cursor": cursor}
+        answer = api.get("/api/metrics", params=asked)
+        assert 200 == answer.status_code, answer.text
+        page = answer.json()
+        rows += page["metrics"]
+        sources.append(page["sources"])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return rows, sources
+
+
+def without_place(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what both servers say of samples, in an order that both have."""
+    return sorted(
+        (
+            row["timestamp"], row["metric_name"], sorted(row["labels"].items()),
+            row["metric_value"], row["metric_type"], row["help_text"], row["unit"],
+            row["runtime_id"], row["component_name"], row["component_type"],
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(
+    ("limit", "filters"),
+    [
+        (7, {"metric_name": "level", "component_name": "pool-2"}),
+        (200, {"metric_name": "level"}),
+        (1000, {"component_name": "pool-1"}),
+        (90, {"labels": '{"text": "plain"}'}),
+        (500, {"metric_type": "histogram"}),
+        (5000, {"end_time": NOW - DAY}),
+    ],
+)
+def test_pages_go_on_behind_the_retention(
+    both: Both, order: str, limit: int, filters: dict[str, Any]
+) -> None:
+    """Every sample is on one page, in order, whichever database it is in."""
+    asked = {"start_time": START, "order": order, "limit": limit, "end_time": NOW} | filters
+    expected, _ = all_pages(both.alone, **asked)
+    found, sources = all_pages(both.api, **asked)
+    assert without_place(expected) == without_place(found)
+    times = [row["timestamp"] for row in found]
+    assert times == sorted(times, reverse=order == "desc")
+    # Rows of the history have no id, and are those before the boundary that is said.
+    assert 1 == len({str(of_page) for of_page in sources})
+    boundary = sources[0][0]["end_time"]
+    assert {row["timestamp"] < boundary for row in found if row["metric_id"] is None} == {True}
+    assert all(row["timestamp"] >= boundary for row in found if row["metric_id"] is not None)
+    names = [part["source"] for part in sources[0]]
+    assert names == (["history"] if "end_time" in filters else ["history", "postgresql"])
+
+
+def test_odd_label_values_choose_their_series(both: Both) -> None:
+    """Quotes, backslashes, line breaks and what means something in PromQL are what they are."""
+    labels = '{"text": "a \\"quote\\", a \\\\ and a\\nline; .* {x=\\"y\\"}", "component": "mine"}'
+    asked = {"start_time": START, "limit": 1000, "labels": labels, "end_time": NOW}
+    expected, _ = all_pages(both.alone, **asked)
+    found, _ = all_pages(both.api, **asked)
+    assert 3 * DAY // 600 == len(found)
+    assert without_place(expected) == without_place(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "aggregation"),
+    [
+        *(("level", name) for name in ("avg", "min", "max", "sum", "count")),
+        *(("jobs_total", name) for name in ("rate", "increase")),
+        ("took_seconds", "quantile"),
+    ],
+)
+@pytest.mark.parametrize("group_by", ["", "component_name,text"])
+def test_charts_go_on_behind_the_retention(
+    both: Both, name: str, aggregation: str, group_by: str
+) -> None:
+    """Every aggregation is the same across the boundary, counter resets and all."""
+    asked = {"metric_name": name, "aggregation": aggregation, "group_by": group_by,
+             "start_time": START, "end_time": NOW, "step": HOUR}  # fmt: skip
+    if aggregation == "quantile":
+        asked["quantile"] = 0.9
+    expected, found = (
+        api.get("/api/metrics/series", params=asked).json() for api in (both.alone, both.api)
+    )
+    assert ["history", "postgresql"] == [part["source"] for part in found["sources"]]
+    assert found["sources"][0]["end_time"] == found["sources"][1]["start_time"]
+    points = {str(one["labels"]): one["points"] for one in found["series"]}
+    assert points.keys() == {str(one["labels"]) for one in expected["series"]}
+    for one in expected["series"]:
+        assert len(one["points"]) > 10
+        for known, other in zip(one["points"], points[str(one["labels"])], strict=True):
+            assert known == pytest.approx(other, rel=1e-9)
+
+
+def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both) -> None:
+    """By series: of several of one time nobody can say which is the last."""
+    asked = {"metric_name": "level", "aggregation": "last", "group_by": "component_name,text",
+             "start_time": START, "end_time": NOW, "step": HOUR}  # fmt: skip
+    expected, found = (
+        api.get("/api/metrics/series", params=asked).json()["series"]
+        for api in (both.alone, both.api)
+    )
+    assert 3 == len(expected)
+    assert expected == found
+
+
+def test_what_is_within_the_retention_is_not_looked_up_elsewhere(both: Both) -> None:
+    """Without a time before the retention the answer is PostgreSQL's alone, and says so."""
+    for asked in ({}, {"start_time": NOW - HOUR}):
+        page = both.api.get("/api/metrics", params=asked).json()
+        assert ["postgresql"] == [part["source"] for part in page["sources"]]
+        assert all(row["metric_id"] for row in page["metrics"])
+
+
+def test_promql_agrees_with_the_charts(both: Both) -> None:
+    """Rates and quantiles are those of rate() and histogram_quantile() over the same samples.
+
+    A bucket's increase is that from the last sample before it to its last one. A range that begins
+    and ends with these needs no extrapolation, and then PromQL's is the same number.
+    """
+    start = NOW - 2 * DAY
+    asked = {"start_time": start, "end_time": start + 6 * HOUR, "step": HOUR}
+    rates = both.api.get(
+        "/api/metrics/series", params={"metric_name": "jobs_total", "aggregation": "rate"} | asked
+    ).json()["series"][0]["points"]
+    quantiles = both.api.get(
+        "/api/metrics/series",
+        params={"metric_name": "took_seconds", "aggregation": "quantile", "quantile": 0.9} | asked,
+    ).json()["series"][0]["points"]
+    assert 6 == len(rates) == len(quantiles)
+    for bucket, rate in rates:
+        (found,) = both.receiver.query(
+            'sum(rate(jobs_total{component="pool-1"}[1h]))', time=bucket + HOUR - 600
+        )
+        assert rate == pytest.approx(float(found["value"][1]), rel=1e-9)
+    for bucket, quantile in quantiles:
+        (found,) = both.receiver.query(
+            "histogram_quantile(0.9, sum by (le) (rate(took_seconds_bucket[1h])))",
+            time=bucket + HOUR - 600,
+        )
+        assert quantile == pytest.approx(float(found["value"][1]), rel=1e-9)
+
+
+@contextmanager
+def api_with_history_at(postgresql: Cluster, url: str) -> Generator[Api]:
+    with postgresql.database() as database_url, running_api(database_url, history_url=url) as api:
+        yield api
+
+
+@needs_victoria_metrics
+def test_a_history_that_does_not_answer_is_no_answer(postgresql: Cluster, tmp_path: Any) -> None:
+    """503, which names what fails and when to try again: half an answer would look like a whole."""
+    with running_victoria_metrics(tmp_path) as receiver:
+        with api_with_history_at(postgresql, receiver.url + "/nowhere") as api:
+            refused = api.get("/api/metrics", params={"start_time": START})
+            assert 503 == refused.status_code
+            assert "does not answer (400" in refused.json()["detail"]
+        receiver.kill()
+        with api_with_history_at(postgresql, receiver.url) as api:
+            for path in ("/api/metrics", "/api/metrics/series?metric_name=level"):
+                refused = api.get(path, params=httpx.URL(path).params.set("start_time", START))
+                assert 503 == refused.status_code, refused.text
+                assert "5" == refused.headers["Retry-After"]
+                assert "does not answer" in refused.json()["detail"]
+            assert 200 == api.get("/api/metrics").status_code

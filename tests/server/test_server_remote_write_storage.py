@@ -1,0 +1,164 @@
+"""`--storage remote-write`: the same API, and no metric in PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from server_stub.settings import parse_settings
+from tests.prometheus import needs_prometheus, running_prometheus
+from tests.server.conftest import running_api, sample
+from tests.server.test_server_history import RECEIVERS, all_pages, exporting_api, wait_until_found
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from tests.server.conftest import Api
+
+pytestmark = pytest.mark.once
+
+NOW = int(time.time())
+
+
+@pytest.fixture(params=RECEIVERS)
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Any]:
+    with request.param(tmp_path) as program:
+        yield program
+
+
+def numbered(count: int, **fields: Any) -> list[dict[str, Any]]:
+    return [sample(metric_value=float(i), timestamp=NOW - 100 + i, **fields) for i in range(count)]
+
+
+def post(api: Api, runtime_id: str, samples: list[dict[str, Any]], **headers: str) -> Any:
+    answer = api.insert({"runtime_id": runtime_id, "metrics": samples}, **headers)
+    assert 200 == answer.status_code, answer.text
+    return answer.json()
+
+
+def test_samples_are_written_and_read_and_not_in_the_table(
+    database_url: str, receiver: Any
+) -> None:
+    """What a worker sends is in the time-series database once 200 is answered, and there only."""
+    with exporting_api(database_url, receiver, storage="remote-write") as api:
+        runtime_id = api.register("pool-1")
+        described = {"labels": {"kind": 'a "b"', "component": "mine"}, "help_text": "Jobs"}
+        answer = post(api, runtime_id, numbered(50, **described), Idempotency_Key="boot:1")
+        assert (50, 0) == (answer["metrics_inserted"], answer["metrics_rejected"])
+        again = post(api, runtime_id, numbered(50, **described), Idempotency_Key="boot:1")
+        assert answer | {"status": "duplicate"} == again
+        wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 50)
+        rows, sources = all_pages(api, metric_name="jobs_total", limit=7)
+        assert [float(i) for i in reversed(range(50))] == [row["metric_value"] for row in rows]
+        assert described["labels"] == rows[0]["labels"]
+        assert ("counter", "Jobs") == (rows[0]["metric_type"], rows[0]["help_text"])
+        assert {"history"} == {part["source"] for page in sources for part in page}
+        of_component = api.get(f"/api/runtime/{runtime_id}/metrics").json()["metrics"]
+        assert 50 == len(of_component)
+        chart = api.get(
+            "/api/metrics/series",
+            params={"metric_name": "jobs_total", "aggregation": "increase", "step": 3600,
+                    "start_time": NOW - 7200},
+        ).json()  # fmt: skip
+        assert 49 == sum(value for _, value in chart["series"][0]["points"])
+        page = api.get("/metrics", params={"component_name": "pool-1"}).text
+        assert "# HELP jobs_total Jobs\n# TYPE jobs_total counter\n" in page
+        assert page.count("jobs_total{") == 1
+        assert [(0,)] == api.sql("SELECT count(*) FROM noetl.metric")
+        assert 1 == len([it for it in api.get("/api/runtime").json()["components"]
+                         if it["name"] == "pool-1"])  # fmt: skip
+
+
+def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any) -> None:
+    """One by one, with the reason, and without costing the others."""
+    with exporting_api(database_url, receiver, storage="remote-write") as api:
+        runtime_id = api.register()
+        samples = [
+            *numbered(3),
+            sample(metric_name="a name"),
+            sample(metric_value="many"),
+            sample(timestamp="yesterday"),
+        ]
+        answer = post(api, runtime_id, samples)
+        assert (3, 3) == (answer["metrics_inserted"], answer["metrics_rejected"])
+        assert [3, 4, 5] == [error["index"] for error in answer["errors"]]
+        unknown = api.insert({"runtime_id": "77", "metrics": numbered(1)})
+        assert 404 == unknown.status_code
+
+
+@needs_prometheus
+def test_what_the_receiver_refuses_is_rejected_by_name(database_url: str, tmp_path: Path) -> None:
+    """Prometheus takes nothing older than what it has: such a sample is named, the rest is kept."""
+    with (
+        running_prometheus(tmp_path) as receiver,
+        exporting_api(database_url, receiver, storage="remote-write") as api,
+    ):
+        runtime_id = api.register()
+        post(api, runtime_id, numbered(10))
+        late = sample(metric_value=-1.0, timestamp=NOW - 99)
+        answer = post(api, runtime_id, [*numbered(1, labels={"a": "1"}), late])
+        assert (1, 1) == (answer["metrics_inserted"], answer["metrics_rejected"])
+        assert "the time-series database refuses it: 400" in answer["errors"][0]["reason"]
+        assert 1 == answer["errors"][0]["index"]
+
+
+def test_a_receiver_that_is_away_is_no_acknowledgement(database_url: str, receiver: Any) -> None:
+    """503 with Retry-After, and the batch can be sent again under its name."""
+    with exporting_api(database_url, receiver, storage="remote-write") as api:
+        runtime_id = api.register()
+        receiver.kill()
+        body = {"runtime_id": runtime_id, "metrics": numbered(5)}
+        refused = api.insert(body, Idempotency_Key="boot:1")
+        assert 503 == refused.status_code
+        assert "the time-series database" in refused.json()["detail"]
+        assert int(refused.headers["Retry-After"]) >= 1
+        receiver.start()
+        answer = api.insert(body, Idempotency_Key="boot:1").json()
+        assert ("ok", 5) == (answer["status"], answer["metrics_inserted"])
+
+
+def test_what_was_stored_before_is_exported_still(database_url: str, receiver: Any) -> None:
+    """Who changes the storage loses nothing of what is in PostgreSQL."""
+    with running_api(database_url) as api:
+        post(api, api.register(), numbered(20))
+    with exporting_api(database_url, receiver, storage="remote-write"):
+        wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 20)
+
+
+@pytest.mark.parametrize("given", [[], ["--remote-write-url=http://a"], ["--history-url=http://a"]])
+def test_both_addresses_are_needed(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Where samples are written, and where they are read."""
+    with pytest.raises(SystemExit):
+        parse_settings(["--storage=remote-write", *given], {})
+    assert "--storage remote-write needs --remote-write-url" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--remote-write-url", "localhost:8428", "must be a URL like http://localhost:8428"),
+        ("--history-url", "http://host:nine", "must be a URL like http://localhost:8428"),
+        ("--receiver-headers", "Authorization", "header 1 must be like 'X-Scope-OrgID: tenant-1'"),
+        ("--remote-write-version", "3", "must be one of auto, 1.0, 2.0"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    flag: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message says which one, and what a right one looks like."""
+    with pytest.raises(SystemExit):
+        parse_settings([f"{flag}={value}"], {})
+    error = capsys.readouterr().err
+    assert flag in error
+    assert message in error
+
+
+def test_headers_are_given_by_lines_or_semicolons() -> None:
+    """As for a tenant of Mimir that needs a password."""
+    settings = parse_settings(
+        ["--receiver-headers=X-Scope-OrgID: one; Authorization: Basic YTpi\n"], {}
+    )
+    assert {"X-Scope-OrgID": "one", "Authorization": "Basic YTpi"} == settings.receiver_headers
