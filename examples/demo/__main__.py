@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psycopg
 from database import ask
-from report import differences, show_exposition, show_table
+from report import compare, differences, show_exposition, show_table
+from victoria_metrics import running_victoria_metrics, totals, wait_for_export
 from worker import COMPONENT
 
 if TYPE_CHECKING:
@@ -49,8 +50,14 @@ def run_demo(arguments: argparse.Namespace) -> int:
         folder = arguments.data_directory
         if folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="noetl-demo-"))
+        receiver_url = None
+        if arguments.victoria_metrics:
+            receiver_url = stack.enter_context(running_victoria_metrics(folder))
+            print(f"== A VictoriaMetrics at {receiver_url}", flush=True)
         print(f"== A PostgreSQL and a server, with its data in {folder}", flush=True)
-        server_url, database_url = stack.enter_context(running_server(folder, arguments.port))
+        server_url, database_url = stack.enter_context(
+            running_server(folder, arguments.port, receiver_url)
+        )
         connection = stack.enter_context(psycopg.connect(database_url, autocommit=True))
 
         files = source_files(arguments.files)
@@ -60,6 +67,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
         answer_questions(connection, server_url)
         exit_code = verdict(connection, reports, rows_before)
+        if receiver_url is not None:
+            exit_code = max(exit_code, verdict_of_promql(connection, reports, receiver_url))
         show_addresses(server_url, database_url, keep=arguments.keep)
         if arguments.keep:
             print("\n== The server stays up until Ctrl-C", flush=True)
@@ -72,6 +81,11 @@ def parse_arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the server up until Ctrl-C")
+    parser.add_argument(
+        "--victoria-metrics",
+        action="store_true",
+        help="export everything to a VictoriaMetrics too, and ask it by PromQL",
+    )
     parser.add_argument(
         "--data-directory", help="keep PostgreSQL's data there; thrown away unless given"
     )
@@ -90,9 +104,14 @@ def positive(text: str) -> int:
 
 
 @contextmanager
-def running_server(data_directory: str, port: int) -> Generator[tuple[str, str]]:
+def running_server(
+    data_directory: str, port: int, receiver_url: str | None
+) -> Generator[tuple[str, str]]:
     """Run `python -m server_stub`; give its address and the database's."""
     command = [sys.executable, "-m", "server_stub"]
+    if receiver_url is not None:
+        command += ["--remote-write-url", f"{receiver_url}/api/v1/write"]
+        command += ["--history-url", receiver_url]
     log = Path(data_directory) / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a+") as log_file:
@@ -220,6 +239,26 @@ def verdict(
         return 1
     jobs = sum(count for key, count in work_done.items() if key.startswith("noetl_jobs_processed"))
     print(f"\n== All {jobs} jobs and all {sent} samples are in the table: every sum agrees")
+    return 0
+
+
+def verdict_of_promql(
+    connection: psycopg.Connection, reports: Sequence[dict[str, Any]], receiver_url: str
+) -> int:
+    """Say whether PromQL finds in VictoriaMetrics what the workers did; return the exit code."""
+    wait_for_export(connection, receiver_url)
+    work_done: Tally[str] = Tally()
+    for report in reports:
+        work_done.update(report["work_done"])
+    metric_names = sorted({key.split("/")[0] for key in work_done})
+    worker_ids = [report["worker_id"] for report in reports]
+    found = compare(
+        work_done, totals(receiver_url, COMPONENT, metric_names, worker_ids), "VictoriaMetrics"
+    )
+    if found:
+        print("\n== VictoriaMetrics and the work differ:", *found, sep="\n   ", file=sys.stderr)
+        return 1
+    print("\n== All of it is in VictoriaMetrics too: PromQL finds every sum")
     return 0
 
 

@@ -62,9 +62,20 @@ def differences(
         )
         for *labels, total in answer.rows:
             in_table["/".join([metric_name, *map(str, labels)])] = float(str(total))
+    return compare(work_done, in_table, "the table")
+
+
+def compare(work_done: Mapping[str, float], totals: Mapping[str, float], where: str) -> list[str]:
+    """Return a line for each figure of the work that is another one somewhere.
+
+    Args:
+        work_done: totals by `metric/job type/status/exception`.
+        totals: the same, as they were found.
+        where: what has them.
+    """
     found: list[str] = []
-    for key in sorted({*work_done, *in_table}):
-        done, stored = work_done.get(key, 0.0), in_table.get(key, 0.0)
+    for key in sorted({*work_done, *totals}):
+        done, stored = work_done.get(key, 0.0), totals.get(key, 0.0)
         if abs(done - stored) > TOLERANCE * abs(done):
-            found.append(f"{key}: the workers did {done:g}, the table has {stored:g}")
+            found.append(f"{key}: the workers did {done:g}, {where} has {stored:g}")
     return found

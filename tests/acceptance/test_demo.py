@@ -13,6 +13,8 @@ import psutil
 import psycopg
 import pytest
 
+from tests.victoria_metrics import needs_victoria_metrics
+
 DEMO = Path(__file__).parent.parent.parent / "examples" / "demo"
 
 
@@ -37,6 +39,29 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
     for heading in ["Jobs by type", "slowest job types", "CPU and memory", "Partitions", "/docs"]:
         assert heading in result.stdout
     assert (tmp_path / "kept" / "postgresql").is_dir()
+
+
+@pytest.mark.once
+@needs_victoria_metrics
+def test_the_demo_finds_every_figure_by_promql(tmp_path):
+    """With --victoria-metrics everything is exported too, and the sums are the same there."""
+    result = subprocess.run(
+        [sys.executable, str(DEMO), "--files", "30", "--workers", "2", "--victoria-metrics",
+         "--data-directory", str(tmp_path / "kept")],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "All 90 jobs" in result.stdout
+    assert "All of it is in VictoriaMetrics too" in result.stdout
+
+
+def test_the_demo_names_what_another_database_has_otherwise(report_module):
+    """A figure that is missing or another one is named, with both, and where it was looked for."""
+    assert [
+        "a/x: the workers did 2, VictoriaMetrics has 1",
+        "b/y: the workers did 0, VictoriaMetrics has 3",
+    ] == report_module.compare({"a/x": 2.0, "c/z": 5.0}, {"a/x": 1.0, "b/y": 3.0, "c/z": 5.0},
+                               "VictoriaMetrics")  # fmt: skip
 
 
 def test_the_demo_can_run_again_on_kept_data(tmp_path):
