@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import noetl_metrics_sdk
+from tests.victoria_metrics import needs_victoria_metrics
 
 # How the contenders are found and shown depends on no interpreter.
 pytestmark = pytest.mark.once
@@ -169,3 +170,12 @@ def test_ratios_are_of_our_figure(tmp_path):
             ours = figures.pop("noetl_metrics_sdk")
             expected = {name: (other / ours) ** exponent for name, other in figures.items()}
             assert expected == pytest.approx(tables[title]["ratios"][row])
+
+
+@needs_victoria_metrics
+def test_the_export_is_measured_beside_the_line_import(tmp_path):
+    """Both write every sample, and inserts are measured with and without an export."""
+    tables, _ = run("export", tmp_path, "--rounds", "1", "--rows", "30000")
+    written, inserted = map(contenders, tables.values())
+    assert {"requests of 5,000 samples": {"noetl_metrics_sdk", "line import"}} == written
+    assert {"while the table is exported": {"noetl_metrics_sdk", "without an export"}} == inserted
