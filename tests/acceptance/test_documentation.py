@@ -5,6 +5,7 @@ A document is worked through from top to bottom, as a reader would, against one 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -22,11 +23,15 @@ import pytest
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.config import environment_variable
 from tests.conftest import start_server
+from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTED_SERVERS = ("http://localhost:8082", "https://localhost:8082")
 SERVER_COMMAND = "python -m server_stub "
+DOCUMENTED_RECEIVER = "http://localhost:8428"
+RECEIVER_COMMAND = "victoria-metrics "
+RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
 
 # Set-up, which these tests have behind them, and where else each is run.
 DONE_ELSEWHERE = {
@@ -57,12 +62,15 @@ class Reader:
         self.server = server
         self.stack = stack
         self.folder = folder
+        self.receiver = None
         self.output = None
 
     def follow(self, block):
         text = block.text
         for url in DOCUMENTED_SERVERS:
             text = text.replace(url, self.server.url)
+        if self.receiver is not None:
+            text = text.replace(DOCUMENTED_RECEIVER, self.receiver.url)
         getattr(self, f"follow_{block.language}")(text)
 
     def follow_python(self, text):
@@ -78,6 +86,12 @@ class Reader:
         commands = [line.split("  #")[0].strip() for line in text.splitlines()]
         if all(command in DONE_ELSEWHERE for command in commands):
             self.output = None
+        elif text.startswith(RECEIVER_COMMAND):
+            # With the flags that it is shown with, but for its folder and port.
+            flags = shlex.split(text)[1:]
+            assert flags[:2] == ["-storageDataPath=victoria-metrics", RECEIVER_ADDRESS]
+            running = running_victoria_metrics(self.folder, extra_flags=flags[2:])
+            self.receiver = self.stack.enter_context(running)
         elif text.startswith(SERVER_COMMAND):
             self.start(shlex.split(text.removeprefix(SERVER_COMMAND).replace("\\\n", " ")))
         else:
@@ -97,11 +111,16 @@ class Reader:
                 connection.execute(statement.encode())
 
     def follow_yaml(self, text):
-        """Have Prometheus' own tool check what is a configuration of Prometheus."""
-        assert "scrape_configs:" in text
+        """Have Prometheus' own tool check what is a configuration, or rules, of Prometheus."""
+        kind = "rules" if text.startswith("groups:") else "config"
+        assert kind == "rules" or "scrape_configs:" in text
         (self.folder / "prometheus.yml").write_text(text, encoding="utf-8")
         if shutil.which("promtool") is not None:
-            self.run(["promtool", "check", "config", "prometheus.yml"])
+            self.run(["promtool", "check", kind, "prometheus.yml"])
+
+    def follow_json(self, text):
+        """An answer that is shown has to be one."""
+        json.loads(text)
 
     def follow_text(self, text):
         """Compare what the last command has printed with what the document shows of it."""
@@ -132,9 +151,12 @@ def test_a_document_does_what_it_says(document, server, tmp_path):
     """Its blocks run from top to bottom, and print what it shows."""
     if shutil.which("curl") is None:
         pytest.skip("curl, which the documents use, is not installed")
+    blocks = blocks_of(document)
+    if PROGRAM is None and any(block.text.startswith(RECEIVER_COMMAND) for block in blocks):
+        pytest.skip("victoria-metrics, which this document starts, is not installed")
     with ExitStack() as stack:
         reader = Reader(server, tmp_path, stack)
-        for block in blocks_of(document):
+        for block in blocks:
             reader.follow(block)
 
 
