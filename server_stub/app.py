@@ -76,7 +76,7 @@ def create_app(
         settings.pool_size,
         TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds),
     )
-    elsewhere = time_series_database(settings)
+    elsewhere = time_series_database(settings, statistics)
     boundaries = Boundaries(settings)
     store = Store(database, settings, elsewhere.history)
     history_chart = HistoryChart(store, elsewhere.history, boundaries)

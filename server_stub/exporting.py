@@ -34,17 +34,15 @@ async def exporting(
         settings: where to, and how.
         statistics: counts what is exported.
     """
-    # One connection, which no request ever waits for.
-    database = Database(database_url, 1)
-    await database.open()
-    try:
-        if settings.remote_write_url is None:
+    if settings.remote_write_url is None:
+        async with _connected(database_url) as database:
             await _warn_of_export_without_receiver(database)
-            yield
-            return
-        receiver = Receiver(
-            settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
-        )
+        yield
+        return
+    receiver = Receiver(
+        settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
+    )
+    async with _connected(database_url) as database:
         export = Export(database, receiver, settings, statistics, time.monotonic)
         task = asyncio.create_task(export.run_forever())
         try:
@@ -54,6 +52,15 @@ async def exporting(
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             await receiver.close()
+
+
+@asynccontextmanager
+async def _connected(database_url: str) -> AsyncGenerator[Database]:
+    """Hold one connection open while the block runs, which no request ever waits for."""
+    database = Database(database_url, 1)
+    await database.open()
+    try:
+        yield database
     finally:
         await database.close()
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from server_stub.export_statistics import ExportStatistics
     from server_stub.ingest import ParsedBody
     from server_stub.owners import Owners
     from server_stub.receiver import Receiver
@@ -36,10 +37,12 @@ class ReceiverDestination:
 
     Args:
         receiver: the time-series database.
+        statistics: counts what it has no place for.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, statistics: ExportStatistics) -> None:
         self._receiver = receiver
+        self._statistics = statistics
         self._assembly = Assembly()
         self._families: dict[str, Family] = {}
 
@@ -66,25 +69,27 @@ class ReceiverDestination:
         found = {series.family.metric_name: series.family for series, _ in assembled.series}
         families = [one for name, one in found.items() if self._families.get(name) != one]
         try:
-            await self._write(rows, families, encoder, _Budget(REQUESTS_MAX))
+            await self._write(rows, assembled, families, encoder, _Budget(REQUESTS_MAX))
         except ReceiverUnavailableError as error:
             raise StoreUnavailableError(
                 "the time-series database does not take samples now: try again later",
                 max(1, round(error.retry_after_seconds or 1)),
             ) from error
+        if assembled.merged:
+            self._statistics.samples_dropped.labels("same_millisecond").inc(assembled.merged)
         await remember_families(connection, families)
         self._families.update((family.metric_name, family) for family in families)
 
     async def _write(
         self,
         rows: Sequence[_Positioned],
+        assembled: Assembled,
         families: Sequence[Family],
         encoder: RowEncoder,
         budget: _Budget,
     ) -> None:
         if not rows:
             return
-        assembled: Assembled = self._assembly.assemble([row for _, row in rows])
         budget.requests_left -= 1
         try:
             await self._receiver.write(assembled, families)
@@ -95,7 +100,8 @@ class ReceiverDestination:
                 return
             half = len(rows) // 2
             for part in (rows[:half], rows[half:]):
-                await self._write(part, families, encoder, budget)
+                fewer = self._assembly.assemble([row for _, row in part])
+                await self._write(part, fewer, families, encoder, budget)
 
 
 class _Budget:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
 
 CONNECTIONS_MAX = 16
 """How many batches are written to it at once, where they are written by requests."""
@@ -37,11 +38,12 @@ class TimeSeriesDatabase(NamedTuple):
                 await self.receiver.close()
 
 
-def time_series_database(settings: Settings) -> TimeSeriesDatabase:
+def time_series_database(settings: Settings, statistics: Statistics) -> TimeSeriesDatabase:
     """Return what requests need of it.
 
     Args:
         settings: where it is read and written.
+        statistics: counts what is written.
     """
     history = receiver = destination = None
     if settings.history_url is not None:
@@ -55,5 +57,5 @@ def time_series_database(settings: Settings) -> TimeSeriesDatabase:
             settings.remote_write_version,
             connections_max=CONNECTIONS_MAX,
         )
-        destination = ReceiverDestination(receiver)
+        destination = ReceiverDestination(receiver, statistics.export)
     return TimeSeriesDatabase(history, receiver, destination)

@@ -156,9 +156,12 @@ SERVER = {
     "partition_store": {"database", "errors", "settings"},
     "owners": {"errors", "ingest", "sql_files", "tokens"},
     "receiver_destination": {
-        "errors", "export_store", "ingest", "owners", "receiver", "remote_write", "row_encoding",
+        "errors", "export_statistics", "export_store", "ingest", "owners", "receiver",
+        "remote_write", "row_encoding",
     },
-    "time_series_database": {"history", "receiver", "receiver_destination", "settings"},
+    "time_series_database": {
+        "history", "receiver", "receiver_destination", "settings", "statistics",
+    },
     "insertion": {
         "batch_key", "copy_format", "database", "ingest", "owners", "partition_store",
         "receiver_destination", "row_encoding", "series_table", "sql_files", "tokens",

@@ -72,6 +72,19 @@ def test_samples_are_written_and_read_and_not_in_the_table(
                          if it["name"] == "pool-1"])  # fmt: skip
 
 
+def test_one_of_two_samples_of_a_millisecond_is_counted(database_url: str, receiver: Any) -> None:
+    """The protocol has no place for both: the later one is kept, and the server says so."""
+    with exporting_api(database_url, receiver, storage="remote-write") as api:
+        twice = [sample(metric_value=value, timestamp=NOW + at / 1e6)
+                 for value, at in ((1.0, 100), (2.0, 200))]  # fmt: skip
+        post(api, api.register(), twice)
+        wait_until_found(receiver, "jobs_total", 2)
+        counted = api.app.state.resources.statistics.registry.get_sample_value(
+            "noetl_api_export_samples_dropped_total", {"reason": "same_millisecond"}
+        )
+        assert 1 == counted
+
+
 def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any) -> None:
     """One by one, with the reason, and without costing the others."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
