@@ -34,11 +34,6 @@ class VictoriaMetrics(PeerProgram):
         """Where it takes remote write."""
         return f"{self.url}/api/v1/write"
 
-    def query(self, promql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Return the result of an instant query, of all that has been written."""
-        self.get("/internal/force_flush")
-        return super().query(promql, **parameters)
-
     def export(self, selector: str) -> list[dict[str, Any]]:
         """Return the raw samples of series: `metric`, `values` and `timestamps` in ms."""
         self.get("/internal/force_flush")

@@ -322,7 +322,7 @@ def victoria_metrics(fleet, tmp_path_factory):
             "FROM noetl.metric AS m INNER JOIN noetl.runtime AS r USING (runtime_id)"
         ).fetchall()
     lines = [
-        f"{name}{{{exposed_labels(*series).text}}} {value!r} {int(milliseconds)}"
+        f"{name}{exposed_labels(*series).text} {value!r} {int(milliseconds)}"
         for name, value, milliseconds, *series in rows
     ]
     with running_victoria_metrics(tmp_path_factory.mktemp("victoria-metrics")) as program:
