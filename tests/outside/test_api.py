@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.outside.conftest import LONG
 
 if TYPE_CHECKING:
     from tests.conftest import ServerProcess
+
+# Programs from outside ask the server, which is the same on every interpreter.
+pytestmark = pytest.mark.once
 
 MAX_EXAMPLES = 500 if LONG else 10
 FOLDER = Path(__file__).parent

@@ -20,6 +20,9 @@ from tests.outside.conftest import LONG
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Programs from outside ask the server, which is the same on every interpreter.
+pytestmark = pytest.mark.once
+
 SECONDS = 60 if LONG else 3
 CONNECTIONS = 128
 SAMPLES = 1_000

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psutil
+import pytest
 
 from tests.conftest import start_server
 from tests.outside.conftest import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Programs from outside ask the server, which is the same on every interpreter.
+pytestmark = pytest.mark.once
 
 SECONDS = 600 if LONG else 6
 SAMPLES = 500

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
     from tests.server.conftest import Api
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 SECRETS = {name: f"{name}-secret" for name in ("writer", "reader", "admin", "bound", "both")}
 TOKENS = [
     make_token("writer", ["write"], hash_token(SECRETS["writer"])),

@@ -20,6 +20,10 @@ from server_stub.ingest import REASON_LENGTH_MAX, ParsedBody, Reject, parse_body
 from server_stub.row_encoding import RowEncoder, TimeBounds
 from server_stub.series_table import SeriesLimits, SeriesTable
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 SAMPLES_MAX = 50
 LIMITS = SeriesLimits(labels_max=3, text_length_max=20, series_max=1_000)

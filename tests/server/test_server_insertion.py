@@ -17,6 +17,10 @@ from tests.server.conftest import Api, running_api, sample
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -11,6 +11,10 @@ import pytest
 from server_stub.log_format import FIELDS, JsonFormatter, TextFormatter
 from server_stub.request_id import begin_request
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 
 def record(message: str, **extra: object) -> logging.LogRecord:
     made = logging.LogRecord("server_stub", logging.INFO, __file__, 1, "%s", (message,), None)

@@ -15,6 +15,10 @@ from tests.server.conftest import running_api
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 
 def partition_name(offset: int) -> str:
     return f"metric_{datetime.now(UTC).date() + timedelta(offset):%Y_%m_%d}"

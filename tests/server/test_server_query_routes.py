@@ -12,6 +12,10 @@ from tests.server.conftest import insert, sample, values
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 
 def test_a_metric_comes_back_as_it_was_sent(api: Api) -> None:
     """Ids are strings, times are UTC, and every field is there."""

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-NOW = int(time.time())
+
+@pytest.fixture
+def now() -> int:
+    """The time at which a test begins, in whole seconds."""
+    return int(time.time())
 
 
 @pytest.fixture(params=RECEIVERS)
@@ -29,8 +33,8 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Any]:
         yield program
 
 
-def numbered(count: int, **fields: Any) -> list[dict[str, Any]]:
-    return [sample(metric_value=float(i), timestamp=NOW - 100 + i, **fields) for i in range(count)]
+def numbered(now: int, count: int, **fields: Any) -> list[dict[str, Any]]:
+    return [sample(metric_value=float(i), timestamp=now - 100 + i, **fields) for i in range(count)]
 
 
 def post(api: Api, runtime_id: str, samples: list[dict[str, Any]], **headers: str) -> Any:
@@ -40,15 +44,15 @@ def post(api: Api, runtime_id: str, samples: list[dict[str, Any]], **headers: st
 
 
 def test_samples_are_written_and_read_and_not_in_the_table(
-    database_url: str, receiver: Any
+    database_url: str, receiver: Any, now: int
 ) -> None:
     """What a worker sends is in the time-series database once 200 is answered, and there only."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register("pool-1")
         described = {"labels": {"kind": 'a "b"', "component": "mine"}, "help_text": "Jobs"}
-        answer = post(api, runtime_id, numbered(50, **described), Idempotency_Key="boot:1")
+        answer = post(api, runtime_id, numbered(now, 50, **described), Idempotency_Key="boot:1")
         assert (50, 0) == (answer["metrics_inserted"], answer["metrics_rejected"])
-        again = post(api, runtime_id, numbered(50, **described), Idempotency_Key="boot:1")
+        again = post(api, runtime_id, numbered(now, 50, **described), Idempotency_Key="boot:1")
         assert answer | {"status": "duplicate"} == again
         wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 50)
         rows, sources = all_pages(api, metric_name="jobs_total", limit=7)
@@ -61,7 +65,7 @@ def test_samples_are_written_and_read_and_not_in_the_table(
         chart = api.get(
             "/api/metrics/series",
             params={"metric_name": "jobs_total", "aggregation": "increase", "step": 3600,
-                    "start_time": NOW - 7200},
+                    "start_time": now - 7200},
         ).json()  # fmt: skip
         assert 49 == sum(value for _, value in chart["series"][0]["points"])
         page = api.get("/metrics", params={"component_name": "pool-1"}).text
@@ -72,10 +76,12 @@ def test_samples_are_written_and_read_and_not_in_the_table(
                          if it["name"] == "pool-1"])  # fmt: skip
 
 
-def test_one_of_two_samples_of_a_millisecond_is_counted(database_url: str, receiver: Any) -> None:
+def test_one_of_two_samples_of_a_millisecond_is_counted(
+    database_url: str, receiver: Any, now: int
+) -> None:
     """The protocol has no place for both: the later one is kept, and the server says so."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
-        twice = [sample(metric_value=value, timestamp=NOW + at / 1e6)
+        twice = [sample(metric_value=value, timestamp=now + at / 1e6)
                  for value, at in ((1.0, 100), (2.0, 200))]  # fmt: skip
         post(api, api.register(), twice)
         wait_until_found(receiver, "jobs_total", 2)
@@ -85,12 +91,12 @@ def test_one_of_two_samples_of_a_millisecond_is_counted(database_url: str, recei
         assert 1 == counted
 
 
-def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any) -> None:
+def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any, now: int) -> None:
     """One by one, with the reason, and without costing the others."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register()
         samples = [
-            *numbered(3),
+            *numbered(now, 3),
             sample(metric_name="a name"),
             sample(metric_value="many"),
             sample(timestamp="yesterday"),
@@ -98,32 +104,36 @@ def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any) -> N
         answer = post(api, runtime_id, samples)
         assert (3, 3) == (answer["metrics_inserted"], answer["metrics_rejected"])
         assert [3, 4, 5] == [error["index"] for error in answer["errors"]]
-        unknown = api.insert({"runtime_id": "77", "metrics": numbered(1)})
+        unknown = api.insert({"runtime_id": "77", "metrics": numbered(now, 1)})
         assert 404 == unknown.status_code
 
 
 @needs_prometheus
-def test_what_the_receiver_refuses_is_rejected_by_name(database_url: str, tmp_path: Path) -> None:
+def test_what_the_receiver_refuses_is_rejected_by_name(
+    database_url: str, tmp_path: Path, now: int
+) -> None:
     """Prometheus takes nothing older than what it has: such a sample is named, the rest is kept."""
     with (
         running_prometheus(tmp_path) as receiver,
         exporting_api(database_url, receiver, storage="remote-write") as api,
     ):
         runtime_id = api.register()
-        post(api, runtime_id, numbered(10))
-        late = sample(metric_value=-1.0, timestamp=NOW - 99)
-        answer = post(api, runtime_id, [*numbered(1, labels={"a": "1"}), late])
+        post(api, runtime_id, numbered(now, 10))
+        late = sample(metric_value=-1.0, timestamp=now - 99)
+        answer = post(api, runtime_id, [*numbered(now, 1, labels={"a": "1"}), late])
         assert (1, 1) == (answer["metrics_inserted"], answer["metrics_rejected"])
         assert "the time-series database refuses it: 400" in answer["errors"][0]["reason"]
         assert 1 == answer["errors"][0]["index"]
 
 
-def test_a_receiver_that_is_away_is_no_acknowledgement(database_url: str, receiver: Any) -> None:
+def test_a_receiver_that_is_away_is_no_acknowledgement(
+    database_url: str, receiver: Any, now: int
+) -> None:
     """503 with Retry-After, and the batch can be sent again under its name."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register()
         receiver.kill()
-        body = {"runtime_id": runtime_id, "metrics": numbered(5)}
+        body = {"runtime_id": runtime_id, "metrics": numbered(now, 5)}
         refused = api.insert(body, Idempotency_Key="boot:1")
         assert 503 == refused.status_code
         assert "the time-series database" in refused.json()["detail"]
@@ -133,10 +143,12 @@ def test_a_receiver_that_is_away_is_no_acknowledgement(database_url: str, receiv
         assert ("ok", 5) == (answer["status"], answer["metrics_inserted"])
 
 
-def test_what_was_stored_before_is_exported_still(database_url: str, receiver: Any) -> None:
+def test_what_was_stored_before_is_exported_still(
+    database_url: str, receiver: Any, now: int
+) -> None:
     """Who changes the storage loses nothing of what is in PostgreSQL."""
     with running_api(database_url) as api:
-        post(api, api.register(), numbered(20))
+        post(api, api.register(), numbered(now, 20))
     with exporting_api(database_url, receiver, storage="remote-write"):
         wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 20)
 

@@ -11,6 +11,10 @@ from tests.server.conftest import sample
 if TYPE_CHECKING:
     from tests.server.conftest import Api
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 REGISTER = "/api/worker/pool/register"
 HEARTBEAT = "/api/worker/pool/heartbeat"
 DEREGISTER = ("/api/worker/pool/deregister", "/api/runtime/deregister")

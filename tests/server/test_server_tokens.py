@@ -25,6 +25,10 @@ from server_stub.tokens import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What the server does with requests and its database depends on no interpreter; that it runs on
+# each is for the tests of processes, documents and workers.
+pytestmark = pytest.mark.once
+
 HASH = hash_token("secret").hex()
 LINE = f"reader read sha256:{HASH}"
 
