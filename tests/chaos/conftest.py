@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 LONG = os.environ.get("NOETL_CHAOS") == "long"
 SEED = os.environ.get("NOETL_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
 REPORT = pytest.StashKey[Report]()
-SERVER_ONLY = {
+NOT_THE_WORKER = {
     "test_killed_postgresql",
     "test_killed_server",
     "test_same_key",
     "test_deleted_runtime",
+    "test_network_faults",
+    "test_accounted_drops",
 }
-"""What breaks there is the server or its database, whatever the worker's interpreter."""
+"""What breaks there is the server, its database or the network, whatever runs the worker."""
 
 LONG_SECONDS, SHORT_SECONDS = 900, 240
 
@@ -43,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.parent == folder:
             item.add_marker(pytest.mark.chaos)
-            if item.path.stem in SERVER_ONLY:
+            if item.path.stem in NOT_THE_WORKER:
                 item.add_marker(pytest.mark.once)
             item.add_marker(pytest.mark.timeout(LONG_SECONDS if LONG else SHORT_SECONDS))
 
