@@ -26,7 +26,6 @@ from started_server import server_command, started_server
 from stored_day import store_day
 from tables import OURS, Report, arguments, introduce, publish
 
-from noetl_metrics_sdk.clock import SystemClock
 from server_stub.database import Database
 from server_stub.embedded import embedded_database
 from server_stub.export import ROWS_MAX, Export
@@ -97,7 +96,7 @@ def export_all(database_url: str, rows: int) -> float:
         database = Database(database_url, 1)
         receiver = Receiver(f"http://127.0.0.1:{port}/api/v1/write", {})
         settings = Settings(export_settling_seconds=0.0)
-        turns = Export(database, receiver, settings, Statistics(), SystemClock().monotonic)
+        turns = Export(database, receiver, settings, Statistics(), time.monotonic)
         await database.open()
         started_at = time.perf_counter()
         while await turns.take_turn():

@@ -7,12 +7,18 @@ stays readable on both sides while somebody turns pages.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from server_stub.timestamps import format_timestamp
+from server_stub.timestamps import (
+    format_timestamp,
+    from_epoch_microseconds,
+    to_epoch_microseconds,
+)
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from server_stub.settings import Settings
 
 OVERLAP = timedelta(minutes=10)
@@ -72,14 +78,17 @@ class Boundaries:
         Args:
             start_time: where the range of the question begins; None for the retention.
             now: the time.
-            drawn: where an earlier page's history ended.
+            drawn: where the history of the page before ended; holds for as long as what lies behind
+                it is in PostgreSQL still.
         """
         if not self._has_history:
             return None
         if not self._has_recent:
             start = now - self._retention if start_time is None else start_time
             return Boundary(_whole(start), _whole(now + self._sample_ahead), has_recent=False)
-        ends_at = drawn or _whole(now - self._retention + OVERLAP)
+        ends_at = _whole(now - self._retention + OVERLAP)
+        if drawn is not None and drawn > now - self._retention:
+            ends_at = drawn
         if start_time is None or start_time >= ends_at:
             return None
         return Boundary(_whole(start_time), ends_at, has_recent=True)
@@ -87,12 +96,12 @@ class Boundaries:
 
 def milliseconds(moment: datetime) -> int:
     """Return a point in time as milliseconds since the epoch, rounded down."""
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    return to_epoch_microseconds(moment) // 1000
 
 
 def from_milliseconds(number: int) -> datetime:
     """Return the point in time of milliseconds since the epoch, in UTC."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=number)
+    return from_epoch_microseconds(number * 1000)
 
 
 def _whole(moment: datetime) -> datetime:

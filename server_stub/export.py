@@ -137,7 +137,7 @@ class Export:
             is_asked = bool(assembled.series) or progress.settled < progress.acknowledged
             reason = await self._try_write(assembled, families) if is_asked else None
             is_repeat = bool(rows) and reached <= progress.acknowledged
-            if reason is not None and is_repeat:
+            if reason == "out_of_order" and is_repeat:
                 # It does not take what is older than what it has: so it has lost nothing.
                 reached = progress.acknowledged
             elif reason is not None and len(rows) > 1:

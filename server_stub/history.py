@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import msgspec
 
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.model import check_label_name, check_metric_name
 from server_stub.errors import HistoryUnavailableError, ParameterInvalidError
 
 if TYPE_CHECKING:
@@ -156,21 +158,33 @@ class History:
             raise _unavailable(f"it answers something else: {error}") from error
 
 
-def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None) -> str:
-    """Return the PromQL selector of what filters choose.
+def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None) -> str | None:
+    """Return the PromQL selector of what filters choose; None where that is nothing.
+
+    No series was ever written that has a name which is not valid, and such a one, which a request
+    may ask for, would be read as PromQL.
 
     Args:
         filters: of `runtime_id`, `component_name` and `labels`; others are not looked at.
         metric_names: the names to choose from, or None for all.
     """
+    labels: Mapping[str, str] = filters.get("labels", {})
+    try:
+        names = None if metric_names is None else sorted(map(check_metric_name, metric_names))
+        for label in labels:
+            check_label_name(label)
+    except InvalidMetricError:
+        return None
+    if names is not None and not names:
+        return None
     matchers = [f'runtime_id="{filters["runtime_id"]}"' if "runtime_id" in filters else
                 'runtime_id!=""']  # fmt: skip
-    if metric_names is not None:
-        # Their letters mean nothing in a regular expression.
-        matchers.append(f'__name__=~"{"|".join(sorted(metric_names))}"')
+    if names is not None:
+        # The letters of valid names mean nothing in a regular expression.
+        matchers.append(f'__name__=~"{"|".join(names)}"')
     if "component_name" in filters:
         matchers.append(f"component={_quoted(filters['component_name'])}")
-    for name, value in filters.get("labels", {}).items():
+    for name, value in labels.items():
         shown = f"exported_{name}" if name in _ADDED else name
         matchers.append(f"{shown}={_quoted(value)}")
     return "{" + ",".join(matchers) + "}"

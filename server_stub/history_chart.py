@@ -82,9 +82,9 @@ class HistoryChart:
         _, names = await self._store.history_names({**filters, "metric_name": metric_name})
         end_ms = boundary.end_milliseconds(end_time)
         start_ms = milliseconds(boundary.history_from)
-        if not names or start_ms >= end_ms:
-            return Past(boundary, ())
         selector = selector_of(filters, names)
+        if selector is None or start_ms >= end_ms:
+            return Past(boundary, ())
         if await self._history.count(selector, start_ms, end_ms) > SAMPLES_MAX:
             raise too_many_samples()
         return Past(boundary, await self._history.read(selector, start_ms, end_ms))

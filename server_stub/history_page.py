@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from server_stub.history import History
 
 WINDOW_MS = 60_000
-"""The first window; each next one is longer, as long as there is little in it."""
+"""The first window; each next one is longer, as long as a page would need many of them."""
 
 WINDOW_GROWTH = 8
 WINDOW_SAMPLES_MAX = 50_000
@@ -81,12 +81,13 @@ async def read_page(
             continue
         if count > SAMPLES_MAX:
             raise too_many_samples()
+        if count < limit - len(rows):
+            # Little: the next one may be longer.
+            window_ms *= WINDOW_GROWTH
         if count:
             found = _rows_of(await history.read(selector, *window))
             found.sort(key=_place, reverse=newest_first)
             rows += [row for row in found if _is_after(row, position, newest_first=newest_first)]
-        else:
-            window_ms *= WINDOW_GROWTH
         if newest_first:
             end = window.start_ms
         else:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.boundary import RECENT_ONLY, from_milliseconds, milliseconds
 from server_stub.cursor import Position
+from server_stub.errors import ParameterInvalidError
 from server_stub.history import selector_of
 from server_stub.history_page import Range, as_row, read_page
 from server_stub.store import UNKNOWN_FAMILY
-from server_stub.timestamps import parse_timestamp
+from server_stub.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,8 @@ class Pages:
             now: the time.
 
         Raises:
-            ParameterInvalidError: the history has too much for a page.
+            ParameterInvalidError: the history has too much for a page, or the cursor is of rows
+                that have left PostgreSQL.
             StoreUnavailableError: a database is away or busy.
         """
         position: Position | None = filters.get("position")
@@ -65,6 +67,8 @@ class Pages:
             from_milliseconds(position.boundary_ms) if position and position.boundary_ms else None
         )
         boundary = self._boundaries.draw(filters.get("start_time"), now, drawn)
+        if boundary is not None and position is not None:
+            _check_age(position, boundary)
         # One more than asked for tells whether there is a next page.
         if boundary is None:
             found = await self._recent(filters, order, limit + 1, None)
@@ -126,13 +130,14 @@ class Pages:
     ) -> list[_Placed]:
         assert self._history is not None
         families, names = await self._store.history_names(filters)
-        if names is not None and not names:
+        selector = selector_of(filters, names)
+        if selector is None:
             return []
         end = boundary.end_milliseconds(filters.get("end_time"))
         position: Position | None = filters.get("position")
         rows = await read_page(
             self._history,
-            selector_of(filters, names),
+            selector,
             Range(milliseconds(boundary.history_from), end),
             limit,
             None if position is None else (milliseconds(position.timestamp), position.metric_id),
@@ -146,3 +151,12 @@ class Pages:
             )
             for row in rows
         ]
+
+
+def _check_age(position: Position, boundary: Boundary) -> None:
+    # The time-series database has rows of one millisecond in another order than PostgreSQL.
+    if position.metric_id >= 0 and position.timestamp < boundary.ends_at:
+        raise ParameterInvalidError(
+            "the cursor is of a page that was read long ago, whose rows are read from the "
+            f"time-series database by now: begin anew, at {format_timestamp(position.timestamp)}"
+        )

@@ -114,7 +114,9 @@ class Store:
         self, history: History, filters: Mapping[str, Any]
     ) -> list[LatestSample]:
         families, _ = await self.history_names({})
-        found = await history.latest(selector_of(filters, None), self._lookback.total_seconds())
+        selector = selector_of(filters, None)
+        assert selector is not None  # no name is asked for
+        found = await history.latest(selector, self._lookback.total_seconds())
         return [
             LatestSample(
                 series.runtime_id,

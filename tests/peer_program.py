@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 START_SECONDS = 60.0
+FOUND_SECONDS = 60.0
 
 
 class PeerProgram:
@@ -74,6 +75,16 @@ class PeerProgram:
         answer = self.get("/api/v1/query", params={"query": promql, **parameters}).json()
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
+
+    def wait_until(self, promql: str, is_right: Callable[[float], bool]) -> None:
+        """Wait until a query has one result that is right: what was written is found later."""
+        deadline = time.monotonic() + FOUND_SECONDS
+        while True:
+            found = [float(one["value"][1]) for one in self.query(promql, nocache=1)]
+            if len(found) == 1 and is_right(found[0]):
+                return
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
 
     @staticmethod
     def parse(line: str) -> dict[str, Any]:

@@ -143,7 +143,9 @@ SERVER = {
     "history": {"errors"},
     "history_page": {"history", "timestamps"},
     "history_chart": {"boundary", "history", "store", "time_buckets"},
-    "pages": {"boundary", "cursor", "history", "history_page", "store", "timestamps"},
+    "pages": {
+        "boundary", "cursor", "errors", "history", "history_page", "store", "timestamps",
+    },
     "component_store": {"database", "errors", "sql_files"},
     "series_store": {
         "database", "errors", "history_chart", "retention", "settings", "sql_files",

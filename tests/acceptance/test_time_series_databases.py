@@ -128,17 +128,6 @@ def wait_for_export(database_url: str) -> None:
             time.sleep(0.05)
 
 
-def wait_until_found(receiver: PeerProgram, promql: str, value: float) -> None:
-    """Wait until a query has this result: what was written can be found a moment later."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        found = [float(one["value"][1]) for one in receiver.query(promql, nocache=1)]
-        if found == [value]:
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-
-
 def assert_equal(database_url: str, receiver: Any) -> int:
     """Compare the table with the receiver, sample by sample; return how many there are."""
     expected = samples_in_table(database_url, acknowledged=True)
@@ -188,8 +177,8 @@ def test_what_the_sdk_reports_is_found_by_promql(database_url: str, receiver: An
                 client.record("recorded", value, timestamp=start + turn, labels={"t": "ü🚀"})
             assert not client.flush(WAIT_SECONDS).timed_out
         wait_for_export(database_url)
-        wait_until_found(receiver, 'sum(jobs_total{component="pool \\"1\\""})', 190)
-        wait_until_found(receiver, "sum(seconds_count)", 20)
+        receiver.wait_until('sum(jobs_total{component="pool \\"1\\""})', (190.0).__eq__)
+        receiver.wait_until("sum(seconds_count)", (20.0).__eq__)
     finally:
         server.stop()
         server.process.communicate()

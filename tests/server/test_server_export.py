@@ -245,6 +245,21 @@ def test_a_receiver_that_refuses_what_it_has_is_not_asked_for_all_of_it(embedded
         assert export.dropped("out_of_order") is None
 
 
+def test_a_repetition_that_is_too_large_is_sent_in_parts(embedded_api: Api) -> None:
+    """Only who says that it has later ones has lost nothing; any other refusal costs no sample."""
+    api = embedded_api
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    with export_to(api, fake, export_settling_seconds=3600.0) as export:
+        insert(api, runtime_id, *numbered(20))
+        export.finish()
+        fake.samples.clear()
+        fake.answer = lambda some: httpx.Response(413, text="too large") if len(some) > 7 else None
+        export.receiver.may_have_forgotten = True
+        export.finish()
+        assert {float(i) for i in range(20)} == set(fake.values("jobs_total"))
+
+
 def test_several_servers_export_every_row_once(api: Api) -> None:
     """One exports while the others stand by; whoever comes next goes on where it was."""
     runtime_id = api.register()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
 
+from server_stub.errors import ParameterInvalidError
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.server.conftest import insert, running_api, sample
 from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
@@ -17,6 +19,7 @@ from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metr
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from server_stub.cursor import Position
     from tests.postgresql import Cluster
     from tests.server.conftest import Api
 
@@ -64,7 +67,7 @@ def both(
         of_the_other = [gauge(at, at % 7_000) for at in range(START, NOW, 7_000)]
         insert(api, other, *of_the_other)
         written = 2 * 3 * DAY // 600 + len(of_the_other)
-        wait_until_found(receiver, "sum(count_over_time(level[4d]))", written)
+        receiver.wait_until("sum(count_over_time(level[4d]))", float(written).__le__)
         wait_until_exported(api)
         yield Both(api, alone, receiver)
 
@@ -107,17 +110,6 @@ def wait_until_exported(api: Api) -> None:
     while api.sql("SELECT acknowledged FROM noetl.metric_export")[0] < last:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def wait_until_found(receiver: Any, promql: str, value: float) -> None:
-    """Wait for what was written to be found, which VictoriaMetrics lets happen a moment later."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        found = receiver.query(promql, nocache=1)
-        if found and float(found[0]["value"][1]) >= value:
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
 
 
 def all_pages(api: Api, **parameters: Any) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -230,6 +222,49 @@ def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both)
     )
     assert 3 == len(expected)
     assert expected == found
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"metric_name": ".*"},
+        {"metric_name": "level|jobs_total"},
+        {"metric_name": 'level"} or {x="'},
+        {"metric_name": "level", "labels": '{"text": "plain", "a=\\"\\"} or level{b": ""}'},
+        {"labels": '{"__name__": "level"}'},
+        {"component_name": 'pool-1"} or {component="pool-2'},
+    ],
+)
+def test_what_is_asked_for_is_never_read_as_promql(both: Both, filters: dict[str, str]) -> None:
+    """A name or value that means something in PromQL finds what it names, which is nothing."""
+    asked = {"start_time": START, "end_time": NOW - DAY}
+    assert ([], []) == tuple(
+        all_pages(api, **asked, **filters)[0] for api in (both.alone, both.api)
+    )
+    chart = {"metric_name": "level", **filters, **asked, "step": HOUR}
+    assert [] == both.api.get("/api/metrics/series", params=chart).json()["series"]
+
+
+def test_pages_can_be_turned_for_as_long_as_one_likes(both: Both) -> None:
+    """The boundary moves with the time; who is behind it by then is told, and misses nothing."""
+    pages = both.api.app.state.resources.pages
+    filters = {"metric_name": "level", "start_time": datetime.fromtimestamp(START, UTC)}
+    now = datetime.now(UTC)
+
+    def read(position: Position | None, limit: int, at: datetime) -> Any:
+        asked = filters if position is None else filters | {"position": position}
+        return both.api.loop.run(pages.read(asked, "desc", limit, at))
+
+    everything = read(None, 10_000, now).rows
+    recent = sum(row["metric_id"] is not None for row in everything)
+    in_history = read(None, recent + 5, now)
+    later = read(in_history.next_position, 10_000, now + timedelta(hours=1))
+    assert everything[recent + 5 :] == later.rows
+    in_postgresql = read(None, recent - 1, now)
+    soon = read(in_postgresql.next_position, 10_000, now + timedelta(minutes=9))
+    assert everything[recent - 1 :] == soon.rows
+    with pytest.raises(ParameterInvalidError, match="begin anew, at 20"):
+        read(in_postgresql.next_position, 10_000, now + timedelta(hours=1))
 
 
 def test_what_is_within_the_retention_is_not_looked_up_elsewhere(both: Both) -> None:

@@ -10,7 +10,7 @@ import pytest
 from server_stub.settings import parse_settings
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.server.conftest import running_api, sample
-from tests.server.test_server_history import RECEIVERS, all_pages, exporting_api, wait_until_found
+from tests.server.test_server_history import RECEIVERS, all_pages, exporting_api
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,7 +54,7 @@ def test_samples_are_written_and_read_and_not_in_the_table(
         assert (50, 0) == (answer["metrics_inserted"], answer["metrics_rejected"])
         again = post(api, runtime_id, numbered(now, 50, **described), Idempotency_Key="boot:1")
         assert answer | {"status": "duplicate"} == again
-        wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 50)
+        receiver.wait_until("sum(count_over_time(jobs_total[10m]))", (50.0).__eq__)
         rows, sources = all_pages(api, metric_name="jobs_total", limit=7)
         assert [float(i) for i in reversed(range(50))] == [row["metric_value"] for row in rows]
         assert described["labels"] == rows[0]["labels"]
@@ -84,7 +84,7 @@ def test_one_of_two_samples_of_a_millisecond_is_counted(
         twice = [sample(metric_value=value, timestamp=now + at / 1e6)
                  for value, at in ((1.0, 100), (2.0, 200))]  # fmt: skip
         post(api, api.register(), twice)
-        wait_until_found(receiver, "jobs_total", 2)
+        receiver.wait_until("jobs_total", (2.0).__eq__)
         counted = api.app.state.resources.statistics.registry.get_sample_value(
             "noetl_api_export_samples_dropped_total", {"reason": "same_millisecond"}
         )
@@ -150,7 +150,7 @@ def test_what_was_stored_before_is_exported_still(
     with running_api(database_url) as api:
         post(api, api.register(), numbered(now, 20))
     with exporting_api(database_url, receiver, storage="remote-write"):
-        wait_until_found(receiver, "sum(count_over_time(jobs_total[10m]))", 20)
+        receiver.wait_until("sum(count_over_time(jobs_total[10m]))", (20.0).__eq__)
 
 
 @pytest.mark.parametrize("given", [[], ["--remote-write-url=http://a"], ["--history-url=http://a"]])
