@@ -26,13 +26,13 @@ from started_server import server_command, started_server
 from stored_day import store_day
 from tables import OURS, Report, arguments, introduce, publish
 
-from server_stub.database import Database
-from server_stub.embedded import embedded_database
-from server_stub.export import ROWS_MAX, Export
-from server_stub.receiver import Receiver
-from server_stub.schema import apply_schema
+from server_stub.export.exporter import ROWS_MAX, Export
+from server_stub.postgresql.database import Database
+from server_stub.postgresql.embedded import embedded_database
+from server_stub.postgresql.schema import apply_schema
 from server_stub.settings import Settings
 from server_stub.statistics import Statistics
+from server_stub.time_series_database.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Generator

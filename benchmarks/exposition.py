@@ -26,14 +26,14 @@ from started_server import server_command, started_server
 from tables import OURS, Report, arguments, introduce, publish
 
 from noetl_metrics_sdk import Counter, Registry
-from noetl_metrics_sdk.content_negotiation import GZIP_LEVEL
-from noetl_metrics_sdk.exposed_samples import PageFormat
-from noetl_metrics_sdk.registry_page import RegistryPage
-from server_stub.embedded import embedded_database
-from server_stub.exposition import LatestSample, render
-from server_stub.schema import apply_schema
+from noetl_metrics_sdk.exposition.negotiation import GZIP_LEVEL
+from noetl_metrics_sdk.exposition.registry_page import RegistryPage
+from noetl_metrics_sdk.exposition.samples import PageFormat
+from server_stub.postgresql.embedded import embedded_database
+from server_stub.postgresql.schema import apply_schema
+from server_stub.query.exposition import LatestSample, render
+from server_stub.query.recent_rows import latest_samples_query
 from server_stub.settings import Settings
-from server_stub.store import latest_samples_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,13 +19,13 @@ from contenders import is_installed
 from tables import OURS, Report, arguments, introduce, publish
 
 import noetl_metrics_sdk as sdk
-from noetl_metrics_sdk.transport import Receipt
+from noetl_metrics_sdk.transport.protocol import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noetl_metrics_sdk.transport import Registration
-    from noetl_metrics_sdk.wire import Batch
+    from noetl_metrics_sdk.queue.wire import Batch
+    from noetl_metrics_sdk.transport.protocol import Registration
 
 VALUES = (0.003, 0.04, 0.3, 2.0, 20.0)
 MODULES = {

@@ -23,18 +23,18 @@ from started_server import server_command, started_server
 from stored_day import LABELS, METRIC_NAME, RUNTIME_ID, SERIES, Stored, store_day
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
-from server_stub.embedded import embedded_database
-from server_stub.schema import apply_schema
-from server_stub.series_store import SeriesStore, series_query
-from server_stub.settings import Settings
-from server_stub.sql_files import read_sql
-from server_stub.store import (
+from server_stub.postgresql.embedded import embedded_database
+from server_stub.postgresql.schema import apply_schema
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.recent_rows import (
     is_of_a_series,
     latest_samples_query,
     select_metrics_parameters,
     select_metrics_query,
 )
-from server_stub.time_buckets import cover
+from server_stub.query.series import SeriesStore, series_query
+from server_stub.query.time_buckets import cover
+from server_stub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

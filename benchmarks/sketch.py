@@ -15,7 +15,7 @@ from ddsketch import DDSketch, LogCollapsingLowestDenseDDSketch
 from rounds import medians
 from tables import OURS, Report, arguments, introduce, publish
 
-from noetl_metrics_sdk.sketch import QuantileSketch
+from noetl_metrics_sdk.instruments.sketch import QuantileSketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

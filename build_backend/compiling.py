@@ -26,21 +26,21 @@ MYPY = "mypy>=2.4,<3"
 
 # All of them in one go: they call each other without going through the interpreter.
 COMPILED_MODULES = (
-    "batch_names",
-    "batching",
-    "buffer",
-    "definition",
-    "distributions",
-    "instruments",
-    "labelled",
-    "locking",
-    "measuring",
-    "pacing",
-    "samples",
-    "sketch",
-    "timing",
-    "tracking",
-    "wire",
+    "collection/instrument_tracker",
+    "instruments/definition",
+    "instruments/gauge",
+    "instruments/instrument",
+    "instruments/locking",
+    "instruments/measuring",
+    "instruments/sketch",
+    "instruments/summary",
+    "instruments/timing",
+    "model/stamped_sample",
+    "process/pacing",
+    "queue/batch_names",
+    "queue/batch_queue",
+    "queue/buffer",
+    "queue/wire",
 )
 
 _is_enabled = False

@@ -17,7 +17,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from noetl_metrics_sdk.distributions import Histogram, Summary
 from noetl_metrics_sdk.errors import (
     ConfigurationError,
     DeliveryError,
@@ -30,19 +29,20 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
-from noetl_metrics_sdk.instruments import Counter, Gauge
-from noetl_metrics_sdk.jobs import track_job
-from noetl_metrics_sdk.locking import COMPILED
-from noetl_metrics_sdk.model import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.instruments.gauge import Counter, Gauge
+from noetl_metrics_sdk.instruments.jobs import track_job
+from noetl_metrics_sdk.instruments.locking import COMPILED
+from noetl_metrics_sdk.instruments.summary import Histogram, Summary
+from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 
 if TYPE_CHECKING:
-    from noetl_metrics_sdk.client import MetricsClient
-    from noetl_metrics_sdk.config import Config
-    from noetl_metrics_sdk.exporter import FlushResult
-    from noetl_metrics_sdk.process_client import aclose, aflush, flush, init, shutdown
-    from noetl_metrics_sdk.scraping import make_asgi_app, make_wsgi_app
-    from noetl_metrics_sdk.statistics import ClientStats
+    from noetl_metrics_sdk.client.client import MetricsClient
+    from noetl_metrics_sdk.client.config import Config
+    from noetl_metrics_sdk.client.process_client import aclose, aflush, flush, init, shutdown
+    from noetl_metrics_sdk.client.statistics import ClientStats
+    from noetl_metrics_sdk.delivery.thread import FlushResult
+    from noetl_metrics_sdk.exposition.apps import make_asgi_app, make_wsgi_app
 
 __all__ = [
     "COMPILED",
@@ -82,17 +82,17 @@ __all__ = [
 ]
 
 _LOADED_ON_DEMAND = {
-    "ClientStats": "statistics",
-    "Config": "config",
-    "FlushResult": "exporter",
-    "MetricsClient": "client",
-    "aclose": "process_client",
-    "aflush": "process_client",
-    "flush": "process_client",
-    "init": "process_client",
-    "make_asgi_app": "scraping",
-    "make_wsgi_app": "scraping",
-    "shutdown": "process_client",
+    "ClientStats": "client.statistics",
+    "Config": "client.config",
+    "FlushResult": "delivery.thread",
+    "MetricsClient": "client.client",
+    "aclose": "client.process_client",
+    "aflush": "client.process_client",
+    "flush": "client.process_client",
+    "init": "client.process_client",
+    "make_asgi_app": "exposition.apps",
+    "make_wsgi_app": "exposition.apps",
+    "shutdown": "client.process_client",
 }
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noetl_metrics_sdk.errors import DuplicateMetricError, InvalidMetricError
-from noetl_metrics_sdk.fork import reset_store_after_fork
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

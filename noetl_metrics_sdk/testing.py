@@ -15,15 +15,15 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.errors import RecoverableError, UnknownRuntimeError
-from noetl_metrics_sdk.fork import reset_store_after_fork
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
-from noetl_metrics_sdk.transport import Receipt, Registration
+from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from noetl_metrics_sdk.errors import DeliveryError
-    from noetl_metrics_sdk.wire import Batch
+    from noetl_metrics_sdk.queue.wire import Batch
 
 
 class ManualClock:

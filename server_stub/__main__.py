@@ -15,10 +15,12 @@ import uvicorn
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from server_stub.app import create_app
-from server_stub.connection import ConnectionLimits, connection_class, loop_factory
-from server_stub.embedded import embedded_database
+from server_stub.auth.token_source import TokenSource
 from server_stub.errors import ServerError
-from server_stub.listening import (
+from server_stub.postgresql.embedded import embedded_database
+from server_stub.postgresql.schema import apply_schema
+from server_stub.serving.connection import ConnectionLimits, connection_class, loop_factory
+from server_stub.serving.listening import (
     certificates,
     check_certificates,
     check_exposure,
@@ -26,11 +28,9 @@ from server_stub.listening import (
     log_exposure,
     url_of,
 )
-from server_stub.log_format import install_log
-from server_stub.schema import apply_schema
+from server_stub.serving.log_format import install_log
+from server_stub.serving.worker_processes import WorkerProcesses, share_of
 from server_stub.settings import parse_settings
-from server_stub.token_source import TokenSource
-from server_stub.worker_processes import WorkerProcesses, share_of
 
 if TYPE_CHECKING:
     import socket

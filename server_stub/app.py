@@ -9,39 +9,49 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from server_stub import (
-    routes_exposition,
-    routes_ingest,
-    routes_operations,
-    routes_query,
-    routes_runtime,
-    routes_series,
+from server_stub.auth.token_source import TokenSource
+from server_stub.components.store import ComponentStore
+from server_stub.export.background import exporting
+from server_stub.ingest.admission import Admission
+from server_stub.ingest.insertion import Insertion
+from server_stub.ingest.intake import Intake
+from server_stub.ingest.row_encoding import TimeBounds
+from server_stub.ingest.series_table import SeriesLimits, SeriesTable
+from server_stub.postgresql.database import Database, TimeOuts
+from server_stub.postgresql.maintenance import Maintenance
+from server_stub.postgresql.partitions import PartitionStore
+from server_stub.query.boundary import Boundaries
+from server_stub.query.history_samples import HistoryChart
+from server_stub.query.pages import Pages
+from server_stub.query.recent_rows import Store
+from server_stub.query.series import SeriesStore
+from server_stub.routes import (
+    components as routes_runtime,
 )
-from server_stub.admission import Admission
-from server_stub.authentication import Authentication
-from server_stub.boundary import Boundaries
-from server_stub.component_store import ComponentStore
-from server_stub.database import Database, TimeOuts
-from server_stub.description import DescribedApplication
-from server_stub.exporting import exporting
-from server_stub.history_chart import HistoryChart
-from server_stub.insertion import Insertion
-from server_stub.intake import Intake
-from server_stub.maintenance import Maintenance
-from server_stub.middleware import BodyLimit, BodyTimeout, Observation
-from server_stub.pages import Pages
-from server_stub.partition_store import PartitionStore
-from server_stub.request_log import RequestLog
-from server_stub.resources import Resources
-from server_stub.responses import install_error_answers
-from server_stub.row_encoding import TimeBounds
+from server_stub.routes import (
+    exposition as routes_exposition,
+)
+from server_stub.routes import (
+    ingest as routes_ingest,
+)
+from server_stub.routes import (
+    operations as routes_operations,
+)
+from server_stub.routes import (
+    query as routes_query,
+)
+from server_stub.routes import (
+    series as routes_series,
+)
+from server_stub.routes.resources import Resources
 from server_stub.self_reporting import self_reporting
-from server_stub.series_store import SeriesStore
-from server_stub.series_table import SeriesLimits, SeriesTable
 from server_stub.statistics import Statistics
-from server_stub.store import Store
-from server_stub.time_series_database import time_series_database
-from server_stub.token_source import TokenSource
+from server_stub.time_series_database.endpoints import time_series_database
+from server_stub.web.authentication import Authentication
+from server_stub.web.body_bounds import BodyLimit, BodyTimeout, Observation
+from server_stub.web.description import DescribedApplication
+from server_stub.web.request_log import RequestLog
+from server_stub.web.responses import install_error_answers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

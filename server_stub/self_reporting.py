@@ -9,19 +9,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, RejectedError, UnknownRuntimeError
-from noetl_metrics_sdk.transport import Receipt
-from server_stub.batch_key import parse_batch_key
-from server_stub.components import Registration as Registered
+from noetl_metrics_sdk.transport.protocol import Receipt
+from server_stub.components.registration import Registration as Registered
 from server_stub.errors import RuntimeNotFoundError, ServerError, StoreUnavailableError
+from server_stub.ingest.batch_key import parse_batch_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
 
     from noetl_metrics_sdk import Registry
-    from noetl_metrics_sdk.transport import Registration
-    from noetl_metrics_sdk.wire import Batch
-    from server_stub.component_store import ComponentStore
-    from server_stub.intake import Intake
+    from noetl_metrics_sdk.queue.wire import Batch
+    from noetl_metrics_sdk.transport.protocol import Registration
+    from server_stub.components.store import ComponentStore
+    from server_stub.ingest.intake import Intake
     from server_stub.settings import Settings
 
 SHUTDOWN_SECONDS = 5.0

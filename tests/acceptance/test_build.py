@@ -122,7 +122,7 @@ def test_without_a_compiler_that_works_the_wheel_is_pure(sdist, tmp_path, compil
     assert 0 == result.returncode, result.stderr
     assert name.endswith("-py3-none-any.whl")
     assert [] == [file for file in files if file.endswith((".so", ".pyd", ".c"))]
-    assert "noetl_metrics_sdk/instruments.py" in files
+    assert "noetl_metrics_sdk/instruments/gauge.py" in files
     assert "WARNING: noetl-metrics-sdk is installed as pure Python" in result.stderr
     reason = "there is no C compiler" if compiler == NO_COMPILER else "compiling failed"
     assert reason in result.stderr

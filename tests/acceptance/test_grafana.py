@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from server_stub.exposed_labels import exposed_labels
+from server_stub.components.labels import exposed_labels
 from tests.acceptance.observed_fleet import POOL, SERVER, SERVER_ID, WORKERS, observe
 from tests.conftest import start_server
 from tests.grafana import FOLDER, Dashboard, TimeRange, expanded_promql, expanded_sql

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, MetricsClient, Registry, Summary
-from server_stub.exposed_labels import exposed_labels
+from server_stub.components.labels import exposed_labels
 from tests.conftest import start_server
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics

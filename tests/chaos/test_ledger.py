@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from server_stub.schema import apply_schema
+from server_stub.postgresql.schema import apply_schema
 from tests.chaos.comparison import (
     NOTHING_WRONG,
     compare,

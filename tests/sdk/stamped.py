@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from noetl_metrics_sdk.change_filter import parts_of
-from noetl_metrics_sdk.samples import StampedSample
+from noetl_metrics_sdk.collection.change_filter import parts_of
+from noetl_metrics_sdk.model.stamped_sample import StampedSample
 
 if TYPE_CHECKING:
     from noetl_metrics_sdk import Series

@@ -11,7 +11,7 @@ import pytest
 
 import noetl_metrics_sdk as metrics
 from noetl_metrics_sdk import FlushResult, Registry
-from noetl_metrics_sdk.awaiting import in_own_thread
+from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.testing import InMemoryTransport
 from tests.sdk.test_endings import NOTHING, GatedTransport, client_threads, make_client
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk.batch_names import NUMBERS_PER_BATCH, BatchName
+from noetl_metrics_sdk.queue.batch_names import NUMBERS_PER_BATCH, BatchName
 
 
 def leaves(name, samples):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk.batch_names import NUMBERS_PER_BATCH
-from noetl_metrics_sdk.batching import BatchQueue
-from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.model import MetricType, Series
-from noetl_metrics_sdk.pacing import REST_SECONDS, Pacer
-from noetl_metrics_sdk.wire import SampleEncoder
+from noetl_metrics_sdk.model.metric import MetricType, Series
+from noetl_metrics_sdk.process.pacing import REST_SECONDS, Pacer
+from noetl_metrics_sdk.queue.batch_names import NUMBERS_PER_BATCH
+from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+from noetl_metrics_sdk.queue.buffer import SampleBuffer
+from noetl_metrics_sdk.queue.wire import SampleEncoder
 from tests.sdk.stamped import stamped
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from noetl_metrics_sdk import MetricType, Series
-from noetl_metrics_sdk.buffer import OVERFLOW_POLICIES, Ledger, SampleBuffer
+from noetl_metrics_sdk.queue.buffer import OVERFLOW_POLICIES, Ledger, SampleBuffer
 from tests.sdk.stamped import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from noetl_metrics_sdk.samples import StampedSample
+    from noetl_metrics_sdk.model.stamped_sample import StampedSample
 
 SERIES = Series("jobs_total", MetricType.COUNTER, {})
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk.cgroups import (
+from noetl_metrics_sdk.system.cgroups import (
     ProcessCgroups,
     parse_cpu_max,
     parse_flat_keyed,

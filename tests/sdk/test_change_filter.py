@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import MetricType, Sample, Series
-from noetl_metrics_sdk.change_filter import ChangeFilter
+from noetl_metrics_sdk.collection.change_filter import ChangeFilter
 
 REFRESH = 60.0
 

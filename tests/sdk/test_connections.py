@@ -10,11 +10,11 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 
-from noetl_metrics_sdk.connections import environment_proxies
 from noetl_metrics_sdk.errors import ConfigurationError, RecoverableError
-from noetl_metrics_sdk.http_transport import HttpTransport
 from noetl_metrics_sdk.testing import ManualClock
-from noetl_metrics_sdk.transport import Registration
+from noetl_metrics_sdk.transport.connections import environment_proxies
+from noetl_metrics_sdk.transport.http import HttpTransport
+from noetl_metrics_sdk.transport.protocol import Registration
 from tests.sdk.raw_server import (
     ANSWER,
     RawServer,

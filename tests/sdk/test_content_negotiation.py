@@ -6,13 +6,13 @@ import gzip
 
 import pytest
 
-from noetl_metrics_sdk.content_negotiation import (
+from noetl_metrics_sdk.exposition.negotiation import (
     GZIP_BYTES_MIN,
     accepts_gzip,
     choose_format,
     encoded,
 )
-from noetl_metrics_sdk.exposed_samples import PageFormat
+from noetl_metrics_sdk.exposition.samples import PageFormat
 
 pytestmark = pytest.mark.once
 

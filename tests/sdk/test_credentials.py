@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from noetl_metrics_sdk import Config, ConfigurationError, MetricsClient, Registry
-from noetl_metrics_sdk.connections import make_ssl_context
-from noetl_metrics_sdk.http_transport import HttpTransport
+from noetl_metrics_sdk.transport.connections import make_ssl_context
+from noetl_metrics_sdk.transport.http import HttpTransport
 from tests.certificates import Authority
 from tests.sdk.raw_server import ANSWER, read_request
 

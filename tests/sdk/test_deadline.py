@@ -15,11 +15,11 @@ from contextlib import ExitStack
 import httpcore
 import pytest
 
-from noetl_metrics_sdk.deadline import Deadline
 from noetl_metrics_sdk.errors import RecoverableError
-from noetl_metrics_sdk.http_transport import HttpTransport
 from noetl_metrics_sdk.testing import ManualClock
-from noetl_metrics_sdk.transport import Registration
+from noetl_metrics_sdk.transport.deadline import Deadline
+from noetl_metrics_sdk.transport.http import HttpTransport
+from noetl_metrics_sdk.transport.protocol import Registration
 from tests.sdk.raw_server import ANSWER, RawServer, answer_each, dripping, read_request
 
 SOON = 0.3

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
-from noetl_metrics_sdk.decoration import decorate
-from noetl_metrics_sdk.measuring import MEASURING_CLOCK
+from noetl_metrics_sdk.instruments.decoration import decorate
+from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

@@ -20,11 +20,11 @@ from noetl_metrics_sdk import (
     Series,
     UnauthorizedError,
 )
-from noetl_metrics_sdk.batch_names import NUMBERS_PER_BATCH
 from noetl_metrics_sdk.clock import SystemClock
 from noetl_metrics_sdk.errors import UnknownRuntimeError
+from noetl_metrics_sdk.queue.batch_names import NUMBERS_PER_BATCH
 from noetl_metrics_sdk.testing import InMemoryTransport, server_away
-from noetl_metrics_sdk.transport import Receipt
+from noetl_metrics_sdk.transport.protocol import Receipt
 from tests.sdk.stamped import stamped
 
 

@@ -15,10 +15,10 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
-from noetl_metrics_sdk.http_transport import ANSWER_BYTES_MAX, HttpTransport, retry_after_seconds
-from noetl_metrics_sdk.model import MetricType, Series
-from noetl_metrics_sdk.transport import Receipt, Registration
-from noetl_metrics_sdk.wire import Batch, SampleEncoder
+from noetl_metrics_sdk.model.metric import MetricType, Series
+from noetl_metrics_sdk.queue.wire import Batch, SampleEncoder
+from noetl_metrics_sdk.transport.http import ANSWER_BYTES_MAX, HttpTransport, retry_after_seconds
+from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 from tests.sdk.stamped import stamped
 
 URL = "http://metrics.test"

@@ -18,7 +18,7 @@ from noetl_metrics_sdk import (
     Registry,
     track_job,
 )
-from noetl_metrics_sdk.jobs import JOB_DURATION_BUCKETS_SECONDS, JobCollector
+from noetl_metrics_sdk.instruments.jobs import JOB_DURATION_BUCKETS_SECONDS, JobCollector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -56,7 +56,7 @@ class Jobs:
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     jobs = Jobs()
-    monkeypatch.setattr("noetl_metrics_sdk.jobs.perf_counter", lambda: jobs.now)
+    monkeypatch.setattr("noetl_metrics_sdk.instruments.jobs.perf_counter", lambda: jobs.now)
     return jobs
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import noetl_metrics_sdk
 from noetl_metrics_sdk import Counter, Histogram
-from noetl_metrics_sdk.locking import COMPILED, NEEDS_LOCK, is_free_threaded, needs_lock
+from noetl_metrics_sdk.instruments.locking import COMPILED, NEEDS_LOCK, is_free_threaded, needs_lock
 
 
 @pytest.mark.parametrize(

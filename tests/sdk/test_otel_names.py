@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from noetl_metrics_sdk.otel_names import attribute_text, labels_of, metric_name, unit_word
+from noetl_metrics_sdk.otel.names import attribute_text, labels_of, metric_name, unit_word
 
 pytestmark = pytest.mark.once
 

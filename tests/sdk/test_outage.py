@@ -9,16 +9,16 @@ from collections import Counter
 import pytest
 
 from noetl_metrics_sdk import MetricType, Series
-from noetl_metrics_sdk.batching import BatchQueue
-from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.change_filter import parts_of
+from noetl_metrics_sdk.collection.change_filter import parts_of
+from noetl_metrics_sdk.delivery.thread import Exporter
 from noetl_metrics_sdk.errors import RecoverableError
-from noetl_metrics_sdk.exporter import Exporter
-from noetl_metrics_sdk.pacing import Pacer
-from noetl_metrics_sdk.samples import StampedSample
-from noetl_metrics_sdk.spool import Spool
-from noetl_metrics_sdk.transport import Receipt, Registration
-from noetl_metrics_sdk.wire import SampleEncoder
+from noetl_metrics_sdk.model.stamped_sample import StampedSample
+from noetl_metrics_sdk.process.pacing import Pacer
+from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+from noetl_metrics_sdk.queue.buffer import SampleBuffer
+from noetl_metrics_sdk.queue.spool import Spool
+from noetl_metrics_sdk.queue.wire import SampleEncoder
+from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 from tests.simulation import Simulation
 
 HOUR = 3_600.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from noetl_metrics_sdk import Counter
-from noetl_metrics_sdk.pacing import REST_SECONDS, SLICE_SECONDS, Pacer
-from noetl_metrics_sdk.tracking import InstrumentTracker
+from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
+from noetl_metrics_sdk.process.pacing import REST_SECONDS, SLICE_SECONDS, Pacer
 
 
 class WorkingTime:

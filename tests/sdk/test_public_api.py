@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 import noetl_metrics_sdk
-from noetl_metrics_sdk.config import Config, Settings
+from noetl_metrics_sdk.client.config import Config, Settings
 
 PUBLIC_NAMES = [
     "COMPILED",

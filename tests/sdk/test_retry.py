@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noetl_metrics_sdk.delivery.retry import RETRY_AFTER_MAX_SECONDS, backoff_seconds
 from noetl_metrics_sdk.errors import RecoverableError
-from noetl_metrics_sdk.retry import RETRY_AFTER_MAX_SECONDS, backoff_seconds
 
 numbers_below_one = st.floats(min_value=0, max_value=1, exclude_max=True)
 

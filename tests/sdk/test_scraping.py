@@ -30,8 +30,8 @@ from noetl_metrics_sdk import (
     make_asgi_app,
     make_wsgi_app,
 )
-from noetl_metrics_sdk.exposed_samples import PageFormat
-from noetl_metrics_sdk.registry_page import RegistryPage
+from noetl_metrics_sdk.exposition.registry_page import RegistryPage
+from noetl_metrics_sdk.exposition.samples import PageFormat
 from noetl_metrics_sdk.testing import InMemoryTransport
 from tests.peer_program import free_port
 

@@ -11,7 +11,7 @@ from ddsketch import DDSketch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk.sketch import (
+from noetl_metrics_sdk.instruments.sketch import (
     BINS_MAX,
     POWERS_OF_TEN,
     QuantileSketch,

@@ -21,12 +21,12 @@ from noetl_metrics_sdk import (
     Registry,
     Series,
 )
-from noetl_metrics_sdk.batching import BatchQueue
-from noetl_metrics_sdk.buffer import SampleBuffer
-from noetl_metrics_sdk.pacing import Pacer
-from noetl_metrics_sdk.spool import RETRY_SECONDS, Spool, SpoolStats
+from noetl_metrics_sdk.process.pacing import Pacer
+from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+from noetl_metrics_sdk.queue.buffer import SampleBuffer
+from noetl_metrics_sdk.queue.spool import RETRY_SECONDS, Spool, SpoolStats
+from noetl_metrics_sdk.queue.wire import SampleEncoder
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
-from noetl_metrics_sdk.wire import SampleEncoder
 from tests.sdk.stamped import stamped
 
 fcntl = pytest.importorskip("fcntl", reason="a spool needs flock()")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk.batch_names import BatchName
-from noetl_metrics_sdk.spool_file import ITEMS_PER_RECORD, Part, decode, encode, samples_named
+from noetl_metrics_sdk.queue.batch_names import BatchName
+from noetl_metrics_sdk.queue.spool_file import ITEMS_PER_RECORD, Part, decode, encode, samples_named
 
 
 def items(count):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from noetl_metrics_sdk import ClientStats, Counter, MetricsClient, MetricType, Registry
-from noetl_metrics_sdk.buffer import Ledger
-from noetl_metrics_sdk.spool import SpoolStats
-from noetl_metrics_sdk.statistics import families_of
+from noetl_metrics_sdk.client.statistics import families_of
+from noetl_metrics_sdk.queue.buffer import Ledger
+from noetl_metrics_sdk.queue.spool import SpoolStats
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
 
 CLIENT_DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "client.md"

@@ -18,14 +18,14 @@ import psutil
 import pytest
 
 from noetl_metrics_sdk.errors import ConfigurationError
-from noetl_metrics_sdk.process_metrics import ProcessMetrics
-from noetl_metrics_sdk.system import SYSTEM_METRIC_GROUPS, SystemCollector
-from noetl_metrics_sdk.system_families import FAMILY_DEFINITIONS
+from noetl_metrics_sdk.system.collector import SYSTEM_METRIC_GROUPS, SystemCollector
+from noetl_metrics_sdk.system.families import FAMILY_DEFINITIONS
+from noetl_metrics_sdk.system.process import ProcessMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from noetl_metrics_sdk.model import MetricFamily
+    from noetl_metrics_sdk.model.metric import MetricFamily
 
 MIB = 1 << 20
 
@@ -510,7 +510,7 @@ def test_failure_is_logged_once(host: Host, caplog: pytest.LogCaptureFixture) ->
 
 def test_series_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with any number of devices gives no more series than the bound, and it is counted."""
-    monkeypatch.setattr("noetl_metrics_sdk.system.SERIES_PER_FAMILY_MAX", 3)
+    monkeypatch.setattr("noetl_metrics_sdk.system.collector.SERIES_PER_FAMILY_MAX", 3)
     host.disks = {f"sd{number}": DiskWithoutBusy(1, 2, 3, 4) for number in range(5)}
     collector = host.collector("disk")
     assert {3} == {len(family.samples) for family in collector.collect()}

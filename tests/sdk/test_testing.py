@@ -6,7 +6,7 @@ import pytest
 
 from noetl_metrics_sdk import Counter, MetricsClient, Registry, UnknownRuntimeError
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, MetricsProbe, server_away
-from noetl_metrics_sdk.transport import Registration
+from noetl_metrics_sdk.transport.protocol import Registration
 
 pytest_plugins = ["pytester"]
 

@@ -20,8 +20,8 @@ from noetl_metrics_sdk import (
     Summary,
     track_job,
 )
-from noetl_metrics_sdk.locking import NEEDS_LOCK
-from noetl_metrics_sdk.sketch import QuantileSketch
+from noetl_metrics_sdk.instruments.locking import NEEDS_LOCK
+from noetl_metrics_sdk.instruments.sketch import QuantileSketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

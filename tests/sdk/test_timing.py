@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, InvalidMetricError, Registry
-from noetl_metrics_sdk.measuring import MEASURING_CLOCK
+from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 
 
 class Stopwatch:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Summary
-from noetl_metrics_sdk.pacing import Pacer
-from noetl_metrics_sdk.tracking import InstrumentTracker
+from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
+from noetl_metrics_sdk.process.pacing import Pacer
 
 if TYPE_CHECKING:
-    from noetl_metrics_sdk.labelled import Instrument
-    from noetl_metrics_sdk.samples import StampedSample
+    from noetl_metrics_sdk.instruments.instrument import Instrument
+    from noetl_metrics_sdk.model.stamped_sample import StampedSample
 
 REFRESH_INTERVAL = 60.0
 TAKEN_AT = 1_700_000_000.5

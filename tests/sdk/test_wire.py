@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import MetricType, Series
-from noetl_metrics_sdk.samples import StampedSample
-from noetl_metrics_sdk.wire import (
+from noetl_metrics_sdk.model.stamped_sample import StampedSample
+from noetl_metrics_sdk.queue.wire import (
     ENVELOPE_BYTES,
     FORMS_CACHED_MAX,
     Batch,
@@ -151,7 +151,7 @@ def test_cache_changes_nothing(
 
 def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many series there are, the encoder remembers a stated number of them."""
-    monkeypatch.setattr("noetl_metrics_sdk.wire.FORMS_CACHED_MAX", 10)
+    monkeypatch.setattr("noetl_metrics_sdk.queue.wire.FORMS_CACHED_MAX", 10)
     encoder = SampleEncoder({})
     remembered = set()
     for number in range(35):

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from server_stub.app import create_app
-from server_stub.schema import apply_schema
+from server_stub.postgresql.schema import apply_schema
 from server_stub.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cramjam
 import httpx
 
-from server_stub.database import Database
-from server_stub.export import Export
-from server_stub.receiver import WRITTEN_HEADER, Receiver
-from server_stub.remote_write_messages import VERSION_1, VERSION_2, message_classes
+from server_stub.export.exporter import Export
+from server_stub.postgresql.database import Database
 from server_stub.settings import Settings
 from server_stub.statistics import Statistics
+from server_stub.time_series_database.messages import VERSION_1, VERSION_2, message_classes
+from server_stub.time_series_database.receiver import WRITTEN_HEADER, Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from server_stub.history import HistorySeries
-from server_stub.history_page import Range, read_page
+from server_stub.query.history_rows import Range, read_page
+from server_stub.time_series_database.history import HistorySeries
 
 if TYPE_CHECKING:
-    from server_stub.history import History
+    from server_stub.time_series_database.history import History
 
 pytestmark = pytest.mark.once
 

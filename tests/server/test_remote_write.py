@@ -7,7 +7,7 @@ import struct
 import cramjam
 import pytest
 
-from server_stub.remote_write import Assembly, Row, encode
+from server_stub.time_series_database.requests import Assembly, Row, encode
 
 pytestmark = pytest.mark.once
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from fastapi.routing import APIRoute
 
-from server_stub.access import OPEN_PATHS, required_scope
 from server_stub.app import create_app
+from server_stub.auth.rule import OPEN_PATHS, required_scope
 from server_stub.settings import Settings
 from server_stub.tokens import Runtime, Scope, hash_token, make_token
 from tests.server.conftest import running_api, sample

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub import copy_format
-from server_stub.compression import decode_body
 from server_stub.errors import BodyMalformedError, BodyTooLargeError, EncodingUnknownError
-from server_stub.ingest import REASON_LENGTH_MAX, ParsedBody, Reject, parse_body
-from server_stub.row_encoding import RowEncoder, TimeBounds
-from server_stub.series_table import SeriesLimits, SeriesTable
+from server_stub.ingest import copy_format
+from server_stub.ingest.body import REASON_LENGTH_MAX, ParsedBody, Reject, parse_body
+from server_stub.ingest.compression import decode_body
+from server_stub.ingest.row_encoding import RowEncoder, TimeBounds
+from server_stub.ingest.series_table import SeriesLimits, SeriesTable
 
 # What the server does with requests and its database depends on no interpreter; that it runs on
 # each is for the tests of processes, documents and workers.

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, UnauthorizedError
-from noetl_metrics_sdk.transport import Registration
+from noetl_metrics_sdk.transport.protocol import Registration
 from server_stub.tokens import Runtime, hash_token, make_token
 from tests.certificates import Authority
 from tests.conftest import start_server

@@ -107,7 +107,7 @@ def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The turn ends, nothing is skipped, and a later one sends it all."""
-    monkeypatch.setattr("server_stub.export.HORIZON_SECONDS", 0.1)
+    monkeypatch.setattr("server_stub.export.exporter.HORIZON_SECONDS", 0.1)
     runtime_id = api.register()
     fake = FakeReceiver()
     with export_to(api, fake) as export, psycopg.connect(api.database_url) as late:

@@ -17,10 +17,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from noetl_metrics_sdk.exposed_samples import PageFormat
-from noetl_metrics_sdk.exposition import Page
-from server_stub import exposition
-from server_stub.exposition import LatestSample, render
+from noetl_metrics_sdk.exposition.page import Page
+from noetl_metrics_sdk.exposition.samples import PageFormat
+from server_stub.query import exposition
+from server_stub.query.exposition import LatestSample, render
 from tests.server.conftest import insert, running_api, sample
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metr
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from server_stub.cursor import Position
+    from server_stub.query.cursor import Position
     from tests.postgresql import Cluster
     from tests.server.conftest import Api
 

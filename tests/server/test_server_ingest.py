@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub.cursor import Position, decode_cursor, encode_cursor
 from server_stub.errors import ParameterInvalidError
+from server_stub.query.cursor import Position, decode_cursor, encode_cursor
 from server_stub.settings import Settings, parse_settings
 
 

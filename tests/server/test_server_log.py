@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-from server_stub.log_format import FIELDS, JsonFormatter, TextFormatter
-from server_stub.request_id import begin_request
+from server_stub.serving.log_format import FIELDS, JsonFormatter, TextFormatter
+from server_stub.serving.request_id import begin_request
 
 # What the server does with requests and its database depends on no interpreter; that it runs on
 # each is for the tests of processes, documents and workers.

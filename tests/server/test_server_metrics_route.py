@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server_stub.intake import INFLATED_AT_ONCE_BYTES_MAX
+from server_stub.ingest.intake import INFLATED_AT_ONCE_BYTES_MAX
 from tests.server.conftest import running_api, sample
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server_stub import maintenance
+from server_stub.postgresql import maintenance
 from tests.server.conftest import running_api
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from server_stub.sql_files import read_sql
-from server_stub.store import (
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.recent_rows import (
     is_of_a_series,
     latest_samples_query,
     select_metrics_parameters,

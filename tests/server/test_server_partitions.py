@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from server_stub import schema
+from server_stub.postgresql import schema
 from tests.server.conftest import Api, running_api, sample
 from tests.server.test_server_schema import (
     at_once,

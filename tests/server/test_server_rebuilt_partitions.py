@@ -10,7 +10,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from server_stub import maintenance, schema
+from server_stub.postgresql import (
+    maintenance,
+    schema,
+)
 from tests.conftest import start_server
 from tests.server.conftest import running_api, sample, values
 from tests.server.test_server_retention_by_name import (

@@ -12,16 +12,16 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from server_stub import schema
-from server_stub.retention import Retention
-from server_stub.settings import Settings, parse_settings
-from server_stub.sql_files import read_sql
-from server_stub.store import (
+from server_stub.postgresql import schema
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.recent_rows import (
     is_of_a_series,
     select_metrics_parameters,
     select_metrics_query,
     select_visibility,
 )
+from server_stub.query.retention import Retention
+from server_stub.settings import Settings, parse_settings
 from tests.server.conftest import running_api, sample, values
 from tests.server.test_server_schema import (
     partition_name,

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from server_stub import schema
 from server_stub.errors import StartupError
-from server_stub.sql_files import migration_names, read_sql
+from server_stub.postgresql import schema
+from server_stub.postgresql.sql_files import migration_names, read_sql
 from tests.postgresql import with_options
 
 if TYPE_CHECKING:

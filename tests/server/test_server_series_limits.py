@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from server_stub import series_store
-from server_stub.series_store import SeriesStore, series_query
+from server_stub.query import series as series_store
+from server_stub.query.series import SeriesStore, series_query
+from server_stub.query.time_buckets import cover, parse_step
 from server_stub.settings import Settings
-from server_stub.time_buckets import cover, parse_step
 from server_stub.timestamps import parse_timestamp
 from tests.server.charts import T, ask, at, curve
 from tests.server.conftest import insert, running_api, sample

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from server_stub.database import Database, TimeOuts
 from server_stub.errors import StoreUnavailableError
+from server_stub.postgresql.database import Database, TimeOuts
 from tests.server.conftest import running_api, sample
 
 # What PostgreSQL does depends on no interpreter.
@@ -200,7 +200,7 @@ def test_a_database_that_hangs_is_given_up(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A PostgreSQL process that is stopped does not keep its request, nor the pool's next one."""
-    monkeypatch.setattr("server_stub.database.CLIENT_SIDE_SECONDS", 0.1)
+    monkeypatch.setattr("server_stub.postgresql.database.CLIENT_SIDE_SECONDS", 0.1)
 
     async def hang(database: Database, stopped: list[int]) -> None:
         async with database.transaction() as connection:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noetl_metrics_sdk.testing import ManualClock
+from server_stub.auth.token_source import CHECK_SECONDS, TokenSource
 from server_stub.errors import StartupError
 from server_stub.settings import Settings
-from server_stub.token_source import CHECK_SECONDS, TokenSource
 from server_stub.tokens import (
     Runtime,
     Scope,

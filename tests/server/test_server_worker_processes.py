@@ -27,13 +27,13 @@ ROWS_PER_BATCH = 3
 PROGRAM = """
 import logging, sys, time
 from server_stub.errors import StartupError
-from server_stub.worker_processes import WorkerProcesses
+from server_stub.serving.worker_processes import WorkerProcesses
 
 def serve(on_ready):
     {serve}
 
 said = []
-logger = logging.getLogger("server_stub.worker_processes")
+logger = logging.getLogger("server_stub.serving.worker_processes")
 logger.addFilter(lambda record: said.append(record.getMessage()) or True)
 workers = WorkerProcesses(2, serve, time.monotonic)
 try:

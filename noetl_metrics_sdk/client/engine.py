@@ -1,0 +1,211 @@
+"""What runs inside a client: collection, buffer, batches and delivery, wired together.
+
+Everything in it has threads, locks, files or counts, and is made anew in a forked child.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from noetl_metrics_sdk.client.statistics import Statistics
+from noetl_metrics_sdk.collection.collection import Collection
+from noetl_metrics_sdk.delivery.thread import Exporter
+from noetl_metrics_sdk.process.pacing import Pacer
+from noetl_metrics_sdk.process.periodic_thread import PeriodicThread
+from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+from noetl_metrics_sdk.queue.buffer import SampleBuffer
+from noetl_metrics_sdk.queue.spool import Spool
+from noetl_metrics_sdk.queue.wire import SampleEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noetl_metrics_sdk.client.config import Config
+    from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.registry import Registry
+    from noetl_metrics_sdk.transport.protocol import Registration, Transport
+
+_FOLDER_NAME_MAX = 200
+
+
+class Engine(NamedTuple):
+    """The parts of a running client."""
+
+    collection: Collection
+    buffer: SampleBuffer
+    batches: BatchQueue
+    exporter: Exporter
+    statistics: Statistics
+    turn: CollectingTurn
+    collector: PeriodicThread
+    system: PeriodicThread | None
+
+    def start_threads(self) -> None:
+        """Start the two or three threads."""
+        for thread in (self.exporter, self.collector, self.system):
+            if thread is not None:
+                thread.start()
+
+
+@dataclass
+class CollectingTurn:
+    """What the collecting thread does each time.
+
+    Args:
+        collection: collects.
+        batches: puts what was collected on disk, if that is wanted.
+        exporter: delivers it.
+        statistics: is collected too, now and then; None if it is not wanted.
+        clock: the monotonic clock.
+        refresh_interval: the seconds between two reports of the client about itself, which
+            change with every report.
+    """
+
+    collection: Collection
+    batches: BatchQueue
+    exporter: Exporter
+    statistics: Statistics | None
+    clock: Clock
+    refresh_interval: float
+    is_last: bool = False
+    _report_due_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Have the first turn report."""
+        self._report_due_at = self.clock.monotonic()
+
+    def __call__(self) -> None:
+        """Collect, and have it delivered."""
+        self.collection.collect()
+        now = self.clock.monotonic()
+        if self.statistics is not None and (self.is_last or now >= self._report_due_at):
+            self._report_due_at = now + self.refresh_interval
+            self.collection.collect_from(self.statistics)
+        self.batches.secure()
+        self.exporter.wake()
+
+
+def build_engine(
+    config: Config,
+    *,
+    registry: Registry,
+    transport: Transport,
+    registration: Registration | None,
+    runtime_id: str | None,
+    worker_id: str,
+    clock: Clock,
+    random: Callable[[], float],
+) -> Engine:
+    """Return an engine that is ready to be started.
+
+    Args:
+        config: the settings.
+        registry: whose collectors are asked.
+        transport: where batches go.
+        registration: the component to register and keep alive; None to leave both alone.
+        runtime_id: the component's id, if it is known already.
+        worker_id: what tells this process apart.
+        clock: the time.
+        random: returns a number from 0 up to 1.
+    """
+    buffer = SampleBuffer(
+        config.buffer_samples_max,
+        config.buffer_bytes_max,
+        config.buffer_overflow,
+        config.buffer_block_timeout,
+    )
+    boot_id = uuid.uuid4().hex
+    batches = BatchQueue(
+        buffer,
+        SampleEncoder(config.labels, {"worker_id": worker_id}),
+        boot_id,
+        config.batch_samples_max,
+        config.batch_bytes_max,
+        Pacer(clock.monotonic, time.sleep),
+        _spool(config, boot_id, clock, buffer),
+    )
+    exporter = Exporter(
+        transport=transport,
+        buffer=buffer,
+        batches=batches,
+        registration=registration,
+        runtime_id=runtime_id,
+        clock=clock,
+        random=random,
+        heartbeat_interval=config.heartbeat_interval,
+        request_timeout=config.request_timeout,
+        backoff_max=config.backoff_max,
+    )
+    collection = Collection(
+        registry,
+        buffer,
+        clock,
+        config.refresh_interval,
+        Pacer(clock.monotonic, time.sleep),
+        exporter.wake,
+    )
+    statistics = Statistics(registry, collection, buffer, batches, exporter)
+    turn = CollectingTurn(
+        collection,
+        batches,
+        exporter,
+        statistics if config.self_metrics else None,
+        clock,
+        config.refresh_interval,
+    )
+    collector = PeriodicThread(
+        "noetl-metrics-collector",
+        config.flush_interval,
+        turn,
+        random,
+        # Spread over the interval: the workers of a pool all start at once.
+        first_delay=config.flush_interval * random(),
+    )
+    system = _system_thread(config, collection, random)
+    return Engine(collection, buffer, batches, exporter, statistics, turn, collector, system)
+
+
+def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> Spool | None:
+    if config.spool_directory is None:
+        return None
+    if config.runtime_id is not None:
+        component = f"runtime-{config.runtime_id}"
+    else:
+        assert config.component_name is not None
+        # Only processes of one component take each other's batches over.
+        component = f"{config.component_type}-{quote(config.component_name, safe='')}"
+    if len(component) > _FOLDER_NAME_MAX:
+        # Still the same for the same component, and another one for another.
+        component = str(uuid.uuid5(uuid.NAMESPACE_URL, component))
+    return Spool(
+        # Not where the process has gone to in the meantime.
+        Path(config.spool_directory).absolute() / component,
+        boot_id,
+        bytes_max=config.spool_bytes_max,
+        age_max=config.spool_age_max,
+        clock=clock,
+        adopt=buffer.adopt,
+        drop=buffer.settle_dropped,
+    )
+
+
+def _system_thread(
+    config: Config, collection: Collection, random: Callable[[], float]
+) -> PeriodicThread | None:
+    if not config.system_metrics:
+        return None
+    from noetl_metrics_sdk.system.collector import SystemCollector  # noqa: PLC0415 - loads psutil
+
+    system = SystemCollector(config.system_metrics)
+    return PeriodicThread(
+        "noetl-metrics-system",
+        config.system_interval,
+        lambda: collection.collect_from(system),
+        random,
+        first_delay=0.0,
+    )

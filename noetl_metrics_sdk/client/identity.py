@@ -1,0 +1,44 @@
+"""What a process says of itself: its component's registration, and its own `worker_id`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.transport.protocol import Registration
+
+if TYPE_CHECKING:
+    from noetl_metrics_sdk.client.config import Config
+
+
+def registration_of(config: Config) -> Registration | None:
+    """Return what to register the component with; None if somebody else registers it."""
+    if config.runtime_id is not None:
+        return None
+    assert config.component_name is not None
+    return Registration(
+        name=config.component_name,
+        component_type=config.component_type,
+        labels=config.labels,
+        hostname=socket.gethostname(),
+        pid=os.getpid(),
+        meta={"python": platform.python_version(), "platform": sys.platform},
+    )
+
+
+def worker_id_of(configured: str | None, *, forked: bool) -> str:
+    """Return what tells this process apart from the others of its component.
+
+    Args:
+        configured: the setting, if there is one.
+        forked: whether this is a forked child, which has inherited it.
+    """
+    if configured is None:
+        return f"{socket.gethostname()}-{os.getpid()}"
+    process = sys.modules.get("multiprocessing.process")
+    is_child = process is not None and process.parent_process() is not None
+    # Children inherit NOETL_WORKER_ID, and two processes under one id would mix their totals.
+    return f"{configured}-{os.getpid()}" if forked or is_child else configured

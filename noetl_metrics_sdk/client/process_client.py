@@ -1,0 +1,120 @@
+"""The client of a process that wants but one: `init()`, `flush()`, `shutdown()`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.client.client import MetricsClient
+from noetl_metrics_sdk.delivery.thread import FlushResult
+from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Unpack
+
+    from noetl_metrics_sdk.client.config import Settings
+    from noetl_metrics_sdk.transport.protocol import Transport
+
+
+class _ProcessClient:
+    """Holds the process-wide client; a forked child has the same one, started afresh."""
+
+    def __init__(self) -> None:
+        # Guards `client`. Taken before the client's own lock.
+        self.lock = threading.RLock()
+        self.client: MetricsClient | None = None
+        self.is_inherited = False
+        self._fork_handle = reset_store_after_fork(self)
+
+    def take(self) -> MetricsClient | None:
+        with self.lock:
+            client, self.client = self.client, None
+        return client
+
+    def _reset_after_fork(self) -> None:
+        self.lock = threading.RLock()
+        self.is_inherited = True
+
+
+_process = _ProcessClient()
+_NOTHING = FlushResult(0, 0, 0, timed_out=False)
+
+
+def init(
+    server_url: str | None = None,
+    component_name: str | None = None,
+    *,
+    runtime_id: str | int | None = None,
+    labels: Mapping[str, str] | None = None,
+    registry: Registry = REGISTRY,
+    transport: Transport | None = None,
+    **settings: Unpack[Settings],
+) -> MetricsClient:
+    """Make and start the client of this process.
+
+    With no arguments at all, the settings come from environment variables. The other arguments
+    are those of `MetricsClient`.
+
+    Raises:
+        ConfigurationError: a setting is not valid, or this process has its client already; one
+            that a forked child has inherited is replaced.
+    """
+    with _process.lock:
+        if _process.client is not None and _process.is_inherited:
+            # A pool's initializer does not know how its process was started. The parent's
+            # client has just begun afresh here, and makes room.
+            _process.client.shutdown(timeout=0)
+            _process.client = None
+        if _process.client is not None:
+            raise ConfigurationError(
+                "init() was called before: use the client that it gave, or call shutdown() first"
+            )
+        named = (server_url, component_name, runtime_id, labels)
+        if all(argument is None for argument in named) and not settings:
+            client = MetricsClient.from_env(registry=registry, transport=transport)
+        else:
+            client = MetricsClient(
+                server_url,
+                component_name,
+                runtime_id=runtime_id,
+                labels=labels,
+                registry=registry,
+                transport=transport,
+                **settings,
+            )
+        _process.client = client.start()
+        _process.is_inherited = False
+        return client
+
+
+def flush(timeout: float = 10.0) -> FlushResult:
+    """Flush the client of this process; see `MetricsClient.flush`. Without one, do nothing."""
+    client = _process.client
+    return client.flush(timeout) if client is not None else _NOTHING
+
+
+def shutdown(timeout: float | None = None) -> FlushResult:
+    """Shut the client of this process down, so that `init()` may make another.
+
+    See `MetricsClient.shutdown`. Without a client, do nothing.
+    """
+    client = _process.take()
+    return client.shutdown(timeout) if client is not None else _NOTHING
+
+
+async def aflush(timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
+    """Flush the client of this process; see `MetricsClient.aflush`. Without one, do nothing."""
+    client = _process.client
+    return await client.aflush(timeout) if client is not None else _NOTHING
+
+
+async def aclose(timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - shutdown()'s
+    """Shut the client of this process down, so that `init()` may make another.
+
+    See `MetricsClient.aclose`. Without a client, do nothing.
+    """
+    client = _process.take()
+    return await client.aclose(timeout) if client is not None else _NOTHING

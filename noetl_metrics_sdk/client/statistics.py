@@ -1,0 +1,173 @@
+"""What a client has done so far: for the worker to read, and as metrics of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.collection.collection import instruments_of
+from noetl_metrics_sdk.model.metric import MetricFamily, MetricType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from noetl_metrics_sdk.collection.collection import Collection
+    from noetl_metrics_sdk.delivery.thread import Exporter
+    from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+    from noetl_metrics_sdk.queue.buffer import Ledger, SampleBuffer
+    from noetl_metrics_sdk.queue.spool import SpoolStats
+    from noetl_metrics_sdk.registry import Registry
+
+PREFIX = "noetl_metrics_sdk_"
+COUNTER, GAUGE = MetricType.COUNTER, MetricType.GAUGE
+
+
+class ClientStats(NamedTuple):
+    """What a client has done so far.
+
+    | field | meaning |
+    |---|---|
+    | `runtime_id` | the component's id, once it is known |
+    | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
+    | `invalid_samples` | samples of others, like OpenTelemetry, that are no valid metrics |
+    | `collect_errors` | collections in which a collector raised |
+    | `batches_sent` | batches that the server has acknowledged |
+    | `batches_retried` | attempts that failed, by cause: a status, or `no_answer` |
+    | `bytes_sent` | what the bodies of acknowledged batches took on their way |
+    | `buffer_bytes` | what the samples in the buffer take |
+    | `flush_seconds` | how long it took last to deliver all that there was |
+    | `spool` | what is on disk; None without a spool |
+    | `series` | label sets by instrument |
+    | `overflowed` | calls of `labels()` beyond `max_series`, by instrument |
+    | `last_error` | what went wrong last in delivery, in words |
+    """
+
+    runtime_id: str | None
+    samples: Ledger
+    invalid_samples: int
+    collect_errors: int
+    batches_sent: int
+    batches_retried: Mapping[str, int]
+    bytes_sent: int
+    buffer_bytes: int
+    flush_seconds: float
+    spool: SpoolStats | None
+    series: Mapping[str, int]
+    overflowed: Mapping[str, int]
+    last_error: str | None
+
+
+class Statistics:
+    """Reads what the parts of a client have counted; a collector too.
+
+    Args:
+        registry: whose series are counted.
+        collection: knows what was left out.
+        buffer: has the ledger.
+        batches: knows what is on disk.
+        exporter: knows what went out.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        collection: Collection,
+        buffer: SampleBuffer,
+        batches: BatchQueue,
+        exporter: Exporter,
+    ) -> None:
+        self._registry = registry
+        self._collection = collection
+        self._buffer = buffer
+        self._batches = batches
+        self._exporter = exporter
+
+    def read(self) -> ClientStats:
+        """Return what the client has done so far."""
+        series: dict[str, int] = {}
+        overflowed: dict[str, int] = {}
+        for collector in self._registry.collectors():
+            for instrument in instruments_of(collector) or ():
+                series[instrument.name] = instrument.series_count
+                if instrument.overflowed:
+                    overflowed[instrument.name] = instrument.overflowed
+        delivery = self._exporter.delivery
+        return ClientStats(
+            runtime_id=delivery.runtime_id,
+            samples=self._buffer.ledger(),
+            invalid_samples=self._collection.invalid_samples,
+            collect_errors=self._collection.errors,
+            batches_sent=delivery.batches_sent,
+            batches_retried=dict(self._exporter.failures),
+            bytes_sent=delivery.bytes_sent,
+            buffer_bytes=self._buffer.size_bytes,
+            flush_seconds=self._exporter.flush_seconds,
+            spool=self._batches.spool_stats(),
+            series=series,
+            overflowed=overflowed,
+            last_error=delivery.last_error,
+        )
+
+    def collect(self) -> list[MetricFamily]:
+        """Return the same as metrics."""
+        return families_of(self.read())
+
+
+def families_of(stats: ClientStats) -> list[MetricFamily]:
+    """Return what a client has done as metrics; docs/client.md has the table."""
+    samples = stats.samples
+    families = [
+        _total("samples_collected", "Samples that have entered the buffer", samples.added),
+        _total("samples_sent", "Samples that the server has acknowledged", samples.sent),
+        _gauge("samples_pending", "Samples that wait or are on their way", samples.pending),
+        _by("samples_dropped", "Samples that were dropped", COUNTER, "reason", samples.dropped),
+        _total("samples_invalid", "Samples that are no valid metrics", stats.invalid_samples),
+        _total("collect_errors", "Collections that failed", stats.collect_errors),
+        _total("batches_sent", "Batches that the server has acknowledged", stats.batches_sent),
+        _by("batches_retried", "Attempts that failed", COUNTER, "cause", stats.batches_retried),
+        _total("bytes_sent", "Bodies of acknowledged batches", stats.bytes_sent, "bytes"),
+        _gauge("buffer_bytes", "Samples in the buffer", stats.buffer_bytes, "bytes"),
+        _gauge(
+            "flush_duration_seconds", "How long the last delivery took", stats.flush_seconds,
+            "seconds",
+        ),
+        _by("series", "Label sets of an instrument", GAUGE, "instrument", stats.series),
+        _by(
+            "series_overflowed", "Calls that met the overflow series", COUNTER, "instrument",
+            stats.overflowed,
+        ),
+    ]  # fmt: skip
+    spool = stats.spool
+    if spool is not None:
+        families += [
+            _gauge("spool_bytes", "Batches on disk", spool.size_bytes, "bytes"),
+            _gauge("spool_samples", "Samples on disk", spool.samples),
+            _gauge("spool_available", "Whether the disk takes batches", spool.is_available),
+            _total("spool_samples_adopted", "Samples of dead processes", spool.adopted),
+        ]
+    return [family for family in families if family.samples]
+
+
+def _gauge(name: str, documentation: str, value: float, unit: str = "") -> MetricFamily:
+    family = MetricFamily(PREFIX + name, documentation, GAUGE, unit)
+    family.add("", {}, float(value))
+    return family
+
+
+def _total(name: str, documentation: str, value: float, unit: str = "") -> MetricFamily:
+    family = MetricFamily(PREFIX + name, documentation, COUNTER, unit)
+    family.add("_total", {}, float(value))
+    return family
+
+
+def _by(
+    name: str,
+    documentation: str,
+    metric_type: MetricType,
+    label: str,
+    values: Mapping[str, int],
+) -> MetricFamily:
+    family = MetricFamily(PREFIX + name, documentation, metric_type)
+    suffix = "_total" if metric_type is COUNTER else ""
+    for key, value in sorted(values.items()):
+        family.add(suffix, {label: key}, float(value))
+    return family

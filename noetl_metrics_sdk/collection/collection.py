@@ -1,0 +1,257 @@
+"""From collectors to the buffer: what is reported, stamped, checked, and worth sending."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+from noetl_metrics_sdk.collection.change_filter import ChangeFilter
+from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.instruments.instrument import Instrument
+from noetl_metrics_sdk.instruments.jobs import JobCollector
+from noetl_metrics_sdk.model.metric import (
+    MetricType,
+    Sample,
+    Series,
+    check_label_name,
+    check_metric_name,
+    check_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.model.stamped_sample import StampedSample
+    from noetl_metrics_sdk.process.pacing import Pacer
+    from noetl_metrics_sdk.queue.buffer import SampleBuffer
+    from noetl_metrics_sdk.registry import Collector, Registry
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+WARNED_NAMES_MAX = 1_000
+"""Of how many families with samples that are not valid the log speaks."""
+
+# The types that prometheus_client has and the table has not.
+_TYPES = {
+    **{str(metric_type): metric_type for metric_type in MetricType},
+    "unknown": MetricType.GAUGE,
+    "untyped": MetricType.GAUGE,
+    "info": MetricType.GAUGE,
+    "stateset": MetricType.GAUGE,
+    "gaugehistogram": MetricType.GAUGE,
+}
+
+
+class Collection:
+    """Collects from a registry, and takes what other threads collected, into the buffer.
+
+    The package's own instruments are asked what has changed; of other collectors all samples are
+    taken, and those that have not changed are left out.
+
+    Args:
+        registry: whose collectors are asked.
+        buffer: where samples wait.
+        clock: stamps samples that have no time of their own.
+        refresh_interval: after how many seconds an unchanged series is sent again.
+        pacer: rests while many series are gone through.
+        when_full: has what is in the buffer delivered, when somebody waits for room in it.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        buffer: SampleBuffer,
+        clock: Clock,
+        refresh_interval: float,
+        pacer: Pacer,
+        when_full: Callable[[], None] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._buffer = buffer
+        self._change_filter = ChangeFilter(refresh_interval)
+        self._clock = clock
+        self._refresh_interval = refresh_interval
+        self._pacer = pacer
+        self._when_full = when_full
+        # One collection at a time, so that a series' samples enter the buffer in time order.
+        # Taken before the locks of the registry, the instruments and the buffer.
+        self._lock = threading.RLock()
+        self._trackers: dict[int, InstrumentTracker] = {}
+        self._failing: set[Collector] = set()
+        self._warned_of: set[str] = set()
+        self.errors = 0
+        self.invalid_samples = 0
+
+    def collect(self) -> None:
+        """Collect once from every collector of the registry.
+
+        A collector that raises loses this turn and no other: it is counted in `errors`, and
+        logged when it begins to fail. A sample that is not valid is left out by itself, and
+        counted in `invalid_samples`.
+        """
+        with self._lock:
+            self._pacer.start()
+            trackers: dict[int, InstrumentTracker] = {}
+            for collector in self._registry.collectors():
+                instruments = instruments_of(collector)
+                if instruments is None:
+                    self.offer(self._families_of(collector))
+                    continue
+                for instrument in instruments:
+                    tracker = self._tracker_of(instrument)
+                    trackers[id(instrument)] = tracker
+                    self._collect_changes(collector, tracker)
+            # Those of instruments that are no longer registered are let go.
+            self._trackers = trackers
+
+    def collect_from(self, collector: Collector) -> None:
+        """Collect once from a collector that is not in the registry."""
+        # Collected before the lock is taken: reading the system may take long.
+        self.offer(self._families_of(collector))
+
+    def offer(self, families: Iterable[Any]) -> bool:
+        """Buffer those samples of the families that have to be sent.
+
+        Returns:
+            Whether all of them were taken: they are valid, and the buffer had room for them.
+        """
+        with self._lock:
+            now = self._clock.time()
+            invalid_before = self.invalid_samples
+            samples: list[Sample] = []
+            for family in families:
+                try:
+                    samples.extend(self._samples_of(family, now))
+                except Exception as error:  # noqa: BLE001 - a family of no form: counted, logged
+                    self._refuse_of(family, error)
+            changed = self._change_filter.changed(samples, self._clock.monotonic())
+            dropped = {id(sample) for sample in self.add(changed)}
+            return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
+
+    def add(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
+        """Buffer samples as they are; what is dropped to make room is sent anew when it can be.
+
+        Returns:
+            What was dropped, of these or of older ones.
+        """
+        dropped = self._buffer.add(samples, self._when_full)
+        if dropped:
+            label_sets = {id(sample.label_set) for sample in dropped}
+            self._change_filter.forget(label_sets)
+            for tracker in self._trackers.values():
+                tracker.send_anew(label_sets)
+        return dropped
+
+    def refuse(self, name: str, error: Exception) -> None:
+        """Count a sample that is left out, and log the reason if it is the name's first."""
+        with self._lock:
+            self.invalid_samples += 1
+            if name not in self._warned_of and len(self._warned_of) < WARNED_NAMES_MAX:
+                self._warned_of.add(name)
+                _logger.warning("samples of %s are left out: %s", name, error)
+
+    def _tracker_of(self, instrument: Instrument) -> InstrumentTracker:
+        tracker = self._trackers.get(id(instrument))
+        if tracker is None:
+            tracker = InstrumentTracker(instrument, self._refresh_interval, self._pacer)
+            self._trackers[id(instrument)] = tracker
+        return tracker
+
+    def _collect_changes(self, collector: Collector, tracker: InstrumentTracker) -> None:
+        try:
+            samples = tracker.changed(self._clock.time(), self._clock.monotonic())
+        except BaseException as error:  # noqa: BLE001 - gauges call the worker's functions
+            self._note_failure(collector, error)
+            return
+        self._failing.discard(collector)
+        self.add(samples)
+
+    def _families_of(self, collector: Collector) -> list[Any]:
+        try:
+            families = list(collector.collect())
+        except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+            self._note_failure(collector, error)
+            return []
+        self._failing.discard(collector)
+        return families
+
+    def _note_failure(self, collector: Collector, error: BaseException) -> None:
+        self.errors += 1
+        if collector not in self._failing:
+            self._failing.add(collector)
+            _logger.error("collector %r raises; its metrics are missing", collector, exc_info=error)
+
+    def _samples_of(self, family: Any, now: float) -> list[Sample]:
+        samples: list[Sample] = []
+        for sample in family.samples:
+            try:
+                if isinstance(sample, Sample):
+                    samples.append(self._stamped(sample, now))
+                else:
+                    samples.append(_adopt(family, sample, now))
+            except (
+                InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
+            ) as error:  # fmt: skip
+                self._refuse_of(family, error)
+        return samples
+
+    def _stamped(self, sample: Sample, now: float) -> Sample:
+        # An instrument has checked its series when it was made, but a collector may build its
+        # own; each is checked once, as the filter knows it from then on.
+        if not self._change_filter.knows(sample.series):
+            _check_series(sample.series)
+        value = sample.value if type(sample.value) is float else float(sample.value)
+        return Sample(sample.series, value, _checked_time(sample.timestamp, now))
+
+    def _refuse_of(self, family: Any, error: Exception) -> None:
+        self.refuse(str(getattr(family, "name", family)), error)
+
+
+def instruments_of(collector: Collector) -> list[Instrument] | None:
+    """Return the instruments that a collector consists of; None if it is somebody else's."""
+    if isinstance(collector, Instrument):
+        return [collector]
+    if isinstance(collector, JobCollector):
+        return collector.all_instruments()
+    return None
+
+
+def _adopt(family: Any, sample: Any, now: float) -> Sample:
+    """Return a prometheus_client-shaped sample as one of this package's."""
+    metric_type = _TYPES.get(family.type)
+    if metric_type is None:
+        raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
+    if str(sample.name).endswith("_created"):
+        # When a series began is a gauge beside it, as in the text format.
+        metric_type = MetricType.GAUGE
+    series = Series(
+        sample.name, metric_type, dict(sample.labels), family.documentation, family.unit or ""
+    )
+    _check_series(series)
+    return Sample(series, float(sample.value), _checked_time(sample.timestamp, now))
+
+
+def _check_series(series: Series) -> None:
+    check_metric_name(series.name)
+    if not isinstance(series.type, MetricType):
+        raise InvalidMetricError(
+            f"type {series.type!r} of {series.name}: give a MetricType, like MetricType.GAUGE"
+        )
+    for label_name, value in series.labels.items():
+        check_label_name(label_name)
+        check_text("label value", value)
+    check_text("documentation", series.help_text)
+    check_text("unit", series.unit)
+
+
+def _checked_time(timestamp: Any, now: float) -> float:
+    if timestamp is None:
+        return now
+    seconds = float(timestamp)
+    if not math.isfinite(seconds):
+        raise InvalidMetricError(f"timestamp {timestamp}: give seconds since the epoch")
+    return seconds

@@ -1,0 +1,154 @@
+"""One attempt to deliver one batch: registered, sent, and settled by what the server answers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.errors import (
+    DeliveryError,
+    PayloadTooLargeError,
+    RecoverableError,
+    RejectedError,
+    UnknownRuntimeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+    from noetl_metrics_sdk.queue.wire import Batch
+    from noetl_metrics_sdk.transport.protocol import Receipt, Registration, Transport
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+
+class Delivery:
+    """Settles batches one by one; only the delivery thread uses it.
+
+    Args:
+        transport: where batches go.
+        batches: where they come from.
+        registration: the component to register and send heartbeats for; None to leave both
+            alone.
+        runtime_id: the component's id, if it is known already.
+        clock: the monotonic clock.
+        heartbeat_interval: seconds between two heartbeats.
+        request_timeout: returns how long the next request may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        batches: BatchQueue,
+        registration: Registration | None,
+        runtime_id: str | None,
+        clock: Clock,
+        heartbeat_interval: float,
+        request_timeout: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._batches = batches
+        self._registration = registration
+        self._clock = clock
+        self._heartbeat_interval = heartbeat_interval
+        self._request_timeout = request_timeout
+        # Never, for a component that somebody else keeps alive.
+        self.heartbeat_due_at = (
+            math.inf if registration is None else clock.monotonic() + heartbeat_interval
+        )
+        # Read by stats() from any thread: one writer, whole values.
+        self.runtime_id = runtime_id
+        self.batches_sent = 0
+        self.bytes_sent = 0
+        self.last_error: str | None = None
+
+    def settle_one(self) -> bool:
+        """Register if need be and settle one batch; return False if there was none.
+
+        Raises:
+            RecoverableError: nothing was settled; the same batch is due again.
+        """
+        try:
+            runtime_id = self._registered_runtime_id()
+            batch = self._batches.current()
+            if batch is None:
+                return False
+            receipt = self._transport.send(batch, runtime_id, self._request_timeout())
+            self._settle(batch, receipt)
+        except UnknownRuntimeError as error:
+            raise self._unknown_runtime(error) from error
+        except PayloadTooLargeError as error:
+            self._split(error)
+        except RejectedError as error:
+            self._drop_current("batch_rejected", error)
+        except RecoverableError:
+            raise
+        except Exception as error:  # a transport's own mistake must not end the thread
+            _logger.exception("the transport raised what it should not")
+            raise RecoverableError(f"{type(error).__name__}: {error}") from error
+        return True
+
+    def send_heartbeat_if_due(self) -> bool:
+        """Say that the component is alive; return whether it has to be registered again."""
+        if self._registration is None or self._clock.monotonic() < self.heartbeat_due_at:
+            return False
+        self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
+        try:
+            self._transport.heartbeat(self._registration, self._request_timeout())
+        except UnknownRuntimeError:
+            self.runtime_id = None
+            return True
+        except DeliveryError as error:
+            self.last_error = str(error)
+            _logger.debug("heartbeat: %s", error)
+        except Exception:  # a transport's own mistake must not end the thread
+            _logger.exception("the transport raised what it should not")
+        return False
+
+    def _registered_runtime_id(self) -> str:
+        if self.runtime_id is None:
+            assert self._registration is not None
+            try:
+                self.runtime_id = self._transport.register(
+                    self._registration, self._request_timeout()
+                )
+            except RecoverableError:
+                raise
+            except DeliveryError as error:
+                # Whoever mends the server or the name finds the samples still here.
+                raise RecoverableError(f"cannot register: {error}", error.status) from error
+            self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
+            _logger.info("registered %s: %s", self._registration.name, self.runtime_id)
+        return self.runtime_id
+
+    def _unknown_runtime(self, error: UnknownRuntimeError) -> RecoverableError:
+        if self._registration is None:
+            return RecoverableError(f"no runtime {self.runtime_id}: {error}", error.status)
+        self.runtime_id = None
+        return RecoverableError(f"registering again: {error}", error.status)
+
+    def _settle(self, batch: Batch, receipt: Receipt) -> None:
+        known = receipt.inserted + receipt.rejected if receipt.duplicate else len(batch.items)
+        self._batches.settle(receipt.rejected, known)
+        self.batches_sent += 1
+        self.bytes_sent += receipt.bytes_sent
+        if receipt.rejected:
+            _logger.warning(
+                "the server rejected %d of %d samples: %s",
+                receipt.rejected, known, "; ".join(receipt.reasons),
+            )  # fmt: skip
+
+    def _split(self, error: PayloadTooLargeError) -> None:
+        if self._batches.split():
+            _logger.info("splitting a batch: %s", error)
+        else:
+            self._drop_current("too_large", error)
+
+    def _drop_current(self, reason: str, error: DeliveryError) -> None:
+        samples = self._batches.drop(reason)
+        self.last_error = str(error)
+        _logger.error("%d samples are dropped (%s): %s", samples, reason, error)

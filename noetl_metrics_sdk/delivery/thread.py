@@ -1,0 +1,279 @@
+"""The delivery thread: it sends batch after batch, waits between attempts, and ends in time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.delivery.attempt import Delivery
+from noetl_metrics_sdk.delivery.retry import retrying
+from noetl_metrics_sdk.errors import DeliveryError, RecoverableError, UnauthorizedError
+from noetl_metrics_sdk.process.periodic_thread import seconds_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.queue.batch_queue import BatchQueue
+    from noetl_metrics_sdk.queue.buffer import SampleBuffer
+    from noetl_metrics_sdk.transport.protocol import Registration, Transport
+
+    Wait = Callable[[threading.Condition, Callable[[], bool], float], bool]
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+REQUEST_TIMEOUT_MIN = 0.1
+"""What a request gets even when a deadline has all but passed: a server nearby can answer."""
+
+
+class FlushResult(NamedTuple):
+    """What a flush or a shutdown did.
+
+    `sent` and `dropped` count the samples that were settled meanwhile, `pending` those that
+    are not yet, of which `spooled` are safe on disk; `timed_out` says that the time ran out
+    before all was settled.
+    """
+
+    sent: int
+    pending: int
+    dropped: int
+    timed_out: bool
+    spooled: int = 0
+
+
+class Exporter:
+    """Delivers what is in the buffer, from a thread of its own.
+
+    Args:
+        transport: where batches go.
+        buffer: where samples come from, and the ledger of what became of them.
+        batches: cuts the batches.
+        registration: the component to register and send heartbeats for; None to leave both
+            alone.
+        runtime_id: the component's id, if it is known already.
+        clock: the monotonic clock that deadlines are read from.
+        random: returns a number from 0 up to 1, for jitter.
+        heartbeat_interval: seconds between two heartbeats.
+        request_timeout: how long one request may take, in seconds.
+        backoff_max: the longest wait between two attempts, in seconds.
+        wait: waits for a condition's predicate, for some seconds at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        buffer: SampleBuffer,
+        batches: BatchQueue,
+        registration: Registration | None,
+        runtime_id: str | None,
+        clock: Clock,
+        random: Callable[[], float],
+        heartbeat_interval: float,
+        request_timeout: float,
+        backoff_max: float,
+        wait: Wait = threading.Condition.wait_for,
+    ) -> None:
+        self._buffer = buffer
+        self._batches = batches
+        self._clock = clock
+        self._request_timeout = request_timeout
+        self._wait = wait
+        self.delivery = Delivery(
+            transport=transport,
+            batches=batches,
+            registration=registration,
+            runtime_id=runtime_id,
+            clock=clock,
+            heartbeat_interval=heartbeat_interval,
+            request_timeout=self._timeout,
+        )
+        self._failing = False
+        self._unauthorized = False
+        # Guards the flags that other threads set for the delivery thread. The buffer's and the
+        # batch queue's lock may be taken while it is held; never held during I/O.
+        self._state = threading.Condition()
+        self._work_waits = True
+        self._flush_waits = False
+        self._stop_at: float | None = None
+        self._retrying = retrying(
+            pause=self._pause,
+            must_stop=self._must_give_up,
+            on_failure=self._note_failure,
+            backoff_max=backoff_max,
+            random=random,
+        )
+        self._thread = threading.Thread(target=self.run, name="noetl-metrics-exporter", daemon=True)
+        # Read by stats() from any thread: one writer, whole values.
+        self.failures: Counter[str] = Counter()
+        self.flush_seconds = 0.0
+
+    @property
+    def runtime_id(self) -> str | None:
+        """The component's id, once it is known."""
+        return self.delivery.runtime_id
+
+    @property
+    def last_error(self) -> str | None:
+        """What went wrong last, in words."""
+        return self.delivery.last_error
+
+    def start(self) -> None:
+        """Start the delivery thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have what is in the buffer sent."""
+        with self._state:
+            self._work_waits = True
+            self._state.notify_all()
+
+    def flush(self, deadline: float) -> bool:
+        """Have what is in the buffer now sent, and wait until it is settled.
+
+        A wait between two attempts is cut short, unless the server has asked for it.
+
+        Returns:
+            False if the deadline (of the monotonic clock) came first.
+        """
+        wanted = self._buffer.ledger().added
+        with self._state:
+            self._work_waits = self._flush_waits = True
+            self._state.notify_all()
+            self._state.wait_for(
+                lambda: self._buffer.ledger().settled >= wanted or not self._thread.is_alive(),
+                timeout=seconds_until(deadline, self._clock),
+            )
+        return self._buffer.ledger().settled >= wanted
+
+    def stop(self, deadline: float) -> bool:
+        """Send what is left until the deadline, and end the thread.
+
+        Returns:
+            False if the thread was still at it when the deadline came.
+        """
+        with self._state:
+            self._stop_at = deadline
+            self._state.notify_all()
+        self._thread.join(timeout=seconds_until(deadline, self._clock))
+        return not self._thread.is_alive()
+
+    def run(self) -> None:
+        """Deliver until `stop()` is called: what the thread does."""
+        self._deliver_until_stopped()
+        self._batches.close()
+
+    def _deliver_until_stopped(self) -> None:
+        while True:
+            with self._state:
+                self._wait(
+                    self._state,
+                    lambda: self._work_waits or self._stop_at is not None,
+                    seconds_until(self.delivery.heartbeat_due_at, self._clock),
+                )
+                self._work_waits = False
+                stopping = self._stop_at is not None
+            self._deliver_all()
+            if stopping:
+                return
+            with self._state:
+                self._flush_waits = False  # whatever it waited for is settled
+            if self.delivery.send_heartbeat_if_due():
+                self.wake()  # registers again
+
+    def _deliver_all(self) -> None:
+        """Send batches until none is left, or until the time to stop has come."""
+        started_at = self._clock.monotonic()
+        settled_any = False
+        while self._stop_at is None or self._clock.monotonic() < self._stop_at:
+            try:
+                settled_one = self._retrying(self._attempt)
+            except RecoverableError:
+                return  # out of time; what is left stays pending and is reported so
+            with self._state:
+                self._state.notify_all()
+            if not settled_one:
+                break
+            settled_any = True
+            self._note_success()
+        if settled_any:
+            self.flush_seconds = self._clock.monotonic() - started_at
+
+    def _attempt(self) -> bool:
+        if self._stop_at is not None and not self._buffer.ledger().pending:
+            return False  # nothing left to register for
+        return self.delivery.settle_one()
+
+    def _timeout(self) -> float:
+        if self._stop_at is None:
+            return self._request_timeout
+        left = self._stop_at - self._clock.monotonic()
+        return min(self._request_timeout, max(REQUEST_TIMEOUT_MIN, left))
+
+    def _must_give_up(self, seconds: float, error: BaseException | None) -> bool:
+        """Whether, after a failure, stopping leaves no sense or no time for another attempt."""
+        if self._stop_at is None:
+            return False
+        left = self._stop_at - self._clock.monotonic()
+        if left <= 0 or not self._buffer.ledger().pending:
+            return True
+        return _is_the_servers_wish(error) and seconds >= left
+
+    def _pause(self, seconds: float, error: BaseException | None) -> None:
+        """Wait between two attempts; a flush or a stop cuts it short, but for the server's wish."""
+        asked_for = _is_the_servers_wish(error)
+        until = self._clock.monotonic() + seconds
+
+        def is_over() -> bool:
+            return self._stop_at is not None or (self._flush_waits and not asked_for)
+
+        while True:
+            with self._state:
+                self._work_waits = False
+            # While the server is away, what was collected meanwhile goes to disk.
+            self._batches.secure()
+            with self._state:
+                if self._stop_at is not None:
+                    # Stopping: use the time there is, without a tight loop. It may have begun
+                    # since the attempt, and then it is not known yet whether that makes sense.
+                    if not self._must_give_up(until - self._clock.monotonic(), error):
+                        left = min(until, self._stop_at) - self._clock.monotonic()
+                        self._wait(self._state, lambda: False, max(0.0, left))
+                    return
+                self._wait(
+                    self._state,
+                    lambda: self._work_waits or is_over(),
+                    seconds_until(until, self._clock),
+                )
+                if is_over() or not self._work_waits:
+                    self._work_waits = True
+                    self._flush_waits = False
+                    return
+
+    def _note_failure(self, error: BaseException, seconds: float) -> None:
+        status = error.status if isinstance(error, DeliveryError) else None
+        self.failures["no_answer" if status is None else str(status)] += 1
+        self.delivery.last_error = str(error)
+        if isinstance(error, UnauthorizedError):
+            if not self._unauthorized:
+                _logger.error(
+                    "the server does not accept the credentials; samples wait until it does: %s",
+                    error,
+                )
+            self._unauthorized = True
+        elif not self._failing:
+            _logger.warning("delivery failed; samples wait until it succeeds: %s", error)
+        else:
+            _logger.debug("delivery failed; next attempt in %.1f s: %s", seconds, error)
+        self._failing = True
+
+    def _note_success(self) -> None:
+        if self._failing:
+            _logger.info("delivering again")
+        self._failing = self._unauthorized = False
+
+
+def _is_the_servers_wish(error: BaseException | None) -> bool:
+    return isinstance(error, RecoverableError) and error.retry_after is not None

@@ -1,0 +1,250 @@
+"""Which samples of a page are one metric family, and which type a family can be shown as. Pure.
+
+Each name belongs to one family. Where two families would share a name, because those who report
+them disagree about its type, all of them are shown as untyped, each sample under its own name.
+
+A histogram or a summary is shown whole or not at all: a series without its `+Inf` bucket, sum or
+count, or whose parts are of different moments, is left out and counted.
+
+OpenMetrics is stricter than the text format. What it has no valid form for is `unknown` there, each
+sample under its own name, so that no value is lost and the page stays valid: a counter that does
+not end in `_total`, or has a value that is negative or NaN; a histogram with a negative bound, a
+sum that is negative or NaN, or a count that is no whole number; a summary with a quantile outside
+0 to 1 or of a negative value, or with such a sum or count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+UNTYPED = "untyped"
+
+# By suffix: the label of its own, and the place among the samples of a series.
+_VALUE, _SUM, _COUNT, _CREATED = range(4)
+_PARTS: dict[str, dict[str, tuple[str | None, int]]] = {
+    "histogram": {"_bucket": ("le", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
+    "summary": {"": ("quantile", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
+}
+_OWN_LABELS = {"histogram": "le", "summary": "quantile"}
+# OpenMetrics 1.0, "Suffixes": names that nobody else may have.
+_RESERVED = {
+    "counter": ("_total", "_created"),
+    "histogram": ("_bucket", "_sum", "_count", "_created"),
+    "summary": ("_sum", "_count", "_created"),
+}
+
+
+class Claim(NamedTuple):
+    """What a sample is by its name and type."""
+
+    family: str
+    type: str
+    own_label: str | None = None
+    part: int = _VALUE
+
+
+class Entry(NamedTuple):
+    """A sample, and its place among those of its series."""
+
+    part: int
+    bound: float
+    own_label: str | None
+    sample: ExposedSample
+
+
+SeriesKey = tuple[tuple[str, str], ...]
+
+
+class Family(NamedTuple):
+    """All samples of one name and type, by series, in the order of a page."""
+
+    name: str
+    type: str
+    series: dict[SeriesKey, list[Entry]]
+
+
+def families_of(
+    samples: Iterable[ExposedSample], page_format: PageFormat
+) -> tuple[list[Family], int]:
+    """Return the families of a page, by their names, and how many series are left out.
+
+    Args:
+        samples: in any order; each series' own come in that of their series.
+        page_format: what they are for.
+    """
+    claims: dict[tuple[str, str, bool], Claim] = {}
+    claimed: list[tuple[ExposedSample, Claim]] = []
+    for sample in samples:
+        own_label = _OWN_LABELS.get(sample.type)
+        has_bound = own_label is not None and sample.labels.bound(own_label) is not None
+        known = (sample.name, sample.type, has_bound)
+        claim = claims.get(known)
+        if claim is None:
+            claim = claims[known] = _claim(*known, page_format)
+        claimed.append((sample, claim))
+    settled = _settled({(name, claim) for (name, _, _), claim in claims.items()}, page_format)
+    groups: dict[tuple[str, str], dict[SeriesKey, list[Entry]]] = defaultdict(dict)
+    for sample, claim in claimed:
+        shown, kind, own_label, part = settled[sample.name, claim]
+        bound = math.inf if own_label is None else sample.labels.bound(own_label)
+        assert bound is not None
+        entry = Entry(part, bound, own_label, sample)
+        groups[shown, kind].setdefault(sample.labels.key_without(own_label), []).append(entry)
+    omitted_count = 0
+    families: list[Family] = []
+    for (name, kind), series in groups.items():
+        omitted_count += _drop_invalid_series(kind, series)
+        family = Family(name, kind, dict(sorted(series.items())))
+        if page_format is PageFormat.OPENMETRICS and not _is_openmetrics(family):
+            families += _untyped(family)
+        else:
+            families.append(family)
+    return sorted([family for family in families if family.series], key=_order), omitted_count
+
+
+def _order(family: Family) -> tuple[str, str]:
+    return family.name, family.type
+
+
+def _claim(name: str, kind: str, has_bound: bool, page_format: PageFormat) -> Claim:
+    if kind == "counter" and page_format is PageFormat.OPENMETRICS:
+        family = name.removesuffix("_total")
+        return Claim(family, kind) if family not in {"", name} else Claim(name, UNTYPED)
+    if kind not in _PARTS:
+        return Claim(name, kind)
+    for suffix, (own_label, part) in _PARTS[kind].items():
+        family = name.removesuffix(suffix)
+        if name.endswith(suffix) and family and (own_label is None or has_bound):
+            return Claim(family, kind, own_label, part)
+    return Claim(name, UNTYPED)
+
+
+def _settled(
+    claims: set[tuple[str, Claim]], page_format: PageFormat
+) -> dict[tuple[str, Claim], Claim]:
+    """Return what each sample is beside the others, by its name and its own claim."""
+    final = {known: known[1] for known in claims}
+    is_openmetrics = page_format is PageFormat.OPENMETRICS
+    if is_openmetrics:
+        _take_created(final)
+    names: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for (sample_name, _), claim in final.items():
+        reserved = _RESERVED.get(claim.type, ()) if is_openmetrics else ()
+        for name in (claim.family, sample_name, *[claim.family + end for end in reserved]):
+            names[name].add(claim[:2])
+    contested = {family for found in names.values() if len(found) > 1 for family in found}
+    return {
+        known: Claim(known[0], UNTYPED) if claim[:2] in contested else claim
+        for known, claim in final.items()
+    }
+
+
+def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
+    """Make the time at which a series began, a gauge of the text format, a part of its family."""
+    types: dict[str, set[str]] = defaultdict(set)
+    for claim in claims.values():
+        types[claim.family].add(claim.type)
+    for known, claim in claims.items():
+        family = known[0].removesuffix("_created")
+        found = types.get(family, set())
+        if claim.type == "gauge" and family != known[0] and len(found) == 1:
+            (kind,) = found
+            if kind in _RESERVED:
+                claims[known] = Claim(family, kind, None, _CREATED)
+
+
+def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int:
+    """Drop what is not whole or there twice; return how many series were dropped."""
+    dropped = 0
+    for key, entries in list(series.items()):
+        if len(entries) > 1:
+            entries.sort(key=lambda entry: entry[:2])
+        if kind in _PARTS:
+            is_valid = _is_whole(kind, entries)
+        else:
+            # Of collectors that report the same series, the first one counts.
+            first = {entry.part: entry for entry in reversed(entries)} if entries[1:] else {}
+            if first and len(first) < len(entries):
+                dropped += len(entries) - len(first)
+                series[key] = [first[part] for part in sorted(first)]
+            is_valid = entries[0].part != _CREATED
+        if not is_valid:
+            del series[key]
+            dropped += 1
+    return dropped
+
+
+def _is_whole(kind: str, entries: list[Entry]) -> bool:
+    parts: tuple[list[Entry], ...] = ([], [], [], [])
+    for entry in entries:
+        parts[entry.part].append(entry)
+    values, sums, counts, created = parts
+    bounds = [entry.bound for entry in values]
+    if len(sums) != 1 or len(counts) != 1 or len(created) > 1 or len(set(bounds)) < len(bounds):
+        return False
+    if kind == "summary":
+        return True
+    if not bounds or bounds[-1] != math.inf:
+        return False
+    counted = [0.0, *[entry.sample.value for entry in values], counts[0].sample.value]
+    # Every observation changes the last bucket, so no other one is of a later moment.
+    last_at = values[-1].sample.taken_at or 0.0
+    return (
+        all(low <= high for low, high in pairwise(counted))
+        and counted[-1] == counted[-2]
+        and all((entry.sample.taken_at or 0.0) <= last_at for entry in values)
+    )
+
+
+def _is_openmetrics(family: Family) -> bool:
+    """Return whether a family has a valid form in OpenMetrics under its type."""
+    check = _CHECKS.get(family.type)
+    return check is None or all(
+        check(entry) for entries in family.series.values() for entry in entries
+    )
+
+
+def _is_counter_sample(entry: Entry) -> bool:
+    return entry.part == _CREATED or entry.sample.value >= 0  # NaN is not
+
+
+def _is_histogram_sample(entry: Entry) -> bool:
+    value = entry.sample.value
+    if entry.part in {_VALUE, _COUNT}:
+        return value.is_integer() and entry.bound >= 0
+    return entry.part == _CREATED or value >= 0
+
+
+def _is_summary_sample(entry: Entry) -> bool:
+    value = entry.sample.value
+    if entry.part == _VALUE:
+        return 0 <= entry.bound <= 1 and not value < 0
+    if entry.part == _COUNT:
+        return value.is_integer() and value >= 0
+    return entry.part == _CREATED or value >= 0
+
+
+_CHECKS = {
+    "counter": _is_counter_sample,
+    "histogram": _is_histogram_sample,
+    "summary": _is_summary_sample,
+}
+
+
+def _untyped(family: Family) -> list[Family]:
+    """Return a family of each sample name of a family, without a type."""
+    by_name: dict[str, dict[SeriesKey, list[Entry]]] = defaultdict(dict)
+    for entries in family.series.values():
+        for entry in entries:
+            by_name[entry.sample.name][entry.sample.labels.key_without(None)] = [
+                Entry(_VALUE, math.inf, None, entry.sample)
+            ]
+    return [Family(name, UNTYPED, series) for name, series in by_name.items()]

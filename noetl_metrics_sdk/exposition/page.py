@@ -1,0 +1,94 @@
+"""A page for Prometheus, as the text format 0.0.4 or OpenMetrics 1.0. Pure: no I/O, no clock.
+
+Samples carry no timestamps: Prometheus takes a series with timestamps out of its handling of
+stale series.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.exposition.families import UNTYPED, families_of
+from noetl_metrics_sdk.exposition.samples import PageFormat, format_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from noetl_metrics_sdk.exposition.families import Entry, Family
+    from noetl_metrics_sdk.exposition.samples import ExposedSample
+
+_HELP_ESCAPES = {
+    PageFormat.TEXT: str.maketrans({"\\": r"\\", "\n": r"\n"}),
+    PageFormat.OPENMETRICS: str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""}),
+}
+
+
+class Page(NamedTuple):
+    """A page, and what is not on it."""
+
+    text: str
+    omitted_count: int
+    """How many series were left out."""
+
+
+def render(
+    samples: Iterable[ExposedSample], page_format: PageFormat, invalid_count: int = 0
+) -> Page:
+    """Return the page.
+
+    Args:
+        samples: at most one sample of each series. Families are shown by their names; of several
+            help texts and units the first is shown.
+        page_format: how it is written.
+        invalid_count: how many series the caller has left out, because a page cannot hold their
+            names.
+    """
+    families, incomplete_count = families_of(samples, page_format)
+    parts: list[str] = []
+    for family in families:
+        parts += _description(family, page_format)
+        if page_format is PageFormat.OPENMETRICS and family.type in {"histogram", "summary"}:
+            parts += [_canonical_line(entry) for entries in family.series.values()
+                      for entry in entries]  # fmt: skip
+            continue
+        for entries in family.series.values():
+            for _, _, _, (name, _, value, labels, _, _, _) in entries:
+                parts.append(f"{name}{labels.text} {format_value(value)}\n")
+    if page_format is PageFormat.OPENMETRICS:
+        parts.append("# EOF\n")  # and no comments, which it does not have
+    else:
+        if invalid_count:
+            parts.append(
+                f"# {invalid_count} series omitted: their names are not valid in this format\n"
+            )
+        if incomplete_count:
+            parts.append(f"# {incomplete_count} series omitted: not whole, or reported twice\n")
+    return Page("".join(parts), invalid_count + incomplete_count)
+
+
+def _canonical_line(entry: Entry) -> str:
+    labels = entry.sample.labels
+    text = labels.text if entry.own_label is None else labels.canonical_text(entry.own_label)
+    return f"{entry.sample.name}{text} {format_value(entry.sample.value)}\n"
+
+
+def _description(family: Family, page_format: PageFormat) -> list[str]:
+    name, kind, series = family
+    help_text = unit = ""
+    for entries in series.values():
+        for entry in entries:
+            help_text = help_text or entry.sample.help_text or ""
+            unit = unit or entry.sample.unit or ""
+        if help_text and unit:
+            break
+    lines: list[str] = []
+    # A parser strips the ends of a help text, so blank ends would not come back anyway.
+    if help_text:
+        lines.append(f"# HELP {name} {help_text.translate(_HELP_ESCAPES[page_format])}\n")
+    if page_format is PageFormat.TEXT:
+        lines.append(f"# TYPE {name} {kind}\n")
+        return lines
+    lines.append(f"# TYPE {name} {'unknown' if kind == UNTYPED else kind}\n")
+    if unit and name.endswith(f"_{unit}"):  # a unit that the name does not say is not valid
+        lines.append(f"# UNIT {name} {unit}\n")
+    return lines

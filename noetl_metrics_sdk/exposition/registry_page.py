@@ -1,0 +1,135 @@
+"""The page of one registry, as a worker serves it itself.
+
+Its series have the labels that the instruments gave them and no others: Prometheus adds `job` and
+`instance` for whom it has scraped. Collecting for a page neither asks nor tells what has been
+pushed: a client's deliveries go on as if nobody scraped.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from noetl_metrics_sdk.collection.collection import instruments_of
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.exposition.page import render
+from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, PageFormat
+from noetl_metrics_sdk.instruments.gauge import Counter
+from noetl_metrics_sdk.model.metric import check_label_name, check_metric_name, check_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noetl_metrics_sdk.instruments.instrument import Instrument
+    from noetl_metrics_sdk.registry import Collector, Registry
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+# prometheus_client's types, as the text format's four can say them.
+_TYPES = {
+    "counter": "counter", "gauge": "gauge", "histogram": "histogram", "summary": "summary",
+    "unknown": "gauge", "untyped": "gauge", "info": "gauge", "stateset": "gauge",
+    "gaugehistogram": "gauge",
+}  # fmt: skip
+
+
+class RegistryPage:
+    """Makes the page of a registry.
+
+    Args:
+        registry: whose collectors are asked for every page.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._failing: set[Collector] = set()
+        self._errors = Counter(
+            "noetl_metrics_sdk_page_collect_errors",
+            "Collectors that raised when a page was made, and are missing on it",
+            registry=None,
+        )
+        self._omitted = Counter(
+            "noetl_metrics_sdk_page_series_omitted",
+            "Series left out of pages: not valid, not whole, or reported twice",
+            registry=None,
+        )
+
+    def render(self, page_format: PageFormat) -> str:
+        """Return the page as it is now.
+
+        A collector that raises is left out of this page and no other one's metrics with it; it
+        is counted on the page, and logged when it begins to fail.
+        """
+        samples: list[ExposedSample] = []
+        invalid_count = 0
+        for collector in self._registry.collectors():
+            try:
+                found, invalid = _samples_of(collector)
+            except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+                self._note_failure(collector, error)
+                continue
+            self._failing.discard(collector)
+            samples += found
+            invalid_count += invalid
+        for counter in (self._errors, self._omitted):
+            samples += _instrument_samples(counter)
+        page = render(samples, page_format, invalid_count)
+        self._omitted.inc(page.omitted_count)
+        return page.text
+
+    def _note_failure(self, collector: Collector, error: BaseException) -> None:
+        self._errors.inc()
+        if collector not in self._failing:
+            self._failing.add(collector)
+            _logger.error(
+                "collector %r raises; its metrics are missing on the page", collector,
+                exc_info=error,
+            )  # fmt: skip
+
+
+def _samples_of(collector: Collector) -> tuple[list[ExposedSample], int]:
+    """Return the samples of a collector, and how many more are not valid."""
+    instruments = instruments_of(collector)
+    if instruments is not None:
+        return [one for found in instruments for one in _instrument_samples(found)], 0
+    samples: list[ExposedSample] = []
+    invalid_count = 0
+    for family in collector.collect():
+        for sample in family.samples:
+            try:
+                samples.append(_adopted(family, sample))
+            except (
+                InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
+            ):  # fmt: skip
+                invalid_count += 1
+    return samples, invalid_count
+
+
+def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
+    definition = instrument._definition
+    kind = definition.type.value
+    for holder in instrument._holders():
+        own = dict(zip(definition.label_names, holder._label_values, strict=True))
+        labels = ExposedLabels(own)
+        # All values of a series are of one moment; of one that is left out there are none.
+        for form, value in zip(definition.forms, holder._values(), strict=False):
+            shown = (
+                labels if form.own_label is None else ExposedLabels(own | dict([form.own_label]))
+            )
+            yield ExposedSample(form.name, kind, value, shown, form.help_text, form.unit)
+
+
+def _adopted(family: Any, sample: Any) -> ExposedSample:
+    kind = _TYPES.get(family.type)
+    if kind is None:
+        raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
+    name = check_metric_name(sample.name)
+    if name.endswith("_created"):
+        kind = "gauge"
+    labels = {
+        check_label_name(key): check_text("label value", text)
+        for key, text in sample.labels.items()
+    }
+    help_text = check_text("documentation", family.documentation)
+    unit = check_text("unit", family.unit or "")
+    return ExposedSample(name, kind, float(sample.value), ExposedLabels(labels), help_text, unit)

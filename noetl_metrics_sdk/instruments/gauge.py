@@ -1,0 +1,274 @@
+"""Counter and Gauge: one value a series.
+
+The constructors and methods are those of prometheus_client, so that changing the import is
+enough. An amount that would spoil a total for ever (NaN, infinity, a negative increment of a
+counter) is refused where it is written.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, SupportsFloat, final
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.instruments.instrument import (
+    INFINITY,
+    MINUS_INFINITY,
+    ONE,
+    SERIES_MAX,
+    Instrument,
+    as_float,
+    not_a_number,
+    warn_of_exemplar,
+)
+from noetl_metrics_sdk.instruments.timing import ExceptionCounter, InProgressTracker, Timer
+from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from noetl_metrics_sdk.instruments.timing import ExceptionTypes
+    from noetl_metrics_sdk.model.stamped_sample import SampleForm
+
+
+class ScalarInstrument(Instrument):
+    """An instrument with one sample a label set: the base of Counter and Gauge."""
+
+    __slots__ = ("_value",)
+
+    def _zero(self) -> None:
+        self._value = 0.0
+
+    def _values(self) -> list[float]:
+        return [self._value] if self._bring_up_to_date() else []
+
+    def _bring_up_to_date(self) -> bool:
+        """Have `_value` say what is so now; return False if the series has to be left out."""
+        return True
+
+
+@final
+class Counter(ScalarInstrument):
+    """A total that only goes up: jobs done, bytes read, errors.
+
+    It is reported with the suffix `_total`. The arguments are those of `Instrument`.
+    """
+
+    __slots__ = ()
+    _type = MetricType.COUNTER
+
+    def inc(self, amount: SupportsFloat = 1, exemplar: Mapping[str, str] | None = None) -> None:
+        """Add to the total.
+
+        Args:
+            amount: a finite number, not negative.
+            exemplar: accepted for prometheus_client's sake, and not kept: `noetl.metric` has
+                no place for it.
+
+        Raises:
+            InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if amount is ONE:
+            if self._direct and exemplar is None:
+                self._value += 1.0
+                return
+            value = 1.0
+        else:
+            value = amount if type(amount) is float else as_float(self, amount)
+            if not 0.0 <= value < INFINITY:
+                raise InvalidMetricError(
+                    f"{self}.inc({amount!r}): "
+                    "a counter goes up by a finite number that is not negative"
+                )
+        if self._direct:
+            self._value += value
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._value += value
+        if exemplar is not None:
+            warn_of_exemplar()
+
+    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
+        """Return a context manager and decorator that counts the exceptions passing through.
+
+        Args:
+            exception: the exception class, or a tuple of classes, that counts.
+        """
+        self._check_has_value()
+        return ExceptionCounter(self, exception)
+
+    def _make_forms(self) -> list[SampleForm]:
+        return [self._definition.form("_total")]
+
+    def _new_child(self) -> Counter:
+        return Counter("", "", _parent=self)
+
+
+@final
+class Gauge(ScalarInstrument):
+    """A value that goes up and down: jobs in progress, queue length, temperature.
+
+    Args:
+        multiprocess_mode: accepted for prometheus_client's sake; here each process is a set of
+            series of its own, told apart by the label `worker_id`.
+
+    The other arguments are those of `Instrument`.
+    """
+
+    __slots__ = ("_function", "_function_fails")
+    _type = MetricType.GAUGE
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: Registry | None = REGISTRY,
+        multiprocess_mode: str = "all",
+        *,
+        max_series: int = SERIES_MAX,
+        _parent: Gauge | None = None,
+    ) -> None:
+        del multiprocess_mode
+        self._function: Callable[[], float] | None = None
+        self._function_fails = False
+        super().__init__(
+            name,
+            documentation,
+            labelnames,
+            namespace,
+            subsystem,
+            unit,
+            registry,
+            max_series=max_series,
+            _parent=_parent,
+        )
+
+    def inc(self, amount: SupportsFloat = 1) -> None:
+        """Raise the value.
+
+        Args:
+            amount: a finite number.
+
+        Raises:
+            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if amount is ONE:
+            if self._direct:
+                self._value += 1.0
+                return
+            value = 1.0
+        elif type(amount) is float:
+            value = amount
+        else:
+            value = as_float(self, amount)
+        if not MINUS_INFINITY < value < INFINITY:
+            raise self._not_finite(amount)
+        if self._direct:
+            self._value += value
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._value += value
+
+    def dec(self, amount: SupportsFloat = 1) -> None:
+        """Lower the value; like `inc()` with the amount negated."""
+        value = amount if type(amount) is float else as_float(self, amount)
+        if not MINUS_INFINITY < value < INFINITY:
+            raise self._not_finite(amount)
+        self.inc(-value)
+
+    def set(self, value: SupportsFloat) -> None:
+        """Set the value.
+
+        Args:
+            value: any number, NaN and the infinities too.
+
+        Raises:
+            InvalidMetricError: labels are missing.
+            TypeError: the value is no number.
+        """
+        if type(value) is float and self._direct:
+            self._value = value
+            return
+        if self._children is not None:
+            self._check_has_value()
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise not_a_number(self, value) from error
+        if self._direct:
+            self._value = number
+        else:
+            # Or inc() in another thread could write over it what it read before.
+            with self._definition.lock:
+                self._value = number
+
+    def set_to_current_time(self) -> None:
+        """Set the value to the seconds since the epoch."""
+        self.set(time.time())
+
+    def set_function(self, f: Callable[[], float]) -> None:
+        """Have a function called for the value at every collection.
+
+        While the function raises, this series is left out; the first time is logged with its
+        traceback.
+
+        Args:
+            f: takes nothing and returns a number; called from the collecting thread.
+        """
+        self._check_has_value()
+        self._function = f
+
+    def track_inprogress(self) -> InProgressTracker:
+        """Return a context manager and decorator that raises the gauge by one while it runs."""
+        self._check_has_value()
+        return InProgressTracker(self)
+
+    def time(self) -> Timer:
+        """Return a context manager and decorator that sets the gauge to the duration."""
+        return Timer(self)
+
+    def _not_finite(self, amount: SupportsFloat) -> InvalidMetricError:
+        return InvalidMetricError(
+            f"{self}: {amount!r}: a gauge goes up or down by a finite number; set() takes any value"
+        )
+
+    def _make_forms(self) -> list[SampleForm]:
+        return [self._definition.form("")]
+
+    def _new_child(self) -> Gauge:
+        return Gauge("", "", _parent=self)
+
+    def _take(self, value: float) -> None:
+        self.set(value)
+
+    def _bring_up_to_date(self) -> bool:
+        if self._function is None:
+            return True
+        try:
+            self._value = as_float(self, self._function())
+        except Exception as error:  # noqa: BLE001 - the worker's own code, whatever it raises
+            if not self._function_fails:
+                self._function_fails = True
+                _log_failing_function(self, error)
+            return False
+        self._function_fails = False
+        return True
+
+
+def _log_failing_function(gauge: Gauge, error: Exception) -> None:
+    import logging  # noqa: PLC0415 - making instruments does not load it
+
+    logging.getLogger("noetl_metrics_sdk").error(
+        "%r is left out while its function raises", gauge, exc_info=error
+    )

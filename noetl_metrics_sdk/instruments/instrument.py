@@ -1,0 +1,375 @@
+"""What all instruments have in common: a description, label sets, and one lock.
+
+An instrument without label names is its own only series. One with label names is a *parent*:
+`labels()` gives the *child* for a label set, which is the same class and holds the values.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Final, Self, SupportsFloat
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.instruments.definition import Definition, check_label_names, full_name
+from noetl_metrics_sdk.instruments.locking import COMPILED
+from noetl_metrics_sdk.model.metric import (
+    MetricFamily,
+    MetricType,
+    Sample,
+    Series,
+    check_text,
+)
+from noetl_metrics_sdk.model.stamped_sample import LabelSet
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
+from noetl_metrics_sdk.registry import REGISTRY, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from noetl_metrics_sdk.model.stamped_sample import SampleForm
+
+SERIES_MAX = 2_000
+"""How many label sets an instrument keeps apart; all further ones share one overflow series."""
+
+OVERFLOW_LABEL_VALUE = "__overflow__"
+"""The value of every label of the overflow series."""
+
+
+INFINITY: Final = float("inf")
+MINUS_INFINITY: Final = float("-inf")
+
+ONE: Final = 1
+"""The default amount of `inc()`, to be recognised without being converted."""
+
+
+class Instrument(metaclass=ABCMeta):
+    """The base of Counter, Gauge, Histogram and Summary.
+
+    Args:
+        name: the metric's name; `namespace`, `subsystem` and `name` are joined by `_`.
+        documentation: what it measures.
+        labelnames: the names of its labels.
+        namespace: the first part of the name.
+        subsystem: the second part of the name.
+        unit: the unit of its values, like `seconds`: fills a column of its own and, unlike in
+            prometheus_client, does not change the name.
+        registry: where it registers itself; None for nowhere.
+        max_series: how many label sets it keeps apart. Further ones share one series whose
+            label values are all `__overflow__`, and are counted in `overflowed`.
+
+    Raises:
+        InvalidMetricError: a name, the documentation or the unit is not valid.
+        TypeError: one of them is no string.
+        DuplicateMetricError: the registry already has this name.
+    """
+
+    __slots__ = ("_children", "_definition", "_direct", "_label_values")
+    _type: ClassVar[MetricType]
+    _reserved_label_names: ClassVar[tuple[str, ...]] = ()
+    _definition: Definition
+    _label_values: tuple[str, ...]
+    _children: dict[tuple[object, ...], Self] | None
+    _direct: bool  # whether this is a series, and its value may be changed without the lock
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: Registry | None = REGISTRY,
+        *,
+        max_series: int = SERIES_MAX,
+        _parent: Instrument | None = None,
+    ) -> None:
+        if _parent is not None:
+            self._become_child(_parent._definition)
+            return
+        for text in (name, documentation, namespace, subsystem, unit):
+            if not isinstance(text, str):  # where the compiler has not seen to it
+                raise TypeError(f"{text!r} is a {type(text).__name__}: it must be a string")
+        if max_series < 1:
+            raise InvalidMetricError(f"max_series is {max_series}: it must be at least 1")
+        label_names = check_label_names(labelnames, self._reserved_label_names)
+        definition = Definition(
+            full_name(self._type, namespace, subsystem, name),
+            self._type,
+            check_text("documentation", documentation),
+            check_text("unit", unit),
+            label_names,
+            max_series,
+        )
+        self._definition = definition
+        self._label_values = ()
+        self._children = {} if label_names else None
+        self._direct = self._children is None and definition.updates_directly
+        definition.forms = self._make_forms()
+        self._zero()
+        if registry is not None:
+            registry.register(self)
+        definition.fork_handle = reset_store_after_fork(self)
+
+    @property
+    def name(self) -> str:
+        """The family's name, without the suffixes of its samples."""
+        return self._definition.name
+
+    @property
+    def overflowed(self) -> int:
+        """How many times a label set had no series left for itself."""
+        return self._definition.overflowed
+
+    @property
+    def series_count(self) -> int:
+        """How many label sets it has a value for."""
+        return 1 if self._children is None else len(self._children)
+
+    def labels(self, *values: object, **labels: object) -> Self:
+        """Return the child for a label set, making it if need be.
+
+        Args:
+            values: a value for each label name, in their order; or
+            labels: a value for each label name, by name. Values are made strings.
+
+        Raises:
+            InvalidMetricError: the labels are not those of this instrument, or a value holds
+                what PostgreSQL cannot store.
+        """
+        children = self._children
+        if children is not None and not labels:
+            try:
+                child = children.get(values)
+            except TypeError:  # an unhashable value: it is made a string below
+                child = None
+            if child is not None:
+                for value in values:
+                    if type(value) is not str:  # equal to a string, as some enumerations are
+                        break
+                else:
+                    return child
+        return self._find_or_make_child(self._label_values_of(values, labels))
+
+    def remove(self, *values: object) -> None:
+        """Forget the series of a label set, if there is one.
+
+        Raises:
+            InvalidMetricError: there are not as many values as label names.
+        """
+        label_values = self._label_values_of(values, {})
+        children = self._parent_children()
+        with self._definition.lock:
+            if children.pop(label_values, None) is not None:
+                self._definition.generation += 1
+
+    def remove_by_labels(self, labels: Mapping[str, object]) -> None:
+        """Forget every series that has these labels, and perhaps others.
+
+        Args:
+            labels: some of the label names with the values to look for; with none, nothing
+                is forgotten.
+
+        Raises:
+            InvalidMetricError: a name is not one of the label names.
+        """
+        children = self._parent_children()
+        names = self._definition.label_names
+        unknown = sorted(set(labels) - set(names))
+        if unknown:
+            raise InvalidMetricError(f"{self} has no label {unknown[0]!r}: it has {list(names)}")
+        wanted = [(names.index(name), str(value)) for name, value in labels.items()]
+        if not wanted:
+            return
+        with self._definition.lock:
+            for values in list(children):
+                if all(values[position] == value for position, value in wanted):
+                    children.pop(values, None)
+            self._definition.generation += 1
+
+    def clear(self) -> None:
+        """Forget every series of an instrument with labels."""
+        children = self._children
+        if children is not None:
+            with self._definition.lock:
+                children.clear()
+                self._definition.generation += 1
+
+    def reset(self) -> None:
+        """Set back to zero, as when a logical process restarts within this one."""
+        self._check_has_value()
+        with self._definition.lock:
+            self._zero()
+
+    def collect(self) -> list[MetricFamily]:
+        """Return the family with a sample of every series, each whole as of one moment."""
+        family = self._family()
+        for holder in self._holders():
+            label_set = LabelSet(holder._label_values)
+            for form, value in zip(self._definition.forms, holder._values(), strict=False):
+                series = Series(
+                    form.name, form.type, form.labels(label_set), form.help_text, form.unit
+                )
+                family.samples.append(Sample(series, value))
+        return [family]
+
+    def describe(self) -> list[MetricFamily]:
+        """Return the family without samples: what the registry checks for duplicates."""
+        return [self._family()]
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        labels = dict(zip(self._definition.label_names, self._label_values, strict=False))
+        return f"{kind}({self.name!r}{f', {labels}' if labels else ''})"
+
+    @abstractmethod
+    def _zero(self) -> None:
+        """Set the values of this series to zero; the caller holds the lock or owns the object."""
+
+    @abstractmethod
+    def _make_forms(self) -> list[SampleForm]:
+        """Return the forms of the samples that one label set is reported as."""
+
+    @abstractmethod
+    def _new_child(self) -> Self:
+        """Return a child without label values: made by the constructor, with `_parent`."""
+
+    @abstractmethod
+    def _values(self) -> list[float]:
+        """Return the values of this label set, one for each form and all of one moment.
+
+        It is empty if the label set has to be left out.
+        """
+
+    def _take(self, value: float) -> None:
+        """Take a value that is finite: what a timer has measured; counters have no timers."""
+        raise NotImplementedError
+
+    def _family(self) -> MetricFamily:
+        definition = self._definition
+        return MetricFamily(
+            definition.name, definition.documentation, definition.type, definition.unit
+        )
+
+    def _check_has_value(self) -> None:
+        """Raise if this is a parent, which has no value of its own."""
+        if self._children is not None:
+            names = ", ".join(f"{name}=…" for name in self._definition.label_names)
+            raise InvalidMetricError(f"{self} has labels: call .labels({names}) on it first")
+
+    def _parent_children(self) -> dict[tuple[object, ...], Self]:
+        if self._children is None:
+            raise InvalidMetricError(
+                f"{self} has its labels already: use it as it is"
+                if self._label_values
+                else f"{self} has no label names: make it with labelnames"
+            )
+        return self._children
+
+    def _label_values_of(
+        self, values: tuple[object, ...], labels: dict[str, object]
+    ) -> tuple[str, ...]:
+        self._parent_children()
+        names = self._definition.label_names
+        if values and labels:
+            raise InvalidMetricError(f"{self}: give label values by position or by name, not both")
+        if labels:
+            if labels.keys() != set(names):
+                raise InvalidMetricError(
+                    f"{self} has the labels {list(names)}, not {list(labels)}: name each once"
+                )
+            values = tuple(labels[name] for name in names)
+        elif len(values) != len(names):
+            raise InvalidMetricError(
+                f"{self} has the labels {list(names)}, and {len(values)} values were given"
+            )
+        return tuple([str(value) for value in values])
+
+    def _find_or_make_child(self, label_values: tuple[str, ...]) -> Self:
+        children = self._parent_children()
+        definition = self._definition
+        with definition.lock:
+            child = children.get(label_values)
+            if child is not None:
+                return child
+            for value in label_values:
+                check_text("label value", value)
+            if len(children) >= definition.max_series:
+                definition.overflowed += 1
+                label_values = (OVERFLOW_LABEL_VALUE,) * len(label_values)
+                overflow = children.get(label_values)
+                if overflow is not None:
+                    return overflow
+            # Not overwritten: a signal handler may have made the same child meanwhile.
+            child = children.setdefault(label_values, self._make_child(label_values))
+            definition.generation += 1
+            return child
+
+    def _make_child(self, label_values: tuple[str, ...]) -> Self:
+        child = self._new_child()
+        child._label_values = label_values
+        return child
+
+    def _become_child(self, definition: Definition) -> None:
+        self._definition = definition
+        self._label_values = ()
+        self._children = None
+        self._direct = definition.updates_directly
+        self._zero()
+
+    def _holders(self) -> list[Self]:
+        children = self._children
+        if children is None:
+            return [self]
+        with self._definition.lock:
+            return list(children.values())
+
+    def _reset_after_fork(self) -> None:
+        self._definition.lock = threading.RLock()
+        self._definition.overflowed = 0
+        self._zero()
+        if self._children is not None:
+            for child in self._children.values():
+                child._zero()
+
+
+def as_float(instrument: Instrument, amount: SupportsFloat) -> float:
+    """Return an amount as a float.
+
+    Args:
+        instrument: what the amount is for; named in the error.
+        amount: an int, a float, or another library's number.
+
+    Returns:
+        The float; infinity for a whole number beyond what a float holds.
+
+    Raises:
+        TypeError: it is no number; text that reads like one is none either.
+    """
+    try:
+        if type(amount) is int:
+            return amount + 0.0  # interpreted, float() would take twice the time
+        if hasattr(type(amount), "__float__"):  # as text has not
+            return float(amount)
+    except OverflowError:
+        return INFINITY
+    except (TypeError, ValueError) as error:
+        raise not_a_number(instrument, amount) from error
+    raise not_a_number(instrument, amount)
+
+
+def not_a_number(instrument: Instrument, amount: object) -> TypeError:
+    """Return the error for an amount that is no number."""
+    kind = type(amount).__name__
+    return TypeError(f"{instrument}: {amount!r} is a {kind}: give a number, like 1 or 0.25")
+
+
+def warn_of_exemplar() -> None:
+    """Warn the caller of `inc()` or `observe()` that an exemplar is not kept."""
+    warnings.warn(
+        "exemplars are not kept: noetl.metric has no place for them",
+        UserWarning,
+        stacklevel=1 if COMPILED else 3,  # a compiled function has no place in the stack
+    )

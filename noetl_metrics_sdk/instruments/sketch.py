@@ -1,0 +1,288 @@
+"""Quantiles with a stated relative error, over a sliding window, in bounded memory.
+
+DDSketch: Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
+Relative-Error Guarantees", PVLDB 12(12), 2019. A value is counted in the bin of its logarithm
+to the base gamma = (1 + a) / (1 - a); the middle of the bin is then within the relative error
+a of every value in it.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from itertools import accumulate
+from math import ceil, exp, floor, inf, log, log2, nan
+from typing import TYPE_CHECKING, Final, final
+
+from noetl_metrics_sdk.instruments.locking import COMPILED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BINS_MAX: Final = 65_536
+"""How many bins there are at most, however small the relative error."""
+
+POWERS_OF_TEN: Final = 18
+"""How far below the highest value bins are kept apart, if they are not more than `BINS_MAX`.
+
+All values that are further away are counted in the lowest of them.
+"""
+
+_LOG_MAX: Final = log(sys.float_info.max)
+
+
+@final
+class Bins:
+    """Counts by index, side by side from the lowest index to the highest.
+
+    A signal handler or a finalizer may count while its own thread is in here. It can run only
+    after a call has returned, so there is no call between reading a count and writing it, nor
+    between the steps that have to be seen together.
+
+    Args:
+        size_max: how many bins there are at most.
+    """
+
+    __slots__ = ("counts", "lowest", "size_max")
+
+    def __init__(self, size_max: int) -> None:
+        self.size_max = size_max
+        self.lowest = 0
+        self.counts: list[int] = []
+
+    def add(self, index: int, count: int) -> None:
+        """Raise the count of an index; one that is too far below the highest joins the lowest."""
+        while True:
+            size = len(self.counts)
+            position = index - self.lowest
+            if position < 0 and size >= self.size_max:
+                position = 0
+            if 0 <= position < size:
+                self.counts[position] += count
+                return
+            self._make_room(index)
+
+    def copy(self) -> Bins:
+        """Return bins that have counted the same and change on their own."""
+        twin = Bins(self.size_max)
+        counts = self.counts.copy()
+        twin.lowest = self.lowest
+        twin.counts = counts
+        return twin
+
+    def _make_room(self, index: int) -> None:
+        counts = self.counts
+        if not counts:
+            self.lowest = index
+            counts.append(0)
+        elif index < self.lowest:
+            zeros = [0] * min(self.lowest - index, self.size_max - len(counts))
+            added = len(zeros)
+            counts[0:0] = zeros
+            self.lowest -= added
+        else:
+            while self.lowest <= index - self.size_max:
+                if len(counts) == 1:
+                    self.lowest = index - self.size_max + 1
+                else:
+                    counts[1] += counts[0]
+                    del counts[0]
+                    self.lowest += 1
+            counts.extend([0] * (index + 1 - self.lowest - len(counts)))
+
+
+@final
+class QuantileSketch:
+    """Counts of values by logarithmic bin.
+
+    Args:
+        relative_error: how far an estimate may be from the true value, as a part of it.
+    """
+
+    __slots__ = (
+        "_gamma",
+        "_negative",
+        "_relative_error",
+        "_zeros",
+        "bins_per_log",
+        "positive",
+    )  # fmt: skip
+
+    def __init__(self, relative_error: float) -> None:
+        self._relative_error = relative_error
+        self._gamma = (1 + relative_error) / (1 - relative_error)
+        self.bins_per_log = 1 / _logarithm(self._gamma)
+        size_max = min(BINS_MAX, ceil(POWERS_OF_TEN * _logarithm(10) * self.bins_per_log))
+        self.positive = Bins(size_max)
+        self._negative = Bins(size_max)
+        self._zeros = 0
+
+    def add(self, value: float) -> None:
+        """Count one value.
+
+        Raises:
+            ArithmeticError: it is NaN or infinite.
+        """
+        if value > 0.0:
+            bins = self.positive
+            # _logarithm(), without the call.
+            index = ceil((log(value) if COMPILED else log2(value)) * self.bins_per_log)
+        elif value < 0.0:
+            bins = self._negative
+            index = ceil(_logarithm(-value) * self.bins_per_log)
+        elif value == 0.0:
+            self._zeros += 1
+            return
+        else:
+            raise ArithmeticError("NaN has no place among values that are in order")
+        # What Bins.add() does in all but the rarest cases.
+        position = index - bins.lowest
+        if position >= 0:
+            try:
+                bins.counts[position] += 1
+            except IndexError:
+                pass
+            else:
+                return
+        bins.add(index, 1)
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return self._zeros + sum(self.positive.counts) + sum(self._negative.counts)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was counted yet."""
+        return not (self._zeros or self.positive.counts or self._negative.counts)
+
+    def merge(self, other: QuantileSketch) -> None:
+        """Add all that another sketch of the same relative error has counted."""
+        _merge_bins(self.positive, other.positive)
+        _merge_bins(self._negative, other._negative)
+        self._zeros += other._zeros
+
+    def copy(self) -> QuantileSketch:
+        """Return a sketch that has counted the same and changes on its own."""
+        twin = QuantileSketch(self._relative_error)
+        twin.positive = self.positive.copy()
+        twin._negative = self._negative.copy()
+        twin._zeros = self._zeros
+        return twin
+
+    def quantiles(self, quantiles: Sequence[float]) -> list[float]:
+        """Return an estimate for each quantile; NaN for each if nothing was counted.
+
+        The estimate for q is within the relative error of the value at rank floor(q * (n - 1))
+        of the n sorted values.
+
+        Args:
+            quantiles: between 0 and 1.
+        """
+        negative = self._negative.copy()
+        positive = self.positive.copy()
+        below_zero = len(negative.counts)
+        counts = negative.counts[::-1]
+        counts.append(self._zeros)
+        counts.extend(positive.counts)
+        up_to = list(accumulate(counts))
+        total = up_to[-1]
+        if not total:
+            return [nan] * len(quantiles)
+        estimates: list[float] = []
+        for quantile in quantiles:
+            rank = floor(quantile * (total - 1))
+            position = bisect_right(up_to, rank)
+            if position < below_zero:
+                estimates.append(-self._middle(negative.lowest + below_zero - 1 - position))
+            elif position == below_zero:
+                estimates.append(0.0)
+            else:
+                estimates.append(self._middle(positive.lowest + position - below_zero - 1))
+        return estimates
+
+    def _middle(self, index: int) -> float:
+        # The bin holds gamma^(index - 1) < value <= gamma^index; this point is equally far from
+        # both ends in relative terms. By way of the logarithm, as gamma^index may overflow.
+        # Of the last bin that holds floats, even the middle may be greater than the greatest.
+        exponent = index * log(self._gamma) - log((self._gamma + 1) / 2)
+        return exp(min(exponent, _LOG_MAX))
+
+
+@final
+class SlidingWindowSketch:
+    """A ring of sketches, of which the oldest is dropped as time goes on.
+
+    To count a value, add it to `newest`, after `move_on()` if `slice_ends_at` has come.
+
+    Args:
+        relative_error: as for `QuantileSketch`.
+        window_seconds: how far back the quantiles look.
+        slices: into how many sketches the window is divided: it moves on by
+            `window_seconds / slices` at a time.
+    """
+
+    __slots__ = (
+        "_relative_error", "_slice_seconds", "_slices", "_slices_max", "newest", "slice_ends_at",
+    )  # fmt: skip
+
+    def __init__(self, relative_error: float, window_seconds: float, slices: int) -> None:
+        self._relative_error = relative_error
+        self._slice_seconds = window_seconds / slices
+        self._slices_max = slices
+        self.newest = QuantileSketch(relative_error)
+        self._slices = [self.newest]
+        self.slice_ends_at = -inf
+
+    def add(self, value: float, now: float) -> None:
+        """Count one finite value.
+
+        Args:
+            value: what was observed.
+            now: a monotonic clock's reading, in seconds.
+        """
+        if now >= self.slice_ends_at:
+            self.move_on(now)
+        self.newest.add(value)
+
+    def snapshot(self, now: float) -> list[QuantileSketch]:
+        """Return copies of the sketches in the window; cheap enough to call under a lock."""
+        if now >= self.slice_ends_at:
+            self.move_on(now)
+        return [sketch.copy() for sketch in self._slices if not sketch.is_empty()]
+
+    def move_on(self, now: float) -> None:
+        """Begin a new slice, and drop those that are too old by now."""
+        if self.slice_ends_at == -inf:
+            self.slice_ends_at = now + self._slice_seconds
+            return
+        passed = 1 + int((now - self.slice_ends_at) / self._slice_seconds)
+        self.slice_ends_at += passed * self._slice_seconds
+        for _ in range(min(passed, self._slices_max)):
+            newest = QuantileSketch(self._relative_error)
+            self._slices.append(newest)
+            self.newest = newest
+        del self._slices[: -self._slices_max]
+
+
+def _logarithm(value: float) -> float:
+    # To whichever base is faster, as it cancels out: log() is a C function to mypyc, and log2()
+    # to Python takes a third of the time of its log(), which before 3.13 is called the slow way.
+    return log(value) if COMPILED else log2(value)
+
+
+def merged_quantiles(
+    sketches: Sequence[QuantileSketch], relative_error: float, quantiles: Sequence[float]
+) -> list[float]:
+    """Return the quantiles of all that several sketches have counted."""
+    merged = QuantileSketch(relative_error)
+    for sketch in sketches:
+        merged.merge(sketch)
+    return merged.quantiles(quantiles)
+
+
+def _merge_bins(bins: Bins, others: Bins) -> None:
+    index = others.lowest
+    for count in others.counts:
+        if count:
+            bins.add(index, count)
+        index += 1

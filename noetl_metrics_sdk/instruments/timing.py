@@ -1,0 +1,127 @@
+"""Context managers that are decorators too: time a block, count its exceptions, track it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, final
+
+from noetl_metrics_sdk.instruments.decoration import Function, decorate
+from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from noetl_metrics_sdk.instruments.instrument import Instrument
+
+    ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+
+class _Incremented(Protocol):
+    def inc(self) -> None: ...
+
+
+class _Tracked(_Incremented, Protocol):
+    def dec(self) -> None: ...
+
+
+@final
+class Timer:
+    """Reports how long a block or a call took, in seconds.
+
+    Args:
+        instrument: what is timed; may still lack its label values, if `labels()` is called in
+            the block.
+    """
+
+    __slots__ = ("_instrument", "_seconds", "_started_at")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._started_at = 0.0
+        self._seconds = -1.0
+
+    @property
+    def duration(self) -> float | None:
+        """How long the block took that ended last, in seconds; None before one has ended."""
+        return None if self._seconds < 0.0 else self._seconds
+
+    def labels(self, *values: object, **labels: object) -> None:
+        """Choose the label values from within the block, when they are known at last."""
+        self._instrument = self._instrument.labels(*values, **labels)
+
+    def __enter__(self) -> Timer:
+        self._started_at = MEASURING_CLOCK.perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._seconds = MEASURING_CLOCK.perf_counter() - self._started_at
+        self._instrument._take(self._seconds)
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, coroutine function or (asynchronous) generator function."""
+        return decorate(function, lambda: Timer(self._instrument))
+
+
+@final
+class ExceptionCounter:
+    """Counts the exceptions that leave a block or a call.
+
+    Args:
+        counter: what is incremented.
+        exception_types: which exceptions count.
+    """
+
+    __slots__ = ("_counter", "_exception_types")
+
+    def __init__(self, counter: _Incremented, exception_types: ExceptionTypes) -> None:
+        self._counter = counter
+        self._exception_types = exception_types
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exception, self._exception_types):
+            self._counter.inc()
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, coroutine function or (asynchronous) generator function."""
+        return decorate(function, lambda: self)
+
+
+@final
+class InProgressTracker:
+    """Raises a gauge by one while a block or a call runs.
+
+    Args:
+        gauge: what is raised and lowered.
+    """
+
+    __slots__ = ("_gauge",)
+
+    def __init__(self, gauge: _Tracked) -> None:
+        self._gauge = gauge
+
+    def __enter__(self) -> None:
+        self._gauge.inc()
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._gauge.dec()
+
+    def __call__(self, function: Function) -> Function:
+        """Decorate a function, coroutine function or (asynchronous) generator function."""
+        return decorate(function, lambda: self)

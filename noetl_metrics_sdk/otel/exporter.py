@@ -1,0 +1,172 @@
+"""The way in from OpenTelemetry: what its SDK has collected, delivered by this one.
+
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    client = MetricsClient("http://localhost:8082", "cpu-pool")
+    reader = PeriodicExportingMetricReader(NoetlMetricExporter(client))
+    provider = MeterProvider(metric_readers=[reader])
+
+docs/ecosystem.md has the table of what becomes of what.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+try:
+    from opentelemetry.sdk.metrics import (
+        Counter,
+        Histogram,
+        ObservableCounter,
+        ObservableGauge,
+        ObservableUpDownCounter,
+        UpDownCounter,
+    )
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        MetricExporter,
+        MetricExportResult,
+    )
+except ImportError as error:
+    raise ImportError(
+        "noetl_metrics_sdk.otel needs the SDK of OpenTelemetry: "
+        'pip install "noetl-metrics-sdk[otel]"'
+    ) from error
+
+from noetl_metrics_sdk.client import process_client
+from noetl_metrics_sdk.otel.points import Conversion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.metrics.view import Aggregation
+
+    from noetl_metrics_sdk.client.client import MetricsClient
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+# What a gauge says is neither.
+_INSTRUMENTS_WITH_TEMPORALITY: tuple[type, ...] = (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+MILLISECONDS = 1_000
+
+
+class NoetlMetricExporter(MetricExporter):
+    """Hands what the SDK of OpenTelemetry has collected to a client of this one.
+
+    It is given to a `PeriodicExportingMetricReader`. An export takes as long as filling the
+    client's buffer; the client's thread delivers, with its retries, its spool and its ledger, and
+    each data point keeps its own time. A data point that cannot be a row is left out, counted as
+    an invalid sample (`stats().invalid_samples`) and logged once a metric.
+
+    Args:
+        client: the client that delivers; it is started if it was not. Its life is yours:
+            `shutdown()` of this exporter delivers and leaves it running. Unless one is given,
+            the exporter makes the process's client from the environment (see `init()`), and
+            shuts it down.
+        resource_labels: the keys of those attributes of the resource that become labels, like
+            `("service.name",)`.
+        preferred_aggregation: by class of instrument, how its measurements are aggregated, as for
+            every `MetricExporter`.
+
+    Raises:
+        ConfigurationError: the client has been shut down, or the environment does not have the
+            settings, or the process has its client already.
+    """
+
+    def __init__(
+        self,
+        client: MetricsClient | None = None,
+        *,
+        resource_labels: Sequence[str] = (),
+        preferred_aggregation: dict[type, Aggregation] | None = None,
+    ) -> None:
+        cumulative = AggregationTemporality.CUMULATIVE
+        super().__init__(
+            preferred_temporality=dict.fromkeys(_INSTRUMENTS_WITH_TEMPORALITY, cumulative),
+            preferred_aggregation=preferred_aggregation,
+        )
+        self._resource_labels = tuple(resource_labels)
+        self._owns_client = client is None
+        # Started before the MeterProvider is made, so that at the process's end it is told to end
+        # after the provider's last collection.
+        self._client = process_client.init() if client is None else client.start()
+        self._has_shut_down = False
+        self._has_refused = False
+
+    def export(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,
+        **kwargs: Any,
+    ) -> MetricExportResult:
+        """Put every data point into the client's buffer.
+
+        Args:
+            metrics_data: what the reader has collected.
+            timeout_millis: not needed, as nothing here waits for the server.
+            kwargs: nothing that is used.
+
+        Returns:
+            SUCCESS if all of them are in the buffer, or are what was sent of their series a short
+            time ago; FAILURE if one had to be left out, or after the shutdown.
+        """
+        del timeout_millis, kwargs
+        if self._has_shut_down or self._client._ended:
+            if not self._has_refused:
+                self._has_refused = True
+                _logger.warning("an export after the shutdown is refused; its metrics are missing")
+            return MetricExportResult.FAILURE
+        engine = self._client._engine  # another one in a forked child
+        conversion = Conversion(metrics_data, self._resource_labels)
+        for name, error in conversion.refusals:
+            engine.collection.refuse(name, error)
+        all_taken = engine.collection.offer(conversion.families)
+        engine.exporter.wake()
+        if all_taken and not conversion.refusals:
+            return MetricExportResult.SUCCESS
+        return MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Wait until what was exported so far is delivered.
+
+        Args:
+            timeout_millis: how long to wait at most.
+
+        Returns:
+            Whether all of it was, in time, and nothing was dropped meanwhile.
+        """
+        result = self._client.flush(max(0.0, timeout_millis) / MILLISECONDS)
+        is_running = not self._client._ended
+        return not result.timed_out and not result.dropped and (is_running or not result.pending)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Deliver what was exported, and take no more.
+
+        Args:
+            timeout_millis: how long it may take.
+            kwargs: `timeout`, the name under which `PeriodicExportingMetricReader` gives the
+                milliseconds.
+        """
+        if self._has_shut_down:
+            return
+        self._has_shut_down = True
+        seconds = max(0.0, kwargs.get("timeout", timeout_millis)) / MILLISECONDS
+        if self._owns_client:
+            process_client.shutdown(seconds)
+            return
+        result = self._client.flush(seconds)
+        if result.timed_out:
+            _logger.warning(
+                "the exporter's shutdown has %d samples left, which the client goes on to deliver",
+                result.pending,
+            )

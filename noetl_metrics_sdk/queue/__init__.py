@@ -1,0 +1,1 @@
+"""Station 3, wait: samples wait, bounded and counted, in named batches, on disk if wanted."""

@@ -1,0 +1,1 @@
+"""A second source: the host, the process and its container, read through psutil."""

@@ -1,0 +1,207 @@
+"""The system metrics: what the host, the process and its container do.
+
+Nothing here is started by importing it, and nothing is remembered outside of a
+`SystemCollector`, so that two of them, or a parent and its forked child, never mix up their
+readings.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+
+from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
+from noetl_metrics_sdk.system.cgroups import CGROUP_ROOT, PROC_SELF, ProcessCgroups
+from noetl_metrics_sdk.system.families import (
+    FAMILY_DEFINITIONS,
+    SYSTEM_METRIC_GROUPS,
+    empty_family,
+    sample_suffix,
+)
+from noetl_metrics_sdk.system.host import (
+    CpuUsage,
+    read_disks,
+    read_filesystems,
+    read_load,
+    read_memory,
+    read_network,
+    read_swap,
+)
+from noetl_metrics_sdk.system.process import GarbageCollector, ProcessMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from noetl_metrics_sdk.model.metric import MetricFamily
+    from noetl_metrics_sdk.system.host import Guard, Point, Reading
+
+__all__ = ["SYSTEM_METRIC_GROUPS", "SystemCollector"]
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+SERIES_PER_FAMILY_MAX = 2_000
+"""As many series as an instrument may have: a host can have any number of interfaces."""
+
+# What the platform, its files and their parsing raise for a reading that is not to be had. A
+# Warning is raised by psutil where the application makes errors of warnings.
+_READING_ERRORS = (
+    psutil.Error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,  # NotImplementedError among them
+    TypeError,
+    ValueError,
+    Warning,
+)
+# What says that this platform does not have the reading at all, which is nothing to warn of.
+_NOT_ON_THIS_PLATFORM = (AttributeError, FileNotFoundError, NotImplementedError)
+
+_CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
+    "container_cpu_limit_cores": ProcessCgroups.cpu_limit_cores,
+    "container_cpu_usage_seconds_total": ProcessCgroups.cpu_usage_seconds,
+    "container_cpu_throttled_seconds_total": ProcessCgroups.cpu_throttled_seconds,
+    "container_memory_limit_bytes": ProcessCgroups.memory_limit_bytes,
+    "container_memory_usage_bytes": ProcessCgroups.memory_usage_bytes,
+    "container_memory_usage_percent": ProcessCgroups.memory_usage_percent,
+}
+
+
+class SystemCollector:
+    """Collects the system metrics, each group of which can be left out.
+
+    A reading that the platform does not have or does not allow is left out by itself: its
+    metric is never 0 for want of a figure, and `collect()` does not raise. Usage in percent
+    needs a previous reading and is there from the second `collect()` on.
+
+    One thread at a time may call `collect()`. Counters are cumulative, as the system keeps
+    them. docs/system-metrics.md has every metric.
+
+    Args:
+        groups: which of `SYSTEM_METRIC_GROUPS` to collect.
+        monotonic: the clock that usage is measured against.
+        cgroup_root: where the cgroup hierarchies are mounted.
+        proc_self: the `/proc` directory of this process, for its cgroups.
+
+    Raises:
+        ConfigurationError: a group that does not exist.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[str] = SYSTEM_METRIC_GROUPS,
+        monotonic: Callable[[], float] = time.monotonic,
+        cgroup_root: Path = CGROUP_ROOT,
+        proc_self: Path = PROC_SELF,
+    ) -> None:
+        self._groups = _checked_groups(groups)
+        self._monotonic = monotonic
+        self._cgroup_root = cgroup_root
+        self._proc_self = proc_self
+        self._forget()
+        self._fork_handle = reset_store_after_fork(self)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How often each reading has failed, by the reading's name; a copy."""
+        return dict(self._failures)
+
+    def collect(self) -> Iterable[MetricFamily]:
+        """Return the families of this moment, without those that have no reading."""
+        families: dict[str, MetricFamily] = {}
+        for group in self._groups:
+            for name, labels, value in self._readings[group](self._guard):
+                if value is None:
+                    continue
+                if name not in families:
+                    families[name] = empty_family(name)
+                self._add(families[name], name, labels, value)
+        return list(families.values())
+
+    def describe(self) -> Iterable[MetricFamily]:
+        """Return every family that `collect()` may return, without samples."""
+        return [
+            empty_family(name)
+            for name, defined in FAMILY_DEFINITIONS.items()
+            if defined.group in self._groups
+        ]
+
+    def _reset_after_fork(self) -> None:
+        # Every earlier reading and failure is the parent's.
+        self._forget()
+        self._garbage_collector.reset_after_fork(self._guard)
+
+    def _forget(self) -> None:
+        self._failures: Counter[str] = Counter()
+        self._garbage_collector = GarbageCollector()
+        self._readings: dict[str, Reading] = {
+            "cpu": CpuUsage().read,
+            "load": read_load,
+            "memory": read_memory,
+            "swap": read_swap,
+            "disk": read_disks,
+            "network": read_network,
+            "filesystem": read_filesystems,
+            "process": ProcessMetrics(self._monotonic).read,
+            "garbage_collector": self._garbage_collector.read,
+            "cgroup": self._read_cgroups,
+        }
+
+    def _read_cgroups(self, guard: Guard) -> Iterator[Point]:
+        with guard("cgroup"):
+            cgroups = ProcessCgroups(self._cgroup_root, self._proc_self)
+            for name, figure in _CGROUP_FIGURES.items():
+                with guard(name):
+                    yield name, {}, figure(cgroups)
+
+    def _add(
+        self, family: MetricFamily, name: str, labels: Mapping[str, str], value: float
+    ) -> None:
+        if len(family.samples) < SERIES_PER_FAMILY_MAX:
+            storable = {label: _storable(text) for label, text in labels.items()}
+            family.add(sample_suffix(name), storable, value)
+        else:
+            self._count_failure(name, OverflowError(f"more than {SERIES_PER_FAMILY_MAX} series"))
+
+    @contextmanager
+    def _guard(self, reading: str) -> Generator[None]:
+        try:
+            yield
+        except _READING_ERRORS as error:
+            self._count_failure(reading, error)
+
+    def _count_failure(self, reading: str, error: Exception) -> None:
+        self._failures[reading] += 1
+        if self._failures[reading] == 1:
+            level = logging.DEBUG if isinstance(error, _NOT_ON_THIS_PLATFORM) else logging.WARNING
+            _logger.log(
+                level,
+                "system metrics: the reading %s is left out for as long as it fails: %s: %s",
+                reading,
+                type(error).__name__,
+                error,
+            )
+
+
+def _checked_groups(groups: Iterable[str]) -> tuple[str, ...]:
+    chosen = (groups,) if isinstance(groups, str) else tuple(groups)
+    unknown = sorted(repr(group) for group in chosen if group not in SYSTEM_METRIC_GROUPS)
+    if unknown:
+        raise ConfigurationError(
+            f"no such group of system metrics: {', '.join(unknown)}: "
+            f"choose from {', '.join(SYSTEM_METRIC_GROUPS)}"
+        )
+    return tuple(group for group in SYSTEM_METRIC_GROUPS if group in chosen)
+
+
+def _storable(text: str) -> str:
+    r"""Return a label value that UTF-8 can hold: a path's stray bytes become `\udcXX`."""
+    return text.encode("utf-8", "backslashreplace").decode()

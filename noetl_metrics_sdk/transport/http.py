@@ -1,0 +1,286 @@
+"""The transport to a server: HTTP requests out, an acknowledgement or one of the errors back."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+
+from noetl_metrics_sdk.errors import (
+    DeliveryError,
+    PayloadTooLargeError,
+    RecoverableError,
+    RejectedError,
+    UnauthorizedError,
+    UnknownRuntimeError,
+)
+from noetl_metrics_sdk.transport.connections import (
+    CONNECTION_ERRORS,
+    environment_proxies,
+    http_client,
+)
+from noetl_metrics_sdk.transport.deadline import Deadline, DeadlineBackend
+from noetl_metrics_sdk.transport.protocol import Receipt, Registration, is_runtime_id
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from noetl_metrics_sdk.queue.wire import Batch
+
+METRICS_PATH = "/api/metrics"
+UNSUPPORTED_MEDIA_TYPE = 415
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+COMPRESS_FROM_BYTES = 1_024
+"""A smaller body gains nothing from compression."""
+GZIP_LEVEL = 1
+"""The fastest: metrics compress tenfold at any level, and the worker's CPU is not ours."""
+REASONS_MAX = 10
+"""How many of a server's reasons for rejected samples are kept for the log."""
+
+
+class HttpTransport:
+    """Speaks to a NoETL server, or to `server_stub`.
+
+    Args:
+        server_url: the server's address, like `http://localhost:8082`.
+        headers: sent with every request: credentials, for example.
+        monotonic: a monotonic clock, in seconds.
+        now: seconds since the epoch, to read a `Retry-After` that is a date.
+        ssl_context: how TLS connections are checked; as httpx does it unless given.
+        proxies: patterns of URLs with their proxy; from the environment unless given.
+
+    Raises:
+        ConfigurationError: the environment names a proxy that cannot be used.
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        headers: Mapping[str, str] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        ssl_context: ssl.SSLContext | None = None,
+        proxies: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self._monotonic = monotonic
+        self._now = now
+        self._server_takes_gzip = False
+        self._server_url = server_url
+        self._headers = headers
+        # What imports modules is done here and not in the delivery thread: a process that is
+        # forked while a thread imports a module can never import it. Making the client does so,
+        # and so does the first look-up of a host name, which needs this codec.
+        codecs.lookup("idna")
+        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        self._proxies = environment_proxies() if proxies is None else proxies
+        # What the log says of it: without a user name and password.
+        self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
+        self._deadline = Deadline(monotonic)
+        self._client = http_client(
+            server_url.rstrip("/"),
+            {"User-Agent": "noetl-metrics-sdk", **(headers or {})},
+            DeadlineBackend(self._deadline),
+            self._ssl_context,
+            self._proxies,
+        )
+
+    def for_forked_child(self) -> HttpTransport:
+        """Return a transport to the same server that shares no connection with this one.
+
+        It shares the certificates, whose loading takes a forked child longer than all the rest,
+        and the proxies: macOS does not let a forked child read them from the system's settings.
+        """
+        return HttpTransport(
+            self._server_url,
+            self._headers,
+            self._monotonic,
+            self._now,
+            self._ssl_context,
+            self._proxies,
+        )
+
+    def register(self, registration: Registration, timeout: float) -> str:
+        """Register a component; return its runtime id."""
+        answer = self._post(_route(registration, "register"), _described(registration), timeout)
+        runtime_id = answer.get("runtime_id")
+        if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id)):
+            raise RecoverableError(f"the server answered the runtime_id {runtime_id!r}: no number")
+        return str(runtime_id)
+
+    def heartbeat(self, registration: Registration, timeout: float) -> None:
+        """Say that the component is alive."""
+        body = {"name": registration.name, "kind": registration.component_type}
+        self._post(_route(registration, "heartbeat"), body, timeout)
+
+    def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
+        """Deliver a batch; return once the server has committed it."""
+        body = batch.body(runtime_id)
+        headers = {"Idempotency-Key": batch.key, "Content-Type": "application/json"}
+        # RFC 7694: a server says in a response which encodings it takes in a request.
+        if self._server_takes_gzip and len(body) >= COMPRESS_FROM_BYTES:
+            body = gzip.compress(body, GZIP_LEVEL)
+            headers["Content-Encoding"] = "gzip"
+        try:
+            answer = self._request(METRICS_PATH, body, headers, timeout)
+        except RejectedError as error:
+            if error.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in headers:
+                # Another server answers now than the one that offered it.
+                self._server_takes_gzip = False
+                raise RecoverableError(f"without compression next: {error}") from error
+            raise
+        return Receipt(
+            inserted=_count(answer, "metrics_inserted"),
+            rejected=_count(answer, "metrics_rejected"),
+            reasons=_reasons(answer),
+            duplicate=answer.get("status") == "duplicate",
+            bytes_sent=len(body),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _post(self, path: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        return self._request(path, json.dumps(body).encode(), headers, timeout)
+
+    def _request(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> dict[str, Any]:
+        self._deadline.start(timeout)
+        shown = f"POST {self._shown_url}{path}"
+        try:
+            with self._client.stream(
+                "POST", path, content=body, headers=headers, timeout=timeout
+            ) as response:
+                content = self._read(response)
+        except CONNECTION_ERRORS as error:
+            raise RecoverableError(f"{shown}: {_described_error(error)}") from error
+        if path == METRICS_PATH:  # the other routes take no compressed bodies
+            accepted = response.headers.get("Accept-Encoding", "")
+            self._server_takes_gzip = "gzip" in accepted.lower()
+        if not response.is_success:
+            raise error_of_status(
+                response.status_code,
+                f"{shown}: {response.status_code}: {_reason(content)}",
+                retry_after_seconds(response.headers.get("Retry-After"), self._now()),
+            )
+        return _answer(content, shown)
+
+    def _read(self, response: httpx.Response) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > ANSWER_BYTES_MAX:
+                raise RecoverableError(f"the server's answer exceeds {ANSWER_BYTES_MAX} bytes")
+            self._deadline.left()  # one read may hold many chunks
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def error_of_status(status: int, message: str, retry_after: float | None) -> DeliveryError:
+    """Return the error that a status other than 2xx stands for.
+
+    | status | error |
+    |---|---|
+    | 401, 403 | `UnauthorizedError` |
+    | 404 | `UnknownRuntimeError` |
+    | 413 | `PayloadTooLargeError` |
+    | 408, 425, 429, 5xx, and what is no HTTP error at all (1xx, 3xx) | `RecoverableError` |
+    | any other 4xx | `RejectedError` |
+    """
+    if status in {401, 403}:
+        return UnauthorizedError(message, status, retry_after)
+    if status == 404:  # noqa: PLR2004 - the table above
+        return UnknownRuntimeError(message, status)
+    if status == 413:  # noqa: PLR2004
+        return PayloadTooLargeError(message, status)
+    if 400 <= status < 500 and status not in {408, 425, 429}:  # noqa: PLR2004
+        return RejectedError(message, status)
+    return RecoverableError(message, status, retry_after)
+
+
+def retry_after_seconds(header: str | None, now: float) -> float | None:
+    """Return what a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3).
+
+    Args:
+        header: the header's value: seconds, or an HTTP date.
+        now: seconds since the epoch.
+
+    Returns:
+        Seconds from now, at least 0; None if there is no header or it cannot be read.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _route(registration: Registration, action: str) -> str:
+    of_worker_pool = registration.component_type == "worker_pool" or action == "heartbeat"
+    return f"/api/{'worker/pool' if of_worker_pool else 'runtime'}/{action}"
+
+
+def _described(registration: Registration) -> dict[str, Any]:
+    return {
+        "name": registration.name,
+        "kind": registration.component_type,
+        "runtime": registration.runtime,
+        "status": "ready",
+        "labels": dict(registration.labels),
+        "pid": registration.pid,
+        "hostname": registration.hostname,
+        "meta": dict(registration.meta),
+    }
+
+
+def _answer(content: bytes, shown: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except ValueError as error:
+        raise RecoverableError(f"{shown}: the answer is not JSON: {content[:80]!r}") from error
+    if not isinstance(answer, dict):
+        raise RecoverableError(f"{shown}: the answer is no JSON object: {content[:80]!r}")
+    return cast("dict[str, Any]", answer)
+
+
+def _count(answer: Mapping[str, Any], field: str) -> int:
+    value = answer.get(field, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise RecoverableError(f"the server answered {field}={value!r}: no count")
+    return value
+
+
+def _reasons(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    errors: object = answer.get("errors")
+    if not isinstance(errors, list):
+        return ()
+    named = cast("list[object]", errors)[:REASONS_MAX]
+    return tuple(
+        str(cast("dict[str, object]", e).get("reason")) for e in named if isinstance(e, dict)
+    )
+
+
+def _reason(content: bytes) -> str:
+    try:
+        detail = json.loads(content)["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = content[:200].decode(errors="replace")
+    return str(detail)[:500]
+
+
+def _described_error(error: Exception) -> str:
+    # Some of httpx's errors have no text of their own.
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

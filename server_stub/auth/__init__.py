@@ -1,0 +1,1 @@
+"""Tokens, where they come from, and the one rule of who may do what."""

@@ -1,0 +1,118 @@
+"""What a component says of itself, and the id that it gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
+
+from noetl_metrics_sdk.model.metric import check_text
+
+CAPACITY_MAX = 2**31 - 1
+PROCESS_ID_MAX = 2**32 - 1
+DOCUMENT_CHARACTERS_MAX = 64 * 1024
+
+# JSON escapes a NUL; behind an even number of backslashes it is the text "u0000" instead.
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a name must not be blank")
+    return check_text("a name", name)
+
+
+def _refuse_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - what pydantic reports
+    return value
+
+
+def _check_document(document: Any) -> Any:
+    """Refuse what a JSONB column cannot hold."""
+    try:
+        encoded = json.dumps(document, allow_nan=False, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise ValueError("must be plain JSON, without NaN or Infinity") from None
+    if len(encoded) > DOCUMENT_CHARACTERS_MAX:
+        raise ValueError(f"must have at most {DOCUMENT_CHARACTERS_MAX} characters as JSON")
+    check_text("the value", encoded)
+    if _NUL_ESCAPE.search(encoded):
+        raise ValueError("has a NUL, which PostgreSQL cannot store")
+    return document
+
+
+Capacity = Annotated[int, Field(ge=0, le=CAPACITY_MAX), BeforeValidator(_refuse_boolean)]
+ProcessId = Annotated[int, Field(ge=0, le=PROCESS_ID_MAX), BeforeValidator(_refuse_boolean)]
+# The pattern is for the description: what is checked is said better by the validator.
+_NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK),
+    AfterValidator(_check_name),
+]
+Kind = Literal["worker_pool", "server_api", "broker"]
+Text = Annotated[
+    str, Field(max_length=2048), AfterValidator(lambda text: check_text("the value", text))
+]
+Document = Annotated[dict[str, Any], AfterValidator(_check_document)]
+Documents = Annotated[dict[str, Any] | list[Any], AfterValidator(_check_document)]
+
+
+class Component(BaseModel):
+    """Which component is meant: names are unique within a kind."""
+
+    name: Name
+    kind: Kind = Field("worker_pool", validation_alias=AliasChoices("kind", "component_type"))
+
+
+class Registration(Component):
+    """What a component says of itself; what it leaves out stays as it was."""
+
+    runtime: Text | Document | None = Field(None, description="What it runs on, or its type")
+    uri: Text | None = Field(None, validation_alias=AliasChoices("uri", "base_url"))
+    status: Literal["ready", "busy", "offline"] = "ready"
+    capacity: Capacity | None = Field(None, description="Most jobs at a time")
+    labels: Documents | None = None
+    capabilities: Documents | None = None
+    pid: ProcessId | None = None
+    hostname: Text | None = None
+    meta: Document | None = None
+
+    def _runtime_document(self) -> dict[str, Any] | None:
+        # The table has no columns of their own for what a process is and where it runs.
+        document: dict[str, Any] = {}
+        if isinstance(self.runtime, dict):
+            document |= self.runtime
+        elif self.runtime:
+            document["type"] = self.runtime
+        own = {"pid": self.pid, "hostname": self.hostname, "meta": self.meta}
+        document |= {name: value for name, value in own.items() if value is not None}
+        return document or None
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row of `noetl.runtime`, with an id in case the component is new."""
+        return {
+            "runtime_id": new_runtime_id(),
+            "name": self.name,
+            "component_type": self.kind,
+            "base_url": self.uri,
+            "status": self.status,
+            "labels": self.labels,
+            "capabilities": self.capabilities,
+            "capacity": self.capacity,
+            "runtime": self._runtime_document(),
+        }
+
+
+def new_runtime_id() -> int:
+    """Return an id for a new component.
+
+    A NoETL server on the same database numbers its runtimes by snowflake ids: milliseconds
+    since 2024, shifted, which stay below 2**62 until 2058. These are random above that, so
+    that the two never meet, and need no sequence in common.
+    """
+    return 2**62 + secrets.randbits(62)

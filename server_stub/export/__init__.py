@@ -1,0 +1,1 @@
+"""Every row goes from PostgreSQL to the time-series database, in turns."""

@@ -1,0 +1,76 @@
+"""The export while a server runs, with what it needs for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from server_stub.export.exporter import Export
+from server_stub.postgresql.database import Database
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.time_series_database.receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+
+_logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def exporting(
+    database_url: str, settings: Settings, statistics: Statistics
+) -> AsyncGenerator[None]:
+    """Export while the block runs, if the settings say where to.
+
+    Args:
+        database_url: the database.
+        settings: where to, and how.
+        statistics: counts what is exported.
+    """
+    if settings.remote_write_url is None:
+        async with _connected(database_url) as database:
+            await _warn_of_export_without_receiver(database)
+        yield
+        return
+    receiver = Receiver(
+        settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
+    )
+    async with _connected(database_url) as database:
+        export = Export(database, receiver, settings, statistics, time.monotonic)
+        task = asyncio.create_task(export.run_forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await receiver.close()
+
+
+@asynccontextmanager
+async def _connected(database_url: str) -> AsyncGenerator[Database]:
+    """Hold one connection open while the block runs, which no request ever waits for."""
+    database = Database(database_url, 1)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _warn_of_export_without_receiver(database: Database) -> None:
+    async with database.transaction() as connection:
+        found = await connection.execute(read_sql("export/exists.sql"))
+        if await found.fetchone() is not None:
+            _logger.warning(
+                "the database keeps partitions for an export, and this server has no "
+                "--remote-write-url: give it one, or end the export by "
+                "DELETE FROM noetl.metric_export"
+            )

@@ -1,0 +1,225 @@
+"""The export: every row of `noetl.metric` to a time-series database, once and in order.
+
+A turn is one transaction, in which nobody else exports: some rows are read, sent, and the position
+moves on once the receiver has acknowledged them. A server that dies in the middle leaves the
+position where it was, and another takes over at once; what was sent by then is sent again, as the
+same samples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from server_stub.errors import (
+    ReceiverRefusedError,
+    ReceiverUnavailableError,
+    StoreUnavailableError,
+)
+from server_stub.export.position import ExportStore, Progress, remember_families
+from server_stub.export_statistics import ExportGauges
+from server_stub.time_series_database.requests import Assembly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server_stub.postgresql.database import Database
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+    from server_stub.time_series_database.receiver import Receiver
+    from server_stub.time_series_database.requests import Assembled, Family
+
+ROWS_MAX = 5_000
+"""Rows in a turn: what receivers like in one request, and some 50 ms of work."""
+
+HORIZON_SECONDS = 5.0
+"""How long transactions that insert are waited for in a turn."""
+
+PAUSE_SECONDS_MAX = 30.0
+"""The longest pause after a failure, unless the receiver asks for more."""
+
+REFUSAL_LOG_SECONDS = 60.0
+
+_OUT_OF_ORDER = ("out of order", "out-of-order", "duplicate sample", "too old", "out of bounds")
+"""What receivers say of samples that are older than others of their series."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Export:
+    """Exports.
+
+    Args:
+        database: a pool of its own, so that requests never wait for a connection because of it.
+        receiver: where metrics go.
+        settings: the pause between turns, and how long rows are held.
+        statistics: counts what happens to them.
+        monotonic: returns the seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        receiver: Receiver,
+        settings: Settings,
+        statistics: Statistics,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._receiver = receiver
+        self._settings = settings
+        self._statistics = statistics.export
+        self._gauges = ExportGauges(statistics.registry)
+        self._assembly = Assembly()
+        self._rows_max = ROWS_MAX
+        # Up to it all rows can be seen, and no later one can come between.
+        self._horizon = 0
+        self._families: dict[str, Family] = {}
+        self._monotonic = monotonic
+        self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
+
+    async def run_forever(self) -> None:
+        """Export until cancelled."""
+        failures = 0
+        while True:
+            pause_seconds = self._settings.export_interval_seconds
+            try:
+                if await self.take_turn():
+                    pause_seconds = 0.0
+                if failures:
+                    _logger.info("the export goes on")
+                failures = 0
+            except (ReceiverUnavailableError, StoreUnavailableError) as error:
+                failures += 1
+                pause_seconds = _pause_seconds(failures, error)
+                self._statistics.failures.inc()
+                log = _logger.warning if failures == 1 else _logger.info
+                log("the export waits for %.1f s: %s", pause_seconds, error)
+            except Exception:  # the loop must outlive what nobody foresaw
+                failures += 1
+                pause_seconds = PAUSE_SECONDS_MAX
+                self._statistics.failures.inc()
+                _logger.exception("the export failed, next try in %g s", pause_seconds)
+            await asyncio.sleep(pause_seconds)
+
+    async def take_turn(self) -> bool:
+        """Export some rows, unless another server does.
+
+        Returns:
+            Whether there are more.
+
+        Raises:
+            ReceiverUnavailableError: the receiver takes nothing now; the position is as it was.
+            StoreUnavailableError: the database is away or busy; likewise.
+        """
+        async with self._database.transaction() as connection:
+            store = ExportStore(connection, self._settings)
+            progress = await store.try_claim()
+            if progress is None:
+                return False
+            backlog = await store.read_backlog()
+            self._gauges.lag.set(backlog.lag_seconds)
+            self._gauges.loss_in.set(backlog.loss_in_seconds)
+            # What has been acknowledged before is repeated apart: it may be refused as known.
+            horizon: int | None = progress.acknowledged
+            if progress.position >= progress.acknowledged:
+                horizon = await self._final_horizon(store, progress)
+            if horizon is None:
+                return False
+            rows = await store.rows(progress.position, horizon, self._rows_max)
+            is_last = len(rows) < self._rows_max
+            reached = horizon if is_last else rows[-1].metric_id
+            assembled = self._assembly.assemble(rows)
+            families = self._new_families(assembled)
+            # Without samples it is a question whether the receiver is still the one that it was.
+            is_asked = bool(assembled.series) or progress.settled < progress.acknowledged
+            reason = await self._try_write(assembled, families) if is_asked else None
+            is_repeat = bool(rows) and reached <= progress.acknowledged
+            if reason == "out_of_order" and is_repeat:
+                # It does not take what is older than what it has: so it has lost nothing.
+                reached = progress.acknowledged
+            elif reason is not None and len(rows) > 1:
+                # One bad sample has a receiver refuse all that come with it.
+                self._rows_max = len(rows) // 2
+                return True
+            await remember_families(connection, families)
+            if reached > progress.settled:
+                await store.advance(reached)
+            is_rewound = (
+                self._receiver.may_have_forgotten
+                and reason is None
+                and progress.settled < progress.position
+            )
+            if is_rewound:
+                await store.rewind()
+        if is_asked:
+            self._receiver.may_have_forgotten = False
+        self._families.update({family.metric_name: family for family in families})
+        self._count(assembled, reason, is_repeat=is_repeat)
+        self._rows_max = min(ROWS_MAX, self._rows_max * 2)
+        return not is_last or is_repeat or is_rewound
+
+    async def _final_horizon(self, store: ExportStore, progress: Progress) -> int | None:
+        if self._horizon - progress.position < self._rows_max:
+            horizon = await store.final_horizon(HORIZON_SECONDS)
+            if horizon is None:
+                return None
+            if horizon < progress.acknowledged:
+                _logger.error("the ids of noetl.metric have begun anew, and so does the export")
+                await store.begin_anew()
+                return None
+            self._horizon = horizon
+        return self._horizon
+
+    async def _try_write(self, assembled: Assembled, families: list[Family]) -> str | None:
+        """Return why the receiver refuses the samples for good; None where it has taken them."""
+        try:
+            await self._receiver.write(assembled, families)
+        except ReceiverRefusedError as error:
+            if assembled.samples == 1:
+                self._log_refusal(assembled, error)
+            text = str(error).lower()
+            return "out_of_order" if any(word in text for word in _OUT_OF_ORDER) else "refused"
+        return None
+
+    def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
+        # One message of many that are alike.
+        now = self._monotonic()
+        if now >= self._next_refusal_logged_at:
+            self._next_refusal_logged_at = now + REFUSAL_LOG_SECONDS
+            series, samples = assembled.series[0]
+            _logger.warning(
+                "the receiver refuses samples, as %s %s: %s", dict(series.labels), samples, error
+            )
+
+    def _new_families(self, assembled: Assembled) -> list[Family]:
+        known = self._families
+        found = {series.family.metric_name: series.family for series, _ in assembled.series}
+        return [family for name, family in found.items() if known.get(name) != family]
+
+    def _count(self, assembled: Assembled, reason: str | None, *, is_repeat: bool) -> None:
+        statistics = self._statistics
+        if is_repeat:
+            statistics.samples_repeated.inc(assembled.samples)
+            return
+        if reason is None:
+            statistics.samples.inc(assembled.samples)
+        dropped = {"invalid": assembled.invalid, "same_millisecond": assembled.merged}
+        if reason is not None:
+            dropped[reason] = assembled.samples
+        for why, count in dropped.items():
+            if count:
+                statistics.samples_dropped.labels(why).inc(count)
+
+
+def _pause_seconds(failures: int, error: ReceiverUnavailableError | StoreUnavailableError) -> float:
+    """Return how long to wait after failures in a row, with full jitter.
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+    """
+    pause = random.uniform(0.1, min(PAUSE_SECONDS_MAX, 2.0 ** min(failures, 10)))
+    if isinstance(error, ReceiverUnavailableError) and error.retry_after_seconds is not None:
+        return max(pause, min(error.retry_after_seconds, PAUSE_SECONDS_MAX))
+    return pause

@@ -1,0 +1,156 @@
+"""What the export reads of the database, and how far it has come there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.time_series_database.requests import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import AsyncConnection
+
+    from server_stub.settings import Settings
+    from server_stub.time_series_database.requests import Family
+
+LOOK_SECONDS = 0.02
+"""How long a look at the transactions that insert is from the next."""
+
+IDLE_SECONDS_MAX = 30.0
+"""How long a transaction may wait for the receiver before PostgreSQL ends it."""
+
+
+_logger = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """How far the export has come, as ids of rows.
+
+    What comes after `position` is sent next. Up to `acknowledged` it has been before, and up to
+    `settled` for so long that the receiver has it on disk.
+    """
+
+    position: int
+    acknowledged: int
+    settled: int
+
+
+class Backlog(NamedTuple):
+    """What is still to be exported.
+
+    `lag_seconds` is the age of the oldest row, and `loss_in_seconds` how long it is until it is
+    dropped without having been exported.
+    """
+
+    lag_seconds: float
+    loss_in_seconds: float
+
+
+class ExportStore:
+    """The export, as one transaction sees it that has claimed it.
+
+    Args:
+        connection: in a transaction.
+        settings: how long rows are held, and how soon they are settled.
+    """
+
+    def __init__(self, connection: AsyncConnection[Any], settings: Settings) -> None:
+        self._connection = connection
+        self._hold = timedelta(days=settings.export_hold_days)
+        self._settling = timedelta(seconds=settings.export_settling_seconds)
+
+    async def try_claim(self) -> Progress | None:
+        """Have nobody else export until the transaction ends.
+
+        Returns:
+            How far the export has come; None while another server exports.
+        """
+        await self._connection.execute(read_sql("export/begin.sql"), {"hold": self._hold})
+        found = await self._connection.execute(
+            read_sql("export/claim.sql"), {"idle_milliseconds": round(IDLE_SECONDS_MAX * 1000)}
+        )
+        row = await found.fetchone()
+        return None if row is None else Progress._make(row[:3])
+
+    async def read_backlog(self) -> Backlog:
+        """Return how far behind the export is."""
+        found = await self._connection.execute(read_sql("export/backlog.sql"))
+        row = await found.fetchone()
+        assert row is not None
+        return Backlog._make(row)
+
+    async def final_horizon(self, wait_seconds: float) -> int | None:
+        """Return an id up to which every row that there will ever be can be seen.
+
+        Ids are handed out before their rows become visible, and not in the order in which they do.
+        So the last id is read first, and then waited for those transactions that may have got one
+        up to it: whoever inserts holds a lock on the table before the first id is handed out, until
+        its rows can be seen, or never will.
+
+        Args:
+            wait_seconds: how long to wait for them.
+
+        Returns:
+            The id; None if one of them goes on for longer.
+        """
+        found = await self._connection.execute(read_sql("export/horizon.sql"))
+        row = await found.fetchone()
+        assert row is not None
+        inserting = await self._inserting(None)
+        for _ in range(round(wait_seconds / LOOK_SECONDS)):
+            if not inserting:
+                return int(row[0])
+            await asyncio.sleep(LOOK_SECONDS)
+            inserting = await self._inserting(inserting)
+        _logger.info("a transaction has been inserting for %g s, and is waited for", wait_seconds)
+        return None
+
+    async def _inserting(self, before: list[str] | None) -> list[str]:
+        found = await self._connection.execute(read_sql("export/inserting.sql"), {"before": before})
+        return [row[0] for row in await found.fetchall()]
+
+    async def rows(self, position: int, horizon: int, limit: int) -> list[Row]:
+        """Return the first rows with ids after `position` and up to `horizon`."""
+        # By the primary key, whatever the planner expects of it.
+        await self._connection.execute(read_sql("queries/plan_in_order.sql"))
+        cursor = self._connection.cursor(binary=True)
+        await cursor.execute(
+            read_sql("export/rows.sql"),
+            {"position": position, "horizon": horizon, "limit": limit},
+        )
+        return [Row._make(row) for row in await cursor.fetchall()]
+
+    async def advance(self, position: int) -> None:
+        """Say that everything up to an id has been acknowledged."""
+        await self._connection.execute(
+            read_sql("export/advance.sql"),
+            {"position": position, "hold": self._hold, "settling": self._settling},
+        )
+
+    async def begin_anew(self) -> None:
+        """Have every row sent, whatever was sent before."""
+        await self._connection.execute(read_sql("export/begin_anew.sql"))
+
+    async def rewind(self) -> None:
+        """Have everything that is not settled sent again."""
+        await self._connection.execute(read_sql("export/rewind.sql"))
+
+
+async def remember_families(connection: AsyncConnection[Any], families: Sequence[Family]) -> None:
+    """Keep what is said of names, which a time-series database forgets.
+
+    Args:
+        connection: in a transaction.
+        families: at most one of each name.
+    """
+    if families:
+        columns = {
+            name: [getattr(family, name) for family in families]
+            for name in ("metric_name", "metric_type", "help_text", "unit")
+        }
+        await connection.execute(read_sql("export/families.sql"), columns)

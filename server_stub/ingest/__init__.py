@@ -1,0 +1,1 @@
+"""The way in: a body becomes samples, samples become rows, rows a committed batch."""

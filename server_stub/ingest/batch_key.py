@@ -1,0 +1,39 @@
+"""The Idempotency-Key of a batch."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from server_stub.errors import ParameterInvalidError
+from server_stub.ingest.body import RUNTIME_ID_MAX
+
+_BOOT_ID = re.compile(r"[!-~]{1,200}")
+_SEQUENCE = re.compile(r"[0-9]{1,19}")
+
+
+class BatchKey(NamedTuple):
+    """What names a batch for ever: the process that sent it, and its number there."""
+
+    boot_id: str
+    sequence: int
+
+
+def parse_batch_key(header: str) -> BatchKey:
+    """Return the key of an `Idempotency-Key` header.
+
+    Raises:
+        ParameterInvalidError: it is not of the form `boot id:sequence`.
+    """
+    boot_id, _, sequence = header.strip().rpartition(":")
+    if (
+        not _BOOT_ID.fullmatch(boot_id)
+        or not _SEQUENCE.fullmatch(sequence)
+        or int(sequence) > RUNTIME_ID_MAX
+    ):
+        raise ParameterInvalidError(
+            f"Idempotency-Key {header[:60]!r} is not valid: it must be <boot id>:<sequence>, "
+            "an id of the process of up to 200 visible ASCII characters, and a 63-bit number "
+            "that grows with every batch"
+        )
+    return BatchKey(boot_id, int(sequence))

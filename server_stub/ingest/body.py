@@ -1,0 +1,284 @@
+"""The body of `POST /api/metrics`: bytes to samples. Pure: no I/O, no clock.
+
+A sample that cannot be read is rejected on its own, with a reason that says what a right one looks
+like; only a body that is no JSON, or of no known form, is refused whole.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from noetl_metrics_sdk.model.metric import check_text
+from server_stub.errors import BodyMalformedError, BodyTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RUNTIME_ID_MAX = 2**63 - 1
+"""The largest value of a BIGINT."""
+
+RUNTIME_ID_PATTERN = (
+    "^([0-9]{1,18}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}"
+    "|9223[0-2][0-9]{14}|92233[0-6][0-9]{13})$"
+)
+"""The same as a regular expression, for OpenAPI; up to the last few in a million."""
+
+REASON_LENGTH_MAX = 300
+"""A reason quotes what was wrong, which may be as long as the body."""
+
+EXPECTED_FORM = (
+    'send {"runtime_id": …, "metrics": [sample, …]}, an array of samples, or one sample; '
+    "a sample has metric_name, metric_type and metric_value"
+)
+
+_EXPECTED_FIELDS = (
+    "metric_name, metric_type: strings; metric_value: a number or 'NaN', '+Inf', '-Inf'; "
+    "labels: an object of strings; help_text, unit: strings; runtime_id: an integer; "
+    "timestamp: ISO 8601 with offset or epoch seconds"
+)
+
+
+class Sample(msgspec.Struct, gc=False):
+    """A sample as a client wrote it; `labels` is JSON, b"" where it has none.
+
+    Labels stay as they are because the same ones come with every batch.
+    """
+
+    metric_name: str
+    metric_type: str
+    metric_value: float | str
+    runtime_id: int | float | str | None = None
+    labels: msgspec.Raw = msgspec.Raw(b"")
+    help_text: str | None = None
+    unit: str | None = None
+    timestamp: float | str | None = None
+
+
+class Reject(NamedTuple):
+    """A sample that cannot be stored: its place in the request, and why."""
+
+    position: int
+    reason: str
+
+
+class ParsedBody(NamedTuple):
+    """A body taken apart.
+
+    `runtime_id` and `component_name` are those of the envelope, where it has them. `positions`
+    are the samples' places in the request; those of the rejects are missing among them.
+    """
+
+    runtime_id: int | None
+    component_name: str | None
+    samples: Sequence[Sample]
+    positions: Sequence[int]
+    rejects: Sequence[Reject]
+
+
+class _Envelope(msgspec.Struct):
+    metrics: list[Sample]
+    runtime_id: int | float | str | None = None
+    component_name: str | None = None
+
+
+class _UnreadEnvelope(msgspec.Struct):
+    metrics: list[Any]
+    runtime_id: int | float | str | None = None
+    component_name: str | None = None
+
+
+class _RawEnvelope(msgspec.Struct):
+    metrics: list[msgspec.Raw]
+    runtime_id: int | float | str | None = None
+    component_name: str | None = None
+
+
+class _LenientSample(msgspec.Struct):
+    metric_name: str
+    metric_type: str
+    metric_value: float | str
+    runtime_id: int | float | str | None = None
+    labels: dict[str, str] | None = None
+    help_text: str | None = None
+    unit: str | None = None
+    timestamp: float | str | None = None
+
+
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_array_decoder = msgspec.json.Decoder(list[Sample])
+_raw_envelope_decoder = msgspec.json.Decoder(_RawEnvelope)
+_raw_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_sample_decoder = msgspec.json.Decoder(Sample)
+_encode_json = msgspec.json.Encoder().encode
+
+
+def parse_body(body: bytes, samples_max: int) -> ParsedBody:
+    """Return the samples and rejects of a request's body.
+
+    Args:
+        body: the body, decompressed.
+        samples_max: how many samples a request may have.
+
+    Raises:
+        BodyMalformedError: it is not JSON or not of a known form.
+        BodyTooLargeError: it has too many samples.
+    """
+    # Objects are made of no more samples than are allowed, however many the body has.
+    if body.count(b'"metric_name"') <= samples_max:
+        try:
+            return _parse_at_once(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # one sample at least is wrong: which one, and how, takes longer
+    envelope = _take_apart(body)
+    if len(envelope.metrics) > samples_max:
+        raise BodyTooLargeError(
+            f"the request has {len(envelope.metrics)} samples, at most {samples_max} are allowed: "
+            "send smaller batches"
+        )
+    samples: list[Sample] = []
+    positions: list[int] = []
+    rejects: list[Reject] = []
+    for position, unread in enumerate(envelope.metrics):
+        try:
+            samples.append(_read_sample(unread))
+        except ValueError as error:
+            rejects.append(Reject(position, reason_of(error)))
+        else:
+            positions.append(position)
+    runtime_id, component_name = _owner_of(envelope)
+    return ParsedBody(runtime_id, component_name, samples, positions, rejects)
+
+
+def _parse_at_once(body: bytes) -> ParsedBody:
+    if _is_array(body):
+        envelope = _Envelope(_array_decoder.decode(body))
+    else:
+        envelope = _envelope_decoder.decode(body)
+    runtime_id, component_name = _owner_of(envelope)
+    positions = range(len(envelope.metrics))
+    return ParsedBody(runtime_id, component_name, envelope.metrics, positions, ())
+
+
+def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | None]:
+    try:
+        if envelope.runtime_id is not None:
+            return parse_runtime_id(envelope.runtime_id), envelope.component_name
+        if envelope.component_name is not None:
+            check_text("component_name", envelope.component_name)
+    except ValueError as error:
+        raise BodyMalformedError(
+            f"the body is not valid ({str(error)[:REASON_LENGTH_MAX]}): {EXPECTED_FORM}"
+        ) from None
+    return None, envelope.component_name
+
+
+def parse_runtime_id(value: str | float) -> int:
+    """Return a runtime id that came as a string or as a number.
+
+    Raises:
+        ValueError: it is no 64-bit integer; the message says what is right.
+    """
+    number = -1
+    if isinstance(value, int):
+        number = value
+    elif isinstance(value, float):
+        # To JSON, 7.0 is a whole number as well.
+        number = int(value) if value.is_integer() else -1
+    elif value.isascii() and value.isdecimal() and len(value) <= len(str(RUNTIME_ID_MAX)):
+        number = int(value)
+    if not 0 <= number <= RUNTIME_ID_MAX:
+        raise ValueError(
+            f"runtime_id {str(value)[:60]!r} is not valid: "
+            f"it must be a whole number from 0 to {RUNTIME_ID_MAX}, as a number or a string"
+        )
+    return number
+
+
+def reason_of(error: ValueError) -> str:
+    """Return why a sample is rejected, in no more than an answer has room for."""
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+        detail = f"{error}; right is {_EXPECTED_FIELDS}"
+    else:
+        detail = str(error)
+    # What a client sent may hold half of a surrogate pair, which no answer can carry.
+    storable = detail.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    if len(storable) <= REASON_LENGTH_MAX:
+        return storable
+    return storable[: REASON_LENGTH_MAX - 1] + "…"
+
+
+def _is_array(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"["
+
+
+def _take_apart(body: bytes) -> _UnreadEnvelope:
+    """Return the envelope and the samples, each still JSON or already an object."""
+    try:
+        try:
+            return _decode(body)
+        except (msgspec.ValidationError, RecursionError):
+            raise
+        except msgspec.DecodeError:
+            # msgspec refuses the escape of a lone surrogate wherever it stands; the one sample
+            # that has it must not sink the others, so the slower parser takes such a body.
+            return _decode_leniently(body)
+    except RecursionError:
+        raise BodyMalformedError(f"the body is nested too deeply: {EXPECTED_FORM}") from None
+    except ValueError as error:
+        detail = str(error)[:REASON_LENGTH_MAX]
+        raise BodyMalformedError(f"the body is not valid ({detail}): {EXPECTED_FORM}") from None
+
+
+def _decode(body: bytes) -> _UnreadEnvelope:
+    if _is_array(body):
+        return _UnreadEnvelope(_raw_array_decoder.decode(body))
+    try:
+        envelope = _raw_envelope_decoder.decode(body)
+    except msgspec.ValidationError:
+        if _is_one_sample(msgspec.json.decode(body)):
+            return _UnreadEnvelope([msgspec.Raw(body)])
+        raise
+    return _UnreadEnvelope(envelope.metrics, envelope.runtime_id, envelope.component_name)
+
+
+def _decode_leniently(body: bytes) -> _UnreadEnvelope:
+    decoded = json.loads(body, parse_constant=_refuse_constant)
+    if isinstance(decoded, list):
+        return _UnreadEnvelope(msgspec.convert(decoded, list[Any]))
+    if _is_one_sample(decoded):
+        return _UnreadEnvelope([decoded])
+    return msgspec.convert(decoded, _UnreadEnvelope)
+
+
+def _is_one_sample(decoded: object) -> bool:
+    return isinstance(decoded, dict) and "metric_name" in decoded and "metrics" not in decoded
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON: write it as one of the strings 'NaN', '+Inf', '-Inf'")
+
+
+def _read_sample(unread: Any) -> Sample:
+    if isinstance(unread, msgspec.Raw):
+        return _sample_decoder.decode(unread)
+    lenient = msgspec.convert(unread, _LenientSample)
+    labels = lenient.labels or {}
+    # Nothing but a text with half of a surrogate pair brings a body here.
+    for what, text in msgspec.structs.asdict(lenient).items():
+        if isinstance(text, str):
+            check_text(what, text)
+    for name, value in labels.items():
+        check_text(f"label {check_text('label name', name)!r}", value)
+    return Sample(
+        lenient.metric_name,
+        lenient.metric_type,
+        lenient.metric_value,
+        lenient.runtime_id,
+        msgspec.Raw(_encode_json(labels)),
+        lenient.help_text,
+        lenient.unit,
+        lenient.timestamp,
+    )

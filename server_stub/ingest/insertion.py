@@ -1,0 +1,202 @@
+"""A batch into `noetl.metric`: all of it once, or nothing, in one transaction.
+
+Rows are encoded while PostgreSQL takes those before them, so that a batch takes little longer than
+its COPY. The components are held first, for the whole batch, and PostgreSQL is then spared the
+look-up of each row's component, where it allows that (`noetl.skip_row_checks`).
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from server_stub.ingest.copy_format import HEADER, TRAILER
+from server_stub.ingest.owners import Owners, find_owners
+from server_stub.ingest.row_encoding import RowEncoder
+from server_stub.postgresql.sql_files import read_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from psycopg import AsyncConnection
+
+    from server_stub.ingest.batch_key import BatchKey
+    from server_stub.ingest.body import ParsedBody, Reject, Sample
+    from server_stub.ingest.receiver_destination import ReceiverDestination
+    from server_stub.ingest.row_encoding import TimeBounds
+    from server_stub.ingest.series_table import SeriesTable
+    from server_stub.postgresql.database import Database
+    from server_stub.postgresql.partitions import PartitionStore
+    from server_stub.tokens import Runtime
+
+INSERT_ATTEMPTS = 3
+"""Once to find the partition missing, once to insert, once more when midnight comes between."""
+
+ROWS_WRITTEN_AT_ONCE = 500
+"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests their turn."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Inserted(NamedTuple):
+    """The outcome of an insert: the answer, how many rows it made, and how many partitions."""
+
+    answer: dict[str, Any]
+    rows: int
+    rejects: int
+    duplicate: bool
+    partitions_created: int
+
+
+class Insertion:
+    """Inserts batches.
+
+    Args:
+        database: the pool of connections; the schema must be there.
+        partitions: makes a partition that is missing.
+        series: what is known of the components' series.
+        bounds: which times are right.
+        destination: where samples go, if not into the table.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        partitions: PartitionStore,
+        series: SeriesTable,
+        bounds: TimeBounds,
+        destination: ReceiverDestination | None = None,
+    ) -> None:
+        self._database = database
+        self._partitions = partitions
+        self._series = series
+        self._bounds = bounds
+        self._destination = destination
+
+    async def insert(
+        self,
+        parsed: ParsedBody,
+        key: BatchKey | None,
+        received_at: datetime,
+        bound_to: Runtime | None = None,
+    ) -> Inserted:
+        """Insert a batch, once for each key; return when it is committed.
+
+        Args:
+            parsed: the batch.
+            key: what names it, if the client named it.
+            received_at: the time of samples that have none of their own.
+            bound_to: the only component that it may be for, or None for any.
+
+        Raises:
+            RuntimeNotFoundError: it is of a component that is not registered.
+            ForbiddenError: it is of another component than it may be for.
+            ParameterInvalidError: the name that it gives is that of several components.
+            StoreUnavailableError: the database is away or busy; nothing was inserted.
+        """
+        partitions_created = 0
+        for attempt in range(1, INSERT_ATTEMPTS + 1):
+            try:
+                inserted = await self._try_insert(parsed, key, received_at, bound_to)
+            except errors.CheckViolation as error:
+                # The table's own checks have names; a missing partition has none.
+                if error.diag.constraint_name is not None or attempt == INSERT_ATTEMPTS:
+                    raise
+                _logger.warning("today's partition is missing and is made for an insert")
+                partitions_created += await self._partitions.create_partition_now()
+            else:
+                return inserted._replace(partitions_created=partitions_created)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _try_insert(
+        self,
+        parsed: ParsedBody,
+        key: BatchKey | None,
+        received_at: datetime,
+        bound_to: Runtime | None,
+    ) -> Inserted:
+        async with self._database.transaction() as connection:
+            owners = await find_owners(connection, parsed, bound_to)
+            encoder = RowEncoder(self._series, owners.by_value, received_at, self._bounds)
+            # What nearly every batch is answered: a claim needs an answer before the rows.
+            expected = _answer(parsed, owners, ())
+            if key is not None and not await _claim(connection, key, expected):
+                return await _answer_repeat(connection, key, parsed, owners, encoder)
+            if self._destination is None:
+                await _copy(connection, parsed, encoder)
+            else:
+                await self._destination.write(connection, parsed, encoder, owners)
+            answer = _answer(parsed, owners, encoder.rejects)
+            if key is not None and answer != expected:
+                await connection.execute(
+                    read_sql("queries/amend_answer.sql"),
+                    {"boot_id": key.boot_id, "answer": Jsonb(answer)},
+                )
+        return _outcome(answer)
+
+
+async def _claim(connection: AsyncConnection[Any], key: BatchKey, answer: dict[str, Any]) -> bool:
+    claimed = await connection.execute(
+        read_sql("queries/claim_batch.sql"), key._asdict() | {"answer": Jsonb(answer)}
+    )
+    return await claimed.fetchone() is not None
+
+
+async def _answer_repeat(
+    connection: AsyncConnection[Any],
+    key: BatchKey,
+    parsed: ParsedBody,
+    owners: Owners,
+    encoder: RowEncoder,
+) -> Inserted:
+    """Return the first answer, or what it would have been where a later one has taken its place."""
+    cursor = await connection.execute(read_sql("queries/last_batch.sql"), {"boot_id": key.boot_id})
+    found = await cursor.fetchone()
+    if found is not None and found[0] == key.sequence:
+        answer: dict[str, Any] = found[1]
+    else:
+        encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
+        answer = _answer(parsed, owners, encoder.rejects)
+    return _outcome(answer | {"status": "duplicate"})
+
+
+async def _copy(connection: AsyncConnection[Any], parsed: ParsedBody, encoder: RowEncoder) -> None:
+    if not parsed.samples:
+        return
+    await connection.execute(read_sql("queries/skip_row_checks.sql"))
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy(read_sql("queries/copy_metrics.sql")) as copy,
+    ):
+        await copy.write(HEADER)
+        samples: Iterator[tuple[int, Sample]] = zip(parsed.positions, parsed.samples, strict=True)
+        while some := list(islice(samples, ROWS_WRITTEN_AT_ONCE)):
+            await copy.write(encoder.encode(some))
+        await copy.write(TRAILER)
+
+
+def _answer(parsed: ParsedBody, owners: Owners, rejects: Sequence[Reject]) -> dict[str, Any]:
+    all_rejects = sorted([*parsed.rejects, *rejects])
+    return {
+        "status": "ok",
+        # 64 bits are more than a JavaScript number holds.
+        "runtime_id": None if owners.shared is None else str(owners.shared),
+        "metrics_inserted": len(parsed.samples) - len(rejects),
+        "metrics_rejected": len(all_rejects),
+        "errors": [{"index": reject.position, "reason": reject.reason} for reject in all_rejects],
+    }
+
+
+def _outcome(answer: dict[str, Any]) -> Inserted:
+    return Inserted(
+        answer,
+        rows=answer["metrics_inserted"],
+        rejects=answer["metrics_rejected"],
+        duplicate=answer["status"] == "duplicate",
+        partitions_created=0,
+    )

@@ -1,0 +1,91 @@
+"""From a request's body to committed rows: the path of every batch, whoever brings it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from server_stub.ingest.body import parse_body
+from server_stub.ingest.compression import decode_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from server_stub.ingest.admission import Room
+    from server_stub.ingest.batch_key import BatchKey
+    from server_stub.ingest.insertion import Insertion
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+    from server_stub.tokens import Runtime
+
+
+INFLATED_AT_ONCE_BYTES_MAX = 8 * 1024
+"""A compressed body up to this size is decompressed in less time than a thread takes to begin."""
+
+INFLATING_AT_ONCE_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes batches.
+
+    Args:
+        insertion: puts them into the database.
+        settings: the limits.
+        statistics: counts what happens to them.
+        clock: the time of samples that have none of their own.
+        inflating: how many large bodies are decompressed at once.
+    """
+
+    insertion: Insertion
+    settings: Settings
+    statistics: Statistics
+    clock: Callable[[], datetime]
+    inflating: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(INFLATING_AT_ONCE_MAX)
+    )
+
+    async def take(
+        self,
+        body: bytes,
+        content_encoding: str,
+        key: BatchKey | None,
+        room: Room | None = None,
+        bound_to: Runtime | None = None,
+    ) -> dict[str, Any]:
+        """Insert a batch; return the answer of `POST /api/metrics` once it is committed.
+
+        Args:
+            body: the request's body.
+            content_encoding: its Content-Encoding, or "".
+            key: what names the batch, if the client named it.
+            room: the request's share of memory, which grows by what the body decompresses to.
+            bound_to: the only component that the batch may be for, or None for any.
+
+        Raises:
+            ServerError: the body is refused, its runtime is not registered or is another than the
+                batch may be for, or the database is away; nothing was inserted.
+        """
+        decoded = await self._decode(body, content_encoding)
+        if room is not None and decoded is not body:
+            room.take(len(decoded))
+        parsed = parse_body(decoded, self.settings.samples_max)
+        inserted = await self.insertion.insert(parsed, key, self.clock(), bound_to)
+        self.statistics.partitions_created.inc(inserted.partitions_created)
+        if inserted.duplicate:
+            self.statistics.batches_duplicate.inc()
+        else:
+            self.statistics.samples_inserted.inc(inserted.rows)
+            self.statistics.samples_rejected.inc(inserted.rejects)
+        return inserted.answer
+
+    async def _decode(self, body: bytes, content_encoding: str) -> bytes:
+        bytes_max = self.settings.body_bytes_decompressed_max
+        if not content_encoding or len(body) <= INFLATED_AT_ONCE_BYTES_MAX:
+            return decode_body(body, content_encoding, bytes_max)
+        # zlib lets other threads run, so that requests are answered meanwhile; few at a time,
+        # because how large a body becomes is known only afterwards.
+        async with self.inflating:
+            return await asyncio.to_thread(decode_body, body, content_encoding, bytes_max)

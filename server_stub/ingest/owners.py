@@ -1,0 +1,123 @@
+"""Whose the samples of a batch are: the components that it names, held while it is inserted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from server_stub.errors import ForbiddenError, ParameterInvalidError, RuntimeNotFoundError
+from server_stub.ingest.body import parse_runtime_id
+from server_stub.postgresql.sql_files import read_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from psycopg import AsyncConnection
+
+    from server_stub.ingest.body import ParsedBody
+    from server_stub.tokens import Runtime
+
+_RUNTIME_MISSING = (
+    "runtime_id is missing: give the sample or the body one, "
+    "as answered by POST /api/worker/pool/register"
+)
+
+
+class Owners(NamedTuple):
+    """The components of a batch.
+
+    `by_value` has, for everything that a sample says in `runtime_id`, None for nothing, the
+    component's id, or the reason why the sample is rejected. `shared` is the one component of the
+    whole batch, if it is one. `components` has the name and the type of each id.
+    """
+
+    by_value: Mapping[str | float | None, int | str]
+    shared: int | None
+    components: Mapping[int, tuple[str, str]]
+
+
+async def find_owners(
+    connection: AsyncConnection[Any], parsed: ParsedBody, bound_to: Runtime | None = None
+) -> Owners:
+    """Find and hold the components of a batch until the transaction ends.
+
+    Args:
+        connection: in the transaction that inserts the batch.
+        parsed: the batch.
+        bound_to: the only component that it may be for, or None for any.
+
+    Raises:
+        RuntimeNotFoundError: the one that the envelope names is not registered, or none of those
+            that the samples name.
+        ForbiddenError: the envelope names another than it may be for.
+        ParameterInvalidError: several components have the name that the envelope gives.
+    """
+    by_value: dict[str | float | None, int | str] = {}
+    for value in {sample.runtime_id for sample in parsed.samples} - {None}:
+        assert value is not None
+        try:
+            by_value[value] = parse_runtime_id(value)
+        except ValueError as error:
+            by_value[value] = str(error)
+    wanted = {found for found in by_value.values() if isinstance(found, int)}
+    if parsed.runtime_id is not None:
+        wanted.add(parsed.runtime_id)
+    name = parsed.component_name if parsed.runtime_id is None else None
+    cursor = await connection.execute(
+        read_sql("queries/hold_runtimes.sql"), {"runtime_ids": list(wanted), "name": name}
+    )
+    held = await cursor.fetchall()
+    known = {runtime_id for runtime_id, _, _ in held}
+    if parsed.runtime_id is not None and parsed.runtime_id not in known:
+        raise RuntimeNotFoundError(_not_registered(parsed.runtime_id))
+    envelope_owner = parsed.runtime_id if name is None else _named(name, held)
+    if wanted and not wanted & known:
+        raise RuntimeNotFoundError(_not_registered(min(wanted)))
+    foreign = set[int | str]() if bound_to is None else _others(bound_to, held)
+    if envelope_owner in foreign and bound_to is not None:
+        raise ForbiddenError(_not_allowed(envelope_owner, bound_to))
+    for value, found in by_value.items():
+        if isinstance(found, int) and found not in known:
+            by_value[value] = _not_registered(found)
+        elif found in foreign and bound_to is not None:
+            by_value[value] = _not_allowed(found, bound_to)
+    by_value[None] = _RUNTIME_MISSING if envelope_owner is None else envelope_owner
+    shared = _only((wanted & known) - foreign) if envelope_owner is None else envelope_owner
+    return Owners(by_value, shared, {number: (name, kind) for number, name, kind in held})
+
+
+def _named(name: str, held: list[tuple[int, str, str]]) -> int:
+    found = [(runtime_id, kind) for runtime_id, held_name, kind in held if held_name == name]
+    if not found:
+        raise RuntimeNotFoundError(
+            f"no component named {name[:200]!r} is registered: "
+            "register it by POST /api/worker/pool/register"
+        )
+    if len(found) > 1:
+        kinds = " and a ".join(sorted(kind for _, kind in found))
+        raise ParameterInvalidError(
+            f"component_name {name[:200]!r} is the name of a {kinds}: use the runtime_id"
+        )
+    return found[0][0]
+
+
+def _others(bound_to: Runtime, held: list[tuple[int, str, str]]) -> set[int | str]:
+    return {
+        runtime_id
+        for runtime_id, name, kind in held
+        if (kind, name) != (bound_to.kind, bound_to.name)
+    }
+
+
+def _only(runtime_ids: set[int]) -> int | None:
+    return next(iter(runtime_ids)) if len(runtime_ids) == 1 else None
+
+
+def _not_registered(runtime_id: int) -> str:
+    return f"no runtime {runtime_id} is registered: register it by POST /api/worker/pool/register"
+
+
+def _not_allowed(runtime_id: object, bound_to: Runtime) -> str:
+    return (
+        f"runtime {runtime_id} is not this token's, which is bound to {str(bound_to)[:200]!r}: "
+        "use the token of that component"
+    )

@@ -1,0 +1,109 @@
+"""A batch into a time-series database instead of `noetl.metric`: acknowledged, or not taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server_stub.errors import (
+    ReceiverRefusedError,
+    ReceiverUnavailableError,
+    StoreUnavailableError,
+)
+from server_stub.export.position import remember_families
+from server_stub.ingest.body import Reject
+from server_stub.time_series_database.requests import Assembly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import AsyncConnection
+
+    from server_stub.export_statistics import ExportStatistics
+    from server_stub.ingest.body import ParsedBody
+    from server_stub.ingest.owners import Owners
+    from server_stub.ingest.row_encoding import RowEncoder
+    from server_stub.time_series_database.receiver import Receiver
+    from server_stub.time_series_database.requests import Assembled, Family, Row
+
+REQUESTS_MAX = 64
+"""How many requests the search for refused samples may take; what is refused after them is not
+searched further."""
+
+_Positioned = tuple[int, "Row"]
+
+
+class ReceiverDestination:
+    """Writes batches to a time-series database.
+
+    Args:
+        receiver: the time-series database.
+        statistics: counts what it has no place for.
+    """
+
+    def __init__(self, receiver: Receiver, statistics: ExportStatistics) -> None:
+        self._receiver = receiver
+        self._statistics = statistics
+        self._assembly = Assembly()
+        self._families: dict[str, Family] = {}
+
+    async def write(
+        self,
+        connection: AsyncConnection[Any],
+        parsed: ParsedBody,
+        encoder: RowEncoder,
+        owners: Owners,
+    ) -> None:
+        """Write the samples of a batch; return when they have been acknowledged.
+
+        Args:
+            connection: in the transaction that claims the batch.
+            parsed: the batch.
+            encoder: checks the samples; gets those that the time-series database refuses.
+            owners: the components.
+
+        Raises:
+            StoreUnavailableError: the time-series database is away or busy.
+        """
+        rows = encoder.rows(zip(parsed.positions, parsed.samples, strict=True), owners.components)
+        assembled = self._assembly.assemble([row for _, row in rows])
+        found = {series.family.metric_name: series.family for series, _ in assembled.series}
+        families = [one for name, one in found.items() if self._families.get(name) != one]
+        try:
+            await self._write(rows, assembled, families, encoder, _Budget(REQUESTS_MAX))
+        except ReceiverUnavailableError as error:
+            raise StoreUnavailableError(
+                "the time-series database does not take samples now: try again later",
+                max(1, round(error.retry_after_seconds or 1)),
+            ) from error
+        if assembled.merged:
+            self._statistics.samples_dropped.labels("same_millisecond").inc(assembled.merged)
+        await remember_families(connection, families)
+        self._families.update((family.metric_name, family) for family in families)
+
+    async def _write(
+        self,
+        rows: Sequence[_Positioned],
+        assembled: Assembled,
+        families: Sequence[Family],
+        encoder: RowEncoder,
+        budget: _Budget,
+    ) -> None:
+        if not rows:
+            return
+        budget.requests_left -= 1
+        try:
+            await self._receiver.write(assembled, families)
+        except ReceiverRefusedError as error:
+            if len(rows) == 1 or budget.requests_left <= 0:
+                reason = f"the time-series database refuses it: {error}"
+                encoder.rejects += [Reject(position, reason) for position, _ in rows]
+                return
+            half = len(rows) // 2
+            for part in (rows[:half], rows[half:]):
+                fewer = self._assembly.assemble([row for _, row in part])
+                await self._write(part, fewer, families, encoder, budget)
+
+
+class _Budget:
+    def __init__(self, requests_left: int) -> None:
+        self.requests_left = requests_left

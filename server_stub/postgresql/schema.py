@@ -1,0 +1,88 @@
+"""Making and migrating the schema `noetl`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from server_stub.errors import StartupError
+from server_stub.postgresql.sql_files import migration_names, read_sql
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+POSTGRESQL_VERSION_MIN = 15
+CONNECT_TIMEOUT_SECONDS = 10
+
+_logger = logging.getLogger(__name__)
+
+
+def apply_schema(database_url: str) -> None:
+    """Make the schema, or apply the migrations that it misses; changes nothing when up to date.
+
+    Args:
+        database_url: the database.
+
+    Raises:
+        StartupError: the database cannot be reached, is too old, does not allow it, or has a
+            table `noetl.metric` of another shape.
+    """
+    try:
+        with psycopg.connect(
+            database_url,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="server_stub",
+            prepare_threshold=None,  # pgbouncer may pool by transaction
+        ) as connection:
+            check_version(connection.info.server_version)
+            _apply(connection)
+    except psycopg.OperationalError as error:
+        raise StartupError(f"the database cannot be used: {error}") from error
+    except psycopg.Error as error:
+        raise StartupError(f"the schema noetl cannot be made: {error}") from error
+
+
+def check_version(server_version: int) -> None:
+    """Refuse a PostgreSQL that is too old.
+
+    Args:
+        server_version: the number that PostgreSQL gives itself, like 150004.
+
+    Raises:
+        StartupError: it is older than the oldest that works.
+    """
+    major_version = server_version // 10_000
+    if major_version < POSTGRESQL_VERSION_MIN:
+        raise StartupError(
+            f"the database is PostgreSQL {major_version}: "
+            f"version {POSTGRESQL_VERSION_MIN} or newer is required"
+        )
+
+
+def _apply(connection: Connection) -> None:
+    connection.execute(read_sql("schema_state/lock.sql"))
+    names = migration_names()
+    if connection.execute(read_sql("schema_state/exists.sql")).fetchone() == (True,):
+        applied = {name for (name,) in connection.execute(read_sql("schema_state/applied.sql"))}
+        names = [name for name in names if name not in applied]
+        for name in names:
+            _logger.info("applying migration %s", name)
+            connection.execute(read_sql(f"migrations/{name}"))
+    else:
+        _logger.info("making the schema noetl")
+        _refuse_other_shape(connection)
+        connection.execute(read_sql("schema.sql"))
+    for name in names:
+        connection.execute(read_sql("schema_state/record.sql"), {"name": name})
+
+
+def _refuse_other_shape(connection: Connection) -> None:
+    """Refuse a `noetl.metric` that is there already and is not partitioned by created_at."""
+    row = connection.execute(read_sql("schema_state/partition_key.sql")).fetchone()
+    if row is not None and row[0] != "RANGE (created_at)":
+        raise StartupError(
+            "the database has a table noetl.metric that is not partitioned by RANGE (created_at): "
+            "rename it, or use another database"
+        )

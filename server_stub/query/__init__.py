@@ -1,0 +1,1 @@
+"""The way out: filters become pages, charts and pages for Prometheus, from both databases."""

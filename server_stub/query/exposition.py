@@ -1,0 +1,67 @@
+"""The latest samples of all components as a page for Prometheus. Pure: no I/O, no clock.
+
+Every series gets the labels `runtime_id`, `component` and `component_type`. A label of the
+sample's own that has one of these names becomes `exported_…`, as Prometheus itself names it.
+How the page is written, and what is left out of it, is the SDK's `exposition`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.exposition import page as exposition
+from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
+from noetl_metrics_sdk.model.metric import check_metric_name
+from server_stub.components.labels import exposed_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class LatestSample(NamedTuple):
+    """The latest sample of one series, with the component that reported it.
+
+    `labels` is JSON, as PostgreSQL writes it; `taken_at` is in seconds since the epoch, and of
+    histograms only, whose parts have to be of one moment.
+    """
+
+    runtime_id: int
+    component_name: str
+    component_type: str
+    metric_name: str
+    metric_type: str
+    metric_value: float
+    labels: str | None
+    help_text: str | None
+    unit: str | None = None
+    taken_at: float | None = None
+
+
+def render(
+    samples: Iterable[LatestSample], page_format: PageFormat = PageFormat.TEXT
+) -> exposition.Page:
+    """Return the page.
+
+    Args:
+        samples: at most one sample of each series. One whose name or label names no page can
+            hold is left out, and counted.
+        page_format: how it is written.
+    """
+    shown: list[ExposedSample] = []
+    known: set[str] = set()
+    invalid_count = 0
+    for sample in samples:
+        (
+            runtime_id, component, component_type,
+            name, kind, value, labels, help_text, unit, taken_at,
+        ) = sample  # fmt: skip
+        try:
+            if name not in known:
+                known.add(check_metric_name(name))
+            found = exposed_labels(runtime_id, component, component_type, labels)
+        except InvalidMetricError:
+            invalid_count += 1
+        else:
+            shown.append(ExposedSample(name, kind, value, found, help_text, unit, taken_at))
+    return exposition.render(shown, page_format, invalid_count)

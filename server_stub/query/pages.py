@@ -1,0 +1,162 @@
+"""Pages of samples, from PostgreSQL and from what a time-series database has kept of older ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from server_stub.errors import ParameterInvalidError
+from server_stub.query.boundary import RECENT_ONLY, from_milliseconds, milliseconds
+from server_stub.query.cursor import Position
+from server_stub.query.history_rows import Range, as_row, read_page
+from server_stub.query.recent_rows import UNKNOWN_FAMILY
+from server_stub.time_series_database.history import selector_of
+from server_stub.timestamps import format_timestamp, parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from server_stub.query.boundary import Boundaries, Boundary
+    from server_stub.query.recent_rows import Store
+    from server_stub.time_series_database.history import History
+
+
+class Page(NamedTuple):
+    """Rows as they are answered, the place of the last one if more follow, and the sources."""
+
+    rows: list[dict[str, Any]]
+    next_position: Position | None
+    sources: list[dict[str, Any]]
+
+
+class _Placed(NamedTuple):
+    row: dict[str, Any]
+    position: Position
+
+
+class Pages:
+    """Reads pages.
+
+    Args:
+        store: PostgreSQL.
+        history: the time-series database, or None.
+        boundaries: tells what is read from which.
+    """
+
+    def __init__(self, store: Store, history: History | None, boundaries: Boundaries) -> None:
+        self._store = store
+        self._history = history
+        self._boundaries = boundaries
+
+    async def read(self, filters: Mapping[str, Any], order: str, limit: int, now: datetime) -> Page:
+        """Return a page.
+
+        Args:
+            filters: as `Store.select_metrics` takes them, without the `limit`.
+            order: `asc` or `desc`.
+            limit: the most rows.
+            now: the time.
+
+        Raises:
+            ParameterInvalidError: the history has too much for a page, or the cursor is of rows
+                that have left PostgreSQL.
+            StoreUnavailableError: a database is away or busy.
+        """
+        position: Position | None = filters.get("position")
+        drawn = (
+            from_milliseconds(position.boundary_ms) if position and position.boundary_ms else None
+        )
+        boundary = self._boundaries.draw(filters.get("start_time"), now, drawn)
+        if boundary is not None and position is not None:
+            _check_age(position, boundary)
+        # One more than asked for tells whether there is a next page.
+        if boundary is None:
+            found = await self._recent(filters, order, limit + 1, None)
+        else:
+            found = await self._across(boundary, filters, order, limit + 1)
+        page = found[:limit]
+        return Page(
+            [placed.row for placed in page],
+            page[-1].position if len(found) > limit else None,
+            RECENT_ONLY if boundary is None else boundary.sources(filters.get("end_time")),
+        )
+
+    async def _across(
+        self, boundary: Boundary, filters: Mapping[str, Any], order: str, limit: int
+    ) -> list[_Placed]:
+        position: Position | None = filters.get("position")
+        without_position = {name: filters[name] for name in filters if name != "position"}
+        parts = [self._past, self._recent]
+        if order == "desc":
+            parts.reverse()
+        found: list[_Placed] = []
+        for part in parts:
+            if len(found) >= limit:
+                break
+            is_past = part == self._past
+            chosen: Mapping[str, Any] = without_position
+            if position is not None and not found:
+                if is_past != (position.metric_id < 0):
+                    # The position is in the other part: before this one, or it is still to come.
+                    if part is parts[0]:
+                        continue
+                else:
+                    chosen = filters
+            found += await part(chosen, order, limit - len(found), boundary)
+        return found
+
+    async def _recent(
+        self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary | None
+    ) -> list[_Placed]:
+        boundary_ms = 0
+        if boundary is not None:
+            end_time = filters.get("end_time")
+            if not boundary.has_recent or (end_time is not None and end_time <= boundary.ends_at):
+                return []
+            start_time = max(boundary.ends_at, filters.get("start_time", boundary.ends_at))
+            filters = {**filters, "start_time": start_time}
+            boundary_ms = milliseconds(boundary.ends_at)
+        rows = await self._store.select_metrics({**filters, "limit": limit}, order)
+        return [
+            _Placed(
+                row._asdict(),
+                Position(parse_timestamp(row.timestamp), row.metric_id, boundary_ms),
+            )
+            for row in rows
+        ]
+
+    async def _past(
+        self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary
+    ) -> list[_Placed]:
+        assert self._history is not None
+        families, names = await self._store.history_names(filters)
+        selector = selector_of(filters, names)
+        if selector is None:
+            return []
+        end = boundary.end_milliseconds(filters.get("end_time"))
+        position: Position | None = filters.get("position")
+        rows = await read_page(
+            self._history,
+            selector,
+            Range(milliseconds(boundary.history_from), end),
+            limit,
+            None if position is None else (milliseconds(position.timestamp), position.metric_id),
+            newest_first=order == "desc",
+        )
+        boundary_ms = milliseconds(boundary.ends_at)
+        return [
+            _Placed(
+                as_row(row, families.get(row.series.metric_name, UNKNOWN_FAMILY)),
+                Position(from_milliseconds(row.timestamp_ms), row.metric_id, boundary_ms),
+            )
+            for row in rows
+        ]
+
+
+def _check_age(position: Position, boundary: Boundary) -> None:
+    # The time-series database has rows of one millisecond in another order than PostgreSQL.
+    if position.metric_id >= 0 and position.timestamp < boundary.ends_at:
+        raise ParameterInvalidError(
+            "the cursor is of a page that was read long ago, whose rows are read from the "
+            f"time-series database by now: begin anew, at {format_timestamp(position.timestamp)}"
+        )

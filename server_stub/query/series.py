@@ -1,0 +1,172 @@
+"""What the table `noetl.metric` says of one metric over time, for charts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from server_stub.errors import ParameterInvalidError
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.retention import Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from server_stub.postgresql.database import Database
+    from server_stub.query.history_samples import HistoryChart
+    from server_stub.query.time_buckets import TimeBuckets
+    from server_stub.settings import Settings
+
+SERIES_MAX = 10_000
+"""The most series of an answer."""
+
+POINTS_IN_ALL_MAX = 500_000
+"""The most points of all series of an answer together."""
+
+FILTERS = ("runtime_id", "component_name", "metric_type", "labels")
+_LOOKING_BACK = frozenset({"sum", "increase"})
+
+
+class Curve(NamedTuple):
+    """One series of an answer.
+
+    `group_values` are the values of what the answer is grouped by, in that order, and empty where
+    there is none; `times` are the starts of buckets, in seconds since the epoch, rising.
+    """
+
+    group_values: Sequence[str]
+    times: Sequence[float]
+    values: Sequence[float]
+
+
+class SeriesStore:
+    """Reads series from `noetl.metric`.
+
+    Args:
+        database: the pool of connections; the schema must be there.
+        settings: retention, lookback, and how far ahead samples may be.
+        history: reads what is older.
+    """
+
+    def __init__(self, database: Database, settings: Settings, history: HistoryChart) -> None:
+        self._database = database
+        self._history = history
+        self._retention = Retention(settings)
+        self._sample_ahead_seconds = settings.sample_ahead_seconds_max
+        self._lookback_seconds = settings.exposition_lookback_seconds
+
+    async def select_series(
+        self,
+        metric_name: str,
+        aggregation: str,
+        buckets: TimeBuckets,
+        group_by: Sequence[str],
+        filters: Mapping[str, Any],
+        now: datetime,
+    ) -> list[Curve]:
+        """Return a metric by bucket and group.
+
+        Args:
+            metric_name: the metric.
+            aggregation: how the samples of a bucket become one value; a file of `sql/series/`.
+            buckets: the buckets.
+            group_by: the labels that make the groups.
+            filters: filter to value, of `FILTERS`.
+            now: the time.
+
+        Raises:
+            ParameterInvalidError: the answer would have too many series or points, or a value
+                that no double holds.
+            StoreUnavailableError: the database is away or busy.
+        """
+        parameters = self.parameters(metric_name, aggregation, buckets, group_by, filters)
+        looking_back = timedelta(seconds=parameters["looking_back_seconds"])
+        past = await self._history.read(
+            metric_name, filters, buckets.start_time - looking_back, buckets.end_time, now
+        )
+        if past is not None:
+            parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
+        query = series_query(aggregation, has_history=past is not None)
+        async with self._database.transaction() as connection:
+            await connection.execute(read_sql("queries/plan_by_metric.sql"))
+            try:
+                cursor = await connection.execute(query, parameters)
+            except errors.NumericValueOutOfRange:
+                raise ParameterInvalidError(
+                    f"the {aggregation} of {metric_name[:100]!r} exceeds what a number can hold: "
+                    "choose fewer series by a filter, or another aggregation"
+                ) from None
+            curves = [Curve._make(row) for row in await cursor.fetchall()]
+        _check_size(curves)
+        return curves
+
+    def parameters(
+        self,
+        metric_name: str,
+        aggregation: str,
+        buckets: TimeBuckets,
+        group_by: Sequence[str],
+        filters: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return the parameters of `series_query`.
+
+        Args:
+            metric_name: as for `select_series`, like all others.
+            aggregation: the aggregation.
+            buckets: the buckets.
+            group_by: the labels.
+            filters: the filters.
+        """
+        looking_back_seconds = (
+            max(buckets.step_seconds, self._lookback_seconds)
+            if aggregation in _LOOKING_BACK
+            else 0.0
+        )
+        labels = filters.get("labels")
+        own_retention = self._retention.by_name(metric_name)
+        return {
+            **{name: filters.get(name) for name in FILTERS},
+            "labels": None if labels is None else Jsonb(labels),
+            "metric_name": metric_name,
+            "group_by": list(group_by),
+            **buckets._asdict(),
+            "looking_back_seconds": looking_back_seconds,
+            "lookback_seconds": self._lookback_seconds,
+            "sample_ahead_seconds": self._sample_ahead_seconds,
+            "retention": own_retention or self._retention.unless_named,
+            "has_own_retention": own_retention is not None,
+            "points_max": POINTS_IN_ALL_MAX,
+            "boundary": None,
+        }
+
+
+def series_query(aggregation: str, *, has_history: bool = False) -> LiteralString:
+    """Return the query of `select_series`, composed of the files of `sql/series/` only.
+
+    Args:
+        aggregation: the name of one of them.
+        has_history: whether samples of a time-series database are passed to it.
+    """
+    return (
+        read_sql("series/samples.sql")
+        + (read_sql("series/history.sql") if has_history else "")
+        + read_sql("series/numbering.sql")
+        + read_sql(f"series/{aggregation}.sql")
+        + read_sql("series/answer.sql")
+    )
+
+
+def _check_size(curves: Sequence[Curve]) -> None:
+    advice = "group by fewer labels, choose fewer series by a filter, or a longer step"
+    if len(curves) > SERIES_MAX:
+        raise ParameterInvalidError(
+            f"the answer would have more than {SERIES_MAX:,} series: {advice}"
+        )
+    if sum(len(curve.times) for curve in curves) > POINTS_IN_ALL_MAX:
+        raise ParameterInvalidError(
+            f"the answer would have more than {POINTS_IN_ALL_MAX:,} points: {advice}"
+        )

@@ -1,0 +1,79 @@
+"""The latest samples as a page for Prometheus."""
+
+# FastAPI reads the annotations of a route at run time, so their types are imported at run time.
+# ruff: noqa: TC001
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from noetl_metrics_sdk.exposition.negotiation import choose_format, encoded
+from noetl_metrics_sdk.exposition.samples import PageFormat
+from server_stub.query import exposition
+from server_stub.query.parameters import parse_filters
+from server_stub.routes.resources import Server
+from server_stub.web.responses import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+router = APIRouter(tags=["metrics"])
+
+
+class ExpositionQuery(BaseModel):
+    """Which components are on the page; all filters given must hold."""
+
+    # A filter that is misspelt must not answer everything.
+    model_config = ConfigDict(extra="forbid")
+
+    runtime_id: str | None = Field(None, description="Of this component")
+    component_name: str | None = Field(None, description="Of the components of this name")
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The page, as gzip if `Accept-Encoding` says so",
+        "content": {str(page_format): {"schema": {"type": "string"}} for page_format in PageFormat},
+    },
+    **problems(HTTPStatus.BAD_REQUEST),
+}
+
+
+@router.get(
+    "/metrics",
+    summary="The latest samples for Prometheus",
+    response_class=Response,
+    responses=_RESPONSES,
+)
+@router.get("/api/metrics/prometheus", include_in_schema=False)
+async def expose_metrics(
+    server: Server,
+    query: Annotated[ExpositionQuery, Query()],
+    accept: Annotated[list[str] | None, Header(include_in_schema=False)] = None,
+    accept_encoding: Annotated[list[str] | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Return the latest sample of each series that has a recent one.
+
+    In the text format 0.0.4, or in OpenMetrics 1.0 where `Accept` prefers it.
+    """
+    samples = await server.store.latest_samples(parse_filters(query.model_dump()))
+    page_format = choose_format(",".join(accept or ()))
+    # Ten thousand series take longer than other requests should have to wait.
+    body, headers, omitted_count = await asyncio.to_thread(
+        _page, samples, page_format, ",".join(accept_encoding or ())
+    )
+    server.statistics.exposition_series_omitted.inc(omitted_count)
+    return Response(body, media_type=page_format, headers=headers)
+
+
+def _page(
+    samples: Sequence[exposition.LatestSample], page_format: PageFormat, accept_encoding: str
+) -> tuple[bytes, dict[str, str], int]:
+    page = exposition.render(samples, page_format)
+    return *encoded(page.text, accept_encoding), page.omitted_count

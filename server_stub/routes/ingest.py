@@ -1,0 +1,149 @@
+"""`POST /api/metrics`: the bulk insert."""
+
+# FastAPI reads the annotations of a route at run time, so their types are imported at run time.
+# ruff: noqa: TC001, TC002
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from server_stub.auth.rule import Authenticated
+from server_stub.ingest.batch_key import parse_batch_key
+from server_stub.ingest.body import RUNTIME_ID_PATTERN
+from server_stub.routes.resources import Resources, Server
+from server_stub.web.responses import json_response, problems
+
+router = APIRouter(tags=["metrics"])
+
+_RUNTIME_ID: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 2**53},
+        {"type": "string", "pattern": RUNTIME_ID_PATTERN},
+        {"type": "null"},
+    ],
+    "description": "as answered by the registration: a string, as 64 bits exceed many a number",
+}
+_SAMPLE: dict[str, Any] = {
+    "type": "object",
+    "required": ["metric_name", "metric_type", "metric_value"],
+    "properties": {
+        "metric_name": {"type": "string", "example": "noetl_jobs_processed_total"},
+        "metric_type": {"enum": ["counter", "gauge", "histogram", "summary"]},
+        "metric_value": {"anyOf": [{"type": "number"}, {"enum": ["NaN", "+Inf", "-Inf"]}]},
+        "runtime_id": _RUNTIME_ID,
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "help_text": {"type": "string"},
+        "unit": {"type": "string"},
+        "timestamp": {
+            "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
+            "description": "ISO 8601 with an offset, or epoch seconds; else the time of arrival",
+        },
+    },
+}
+# The body is taken whatever its samples are like: each is accepted or rejected on its own.
+_SAMPLES: dict[str, Any] = {
+    "type": "array",
+    "items": {"anyOf": [_SAMPLE, {"description": "anything else is rejected on its own"}]},
+}
+_ENVELOPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["metrics"],
+    "properties": {
+        "runtime_id": _RUNTIME_ID,
+        "component_name": {
+            "anyOf": [{"type": "string", "pattern": "^[^\\x00]*$"}, {"type": "null"}]
+        },
+        "metrics": _SAMPLES,
+    },
+}
+_ONE_SAMPLE: dict[str, Any] = {
+    "type": "object",
+    "required": ["metric_name"],
+    "not": {"required": ["metrics"]},
+    "properties": {"metric_name": {}},
+    "description": "one sample, as in an array",
+}
+_REQUEST: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "`boot id:sequence`, which names the batch; a repeat inserts nothing",
+            "schema": {"type": "string", "pattern": "^[!-~]{1,200}:[0-9]{1,18}$"},
+            "example": "4f1f0c1a:1",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"anyOf": [_ENVELOPE, _SAMPLES, _ONE_SAMPLE]}}},
+    },
+}
+
+
+class RejectedSample(BaseModel):
+    """A sample that was not stored."""
+
+    index: int = Field(description="Its place in the request, from 0")
+    reason: str = Field(description="What is wrong with it, and what is right")
+
+
+class IngestAnswer(BaseModel):
+    """What became of a batch: every sample is either inserted or rejected."""
+
+    status: str = Field(description="ok, or duplicate for a batch that was there already")
+    runtime_id: str | None = Field(description="Null where the samples are of several runtimes")
+    metrics_inserted: int
+    metrics_rejected: int
+    errors: list[RejectedSample]
+
+
+@router.post(
+    "/api/metrics",
+    summary="Insert samples",
+    response_model=IngestAnswer,
+    responses=problems(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    ),
+    openapi_extra=_REQUEST,
+)
+@router.post("/api/metrics/report", include_in_schema=False)
+async def insert_metrics(
+    request: Request,
+    server: Server,
+    caller: Authenticated,
+    content_encoding: Annotated[str, Header(include_in_schema=False)] = "",
+    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Insert a batch in one transaction. A body may have `Content-Encoding: gzip`.
+
+    A sample that cannot be stored is rejected on its own and named in the answer. With an
+    `Idempotency-Key`, a batch that was there already gets its first answer with the status
+    `duplicate`; where a later batch of the same process has come since, the counts are those
+    of the samples just sent. With a token that is bound to a component, a batch for another is
+    refused, and so is each sample that names another itself.
+    """
+    key = None if idempotency_key is None else parse_batch_key(idempotency_key)
+    with server.admission.room(_bytes_expected(request, server)) as room:
+        body = await request.body()
+        answer: dict[str, Any] = await server.intake.take(
+            body, content_encoding, key, room, caller.bound_to
+        )
+    return json_response(answer)
+
+
+def _bytes_expected(request: Request, server: Resources) -> int:
+    """Return how large the body is, or may be where the client does not say."""
+    announced = request.headers.get("content-length", "")
+    limit = server.settings.body_bytes_max
+    if announced.isdecimal() and len(announced) <= len(str(limit)):
+        return min(int(announced), limit)
+    return limit

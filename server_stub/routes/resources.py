@@ -1,0 +1,48 @@
+"""What the routes work with, made once for each running server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from server_stub.components.store import ComponentStore
+    from server_stub.ingest.admission import Admission
+    from server_stub.ingest.intake import Intake
+    from server_stub.postgresql.maintenance import Maintenance
+    from server_stub.postgresql.partitions import PartitionStore
+    from server_stub.query.history_samples import HistoryChart
+    from server_stub.query.pages import Pages
+    from server_stub.query.recent_rows import Store
+    from server_stub.query.series import SeriesStore
+    from server_stub.settings import Settings
+    from server_stub.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that lives as long as the server does."""
+
+    settings: Settings
+    statistics: Statistics
+    store: Store
+    pages: Pages
+    history_chart: HistoryChart
+    series: SeriesStore
+    partitions: PartitionStore
+    components: ComponentStore
+    intake: Intake
+    admission: Admission
+    maintenance: Maintenance
+
+
+async def resources_of(request: Request) -> Resources:
+    """Return the resources of the server that a request came to."""
+    # A coroutine, because FastAPI runs plain functions in a thread.
+    return cast("Resources", request.app.state.resources)
+
+
+Server = Annotated[Resources, Depends(resources_of)]
+"""The parameter by which a route gets the resources."""

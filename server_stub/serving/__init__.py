@@ -1,0 +1,1 @@
+"""Sockets, connections, worker processes, signals and the log, whatever is served."""

@@ -1,0 +1,1 @@
+"""The other database: written by remote write, and read by its query API."""

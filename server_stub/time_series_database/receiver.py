@@ -1,0 +1,176 @@
+"""The time-series database that metrics are written to, by Prometheus remote write.
+
+What is sent to it is acknowledged, refused for good, or to be sent again; a table here tells which
+from the status. Which version of the protocol it takes is asked by a request without samples: a
+receiver of 2.0 says how many samples it has written, and one that does not know 2.0 may take such
+a request for an empty one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from noetl_metrics_sdk.transport.http import retry_after_seconds
+from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError
+from server_stub.time_series_database.requests import CONTENT_TYPES, VERSIONS, Assembled, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from server_stub.time_series_database.requests import Family
+
+REQUEST_SECONDS = 15.0
+"""How long an answer is waited for; shorter than a transaction may be idle."""
+
+_REFUSALS = frozenset({
+    HTTPStatus.BAD_REQUEST,  # Prometheus and Mimir: out of order, too old, too far in the future
+    HTTPStatus.CONFLICT,  # Thanos: out of order
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+})  # fmt: skip
+"""What is said of samples. All else is said of the request, or of the receiver's state: a wrong URL
+or password must not cost a sample."""
+
+REFUSALS_UNQUESTIONED = 100
+"""The first refusal of so many is checked: is it of the samples, or of whatever is sent?"""
+
+WRITTEN_HEADER = "X-Prometheus-Remote-Write-Samples-Written"
+SHOWN_CHARACTERS_MAX = 300
+
+NOTHING = Assembled([], 0, 0, 0)
+
+_logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Writes to a time-series database.
+
+    Args:
+        url: where it takes remote write.
+        headers: sent with every request.
+        version: of the protocol, `1.0` or `2.0`; `auto` takes the newest that it knows.
+        transport: in place of the network, for tests.
+        connections_max: how many requests are under way at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        version: str = "auto",
+        transport: httpx.AsyncBaseTransport | None = None,
+        connections_max: int = 1,
+    ) -> None:
+        self._url = url
+        self._wanted = version
+        self._version: str | None = None
+        self._refusals = 0  # since it has taken something
+        self._expects_new_connection = False
+        self.may_have_forgotten = True
+        """Whether it may have been restarted since this was last set to False: a connection has
+        ended without having been announced, or a request has failed. What it has acknowledged
+        shortly before may not have reached its disk."""
+        self._client = httpx.AsyncClient(
+            headers={"User-Agent": "noetl-metrics-server", **headers},
+            timeout=REQUEST_SECONDS,
+            # Kept until the other side ends it: a new one may be to another process.
+            limits=httpx.Limits(max_connections=connections_max, keepalive_expiry=None),
+            transport=transport,
+        )
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+    async def write(self, assembled: Assembled, families: Sequence[Family] = ()) -> None:
+        """Write samples; return when the receiver has acknowledged them.
+
+        Args:
+            assembled: the samples.
+            families: what is to be said of their names.
+
+        Raises:
+            ReceiverRefusedError: it takes none or not all of them, and never will.
+            ReceiverUnavailableError: it is away or busy, or takes no remote write at all.
+        """
+        if self._version is None:
+            self._version = await self._negotiate()
+            _logger.info("metrics are written by remote write %s", self._version)
+        answer = await self._post(assembled, self._version, families)
+        if answer.status_code in _REFUSALS:
+            if self._refusals % REFUSALS_UNQUESTIONED == 0:
+                # What refuses a request without samples too is no receiver.
+                await self._negotiate()
+            self._refusals += 1
+            raise ReceiverRefusedError(_shown(answer))
+        if answer.is_error or answer.is_redirect:
+            raise _unavailable(answer)
+        self._refusals = 0
+        written = answer.headers.get(WRITTEN_HEADER)
+        if self._version == "2.0" and written != str(assembled.samples):
+            self._version = None
+            raise ReceiverUnavailableError(
+                f"it answered {answer.status_code} and says that it has written "
+                f"{written or 'nothing'} of {assembled.samples} samples"
+            )
+
+    async def _negotiate(self) -> str:
+        if self._wanted != "1.0":
+            answer = await self._post(NOTHING, "2.0", ())
+            if answer.is_success and WRITTEN_HEADER in answer.headers:
+                return "2.0"
+            if self._wanted == "2.0":
+                raise _unavailable(answer)
+        answer = await self._post(NOTHING, "1.0", ())
+        if answer.is_success:
+            return "1.0"
+        raise _unavailable(answer)
+
+    async def _post(
+        self, assembled: Assembled, version: str, families: Sequence[Family]
+    ) -> httpx.Response:
+        # Other threads have their turn meanwhile, and so has the event loop.
+        content = await asyncio.to_thread(encode, assembled, version, families)
+        try:
+            answer = await self._client.post(
+                self._url,
+                content=content,
+                headers={
+                    "Content-Type": CONTENT_TYPES[version],
+                    "Content-Encoding": "snappy",
+                    "X-Prometheus-Remote-Write-Version": VERSIONS[version],
+                },
+                extensions={"trace": self._trace},
+            )
+        except httpx.HTTPError as error:
+            self.may_have_forgotten = True
+            raise ReceiverUnavailableError(
+                f"it cannot be reached: {error or type(error).__name__}"
+            ) from error
+        self._expects_new_connection = answer.headers.get("Connection", "").lower() == "close"
+        if answer.is_server_error:
+            self.may_have_forgotten = True
+        return answer
+
+    async def _trace(self, event: str, _: dict[str, Any]) -> None:
+        # https://www.encode.io/httpcore/extensions/#trace
+        if event == "connection.connect_tcp.started" and not self._expects_new_connection:
+            self.may_have_forgotten = True
+
+
+def _unavailable(answer: httpx.Response) -> ReceiverUnavailableError:
+    return ReceiverUnavailableError(
+        f"it does not take remote write now: {_shown(answer)}",
+        retry_after_seconds(answer.headers.get("Retry-After"), time.time()),
+    )
+
+
+def _shown(answer: httpx.Response) -> str:
+    text = " ".join(answer.text.split())[:SHOWN_CHARACTERS_MAX]
+    return f"{answer.status_code} {answer.reason_phrase}" + (f": {text}" if text else "")

@@ -1,0 +1,222 @@
+"""Samples as requests of Prometheus remote write. Pure: no I/O, no clock.
+
+A series is called as the exposition calls it: its name, its own labels, and `runtime_id`,
+`component` and `component_type` (`exposed_labels`). Times are in milliseconds, as that is what
+the protocol has; of two samples of one series in one millisecond the later one is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cramjam
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.model.metric import check_metric_name
+from server_stub.components.labels import exposed_labels
+from server_stub.time_series_database.messages import (
+    METRIC_TYPES,
+    VERSION_1,
+    VERSION_2,
+    message_classes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SERIES_KEPT_MAX = 200_000
+"""How many series are kept between requests, of about a kilobyte each."""
+
+CONTENT_TYPES = {
+    "1.0": "application/x-protobuf",
+    "2.0": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+}
+VERSIONS = {"1.0": "0.1.0", "2.0": "2.0.0"}
+"""What the header X-Prometheus-Remote-Write-Version says for each."""
+
+_V1 = message_classes("prometheus", VERSION_1)
+_V2 = message_classes("io.prometheus.write.v2", VERSION_2)
+
+_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+
+
+class Row(NamedTuple):
+    """A row of `noetl.metric`, with the component that it is of; `labels` is JSON."""
+
+    metric_id: int
+    runtime_id: int
+    metric_name: str
+    labels: str | None
+    metric_value: float
+    timestamp_ms: int
+    component_name: str
+    component_type: str
+    metric_type: str
+    help_text: str | None
+    unit: str | None
+
+
+class Family(NamedTuple):
+    """What is said of a name: its type, help text and unit."""
+
+    metric_name: str
+    metric_type: str
+    help_text: str | None
+    unit: str | None
+
+
+class WrittenSeries:
+    """A series as it is written.
+
+    Args:
+        labels: name to value, sorted by the names.
+        family: what is said of its name.
+    """
+
+    __slots__ = ("encoded_labels", "family", "labels")
+
+    def __init__(self, labels: tuple[tuple[str, str], ...], family: Family) -> None:
+        self.labels = labels
+        self.family = family
+        label = _V1["Label"]
+        series = _V1["TimeSeries"](labels=[label(name=name, value=value) for name, value in labels])
+        self.encoded_labels: bytes = series.SerializeToString()
+        """A `TimeSeries` of version 1.0 without samples."""
+
+
+class Assembled(NamedTuple):
+    """Samples by series, in the order of time, as pairs of milliseconds and value.
+
+    `invalid` counts rows whose names the protocol does not have, `merged` those of which a later
+    one is in the same millisecond.
+    """
+
+    series: list[tuple[WrittenSeries, list[tuple[int, float]]]]
+    samples: int
+    invalid: int
+    merged: int
+
+
+class Assembly:
+    """Makes series of rows; keeps what never changes of them."""
+
+    def __init__(self) -> None:
+        self._by_row: dict[tuple[int, str, str | None], WrittenSeries | None] = {}
+        # Rows may write one series in several ways: a label that is empty is none.
+        self._by_labels: dict[tuple[tuple[str, str], ...], WrittenSeries] = {}
+
+    def assemble(self, rows: Iterable[Row]) -> Assembled:
+        """Return the rows by series.
+
+        Args:
+            rows: in the order in which they were inserted.
+        """
+        found: dict[WrittenSeries, list[tuple[int, float]]] = {}
+        invalid = 0
+        if len(self._by_row) > SERIES_KEPT_MAX:
+            self._by_row.clear()
+            self._by_labels.clear()
+        for row in rows:
+            key = (row.runtime_id, row.metric_name, row.labels)
+            series = self._by_row.get(key)
+            if series is None or row.help_text != series.family.help_text:
+                series = self._by_row[key] = self._series_of(row)
+                if series is None:
+                    invalid += 1
+                    continue
+            samples = found.get(series)
+            if samples is None:
+                samples = found[series] = []
+            samples.append((row.timestamp_ms, row.metric_value))
+        merged = 0
+        for samples in found.values():
+            if len(samples) > 1:
+                # Stable, so that of one millisecond the last inserted is the last.
+                samples.sort(key=_time_of)
+                latest = dict(samples)
+                merged += len(samples) - len(latest)
+                samples[:] = latest.items()
+        count = sum(len(samples) for samples in found.values())
+        return Assembled(list(found.items()), count, invalid, merged)
+
+    def _series_of(self, row: Row) -> WrittenSeries | None:
+        try:
+            check_metric_name(row.metric_name)
+            shown = exposed_labels(
+                row.runtime_id, row.component_name, row.component_type, row.labels
+            )
+        except InvalidMetricError:
+            return None
+        pairs = [pair for pair in shown.key_without(None) if pair[1]]
+        labels = tuple(sorted([("__name__", row.metric_name), *pairs]))
+        family = Family(row.metric_name, row.metric_type, row.help_text, row.unit)
+        series = self._by_labels.get(labels)
+        if series is None:
+            series = self._by_labels[labels] = WrittenSeries(labels, family)
+        series.family = family
+        return series
+
+
+def encode(assembled: Assembled, version: str, families: Sequence[Family] = ()) -> bytes:
+    """Return the body of a request, compressed as the protocol wants it.
+
+    Args:
+        assembled: what is written; may be nothing.
+        version: `1.0` or `2.0`.
+        families: what is to be said of names; 2.0 says it with every series anyway.
+    """
+    message = _version_1(assembled, families) if version == "1.0" else _version_2(assembled)
+    return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))
+
+
+def family_name(family: Family) -> str:
+    """Return the name that the samples of a histogram or summary have in common."""
+    for suffix in _SUFFIXES.get(family.metric_type, ()):
+        if family.metric_name.endswith(suffix) and family.metric_name != suffix:
+            return family.metric_name.removesuffix(suffix)
+    return family.metric_name
+
+
+def _version_1(assembled: Assembled, families: Sequence[Family]) -> Any:
+    request = _V1["WriteRequest"]()
+    add = request.timeseries.add
+    for series, samples in assembled.series:
+        written = add()
+        written.MergeFromString(series.encoded_labels)
+        for timestamp_ms, value in samples:
+            written.samples.add(value=value, timestamp=timestamp_ms)
+    for name, family in {family_name(family): family for family in families}.items():
+        request.metadata.add(
+            type=METRIC_TYPES.get(family.metric_type, 0),
+            metric_family_name=name,
+            help=family.help_text or "",
+            unit=family.unit or "",
+        )
+    return request
+
+
+def _version_2(assembled: Assembled) -> Any:
+    request = _V2["Request"]()
+    references: dict[str, int] = {"": 0}
+    add = request.timeseries.add
+    for series, samples in assembled.series:
+        family = series.family
+        written = add(
+            labels_refs=[
+                references.setdefault(text, len(references))
+                for pair in series.labels
+                for text in pair
+            ]
+        )
+        for timestamp_ms, value in samples:
+            written.samples.add(value=value, timestamp=timestamp_ms)
+        written.metadata.type = METRIC_TYPES.get(family.metric_type, 0)
+        help_text, unit = family.help_text or "", family.unit or ""
+        written.metadata.help_ref = references.setdefault(help_text, len(references))
+        written.metadata.unit_ref = references.setdefault(unit, len(references))
+    request.symbols.extend(references)
+    return request
+
+
+def _time_of(sample: tuple[int, float]) -> int:
+    return sample[0]

@@ -1,0 +1,1 @@
+"""What every request passes around its route: log, counting, token, bounds, form of answers."""

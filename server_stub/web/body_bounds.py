@@ -1,0 +1,146 @@
+"""Around every request: the limits on its body, what it took, and what encodings are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+
+from server_stub.ingest.compression import ACCEPTED_ENCODING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from server_stub.statistics import Statistics
+
+INGEST_PATHS = frozenset({"/api/metrics", "/api/metrics/report"})
+"""Where compressed bodies are taken."""
+
+
+class BodyLimit:
+    """Refuses a body that is too large while it comes in, rather than once it is in memory.
+
+    Args:
+        app: the application behind it.
+        bytes_max: the largest body.
+    """
+
+    def __init__(self, app: ASGIApp, bytes_max: int) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        bytes_received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal bytes_received
+            message = await receive()
+            bytes_received += len(message.get("body", b""))
+            if max(bytes_received, self._bytes_announced(scope)) > self._bytes_max:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the body exceeds {self._bytes_max} bytes: send smaller batches",
+                )
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+    @staticmethod
+    def _bytes_announced(scope: Scope) -> int:
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                return int(value)
+        return 0
+
+
+class BodyTimeout:
+    """Gives up on a body that does not come to its end in time, however slowly it comes.
+
+    Args:
+        app: the application behind it.
+        seconds_max: how long the whole body may take, from when the application asks for it.
+    """
+
+    def __init__(self, app: ASGIApp, seconds_max: float) -> None:
+        self._app = app
+        self._seconds_max = seconds_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        deadline: float | None = None
+        is_complete = False
+
+        async def receive_in_time() -> Message:
+            nonlocal deadline, is_complete
+            if is_complete:  # what comes now is that the client has gone
+                return await receive()
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + self._seconds_max
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"the body was not complete within {self._seconds_max:g} s: "
+                    "send smaller batches, or over a faster connection",
+                    # The rest of it would be taken for the next request.
+                    headers={"Connection": "close"},
+                ) from None
+            is_complete = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, receive_in_time, send)
+
+
+class Observation:
+    """Counts and times every request, and says that compressed bodies are taken (RFC 7694).
+
+    Args:
+        app: the application behind it.
+        statistics: where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, statistics: Statistics) -> None:
+        self._app = app
+        self._statistics = statistics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        says_encoding = method == "POST" and scope["path"] in INGEST_PATHS
+        # Unless an answer begins, the server's own error answer is what the client gets.
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if says_encoding:
+                    MutableHeaders(scope=message)["Accept-Encoding"] = ACCEPTED_ENCODING
+            await send(message)
+
+        started_at = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            # The template and not the path, which clients choose: series must stay few.
+            endpoint = getattr(scope.get("route"), "path", None) or "unmatched"
+            self._statistics.requests.labels(endpoint, method, str(status)).inc()
+            self._statistics.request_duration.labels(endpoint, method).observe(
+                time.perf_counter() - started_at
+            )

@@ -1,0 +1,179 @@
+"""Answers: JSON that PostgreSQL and JavaScript agree on, and the table from error to status."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+
+from server_stub.errors import (
+    BodyMalformedError,
+    BodyTooLargeError,
+    EncodingUnknownError,
+    ForbiddenError,
+    ParameterInvalidError,
+    RuntimeNotFoundError,
+    ServerError,
+    StoreUnavailableError,
+    TokenInvalidError,
+)
+from server_stub.serving.request_id import current_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI, Request
+    from starlette.routing import BaseRoute
+
+_STATUS_BY_ERROR: Mapping[type[ServerError], HTTPStatus] = {
+    BodyMalformedError: HTTPStatus.BAD_REQUEST,
+    ParameterInvalidError: HTTPStatus.BAD_REQUEST,
+    RuntimeNotFoundError: HTTPStatus.NOT_FOUND,
+    TokenInvalidError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EncodingUnknownError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_QUOTED_LENGTH_MAX = 100
+
+
+class Problem(BaseModel):
+    """The body of every answer that is an error."""
+
+    detail: str = Field(description="What is wrong, and what to change")
+
+
+class Source(BaseModel):
+    """Which part of an answer came from where."""
+
+    source: Literal["postgresql", "history"] = Field(
+        description="history is the time-series database, for what is older than the retention"
+    )
+    start_time: str | None = Field(description="Samples taken from then on, in UTC")
+    end_time: str | None = Field(description="Until before then; null for no end")
+
+
+def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route for OpenAPI: those that every route has, and these."""
+    always = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+    return {
+        int(status): {"model": Problem, "description": status.phrase}
+        for status in sorted({*statuses, *always})
+    }
+
+
+def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return an answer in JSON; a NaN or infinity in it must be a string already."""
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+def install_error_answers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every error of an application an answer of the form `{"detail": …}`.
+
+    Args:
+        app: the application.
+        routes: its routes, of which an answer of 405 names every method of the path (RFC 9110,
+            section 10.2.1); Starlette names those of the first one only.
+    """
+    app.state.routes = routes
+    app.add_exception_handler(ServerError, _answer_server_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(Exception, _answer_unforeseen_error)
+
+
+async def _answer_server_error(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, ServerError)
+    return error_response(error)
+
+
+def error_response(error: ServerError) -> Response:
+    """Return the answer that one of the server's own errors stands for."""
+    headers: dict[str, str] = {}
+    if isinstance(error, StoreUnavailableError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, TokenInvalidError):
+        headers["WWW-Authenticate"] = "Bearer"
+    status = next(
+        (status for kind, status in _STATUS_BY_ERROR.items() if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    return _problem(status, str(error), headers)
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, RequestValidationError)
+    return _problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "; ".join(_describe(problem) for problem in error.errors()),
+    )
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    """Return what pydantic says of one value: where it is, the value, and what is right."""
+    where = ".".join(str(part) for part in problem["loc"])
+    value = problem.get("input")
+    if problem["type"] in {"missing", "json_invalid"} or value is None:
+        return f"{where}: {problem['msg']}"
+    shown = repr(value)
+    if len(shown) > _QUOTED_LENGTH_MAX:
+        shown = shown[:_QUOTED_LENGTH_MAX] + "…"
+    return f"{where} is {shown}: {problem['msg']}"
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    route = f"{request.method} {request.url.path[:_QUOTED_LENGTH_MAX]}"
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            detail = f"there is no route {route}: see /docs for those that there are"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _methods_of(request)
+            detail = f"there is no {route}: this path takes {headers['Allow']}"
+        case _:
+            detail = str(error.detail)
+    return _problem(HTTPStatus(error.status_code), detail, headers)
+
+
+def _methods_of(request: Request) -> str:
+    methods: set[str] = set()
+    for route in request.app.state.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    # A client that breaks off in its request is no failure of the server's, with a traceback; the
+    # answer is for the statistics only.
+    del request, error
+    return _problem(HTTPStatus.BAD_REQUEST, "the connection ended before the body did")
+
+
+async def _answer_unforeseen_error(request: Request, error: Exception) -> Response:
+    del request, error  # the server's log has its traceback; a stranger must not
+    request_id = current_request_id()
+    # Unlike every other answer this one does not pass the middleware that gives it the header.
+    return _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"the server failed; its log says why, under the request id {request_id}. Try again later",
+        {"X-Request-ID": request_id} if request_id else None,
+    )
+
+
+def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    # A client's text may hold half of a surrogate pair, which UTF-8 cannot.
+    storable = detail.encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"detail": storable}, int(status), dict(headers or {}))
