@@ -29,10 +29,12 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
-from noetl_metrics_sdk.instruments.gauge import Counter, Gauge
+from noetl_metrics_sdk.instruments.counter import Counter
+from noetl_metrics_sdk.instruments.gauge import Gauge
+from noetl_metrics_sdk.instruments.histogram import Histogram
 from noetl_metrics_sdk.instruments.jobs import track_job
 from noetl_metrics_sdk.instruments.locking import COMPILED
-from noetl_metrics_sdk.instruments.summary import Histogram, Summary
+from noetl_metrics_sdk.instruments.summary import Summary
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 
@@ -40,8 +42,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.client.client import MetricsClient
     from noetl_metrics_sdk.client.config import Config
     from noetl_metrics_sdk.client.process_client import aclose, aflush, flush, init, shutdown
-    from noetl_metrics_sdk.client.statistics import ClientStats
-    from noetl_metrics_sdk.delivery.thread import FlushResult
+    from noetl_metrics_sdk.client.statistics import ClientStats, FlushResult
     from noetl_metrics_sdk.exposition.apps import make_asgi_app, make_wsgi_app
 
 __all__ = [
@@ -84,7 +85,7 @@ __all__ = [
 _LOADED_ON_DEMAND = {
     "ClientStats": "client.statistics",
     "Config": "client.config",
-    "FlushResult": "delivery.thread",
+    "FlushResult": "client.statistics",
     "MetricsClient": "client.client",
     "aclose": "client.process_client",
     "aflush": "client.process_client",

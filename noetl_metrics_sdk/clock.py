@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
@@ -28,3 +29,8 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return the seconds of the monotonic clock."""
         return time.monotonic()
+
+
+def seconds_until(deadline: float, clock: Clock) -> float:
+    """Return how long a lock may be waited for until a deadline of the monotonic clock."""
+    return min(max(0.0, deadline - clock.monotonic()), threading.TIMEOUT_MAX)

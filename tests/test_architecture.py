@@ -24,14 +24,14 @@ SDK = {
     "system": {"errors", "model", "process"},
     "queue": {"clock", "model", "process"},
     "collection": {"clock", "errors", "instruments", "model", "process", "queue", "registry"},
-    "transport": {"errors", "queue"},
-    "delivery": {"clock", "errors", "process", "queue", "transport"},
+    "transport": {"errors", "model", "queue"},
+    "delivery": {"clock", "errors", "queue", "transport"},
     "client": {
-        "clock", "collection", "delivery", "errors", "model", "process", "queue", "registry",
-        "system", "transport",
+        "clock", "collection", "delivery", "errors", "instruments", "model", "process", "queue",
+        "registry", "system", "transport",
     },
-    "exposition": {"collection", "errors", "instruments", "model", "registry"},
-    "otel": {"client", "errors", "instruments", "model"},
+    "exposition": {"errors", "instruments", "model", "registry"},
+    "otel": {"client", "errors", "model"},
     "testing": {"errors", "process", "queue", "registry", "transport"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
@@ -128,7 +128,10 @@ SDK_ONLY = {"pydantic"}
 
 # These do no I/O and read no clock: time is passed in.
 PURE = [
+    "noetl_metrics_sdk.model.adoption",
     "noetl_metrics_sdk.model.metric",
+    "noetl_metrics_sdk.model.names",
+    "noetl_metrics_sdk.model.numbers",
     "noetl_metrics_sdk.model.stamped_sample",
     "noetl_metrics_sdk.queue.buffer",
     "noetl_metrics_sdk.collection.change_filter",

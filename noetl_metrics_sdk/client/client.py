@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from noetl_metrics_sdk.client.config import Config
 from noetl_metrics_sdk.client.engine import Engine, build_engine
+from noetl_metrics_sdk.client.environment import config_from_environment
 from noetl_metrics_sdk.client.identity import registration_of, worker_id_of
-from noetl_metrics_sdk.clock import Clock, SystemClock
+from noetl_metrics_sdk.client.statistics import FlushResult
+from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
-from noetl_metrics_sdk.delivery.thread import FlushResult
 from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.process.exit import (
@@ -22,7 +23,6 @@ from noetl_metrics_sdk.process.exit import (
     has_finished,
 )
 from noetl_metrics_sdk.process.fork import restart_client_after_fork
-from noetl_metrics_sdk.process.periodic_thread import seconds_until
 from noetl_metrics_sdk.process.sigterm import deliver_before_sigterm, leave_sigterm
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.transport.connections import make_ssl_context
@@ -125,8 +125,8 @@ class MetricsClient:
         Raises:
             ConfigurationError: a variable is missing or not valid.
         """
-        settings = Config.from_environment(os.environ if environment is None else environment)
-        return cls(registry=registry, transport=transport, **settings)
+        config = config_from_environment(os.environ if environment is None else environment)
+        return cls(registry=registry, transport=transport, **config.given())
 
     @property
     def worker_id(self) -> str:
@@ -188,7 +188,7 @@ class MetricsClient:
         sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
         self._engine.collection.add([sample])
         if len(self._engine.buffer) >= self.config.batch_samples_max:
-            self._engine.exporter.wake()
+            self._engine.delivery_thread.wake()
 
     def flush(self, timeout: float = 10.0) -> FlushResult:
         """Collect now, and wait until all that was collected so far is delivered.
@@ -207,7 +207,7 @@ class MetricsClient:
             return self._result(before, deadline, timed_out=False)
         # A collector that hangs gets half of the time, so that what is there is delivered.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
-        in_time = engine.exporter.flush(deadline) and in_time
+        in_time = engine.delivery_thread.flush(deadline) and in_time
         return self._result(before, deadline, timed_out=not in_time)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
@@ -249,12 +249,12 @@ class MetricsClient:
             # In a signal handler that has interrupted this thread's own shutdown, maybe in the
             # middle of a join(), which must not be entered again. That shutdown does the rest.
             in_time = self._stop_sources(engine, deadline)
-            return engine.exporter.flush(deadline) and in_time
+            return engine.delivery_thread.flush(deadline) and in_time
         self._ending_thread = threading.get_ident()
         try:
             # The order matters: sources first, so that nothing enters behind the last batch.
             in_time = self._stop_sources(engine, deadline)
-            in_time = engine.exporter.stop(deadline) and in_time
+            in_time = engine.delivery_thread.stop(deadline) and in_time
         finally:
             self._ending_thread = None
         if in_time:
@@ -341,13 +341,15 @@ class MetricsClient:
 
     def _build(self, *, forked: bool) -> None:
         self._worker_id = worker_id_of(self.config.worker_id, forked=forked)
+        runtime_id = self.config.runtime_id
+        if forked:  # a child belongs to the component that its parent has registered
+            runtime_id = self._engine.delivery_thread.runtime_id
         self._engine = build_engine(
             self.config,
             registry=self._registry,
             transport=self._transport,
             registration=registration_of(self.config),
-            # A forked child belongs to the component that its parent has registered.
-            runtime_id=self._engine.exporter.runtime_id if forked else self.config.runtime_id,
+            runtime_id=runtime_id,
             worker_id=self._worker_id,
             clock=self._clock,
             random=self._random,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtime
 from typing import TYPE_CHECKING, Any, Self, TypedDict
@@ -19,26 +18,14 @@ from pydantic import (
 )
 
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
-from noetl_metrics_sdk.model.metric import check_label_name, check_text
+from noetl_metrics_sdk.model.names import check_label_name, check_text, is_runtime_id
 from noetl_metrics_sdk.queue.buffer import BYTES_MAX, DROP_OLDEST, OVERFLOW_POLICIES
 from noetl_metrics_sdk.system.families import SYSTEM_METRIC_GROUPS
-from noetl_metrics_sdk.transport.protocol import is_runtime_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_logger = logging.getLogger("noetl_metrics_sdk")
-
 COMPONENT_TYPES = ("worker_pool", "server_api", "broker")
-
-# The variables that NOETL's own workers use; every other setting is NOETL_METRICS_<NAME>.
-_NOETL_VARIABLES = {
-    "server_url": "NOETL_SERVER_URL",
-    "component_name": "NOETL_WORKER_POOL_NAME",
-    "worker_id": "NOETL_WORKER_ID",
-    "flush_interval": "NOETL_WORKER_METRICS_INTERVAL",
-}
-
 
 # RFC 9110, 5.1 and 5.5
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -48,8 +35,6 @@ _CONFIDENTIAL = frozenset({"headers", "token"})
 """Settings whose values no message shows."""
 
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
-_OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
-_OF_THE_BUILD = "NOETL_METRICS_COMPILE"
 
 
 class Settings(TypedDict, total=False):
@@ -211,33 +196,9 @@ class Config(BaseModel):
         except ValidationError as error:
             raise ConfigurationError(_explained(error, named)) from None
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> dict[str, Any]:
-        """Return the settings that environment variables give.
-
-        A variable that looks like a setting and is none is warned of.
-
-        Args:
-            environment: `os.environ`, or what stands in for it.
-
-        Raises:
-            ConfigurationError: a variable is missing or not valid; it is named.
-        """
-        settings: dict[str, Any] = {}
-        for name in cls.model_fields:
-            variable = environment_variable(name)
-            text = environment.get(variable, "").strip()
-            if not text:
-                continue
-            if name in {"labels", "headers"}:
-                settings[name] = _pairs(variable, text)
-            elif name == "system_metrics":
-                settings[name] = _groups(text)
-            else:
-                settings[name] = text
-        _warn_of_unknown_variables(environment)
-        cls.of(settings, environment_variable)
-        return settings
+    def given(self) -> dict[str, Any]:
+        """Return those settings that are not left to their defaults, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
     @field_validator("server_url")
     @classmethod
@@ -349,11 +310,6 @@ class Config(BaseModel):
         return self
 
 
-def environment_variable(setting: str) -> str:
-    """Return the name of the environment variable for a setting."""
-    return _NOETL_VARIABLES.get(setting, f"NOETL_METRICS_{setting.upper()}")
-
-
 def _is_http_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -362,19 +318,6 @@ def _is_http_url(url: str) -> bool:
         return False
     has_host = url.isprintable() and bool(_HOST.fullmatch(parts.hostname or ""))
     return has_host and has_port and parts.scheme in {"http", "https"}
-
-
-def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
-    known = {environment_variable(name) for name in Config.model_fields}
-    not_for_a_client = (_OF_THE_SERVER, _OF_THE_BUILD)
-    for variable in sorted(environment):
-        is_ours = variable.startswith("NOETL_METRICS_") and not variable.startswith(
-            not_for_a_client
-        )
-        if is_ours and variable not in known:
-            _logger.warning(
-                "%s is no setting and has no effect; there are %s", variable, sorted(known)
-            )
 
 
 def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
@@ -388,21 +331,3 @@ def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
         value = f" is {problem['input']!r}" if name and setting not in _CONFIDENTIAL else ""
         explanations.append(f"{name}{value}: {message}" if name else message)
     return "; ".join(explanations)
-
-
-def _pairs(variable: str, text: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals:
-            # A header may be a secret, and is not shown.
-            shown = "is not valid" if variable == "NOETL_METRICS_HEADERS" else f"has {part!r}"
-            raise ConfigurationError(f"{variable} {shown}: write name=value,name=value")
-        pairs[name.strip()] = value.strip()
-    return pairs
-
-
-def _groups(text: str) -> tuple[str, ...]:
-    if text in {"all", "none"}:
-        return SYSTEM_METRIC_GROUPS if text == "all" else ()
-    return tuple(part.strip() for part in text.split(","))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from noetl_metrics_sdk.client.statistics import Statistics
 from noetl_metrics_sdk.collection.collection import Collection
-from noetl_metrics_sdk.delivery.thread import Exporter
+from noetl_metrics_sdk.delivery.thread import DeliveryThread
 from noetl_metrics_sdk.process.pacing import Pacer
 from noetl_metrics_sdk.process.periodic_thread import PeriodicThread
 from noetl_metrics_sdk.queue.batch_queue import BatchQueue
@@ -39,7 +39,7 @@ class Engine(NamedTuple):
     collection: Collection
     buffer: SampleBuffer
     batches: BatchQueue
-    exporter: Exporter
+    delivery_thread: DeliveryThread
     statistics: Statistics
     turn: CollectingTurn
     collector: PeriodicThread
@@ -47,7 +47,7 @@ class Engine(NamedTuple):
 
     def start_threads(self) -> None:
         """Start the two or three threads."""
-        for thread in (self.exporter, self.collector, self.system):
+        for thread in (self.delivery_thread, self.collector, self.system):
             if thread is not None:
                 thread.start()
 
@@ -59,7 +59,7 @@ class CollectingTurn:
     Args:
         collection: collects.
         batches: puts what was collected on disk, if that is wanted.
-        exporter: delivers it.
+        delivery_thread: delivers it.
         statistics: is collected too, now and then; None if it is not wanted.
         clock: the monotonic clock.
         refresh_interval: the seconds between two reports of the client about itself, which
@@ -68,7 +68,7 @@ class CollectingTurn:
 
     collection: Collection
     batches: BatchQueue
-    exporter: Exporter
+    delivery_thread: DeliveryThread
     statistics: Statistics | None
     clock: Clock
     refresh_interval: float
@@ -87,7 +87,7 @@ class CollectingTurn:
             self._report_due_at = now + self.refresh_interval
             self.collection.collect_from(self.statistics)
         self.batches.secure()
-        self.exporter.wake()
+        self.delivery_thread.wake()
 
 
 def build_engine(
@@ -129,7 +129,7 @@ def build_engine(
         Pacer(clock.monotonic, time.sleep),
         _spool(config, boot_id, clock, buffer),
     )
-    exporter = Exporter(
+    delivery_thread = DeliveryThread(
         transport=transport,
         buffer=buffer,
         batches=batches,
@@ -147,13 +147,13 @@ def build_engine(
         clock,
         config.refresh_interval,
         Pacer(clock.monotonic, time.sleep),
-        exporter.wake,
+        delivery_thread.wake,
     )
-    statistics = Statistics(registry, collection, buffer, batches, exporter)
+    statistics = Statistics(registry, collection, buffer, batches, delivery_thread)
     turn = CollectingTurn(
         collection,
         batches,
-        exporter,
+        delivery_thread,
         statistics if config.self_metrics else None,
         clock,
         config.refresh_interval,
@@ -167,7 +167,7 @@ def build_engine(
         first_delay=config.flush_interval * random(),
     )
     system = _system_thread(config, collection, random)
-    return Engine(collection, buffer, batches, exporter, statistics, turn, collector, system)
+    return Engine(collection, buffer, batches, delivery_thread, statistics, turn, collector, system)
 
 
 def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> Spool | None:

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.client.client import MetricsClient
-from noetl_metrics_sdk.delivery.thread import FlushResult
+from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry

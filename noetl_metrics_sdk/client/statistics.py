@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.collection.collection import instruments_of
+from noetl_metrics_sdk.instruments.jobs import instruments_of
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from noetl_metrics_sdk.collection.collection import Collection
-    from noetl_metrics_sdk.delivery.thread import Exporter
+    from noetl_metrics_sdk.delivery.thread import DeliveryThread
     from noetl_metrics_sdk.queue.batch_queue import BatchQueue
     from noetl_metrics_sdk.queue.buffer import Ledger, SampleBuffer
     from noetl_metrics_sdk.queue.spool import SpoolStats
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 PREFIX = "noetl_metrics_sdk_"
 COUNTER, GAUGE = MetricType.COUNTER, MetricType.GAUGE
+
+
+class FlushResult(NamedTuple):
+    """What a flush or a shutdown did.
+
+    `sent` and `dropped` count the samples that were settled meanwhile, `pending` those that
+    are not yet, of which `spooled` are safe on disk; `timed_out` says that the time ran out
+    before all was settled.
+    """
+
+    sent: int
+    pending: int
+    dropped: int
+    timed_out: bool
+    spooled: int = 0
 
 
 class ClientStats(NamedTuple):
@@ -64,7 +79,7 @@ class Statistics:
         collection: knows what was left out.
         buffer: has the ledger.
         batches: knows what is on disk.
-        exporter: knows what went out.
+        delivery_thread: knows what went out.
     """
 
     def __init__(
@@ -73,13 +88,13 @@ class Statistics:
         collection: Collection,
         buffer: SampleBuffer,
         batches: BatchQueue,
-        exporter: Exporter,
+        delivery_thread: DeliveryThread,
     ) -> None:
         self._registry = registry
         self._collection = collection
         self._buffer = buffer
         self._batches = batches
-        self._exporter = exporter
+        self._delivery_thread = delivery_thread
 
     def read(self) -> ClientStats:
         """Return what the client has done so far."""
@@ -90,17 +105,17 @@ class Statistics:
                 series[instrument.name] = instrument.series_count
                 if instrument.overflowed:
                     overflowed[instrument.name] = instrument.overflowed
-        delivery = self._exporter.delivery
+        delivery = self._delivery_thread.delivery
         return ClientStats(
             runtime_id=delivery.runtime_id,
             samples=self._buffer.ledger(),
             invalid_samples=self._collection.invalid_samples,
             collect_errors=self._collection.errors,
             batches_sent=delivery.batches_sent,
-            batches_retried=dict(self._exporter.failures),
+            batches_retried=dict(self._delivery_thread.failures),
             bytes_sent=delivery.bytes_sent,
             buffer_bytes=self._buffer.size_bytes,
-            flush_seconds=self._exporter.flush_seconds,
+            flush_seconds=self._delivery_thread.flush_seconds,
             spool=self._batches.spool_stats(),
             series=series,
             overflowed=overflowed,

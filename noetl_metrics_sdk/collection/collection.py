@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from typing import TYPE_CHECKING, Any
 
 from noetl_metrics_sdk.collection.change_filter import ChangeFilter
 from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.instruments.instrument import Instrument
-from noetl_metrics_sdk.instruments.jobs import JobCollector
-from noetl_metrics_sdk.model.metric import (
-    MetricType,
-    Sample,
-    Series,
-    check_label_name,
-    check_metric_name,
-    check_text,
-)
+from noetl_metrics_sdk.instruments.jobs import instruments_of
+from noetl_metrics_sdk.model.adoption import adopt, check_series, checked_time
+from noetl_metrics_sdk.model.metric import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.instruments.instrument import Instrument
     from noetl_metrics_sdk.model.stamped_sample import StampedSample
     from noetl_metrics_sdk.process.pacing import Pacer
     from noetl_metrics_sdk.queue.buffer import SampleBuffer
@@ -34,16 +27,6 @@ _logger = logging.getLogger("noetl_metrics_sdk")
 
 WARNED_NAMES_MAX = 1_000
 """Of how many families with samples that are not valid the log speaks."""
-
-# The types that prometheus_client has and the table has not.
-_TYPES = {
-    **{str(metric_type): metric_type for metric_type in MetricType},
-    "unknown": MetricType.GAUGE,
-    "untyped": MetricType.GAUGE,
-    "info": MetricType.GAUGE,
-    "stateset": MetricType.GAUGE,
-    "gaugehistogram": MetricType.GAUGE,
-}
 
 
 class Collection:
@@ -192,7 +175,7 @@ class Collection:
                 if isinstance(sample, Sample):
                     samples.append(self._stamped(sample, now))
                 else:
-                    samples.append(_adopt(family, sample, now))
+                    samples.append(adopt(family, sample, now))
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ) as error:  # fmt: skip
@@ -203,55 +186,9 @@ class Collection:
         # An instrument has checked its series when it was made, but a collector may build its
         # own; each is checked once, as the filter knows it from then on.
         if not self._change_filter.knows(sample.series):
-            _check_series(sample.series)
+            check_series(sample.series)
         value = sample.value if type(sample.value) is float else float(sample.value)
-        return Sample(sample.series, value, _checked_time(sample.timestamp, now))
+        return Sample(sample.series, value, checked_time(sample.timestamp, now))
 
     def _refuse_of(self, family: Any, error: Exception) -> None:
         self.refuse(str(getattr(family, "name", family)), error)
-
-
-def instruments_of(collector: Collector) -> list[Instrument] | None:
-    """Return the instruments that a collector consists of; None if it is somebody else's."""
-    if isinstance(collector, Instrument):
-        return [collector]
-    if isinstance(collector, JobCollector):
-        return collector.all_instruments()
-    return None
-
-
-def _adopt(family: Any, sample: Any, now: float) -> Sample:
-    """Return a prometheus_client-shaped sample as one of this package's."""
-    metric_type = _TYPES.get(family.type)
-    if metric_type is None:
-        raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
-    if str(sample.name).endswith("_created"):
-        # When a series began is a gauge beside it, as in the text format.
-        metric_type = MetricType.GAUGE
-    series = Series(
-        sample.name, metric_type, dict(sample.labels), family.documentation, family.unit or ""
-    )
-    _check_series(series)
-    return Sample(series, float(sample.value), _checked_time(sample.timestamp, now))
-
-
-def _check_series(series: Series) -> None:
-    check_metric_name(series.name)
-    if not isinstance(series.type, MetricType):
-        raise InvalidMetricError(
-            f"type {series.type!r} of {series.name}: give a MetricType, like MetricType.GAUGE"
-        )
-    for label_name, value in series.labels.items():
-        check_label_name(label_name)
-        check_text("label value", value)
-    check_text("documentation", series.help_text)
-    check_text("unit", series.unit)
-
-
-def _checked_time(timestamp: Any, now: float) -> float:
-    if timestamp is None:
-        return now
-    seconds = float(timestamp)
-    if not math.isfinite(seconds):
-        raise InvalidMetricError(f"timestamp {timestamp}: give seconds since the epoch")
-    return seconds

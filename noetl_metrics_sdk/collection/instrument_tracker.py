@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Final, final
 
-from noetl_metrics_sdk.instruments.gauge import ScalarInstrument
+from noetl_metrics_sdk.instruments.instrument import ScalarInstrument
 from noetl_metrics_sdk.model.stamped_sample import LabelSet, StampedSample
 from noetl_metrics_sdk.process.pacing import STEPS_BETWEEN_RESTS
 

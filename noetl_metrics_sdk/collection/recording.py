@@ -6,12 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import (
-    MetricType,
-    check_label_name,
-    check_metric_name,
-    check_text,
-)
+from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
 
 if TYPE_CHECKING:

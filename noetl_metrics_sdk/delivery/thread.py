@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.clock import seconds_until
 from noetl_metrics_sdk.delivery.attempt import Delivery
 from noetl_metrics_sdk.delivery.retry import retrying
 from noetl_metrics_sdk.errors import DeliveryError, RecoverableError, UnauthorizedError
-from noetl_metrics_sdk.process.periodic_thread import seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,22 +28,7 @@ REQUEST_TIMEOUT_MIN = 0.1
 """What a request gets even when a deadline has all but passed: a server nearby can answer."""
 
 
-class FlushResult(NamedTuple):
-    """What a flush or a shutdown did.
-
-    `sent` and `dropped` count the samples that were settled meanwhile, `pending` those that
-    are not yet, of which `spooled` are safe on disk; `timed_out` says that the time ran out
-    before all was settled.
-    """
-
-    sent: int
-    pending: int
-    dropped: int
-    timed_out: bool
-    spooled: int = 0
-
-
-class Exporter:
+class DeliveryThread:
     """Delivers what is in the buffer, from a thread of its own.
 
     Args:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from noetl_metrics_sdk.collection.collection import instruments_of
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.page import render
 from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, PageFormat
-from noetl_metrics_sdk.instruments.gauge import Counter
-from noetl_metrics_sdk.model.metric import check_label_name, check_metric_name, check_text
+from noetl_metrics_sdk.instruments.counter import Counter
+from noetl_metrics_sdk.instruments.jobs import instruments_of
+from noetl_metrics_sdk.model.adoption import adopt_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.registry import Collector, Registry
 
 _logger = logging.getLogger("noetl_metrics_sdk")
-
-# prometheus_client's types, as the text format's four can say them.
-_TYPES = {
-    "counter": "counter", "gauge": "gauge", "histogram": "histogram", "summary": "summary",
-    "unknown": "gauge", "untyped": "gauge", "info": "gauge", "stateset": "gauge",
-    "gaugehistogram": "gauge",
-}  # fmt: skip
 
 
 class RegistryPage:
@@ -120,16 +113,9 @@ def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
 
 
 def _adopted(family: Any, sample: Any) -> ExposedSample:
-    kind = _TYPES.get(family.type)
-    if kind is None:
-        raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
-    name = check_metric_name(sample.name)
-    if name.endswith("_created"):
-        kind = "gauge"
-    labels = {
-        check_label_name(key): check_text("label value", text)
-        for key, text in sample.labels.items()
-    }
-    help_text = check_text("documentation", family.documentation)
-    unit = check_text("unit", family.unit or "")
-    return ExposedSample(name, kind, float(sample.value), ExposedLabels(labels), help_text, unit)
+    series = adopt_series(family, sample)
+    labels = ExposedLabels(series.labels)
+    value = float(sample.value)
+    return ExposedSample(
+        series.name, series.type.value, value, labels, series.help_text, series.unit
+    )

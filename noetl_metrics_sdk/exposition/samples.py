@@ -6,7 +6,7 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.instruments.summary import format_bound
+from noetl_metrics_sdk.model.numbers import format_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,15 +87,6 @@ class ExposedSample(NamedTuple):
     unit: str | None = None
     taken_at: float | None = None
     """Seconds since the epoch, where samples of one series may be of several moments."""
-
-
-def format_value(value: float) -> str:
-    """Return a value as both formats write it."""
-    if math.isfinite(value):
-        return repr(value)
-    if math.isnan(value):
-        return "NaN"
-    return "+Inf" if value > 0 else "-Inf"
 
 
 def _text(labels: Mapping[str, str]) -> str:

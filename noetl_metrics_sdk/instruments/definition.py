@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.locking import NEEDS_LOCK
-from noetl_metrics_sdk.model.metric import (
-    MetricType,
-    check_label_name,
-    check_metric_name,
-    check_text,
-)
+from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from noetl_metrics_sdk.model.stamped_sample import SampleForm
 from noetl_metrics_sdk.process.fork import ForkHandle  # noqa: TC001 - compiled, its type is looked up
 

@@ -1,9 +1,4 @@
-"""Counter and Gauge: one value a series.
-
-The constructors and methods are those of prometheus_client, so that changing the import is
-enough. An amount that would spoil a total for ever (NaN, infinity, a negative increment of a
-counter) is refused where it is written.
-"""
+"""Gauge: a value that goes up and down, is set, or is asked for at every collection."""
 
 from __future__ import annotations
 
@@ -11,101 +6,22 @@ import time
 from typing import TYPE_CHECKING, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.instruments.instrument import (
+from noetl_metrics_sdk.instruments.amounts import (
     INFINITY,
     MINUS_INFINITY,
     ONE,
-    SERIES_MAX,
-    Instrument,
     as_float,
     not_a_number,
-    warn_of_exemplar,
 )
-from noetl_metrics_sdk.instruments.timing import ExceptionCounter, InProgressTracker, Timer
+from noetl_metrics_sdk.instruments.instrument import SERIES_MAX, ScalarInstrument
+from noetl_metrics_sdk.instruments.timing import InProgressTracker, Timer
 from noetl_metrics_sdk.model.metric import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from noetl_metrics_sdk.instruments.timing import ExceptionTypes
     from noetl_metrics_sdk.model.stamped_sample import SampleForm
-
-
-class ScalarInstrument(Instrument):
-    """An instrument with one sample a label set: the base of Counter and Gauge."""
-
-    __slots__ = ("_value",)
-
-    def _zero(self) -> None:
-        self._value = 0.0
-
-    def _values(self) -> list[float]:
-        return [self._value] if self._bring_up_to_date() else []
-
-    def _bring_up_to_date(self) -> bool:
-        """Have `_value` say what is so now; return False if the series has to be left out."""
-        return True
-
-
-@final
-class Counter(ScalarInstrument):
-    """A total that only goes up: jobs done, bytes read, errors.
-
-    It is reported with the suffix `_total`. The arguments are those of `Instrument`.
-    """
-
-    __slots__ = ()
-    _type = MetricType.COUNTER
-
-    def inc(self, amount: SupportsFloat = 1, exemplar: Mapping[str, str] | None = None) -> None:
-        """Add to the total.
-
-        Args:
-            amount: a finite number, not negative.
-            exemplar: accepted for prometheus_client's sake, and not kept: `noetl.metric` has
-                no place for it.
-
-        Raises:
-            InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
-            TypeError: the amount is no number.
-        """
-        if amount is ONE:
-            if self._direct and exemplar is None:
-                self._value += 1.0
-                return
-            value = 1.0
-        else:
-            value = amount if type(amount) is float else as_float(self, amount)
-            if not 0.0 <= value < INFINITY:
-                raise InvalidMetricError(
-                    f"{self}.inc({amount!r}): "
-                    "a counter goes up by a finite number that is not negative"
-                )
-        if self._direct:
-            self._value += value
-        else:
-            if self._children is not None:
-                self._check_has_value()
-            with self._definition.lock:
-                self._value += value
-        if exemplar is not None:
-            warn_of_exemplar()
-
-    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
-        """Return a context manager and decorator that counts the exceptions passing through.
-
-        Args:
-            exception: the exception class, or a tuple of classes, that counts.
-        """
-        self._check_has_value()
-        return ExceptionCounter(self, exception)
-
-    def _make_forms(self) -> list[SampleForm]:
-        return [self._definition.form("_total")]
-
-    def _new_child(self) -> Counter:
-        return Counter("", "", _parent=self)
 
 
 @final

@@ -2,25 +2,22 @@
 
 An instrument without label names is its own only series. One with label names is a *parent*:
 `labels()` gives the *child* for a label set, which is the same class and holds the values.
+
+The constructors and methods are those of prometheus_client, so that changing the import is
+enough. An amount that would spoil a total for ever (NaN, infinity, a negative increment of a
+counter) is refused where it is written.
 """
 
 from __future__ import annotations
 
 import threading
-import warnings
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final, Self, SupportsFloat
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.definition import Definition, check_label_names, full_name
-from noetl_metrics_sdk.instruments.locking import COMPILED
-from noetl_metrics_sdk.model.metric import (
-    MetricFamily,
-    MetricType,
-    Sample,
-    Series,
-    check_text,
-)
+from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.model.names import check_text
 from noetl_metrics_sdk.model.stamped_sample import LabelSet
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
@@ -35,13 +32,6 @@ SERIES_MAX = 2_000
 
 OVERFLOW_LABEL_VALUE = "__overflow__"
 """The value of every label of the overflow series."""
-
-
-INFINITY: Final = float("inf")
-MINUS_INFINITY: Final = float("-inf")
-
-ONE: Final = 1
-"""The default amount of `inc()`, to be recognised without being converted."""
 
 
 class Instrument(metaclass=ABCMeta):
@@ -335,41 +325,17 @@ class Instrument(metaclass=ABCMeta):
                 child._zero()
 
 
-def as_float(instrument: Instrument, amount: SupportsFloat) -> float:
-    """Return an amount as a float.
+class ScalarInstrument(Instrument):
+    """An instrument with one sample a label set: the base of Counter and Gauge."""
 
-    Args:
-        instrument: what the amount is for; named in the error.
-        amount: an int, a float, or another library's number.
+    __slots__ = ("_value",)
 
-    Returns:
-        The float; infinity for a whole number beyond what a float holds.
+    def _zero(self) -> None:
+        self._value = 0.0
 
-    Raises:
-        TypeError: it is no number; text that reads like one is none either.
-    """
-    try:
-        if type(amount) is int:
-            return amount + 0.0  # interpreted, float() would take twice the time
-        if hasattr(type(amount), "__float__"):  # as text has not
-            return float(amount)
-    except OverflowError:
-        return INFINITY
-    except (TypeError, ValueError) as error:
-        raise not_a_number(instrument, amount) from error
-    raise not_a_number(instrument, amount)
+    def _values(self) -> list[float]:
+        return [self._value] if self._bring_up_to_date() else []
 
-
-def not_a_number(instrument: Instrument, amount: object) -> TypeError:
-    """Return the error for an amount that is no number."""
-    kind = type(amount).__name__
-    return TypeError(f"{instrument}: {amount!r} is a {kind}: give a number, like 1 or 0.25")
-
-
-def warn_of_exemplar() -> None:
-    """Warn the caller of `inc()` or `observe()` that an exemplar is not kept."""
-    warnings.warn(
-        "exemplars are not kept: noetl.metric has no place for them",
-        UserWarning,
-        stacklevel=1 if COMPILED else 3,  # a compiled function has no place in the stack
-    )
+    def _bring_up_to_date(self) -> bool:
+        """Have `_value` say what is so now; return False if the series has to be left out."""
+        return True

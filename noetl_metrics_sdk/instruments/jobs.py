@@ -19,17 +19,19 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.instruments.decoration import Function, decorate
-from noetl_metrics_sdk.instruments.gauge import Counter, Gauge
-from noetl_metrics_sdk.instruments.summary import Histogram
+from noetl_metrics_sdk.instruments.gauge import Gauge
+from noetl_metrics_sdk.instruments.histogram import Histogram
+from noetl_metrics_sdk.instruments.instrument import Instrument
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from noetl_metrics_sdk.instruments.instrument import Instrument
     from noetl_metrics_sdk.model.metric import MetricFamily
+    from noetl_metrics_sdk.registry import Collector
 
 JOB_DURATION_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -242,3 +244,12 @@ def _make_instruments(label_names: tuple[str, ...]) -> _Instruments:
             registry=None,
         ),
     )
+
+
+def instruments_of(collector: Collector) -> list[Instrument] | None:
+    """Return the instruments that a collector consists of; None if it is somebody else's."""
+    if isinstance(collector, Instrument):
+        return [collector]
+    if isinstance(collector, JobCollector):
+        return collector.all_instruments()
+    return None

@@ -131,7 +131,7 @@ class NoetlMetricExporter(MetricExporter):
         for name, error in conversion.refusals:
             engine.collection.refuse(name, error)
         all_taken = engine.collection.offer(conversion.families)
-        engine.exporter.wake()
+        engine.delivery_thread.wake()
         if all_taken and not conversion.refusals:
             return MetricExportResult.SUCCESS
         return MetricExportResult.FAILURE

@@ -17,8 +17,8 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.instruments.summary import format_bound
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.model.numbers import format_bound
 from noetl_metrics_sdk.otel.names import (
     attribute_text,
     label_name,

@@ -6,6 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.clock import seconds_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,8 +112,3 @@ class PeriodicThread:
 
     def _is_wanted(self) -> bool:
         return self._stopping or self._requested_runs > self._granted_runs
-
-
-def seconds_until(deadline: float, clock: Clock) -> float:
-    """Return how long a lock may be waited for until a deadline of the monotonic clock."""
-    return min(max(0.0, deadline - clock.monotonic()), threading.TIMEOUT_MAX)

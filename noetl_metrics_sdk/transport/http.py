@@ -19,13 +19,14 @@ from noetl_metrics_sdk.errors import (
     UnauthorizedError,
     UnknownRuntimeError,
 )
+from noetl_metrics_sdk.model.names import is_runtime_id
 from noetl_metrics_sdk.transport.connections import (
     CONNECTION_ERRORS,
     environment_proxies,
     http_client,
 )
 from noetl_metrics_sdk.transport.deadline import Deadline, DeadlineBackend
-from noetl_metrics_sdk.transport.protocol import Receipt, Registration, is_runtime_id
+from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 
 if TYPE_CHECKING:
     import ssl

@@ -38,11 +38,6 @@ class Registration:
     meta: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def is_runtime_id(text: str) -> bool:
-    """Return whether a text is a runtime id: a whole number, not negative."""
-    return text.isascii() and text.isdecimal()
-
-
 class Receipt(NamedTuple):
     """The server's answer to a batch: every sample of it is either inserted or rejected.
 

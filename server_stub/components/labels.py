@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 
 from noetl_metrics_sdk.exposition.samples import ExposedLabels
-from noetl_metrics_sdk.model.metric import check_label_name
+from noetl_metrics_sdk.model.names import check_label_name
 
 LABEL_SETS_KEPT = 32_768
 """How many are kept between pages, of about a kilobyte each. More series than that are made anew

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
 
-from noetl_metrics_sdk.model.metric import check_text
+from noetl_metrics_sdk.model.names import check_text
 
 CAPACITY_MAX = 2**31 - 1
 PROCESS_ID_MAX = 2**32 - 1

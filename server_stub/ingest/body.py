@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from noetl_metrics_sdk.model.metric import check_text
+from noetl_metrics_sdk.model.names import check_text
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
 
 if TYPE_CHECKING:

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from noetl_metrics_sdk.model.metric import (
-    MetricType,
-    check_label_name,
-    check_metric_name,
-    check_text,
-)
+from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from server_stub.ingest.copy_format import row_tail
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition import page as exposition
 from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
-from noetl_metrics_sdk.model.metric import check_metric_name
+from noetl_metrics_sdk.model.names import check_metric_name
 from server_stub.components.labels import exposed_labels
 
 if TYPE_CHECKING:

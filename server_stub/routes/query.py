@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from noetl_metrics_sdk.exposition.samples import format_value
+from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
 from server_stub.ingest.body import parse_runtime_id
 from server_stub.query.cursor import decode_cursor, encode_cursor

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from noetl_metrics_sdk.exposition.samples import format_value
-from noetl_metrics_sdk.model.metric import check_label_name
+from noetl_metrics_sdk.model.names import check_label_name
+from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.errors import ParameterInvalidError
 from server_stub.query.boundary import RECENT_ONLY
 from server_stub.query.parameters import parse_filters

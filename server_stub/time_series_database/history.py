@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import check_label_name, check_metric_name
+from noetl_metrics_sdk.model.names import check_label_name, check_metric_name
 from server_stub.errors import HistoryUnavailableError, ParameterInvalidError
 
 if TYPE_CHECKING:

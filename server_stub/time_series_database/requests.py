@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cramjam
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import check_metric_name
+from noetl_metrics_sdk.model.names import check_metric_name
 from server_stub.components.labels import exposed_labels
 from server_stub.time_series_database.messages import (
     METRIC_TYPES,

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from noetl_metrics_sdk import Config
-from noetl_metrics_sdk.client.config import environment_variable
+from noetl_metrics_sdk.client.environment import environment_variable
 from tests.conftest import start_server
 from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from noetl_metrics_sdk import Config, ConfigurationError, MetricsClient, Registry
+from noetl_metrics_sdk import ConfigurationError, MetricsClient, Registry
+from noetl_metrics_sdk.client.environment import config_from_environment
 from noetl_metrics_sdk.transport.connections import make_ssl_context
 from noetl_metrics_sdk.transport.http import HttpTransport
 from tests.certificates import Authority
@@ -84,17 +85,17 @@ def test_the_environment_gives_credentials():
         "NOETL_METRICS_TLS_CERTIFICATE": "worker.pem",
         "NOETL_METRICS_TLS_KEY": "worker.key",
     }
-    config = Config.of(Config.from_environment(environment))
+    config = config_from_environment(environment)
     assert config.token is not None
     assert SECRET == config.token.get_secret_value()
     assert ("ca.pem", "worker.pem", "worker.key") == (
         config.tls_ca, config.tls_certificate, config.tls_key,
     )  # fmt: skip
     with pytest.raises(ConfigurationError, match="NOETL_METRICS_TOKEN: give the") as caught:
-        Config.from_environment({**environment, "NOETL_METRICS_TOKEN": "a secret"})
+        config_from_environment({**environment, "NOETL_METRICS_TOKEN": "a secret"})
     assert "a secret" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="HEADERS is not valid: write name=") as caught:
-        Config.from_environment({**environment, "NOETL_METRICS_HEADERS": "X: a-secret"})
+        config_from_environment({**environment, "NOETL_METRICS_HEADERS": "X: a-secret"})
     assert "a-secret" not in str(caught.value)
 
 

@@ -628,7 +628,7 @@ def test_nothing_is_sent_after_a_shutdown_has_given_up(registry):
     assert transport.entered.wait(10)
     assert 5 == client.shutdown(timeout=0.05).pending
     transport.answer.set()
-    client._engine.exporter._thread.join(timeout=10)
+    client._engine.delivery_thread._thread.join(timeout=10)
     assert 4 == client.stats().samples.pending
     assert 1 == len(transport.received("numbered"))
 

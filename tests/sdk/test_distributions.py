@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from noetl_metrics_sdk import Histogram, InvalidMetricError, Summary
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
-from noetl_metrics_sdk.instruments.summary import format_bound
+from noetl_metrics_sdk.model.numbers import format_bound
 
 HUGE = pytest.param(10**400, id="10**400")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import InvalidMetricError, MetricFamily, MetricType, Sample, Series
-from noetl_metrics_sdk.model.metric import (
+from noetl_metrics_sdk.model.names import (
     NAME_LENGTH_MAX,
     check_label_name,
     check_metric_name,

@@ -10,7 +10,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricType, Series
 from noetl_metrics_sdk.collection.change_filter import parts_of
-from noetl_metrics_sdk.delivery.thread import Exporter
+from noetl_metrics_sdk.delivery.thread import DeliveryThread
 from noetl_metrics_sdk.errors import RecoverableError
 from noetl_metrics_sdk.model.stamped_sample import StampedSample
 from noetl_metrics_sdk.process.pacing import Pacer
@@ -104,7 +104,7 @@ class Worker:
             self.buffer, SampleEncoder({}), boot_id, 5_000, 2**20,
             Pacer(simulation.monotonic, lambda _: None), spool,
         )  # fmt: skip
-        self.exporter = Exporter(
+        self.exporter = DeliveryThread(
             transport=server, buffer=self.buffer, batches=self.batches,
             registration=Registration("pool"), runtime_id=None, clock=simulation,
             random=chance.random, heartbeat_interval=30.0, request_timeout=10.0,

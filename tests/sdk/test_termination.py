@@ -113,7 +113,7 @@ def test_sigterm_comes_while_another_thread_keeps_the_process_alive(tmp_path):
 HELD = {
     "an instrument": "JOBS._definition.lock",
     "the buffer": "client._engine.buffer._lock",
-    "the exporter": "client._engine.exporter._state",
+    "the exporter": "client._engine.delivery_thread._state",
     "the collector": "client._engine.collector._state",
     "the client": "client._lock",
     "the threads' list": "threading._active_limbo_lock",

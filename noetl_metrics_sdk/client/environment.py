@@ -1,0 +1,88 @@
+"""Settings from environment variables: what they are called there, and how they are written."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from noetl_metrics_sdk.client.config import Config
+from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.system.families import SYSTEM_METRIC_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+# The variables that NOETL's own workers use; every other setting is NOETL_METRICS_<NAME>.
+_NOETL_VARIABLES = {
+    "server_url": "NOETL_SERVER_URL",
+    "component_name": "NOETL_WORKER_POOL_NAME",
+    "worker_id": "NOETL_WORKER_ID",
+    "flush_interval": "NOETL_WORKER_METRICS_INTERVAL",
+}
+_OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
+_OF_THE_BUILD = "NOETL_METRICS_COMPILE"
+
+
+def config_from_environment(environment: Mapping[str, str]) -> Config:
+    """Return the configuration that environment variables give.
+
+    A variable that looks like a setting and is none is warned of.
+
+    Args:
+        environment: `os.environ`, or what stands in for it.
+
+    Raises:
+        ConfigurationError: a variable is missing or not valid; it is named.
+    """
+    settings: dict[str, Any] = {}
+    for name in Config.model_fields:
+        variable = environment_variable(name)
+        text = environment.get(variable, "").strip()
+        if not text:
+            continue
+        if name in {"labels", "headers"}:
+            settings[name] = _pairs(variable, text)
+        elif name == "system_metrics":
+            settings[name] = _groups(text)
+        else:
+            settings[name] = text
+    _warn_of_unknown_variables(environment)
+    return Config.of(settings, environment_variable)
+
+
+def environment_variable(setting: str) -> str:
+    """Return the name of the environment variable for a setting."""
+    return _NOETL_VARIABLES.get(setting, f"NOETL_METRICS_{setting.upper()}")
+
+
+def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {environment_variable(name) for name in Config.model_fields}
+    not_for_a_client = (_OF_THE_SERVER, _OF_THE_BUILD)
+    for variable in sorted(environment):
+        is_ours = variable.startswith("NOETL_METRICS_") and not variable.startswith(
+            not_for_a_client
+        )
+        if is_ours and variable not in known:
+            _logger.warning(
+                "%s is no setting and has no effect; there are %s", variable, sorted(known)
+            )
+
+
+def _pairs(variable: str, text: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            # A header may be a secret, and is not shown.
+            shown = "is not valid" if variable == "NOETL_METRICS_HEADERS" else f"has {part!r}"
+            raise ConfigurationError(f"{variable} {shown}: write name=value,name=value")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _groups(text: str) -> tuple[str, ...]:
+    if text in {"all", "none"}:
+        return SYSTEM_METRIC_GROUPS if text == "all" else ()
+    return tuple(part.strip() for part in text.split(","))

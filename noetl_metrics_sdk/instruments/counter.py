@@ -1,0 +1,77 @@
+"""Counter: a total that only goes up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, SupportsFloat, final
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.instruments.amounts import INFINITY, ONE, as_float, warn_of_exemplar
+from noetl_metrics_sdk.instruments.instrument import ScalarInstrument
+from noetl_metrics_sdk.instruments.timing import ExceptionCounter
+from noetl_metrics_sdk.model.metric import MetricType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from noetl_metrics_sdk.instruments.timing import ExceptionTypes
+    from noetl_metrics_sdk.model.stamped_sample import SampleForm
+
+
+@final
+class Counter(ScalarInstrument):
+    """A total that only goes up: jobs done, bytes read, errors.
+
+    It is reported with the suffix `_total`. The arguments are those of `Instrument`.
+    """
+
+    __slots__ = ()
+    _type = MetricType.COUNTER
+
+    def inc(self, amount: SupportsFloat = 1, exemplar: Mapping[str, str] | None = None) -> None:
+        """Add to the total.
+
+        Args:
+            amount: a finite number, not negative.
+            exemplar: accepted for prometheus_client's sake, and not kept: `noetl.metric` has
+                no place for it.
+
+        Raises:
+            InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
+            TypeError: the amount is no number.
+        """
+        if amount is ONE:
+            if self._direct and exemplar is None:
+                self._value += 1.0
+                return
+            value = 1.0
+        else:
+            value = amount if type(amount) is float else as_float(self, amount)
+            if not 0.0 <= value < INFINITY:
+                raise InvalidMetricError(
+                    f"{self}.inc({amount!r}): "
+                    "a counter goes up by a finite number that is not negative"
+                )
+        if self._direct:
+            self._value += value
+        else:
+            if self._children is not None:
+                self._check_has_value()
+            with self._definition.lock:
+                self._value += value
+        if exemplar is not None:
+            warn_of_exemplar()
+
+    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
+        """Return a context manager and decorator that counts the exceptions passing through.
+
+        Args:
+            exception: the exception class, or a tuple of classes, that counts.
+        """
+        self._check_has_value()
+        return ExceptionCounter(self, exception)
+
+    def _make_forms(self) -> list[SampleForm]:
+        return [self._definition.form("_total")]
+
+    def _new_child(self) -> Counter:
+        return Counter("", "", _parent=self)

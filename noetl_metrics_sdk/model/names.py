@@ -1,0 +1,101 @@
+"""Which names, label values and ids are valid: what PostgreSQL and Prometheus can both hold."""
+
+from __future__ import annotations
+
+import re
+
+from noetl_metrics_sdk.errors import InvalidMetricError
+
+NAME_LENGTH_MAX = 255
+"""A name is part of a B-tree key in PostgreSQL, which holds at most 2,704 bytes."""
+
+# https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
+_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+
+# What PostgreSQL's text and jsonb cannot hold: NUL, and halves of a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def check_metric_name(name: str) -> str:
+    """Return `name` if it is a valid metric name.
+
+    Raises:
+        InvalidMetricError: it is not; the message says what a valid one looks like.
+    """
+    return _check_name("metric name", name, _METRIC_NAME, "letters, digits, '_' and ':'")
+
+
+def check_label_name(name: str, reserved: tuple[str, ...] = ()) -> str:
+    """Return `name` if it is a valid label name.
+
+    Args:
+        name: the label name.
+        reserved: names that the instrument needs for itself (`le`, `quantile`).
+
+    Raises:
+        InvalidMetricError: it is not valid, begins with `__`, or is reserved.
+    """
+    _check_name("label name", name, _LABEL_NAME, "letters, digits and '_'", reserved)
+    if name.startswith("__"):
+        raise InvalidMetricError(
+            f"label name {name!r} begins with '__', which is reserved: "
+            f"use {_valid_name_like(name, reserved)!r}"
+        )
+    if name in reserved:
+        raise InvalidMetricError(
+            f"label name {name!r} is what this type of metric labels its own samples with: "
+            "choose another"
+        )
+    return name
+
+
+def check_text(what: str, text: str) -> str:
+    """Return `text` if PostgreSQL can hold it.
+
+    Args:
+        what: what the text is, for the message: "label value", "unit".
+        text: any string.
+
+    Raises:
+        InvalidMetricError: it is no string, or has a NUL or half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise InvalidMetricError(f"{what} {text!r} is a {type(text).__name__}: it must be a string")
+    found = _UNSTORABLE.search(text)
+    if found:
+        raise InvalidMetricError(
+            f"{what} {text!r} has {found.group()!r} at position {found.start()}: "
+            "any text will do but NUL and lone surrogates, which PostgreSQL cannot store"
+        )
+    return text
+
+
+def _check_name(
+    what: str, name: str, pattern: re.Pattern[str], allowed: str, reserved: tuple[str, ...] = ()
+) -> str:
+    if not isinstance(name, str):
+        raise InvalidMetricError(f"{what} {name!r} is a {type(name).__name__}: it must be a string")
+    if not pattern.fullmatch(name):
+        raise InvalidMetricError(
+            f"{what} {name!r} is not valid: use {allowed}, not beginning with a digit, "
+            f"like {_valid_name_like(name, reserved)!r}"
+        )
+    if len(name) > NAME_LENGTH_MAX:
+        raise InvalidMetricError(
+            f"{what} {name[:40] + '…'!r} has {len(name)} characters: "
+            f"at most {NAME_LENGTH_MAX} are allowed"
+        )
+    return name
+
+
+def _valid_name_like(name: str, reserved: tuple[str, ...]) -> str:
+    # Beginning with a letter it is good for a metric and for a label.
+    like = re.sub("[^a-zA-Z0-9_]", "_", name).lstrip("0123456789_")[:NAME_LENGTH_MAX]
+    return f"my_{like}" if like in reserved else like or "jobs"
+
+
+def is_runtime_id(text: str) -> bool:
+    """Return whether a text is a runtime id: a whole number, not negative."""
+    return text.isascii() and text.isdecimal()
