@@ -32,7 +32,7 @@ from noetl_metrics_sdk.exposition.samples import PageFormat
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.query.exposition import LatestSample, render
-from server_stub.query.recent_rows import latest_samples_query
+from server_stub.query.latest import latest_samples_query
 from server_stub.settings import Settings
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ class Contenders:
 
     def copy(self, clients: int) -> float:
         """Return the rows a second of COPY, of the bytes that this server gives it."""
-        statement = read_sql("queries/copy_metrics.sql")
+        statement = read_sql("ingest/copy_metrics.sql")
         return self._measure(
             clients, self._batches,
             lambda batches, _: self._copy(statement, [batch.binary for batch in batches]),
@@ -145,7 +145,7 @@ class Contenders:
 
     def copy_text(self, clients: int) -> float:
         """Return the rows a second of COPY in its text format."""
-        statement = read_sql("queries/copy_metrics.sql").replace("(FORMAT binary)", "")
+        statement = read_sql("ingest/copy_metrics.sql").replace("(FORMAT binary)", "")
         return self._measure(
             clients, self._batches,
             lambda batches, _: self._copy(statement, [batch.text for batch in batches]),

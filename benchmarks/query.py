@@ -26,19 +26,18 @@ from tables import LIMIT, OURS, Report, arguments, introduce, publish
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.latest import latest_samples_query
 from server_stub.query.recent_rows import (
     is_of_a_series,
-    latest_samples_query,
     select_metrics_parameters,
     select_metrics_query,
 )
-from server_stub.query.series import SeriesStore, series_query
+from server_stub.query.series import SeriesReader, series_query
 from server_stub.query.time_buckets import cover
 from server_stub.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
 
 TENTH = "a tenth of the rest"
 PAGE_LIMIT = 100
@@ -66,7 +65,7 @@ def questions() -> dict[str, Question]:
     page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
     lookback = {"lookback": timedelta(seconds=settings.exposition_lookback_seconds)}
     # The store is asked for parameters only, and needs no database for them.
-    store = SeriesStore(None, settings, None)  # type: ignore[arg-type]
+    store = SeriesReader(None, settings, None)  # type: ignore[arg-type]
     buckets = cover(None, None, 60.0, datetime.now(UTC))
     chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
     return {
@@ -78,13 +77,13 @@ def questions() -> dict[str, Question]:
             + urlencode(series | {"labels": json.dumps(LABELS), "limit": PAGE_LIMIT}),
             select_metrics_query(series, "desc"),
             page | bounds,
-            plan="queries/plan_in_order.sql" if is_of_a_series(series) else None,
+            plan="query/plan_in_order.sql" if is_of_a_series(series) else None,
         ),
         "an hour's chart of a metric": Question(
             "/api/metrics/series?" + urlencode(chart),
             series_query("increase"),
             store.parameters(METRIC_NAME, "increase", buckets, ["worker_id"], {}),
-            plan="queries/plan_by_metric.sql",
+            plan="query/plan_by_metric.sql",
         ),
     }
 

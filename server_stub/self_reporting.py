@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk import Registry
     from noetl_metrics_sdk.queue.wire import Batch
     from noetl_metrics_sdk.transport.protocol import Registration
-    from server_stub.components.store import ComponentStore
+    from server_stub.components.store import Components
     from server_stub.ingest.intake import Intake
     from server_stub.settings import Settings
 
@@ -29,7 +29,7 @@ SHUTDOWN_SECONDS = 5.0
 
 @asynccontextmanager
 async def self_reporting(
-    intake: Intake, components: ComponentStore, registry: Registry, settings: Settings
+    intake: Intake, components: Components, registry: Registry, settings: Settings
 ) -> AsyncGenerator[None]:
     """Report the server's own metrics while the block runs, and what is left at its end.
 
@@ -63,7 +63,7 @@ class StoreTransport:
     """
 
     def __init__(
-        self, intake: Intake, components: ComponentStore, loop: asyncio.AbstractEventLoop
+        self, intake: Intake, components: Components, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._intake = intake
         self._components = components

@@ -14,17 +14,87 @@
 | `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
 
-What is counted of the export is in `export_statistics.py`.
+Of the export:
+
+| metric | meaning |
+|---|---|
+| `noetl_api_export_samples_total` | samples that the receiver has acknowledged |
+| `noetl_api_export_samples_dropped_total` | samples that it will never have, by reason |
+| `noetl_api_export_samples_repeated_total` | samples that were sent again, perhaps lost there |
+| `noetl_api_export_failures_total` | attempts that failed and are repeated |
+| `noetl_api_export_lag_seconds` | how long the oldest sample has waited to be exported |
+| `noetl_api_export_loss_in_seconds` | how long it is until it is dropped without: alarm on this |
+
+Reasons are `out_of_order` and `refused` (both by the receiver), `invalid` (a name that the protocol
+does not have), `same_millisecond` (as a later sample of the series) and `expired` (before the
+receiver took it). The last two metrics are as of the latest turn of this server: of several, the
+worst counts.
 """
 
 from __future__ import annotations
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
-from server_stub.export_statistics import ExportStatistics
 
 DURATION_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+
+
+class ExportStatistics:
+    """The counters of the export.
+
+    Args:
+        registry: the server's.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.samples = Counter(
+            "noetl_api_export_samples",
+            "Samples that the receiver has acknowledged",
+            unit="samples",
+            registry=registry,
+        )
+        self.samples_dropped = Counter(
+            "noetl_api_export_samples_dropped",
+            "Samples that the receiver will never have",
+            ["reason"],
+            unit="samples",
+            registry=registry,
+        )
+        self.samples_repeated = Counter(
+            "noetl_api_export_samples_repeated",
+            "Samples that were sent again, because the receiver may have lost them",
+            unit="samples",
+            registry=registry,
+        )
+        self.failures = Counter(
+            "noetl_api_export_failures",
+            "Attempts to export that failed and are repeated",
+            unit="failures",
+            registry=registry,
+        )
+
+
+class ExportGauges:
+    """What only a server has that exports: without values they would raise alarms.
+
+    Args:
+        registry: the server's.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.lag = Gauge(
+            "noetl_api_export_lag_seconds",
+            "How long the oldest sample has waited to be exported",
+            unit="seconds",
+            registry=registry,
+        )
+        self.loss_in = Gauge(
+            "noetl_api_export_loss_in_seconds",
+            "How long it is until a sample is dropped that was not exported",
+            unit="seconds",
+            registry=registry,
+        )
 
 
 class Statistics:
@@ -33,6 +103,7 @@ class Statistics:
     def __init__(self) -> None:
         self.registry = Registry()
         registry = self.registry
+        self.export = ExportStatistics(registry)
         self.requests = Counter(
             "noetl_api_requests",
             "API requests by route template, method and status",
@@ -48,56 +119,10 @@ class Statistics:
             buckets=DURATION_BUCKETS_SECONDS,
             registry=registry,
         )
-        self.samples_inserted = Counter(
-            "noetl_api_samples_inserted", "Samples committed", unit="samples", registry=registry
-        )
-        self.samples_rejected = Counter(
-            "noetl_api_samples_rejected",
-            "Samples that could not be stored",
-            unit="samples",
-            registry=registry,
-        )
-        self.batches_duplicate = Counter(
-            "noetl_api_batches_duplicate",
-            "Batches that were stored already",
-            unit="batches",
-            registry=registry,
-        )
-        self.partitions_created = Counter(
-            "noetl_api_partitions_created",
-            "Partitions made",
-            unit="partitions",
-            registry=registry,
-        )
-        self.partitions_dropped = Counter(
-            "noetl_api_partitions_dropped",
-            "Expired partitions dropped",
-            unit="partitions",
-            registry=registry,
-        )
-        self.partitions_rebuilt = Counter(
-            "noetl_api_partitions_rebuilt",
-            "Partitions of which only the rows that live longer were left",
-            unit="partitions",
-            registry=registry,
-        )
-        self.maintenance_failures = Counter(
-            "noetl_api_maintenance_failures",
-            "Maintenance that failed and is tried again",
-            unit="failures",
-            registry=registry,
-        )
-        self.export = ExportStatistics(registry)
         self.database_requests_waiting = Gauge(
             "noetl_api_database_requests_waiting",
             "Requests that wait for a connection to the database",
             unit="requests",
-            registry=registry,
-        )
-        self.exposition_series_omitted = Counter(
-            "noetl_api_exposition_series_omitted",
-            "Series left out of pages for Prometheus, not whole or of names that are not valid",
-            unit="series",
             registry=registry,
         )
         self.ingest_bytes = Gauge(
@@ -106,3 +131,32 @@ class Statistics:
             unit="bytes",
             registry=registry,
         )
+        self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
+        self.samples_rejected = self._counter(
+            "samples_rejected", "samples", "Samples that could not be stored"
+        )
+        self.batches_duplicate = self._counter(
+            "batches_duplicate", "batches", "Batches that were stored already"
+        )
+        self.partitions_created = self._counter(
+            "partitions_created", "partitions", "Partitions made"
+        )
+        self.partitions_dropped = self._counter(
+            "partitions_dropped", "partitions", "Expired partitions dropped"
+        )
+        self.partitions_rebuilt = self._counter(
+            "partitions_rebuilt",
+            "partitions",
+            "Partitions of which only the rows that live longer were left",
+        )
+        self.maintenance_failures = self._counter(
+            "maintenance_failures", "failures", "Maintenance that failed and is tried again"
+        )
+        self.exposition_series_omitted = self._counter(
+            "exposition_series_omitted",
+            "series",
+            "Series left out of pages for Prometheus, not whole or of names that are not valid",
+        )
+
+    def _counter(self, name: str, unit: str, documentation: str) -> Counter:
+        return Counter(f"noetl_api_{name}", documentation, unit=unit, registry=self.registry)

@@ -1,176 +1,26 @@
-"""Tokens: the line of a token file, and `python -m server_stub.tokens new`, which makes one.
-
-A token is 256 random bits, so there is nothing to guess, and a fast hash is as good a record of it
-as a slow one. Only the hash is kept: who reads the file cannot use it.
-"""
+"""`python -m server_stub.tokens new`: makes a token, and the line for the token file."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import hmac
-import re
 import secrets
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server_stub.auth.tokens import (
+    LINE_FORM,
+    TOKEN_BYTES,
+    Scope,
+    Token,
+    hash_token,
+    make_token,
+    parse_runtime,
+    parse_tokens,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-TOKEN_BYTES = 32
-LINE_FORM = "NAME SCOPE[,SCOPE] sha256:HASH [runtime=KIND/NAME]"
-KINDS = ("worker_pool", "server_api", "broker")
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HASH = re.compile(r"sha256:([0-9a-f]{64})")
-
-
-class Scope(StrEnum):
-    """What a token lets its bearer do."""
-
-    WRITE = "write"
-    READ = "read"
-    ADMIN = "admin"
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """The component that a token is bound to."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What is known of a token: its name, what it is for, and its hash.
-
-    `runtime` is the component that it may write for, or None if it may for all.
-    """
-
-    name: str
-    scopes: frozenset[Scope]
-    digest: bytes
-    runtime: Runtime | None = None
-
-    def line(self) -> str:
-        """Return the token's line of a token file."""
-        scopes = ",".join(scope for scope in Scope if scope in self.scopes)
-        line = f"{self.name} {scopes} sha256:{self.digest.hex()}"
-        return line if self.runtime is None else f"{line} runtime={self.runtime}"
-
-
-def parse_tokens(text: str) -> tuple[Token, ...]:
-    """Return the tokens of a token file: one a line, but for empty lines and those with a `#`.
-
-    Raises:
-        ValueError: a line is not valid, or there is no token; the line is named, not shown, as
-            somebody may have put a token itself there.
-    """
-    tokens: list[Token] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            token = _parse_line(line)
-            if any(token.name == other.name for other in tokens):
-                raise ValueError(f"the name {token.name!r} is taken: give each token its own")  # noqa: TRY301
-        except ValueError as error:
-            raise ValueError(f"line {number}: {error}") from None
-        tokens.append(token)
-    if not tokens:
-        raise ValueError("there is no token: python -m server_stub.tokens new makes one")
-    return tuple(tokens)
-
-
-def _parse_line(line: str) -> Token:
-    # The last field is a component's name, which may have spaces in it.
-    fields = line.split(maxsplit=3)
-    if len(fields) < 3:  # noqa: PLR2004 - the three that there must be
-        raise ValueError(f"it must be {LINE_FORM}")
-    name, scopes, hashed = fields[:3]
-    found = _HASH.fullmatch(hashed)
-    if found is None:
-        raise ValueError("the third field must be sha256: and 64 digits from 0 to f")
-    runtime = None
-    if len(fields) > 3:  # noqa: PLR2004
-        bound = fields[3].strip()
-        if not bound.startswith("runtime="):
-            raise ValueError("the fourth field must be runtime=KIND/NAME, or nothing")
-        runtime = parse_runtime(bound.removeprefix("runtime="))
-    return make_token(name, scopes.split(","), bytes.fromhex(found[1]), runtime)
-
-
-def parse_runtime(text: str) -> Runtime:
-    """Return the component that `KIND/NAME` means.
-
-    Raises:
-        ValueError: it is not of this form.
-    """
-    kind, _, name = text.partition("/")
-    if kind not in KINDS or not name.strip():
-        raise ValueError(
-            f"the runtime {text[:200]!r} must be KIND/NAME, like worker_pool/cpu-01; "
-            f"KIND is one of {', '.join(KINDS)}"
-        )
-    return Runtime(kind, name)
-
-
-def make_token(
-    name: str, scopes: Iterable[str], digest: bytes, runtime: Runtime | None = None
-) -> Token:
-    """Return a token.
-
-    Args:
-        name: what the log calls it.
-        scopes: what it is for.
-        digest: its SHA-256.
-        runtime: the component that it may write for, or None if it may for all.
-
-    Raises:
-        ValueError: the name or a scope is not valid, or an admin is bound to a component.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError("the name must be 1 to 64 letters, digits, '.', '_' or '-'")
-    try:
-        known = frozenset(Scope(scope) for scope in scopes)
-    except ValueError:
-        raise ValueError(f"a scope must be one of {', '.join(Scope)}") from None
-    if runtime is not None and Scope.ADMIN in known:
-        raise ValueError(
-            "a token with the scope admin may do everything: bind another to a runtime"
-        )
-    if runtime is not None and [runtime.name.strip()] != runtime.name.splitlines():
-        raise ValueError(
-            f"the runtime {str(runtime)[:200]!r} cannot stand in a line: "
-            "give its name without line breaks, and without spaces at its ends"
-        )
-    return Token(name, known, digest, runtime)
-
-
-def hash_token(secret: str) -> bytes:
-    """Return the SHA-256 of a token as it is presented."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
-
-
-def find_token(secret: str, tokens: Iterable[Token]) -> Token | None:
-    """Return the token that is presented, or None if there is none such.
-
-    How long it takes says nothing of how near a wrong one came: hashes are compared, each to its
-    end, with all that there are.
-    """
-    digest = hash_token(secret)
-    found = None
-    for token in tokens:
-        if hmac.compare_digest(token.digest, digest):
-            found = token
-    return found
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:

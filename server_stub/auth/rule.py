@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
+from server_stub.auth.tokens import Scope
 from server_stub.errors import ForbiddenError
-from server_stub.tokens import Scope
 
 if TYPE_CHECKING:
-    from server_stub.tokens import Runtime, Token
+    from server_stub.auth.tokens import Runtime, Token
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 """What needs no token: probes have none, and the description is no secret."""

@@ -6,14 +6,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from server_stub.auth.tokens import parse_tokens
 from server_stub.errors import StartupError
-from server_stub.tokens import parse_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from server_stub.auth.tokens import Token
     from server_stub.settings import Settings
-    from server_stub.tokens import Token
 
 CHECK_SECONDS = 1.0
 """How often the file is looked at, at most."""

@@ -16,13 +16,15 @@ from server_stub.postgresql.sql_files import read_sql
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from psycopg import AsyncConnection
+
     from server_stub.postgresql.database import Database
 
 RUNTIMES_LISTED_MAX = 10_000
 """The most components that a listing shows."""
 
 
-class ComponentStore:
+class Components:
     """Reads and writes `noetl.runtime`.
 
     Args:
@@ -35,11 +37,13 @@ class ComponentStore:
     async def find_runtime_ids(self, runtime_ids: Collection[int]) -> set[int]:
         """Return those of the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
-        return set(await self._database.scalars("find_runtimes_by_id", parameters))
+        return set(await self._database.scalars("components/find_runtimes_by_id.sql", parameters))
 
     async def register(self, registration: Mapping[str, Any]) -> int:
         """Register a component, or update it; return its id."""
-        (runtime_id,) = await self._database.scalars("register_runtime", adapted(registration))
+        (runtime_id,) = await self._database.scalars(
+            "components/register_runtime.sql", adapted(registration)
+        )
         return int(runtime_id)
 
     async def heartbeat(self, component_type: str, name: str) -> int:
@@ -48,7 +52,7 @@ class ComponentStore:
         Raises:
             RuntimeNotFoundError: it is not registered.
         """
-        return await self._update_runtime("heartbeat", component_type, name)
+        return await self._update_runtime("components/heartbeat.sql", component_type, name)
 
     async def deregister(self, component_type: str, name: str) -> int:
         """Mark a component offline; its metrics stay. Return its id.
@@ -56,7 +60,7 @@ class ComponentStore:
         Raises:
             RuntimeNotFoundError: it is not registered.
         """
-        return await self._update_runtime("deregister_runtime", component_type, name)
+        return await self._update_runtime("components/deregister_runtime.sql", component_type, name)
 
     async def _update_runtime(self, query: str, component_type: str, name: str) -> int:
         parameters = {"component_type": component_type, "name": name}
@@ -72,6 +76,28 @@ class ComponentStore:
         async with self._database.transaction() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(
-                read_sql("queries/list_runtimes.sql"), {"limit": RUNTIMES_LISTED_MAX}
+                read_sql("components/list_runtimes.sql"), {"limit": RUNTIMES_LISTED_MAX}
             )
             return await cursor.fetchall()
+
+
+async def with_component_id(
+    connection: AsyncConnection[Any], filters: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return filters with a component's name replaced by its id, where only one has that name.
+
+    The indexes have the id, and the planner knows what to expect of it.
+
+    Args:
+        connection: in a transaction.
+        filters: filter to value, of those in `sql/filters/`.
+    """
+    if "component_name" not in filters or "runtime_id" in filters:
+        return filters
+    wanted = {"component_name": filters["component_name"]}
+    named = await connection.execute(read_sql("components/runtimes_named.sql"), wanted)
+    found = await named.fetchall()
+    if len(found) != 1:
+        return filters
+    others = {name: value for name, value in filters.items() if name != "component_name"}
+    return others | {"runtime_id": found[0][0]}

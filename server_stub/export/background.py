@@ -9,7 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from server_stub.export.exporter import Export
+from server_stub.export.exporter import Exporter
 from server_stub.postgresql.database import Database
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.time_series_database.receiver import Receiver
@@ -43,7 +43,7 @@ async def exporting(
         settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
     )
     async with _connected(database_url) as database:
-        export = Export(database, receiver, settings, statistics, time.monotonic)
+        export = Exporter(database, receiver, settings, statistics, time.monotonic)
         task = asyncio.create_task(export.run_forever())
         try:
             yield

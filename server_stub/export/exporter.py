@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from server_stub.errors import (
-    ReceiverRefusedError,
-    ReceiverUnavailableError,
-    StoreUnavailableError,
-)
-from server_stub.export.position import ExportStore, Progress, remember_families
-from server_stub.export_statistics import ExportGauges
+from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
+from server_stub.export.portion import Portion, PortionSize, portion_of
+from server_stub.export.position import ExportPosition, Progress
+from server_stub.statistics import ExportGauges
+from server_stub.time_series_database.families import WrittenFamilies, write_families
 from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from server_stub.statistics import Statistics
     from server_stub.time_series_database.receiver import Receiver
     from server_stub.time_series_database.requests import Assembled, Family
-
-ROWS_MAX = 5_000
-"""Rows in a turn: what receivers like in one request, and some 50 ms of work."""
 
 HORIZON_SECONDS = 5.0
 """How long transactions that insert are waited for in a turn."""
@@ -48,8 +44,15 @@ _OUT_OF_ORDER = ("out of order", "out-of-order", "duplicate sample", "too old", 
 _logger = logging.getLogger(__name__)
 
 
-class Export:
-    """Exports.
+class Refusal(StrEnum):
+    """Why a receiver will never take samples, as the statistics say it."""
+
+    OUT_OF_ORDER = "out_of_order"
+    REFUSED = "refused"
+
+
+class Exporter:
+    """Exports, turn by turn.
 
     Args:
         database: a pool of its own, so that requests never wait for a connection because of it.
@@ -73,10 +76,11 @@ class Export:
         self._statistics = statistics.export
         self._gauges = ExportGauges(statistics.registry)
         self._assembly = Assembly()
-        self._rows_max = ROWS_MAX
+        self._portion_size = PortionSize()
         # Up to it all rows can be seen, and no later one can come between.
         self._horizon = 0
-        self._families: dict[str, Family] = {}
+        self._families = WrittenFamilies()
+        self._interruptions_handled = 0
         self._monotonic = monotonic
         self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
 
@@ -115,65 +119,74 @@ class Export:
             StoreUnavailableError: the database is away or busy; likewise.
         """
         async with self._database.transaction() as connection:
-            store = ExportStore(connection, self._settings)
-            progress = await store.try_claim()
+            position = ExportPosition(connection, self._settings)
+            progress = await position.try_claim()
             if progress is None:
                 return False
-            backlog = await store.read_backlog()
-            self._gauges.lag.set(backlog.lag_seconds)
-            self._gauges.loss_in.set(backlog.loss_in_seconds)
-            # What has been acknowledged before is repeated apart: it may be refused as known.
-            horizon: int | None = progress.acknowledged
-            if progress.position >= progress.acknowledged:
-                horizon = await self._final_horizon(store, progress)
-            if horizon is None:
+            await self._set_gauges(position)
+            portion = await self._next_portion(position, progress)
+            if portion is None:
                 return False
-            rows = await store.rows(progress.position, horizon, self._rows_max)
-            is_last = len(rows) < self._rows_max
-            reached = horizon if is_last else rows[-1].metric_id
-            assembled = self._assembly.assemble(rows)
-            families = self._new_families(assembled)
+            families = self._families.missing(portion.assembled)
             # Without samples it is a question whether the receiver is still the one that it was.
-            is_asked = bool(assembled.series) or progress.settled < progress.acknowledged
-            reason = await self._try_write(assembled, families) if is_asked else None
-            is_repeat = bool(rows) and reached <= progress.acknowledged
-            if reason == "out_of_order" and is_repeat:
+            is_asked = bool(portion.assembled.series) or progress.settled < progress.acknowledged
+            refusal = await self._try_write(portion.assembled, families) if is_asked else None
+            reached = portion.reached
+            if refusal is Refusal.OUT_OF_ORDER and portion.is_repeat:
                 # It does not take what is older than what it has: so it has lost nothing.
                 reached = progress.acknowledged
-            elif reason is not None and len(rows) > 1:
+            elif refusal is not None and portion.row_count > 1:
                 # One bad sample has a receiver refuse all that come with it.
-                self._rows_max = len(rows) // 2
+                self._portion_size.narrow(portion.row_count)
                 return True
-            await remember_families(connection, families)
+            await write_families(connection, families)
             if reached > progress.settled:
-                await store.advance(reached)
+                await position.advance(reached)
+            interruptions = self._receiver.interruptions
             is_rewound = (
-                self._receiver.may_have_forgotten
-                and reason is None
+                interruptions > self._interruptions_handled
+                and refusal is None
                 and progress.settled < progress.position
             )
             if is_rewound:
-                await store.rewind()
+                await position.rewind()
         if is_asked:
-            self._receiver.may_have_forgotten = False
-        self._families.update({family.metric_name: family for family in families})
-        self._count(assembled, reason, is_repeat=is_repeat)
-        self._rows_max = min(ROWS_MAX, self._rows_max * 2)
-        return not is_last or is_repeat or is_rewound
+            self._interruptions_handled = interruptions
+        self._families.note_committed(families)
+        self._count(portion, refusal)
+        self._portion_size.widen()
+        return not portion.is_last or portion.is_repeat or is_rewound
 
-    async def _final_horizon(self, store: ExportStore, progress: Progress) -> int | None:
-        if self._horizon - progress.position < self._rows_max:
-            horizon = await store.final_horizon(HORIZON_SECONDS)
+    async def _set_gauges(self, position: ExportPosition) -> None:
+        backlog = await position.read_backlog()
+        self._gauges.lag.set(backlog.lag_seconds)
+        self._gauges.loss_in.set(backlog.loss_in_seconds)
+
+    async def _next_portion(self, position: ExportPosition, progress: Progress) -> Portion | None:
+        """Return what is to be sent next; None where it is not known yet what that is."""
+        # What has been acknowledged before is repeated apart: it may be refused as known.
+        horizon: int | None = progress.acknowledged
+        if progress.position >= progress.acknowledged:
+            horizon = await self._final_horizon(position, progress)
+        if horizon is None:
+            return None
+        row_limit = self._portion_size.row_limit
+        rows = await position.rows(progress.position, horizon, row_limit)
+        return portion_of(rows, row_limit, horizon, progress.acknowledged, self._assembly)
+
+    async def _final_horizon(self, position: ExportPosition, progress: Progress) -> int | None:
+        if self._horizon - progress.position < self._portion_size.row_limit:
+            horizon = await position.final_horizon(HORIZON_SECONDS)
             if horizon is None:
                 return None
             if horizon < progress.acknowledged:
                 _logger.error("the ids of noetl.metric have begun anew, and so does the export")
-                await store.begin_anew()
+                await position.begin_anew()
                 return None
             self._horizon = horizon
         return self._horizon
 
-    async def _try_write(self, assembled: Assembled, families: list[Family]) -> str | None:
+    async def _try_write(self, assembled: Assembled, families: list[Family]) -> Refusal | None:
         """Return why the receiver refuses the samples for good; None where it has taken them."""
         try:
             await self._receiver.write(assembled, families)
@@ -181,7 +194,8 @@ class Export:
             if assembled.samples == 1:
                 self._log_refusal(assembled, error)
             text = str(error).lower()
-            return "out_of_order" if any(word in text for word in _OUT_OF_ORDER) else "refused"
+            is_out_of_order = any(word in text for word in _OUT_OF_ORDER)
+            return Refusal.OUT_OF_ORDER if is_out_of_order else Refusal.REFUSED
         return None
 
     def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
@@ -194,24 +208,20 @@ class Export:
                 "the receiver refuses samples, as %s %s: %s", dict(series.labels), samples, error
             )
 
-    def _new_families(self, assembled: Assembled) -> list[Family]:
-        known = self._families
-        found = {series.family.metric_name: series.family for series, _ in assembled.series}
-        return [family for name, family in found.items() if known.get(name) != family]
-
-    def _count(self, assembled: Assembled, reason: str | None, *, is_repeat: bool) -> None:
+    def _count(self, portion: Portion, refusal: Refusal | None) -> None:
         statistics = self._statistics
-        if is_repeat:
+        assembled = portion.assembled
+        if portion.is_repeat:
             statistics.samples_repeated.inc(assembled.samples)
             return
-        if reason is None:
-            statistics.samples.inc(assembled.samples)
         dropped = {"invalid": assembled.invalid, "same_millisecond": assembled.merged}
-        if reason is not None:
-            dropped[reason] = assembled.samples
-        for why, count in dropped.items():
+        if refusal is None:
+            statistics.samples.inc(assembled.samples)
+        else:
+            dropped[refusal] = assembled.samples
+        for reason, count in dropped.items():
             if count:
-                statistics.samples_dropped.labels(why).inc(count)
+                statistics.samples_dropped.labels(reason).inc(count)
 
 
 def _pause_seconds(failures: int, error: ReceiverUnavailableError | StoreUnavailableError) -> float:

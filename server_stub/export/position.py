@@ -11,19 +11,15 @@ from server_stub.postgresql.sql_files import read_sql
 from server_stub.time_series_database.requests import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from psycopg import AsyncConnection
 
     from server_stub.settings import Settings
-    from server_stub.time_series_database.requests import Family
 
 LOOK_SECONDS = 0.02
 """How long a look at the transactions that insert is from the next."""
 
 IDLE_SECONDS_MAX = 30.0
 """How long a transaction may wait for the receiver before PostgreSQL ends it."""
-
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +47,7 @@ class Backlog(NamedTuple):
     loss_in_seconds: float
 
 
-class ExportStore:
+class ExportPosition:
     """The export, as one transaction sees it that has claimed it.
 
     Args:
@@ -117,7 +113,7 @@ class ExportStore:
     async def rows(self, position: int, horizon: int, limit: int) -> list[Row]:
         """Return the first rows with ids after `position` and up to `horizon`."""
         # By the primary key, whatever the planner expects of it.
-        await self._connection.execute(read_sql("queries/plan_in_order.sql"))
+        await self._connection.execute(read_sql("query/plan_in_order.sql"))
         cursor = self._connection.cursor(binary=True)
         await cursor.execute(
             read_sql("export/rows.sql"),
@@ -139,18 +135,3 @@ class ExportStore:
     async def rewind(self) -> None:
         """Have everything that is not settled sent again."""
         await self._connection.execute(read_sql("export/rewind.sql"))
-
-
-async def remember_families(connection: AsyncConnection[Any], families: Sequence[Family]) -> None:
-    """Keep what is said of names, which a time-series database forgets.
-
-    Args:
-        connection: in a transaction.
-        families: at most one of each name.
-    """
-    if families:
-        columns = {
-            name: [getattr(family, name) for family in families]
-            for name in ("metric_name", "metric_type", "help_text", "unit")
-        }
-        await connection.execute(read_sql("export/families.sql"), columns)

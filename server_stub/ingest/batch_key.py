@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from server_stub.components.runtime_id import RUNTIME_ID_MAX
 from server_stub.errors import ParameterInvalidError
-from server_stub.ingest.body import RUNTIME_ID_MAX
 
 _BOOT_ID = re.compile(r"[!-~]{1,200}")
 _SEQUENCE = re.compile(r"[0-9]{1,19}")

@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from noetl_metrics_sdk.model.names import check_text
+from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-RUNTIME_ID_MAX = 2**63 - 1
-"""The largest value of a BIGINT."""
-
-RUNTIME_ID_PATTERN = (
-    "^([0-9]{1,18}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}"
-    "|9223[0-2][0-9]{14}|92233[0-6][0-9]{13})$"
-)
-"""The same as a regular expression, for OpenAPI; up to the last few in a million."""
 
 REASON_LENGTH_MAX = 300
 """A reason quotes what was wrong, which may be as long as the body."""
@@ -173,28 +165,6 @@ def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | 
             f"the body is not valid ({str(error)[:REASON_LENGTH_MAX]}): {EXPECTED_FORM}"
         ) from None
     return None, envelope.component_name
-
-
-def parse_runtime_id(value: str | float) -> int:
-    """Return a runtime id that came as a string or as a number.
-
-    Raises:
-        ValueError: it is no 64-bit integer; the message says what is right.
-    """
-    number = -1
-    if isinstance(value, int):
-        number = value
-    elif isinstance(value, float):
-        # To JSON, 7.0 is a whole number as well.
-        number = int(value) if value.is_integer() else -1
-    elif value.isascii() and value.isdecimal() and len(value) <= len(str(RUNTIME_ID_MAX)):
-        number = int(value)
-    if not 0 <= number <= RUNTIME_ID_MAX:
-        raise ValueError(
-            f"runtime_id {str(value)[:60]!r} is not valid: "
-            f"it must be a whole number from 0 to {RUNTIME_ID_MAX}, as a number or a string"
-        )
-    return number
 
 
 def reason_of(error: ValueError) -> str:

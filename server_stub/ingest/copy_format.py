@@ -16,7 +16,7 @@ HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
 
 COLUMNS = 8
-"""How many columns `sql/queries/copy_metrics.sql` names, in the order that this module writes."""
+"""How many columns `sql/ingest/copy_metrics.sql` names, in the order that this module writes."""
 
 VALUE_BYTES = 8
 pack_value = struct.Struct(">id").pack

@@ -1,46 +1,58 @@
-"""A batch into `noetl.metric`: all of it once, or nothing, in one transaction.
+"""A batch to where samples are kept: all of it once, or nothing, in one transaction.
 
-Rows are encoded while PostgreSQL takes those before them, so that a batch takes little longer than
-its COPY. The components are held first, for the whole batch, and PostgreSQL is then spared the
-look-up of each row's component, where it allows that (`noetl.skip_row_checks`).
+The transaction locks the components of the batch, claims its name, and has a destination write the
+samples: into the table `noetl.metric`, or to a time-series database.
 """
 
 from __future__ import annotations
 
 import logging
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from server_stub.ingest.copy_format import HEADER, TRAILER
 from server_stub.ingest.owners import Owners, find_owners
 from server_stub.ingest.row_encoding import RowEncoder
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from psycopg import AsyncConnection
 
+    from server_stub.auth.tokens import Runtime
     from server_stub.ingest.batch_key import BatchKey
-    from server_stub.ingest.body import ParsedBody, Reject, Sample
-    from server_stub.ingest.receiver_destination import ReceiverDestination
+    from server_stub.ingest.body import ParsedBody, Reject
     from server_stub.ingest.row_encoding import TimeBounds
     from server_stub.ingest.series_table import SeriesTable
     from server_stub.postgresql.database import Database
-    from server_stub.postgresql.partitions import PartitionStore
-    from server_stub.tokens import Runtime
+    from server_stub.postgresql.partitions import Partitions
+    from server_stub.time_series_database.requests import Family
 
 INSERT_ATTEMPTS = 3
 """Once to find the partition missing, once to insert, once more when midnight comes between."""
 
-ROWS_WRITTEN_AT_ONCE = 500
-"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests their turn."""
-
 _logger = logging.getLogger(__name__)
+
+
+class Destination(Protocol):
+    """Where the samples of a batch go: `TableDestination` or `ReceiverDestination`."""
+
+    async def write(
+        self,
+        connection: AsyncConnection[Any],
+        parsed: ParsedBody,
+        encoder: RowEncoder,
+        owners: Owners,
+    ) -> Sequence[Family]:
+        """Write the samples of a batch, in the transaction that claims it."""
+        ...
+
+    def note_committed(self, families: Sequence[Family]) -> None:
+        """Note that the transaction is committed in which `write` returned these families."""
+        ...
 
 
 class Inserted(NamedTuple):
@@ -61,16 +73,16 @@ class Insertion:
         partitions: makes a partition that is missing.
         series: what is known of the components' series.
         bounds: which times are right.
-        destination: where samples go, if not into the table.
+        destination: where samples go.
     """
 
     def __init__(
         self,
         database: Database,
-        partitions: PartitionStore,
+        partitions: Partitions,
         series: SeriesTable,
         bounds: TimeBounds,
-        destination: ReceiverDestination | None = None,
+        destination: Destination,
     ) -> None:
         self._database = database
         self._partitions = partitions
@@ -127,22 +139,20 @@ class Insertion:
             expected = _answer(parsed, owners, ())
             if key is not None and not await _claim(connection, key, expected):
                 return await _answer_repeat(connection, key, parsed, owners, encoder)
-            if self._destination is None:
-                await _copy(connection, parsed, encoder)
-            else:
-                await self._destination.write(connection, parsed, encoder, owners)
+            families = await self._destination.write(connection, parsed, encoder, owners)
             answer = _answer(parsed, owners, encoder.rejects)
             if key is not None and answer != expected:
                 await connection.execute(
-                    read_sql("queries/amend_answer.sql"),
+                    read_sql("ingest/amend_answer.sql"),
                     {"boot_id": key.boot_id, "answer": Jsonb(answer)},
                 )
+        self._destination.note_committed(families)
         return _outcome(answer)
 
 
 async def _claim(connection: AsyncConnection[Any], key: BatchKey, answer: dict[str, Any]) -> bool:
     claimed = await connection.execute(
-        read_sql("queries/claim_batch.sql"), key._asdict() | {"answer": Jsonb(answer)}
+        read_sql("ingest/claim_batch.sql"), key._asdict() | {"answer": Jsonb(answer)}
     )
     return await claimed.fetchone() is not None
 
@@ -155,7 +165,7 @@ async def _answer_repeat(
     encoder: RowEncoder,
 ) -> Inserted:
     """Return the first answer, or what it would have been where a later one has taken its place."""
-    cursor = await connection.execute(read_sql("queries/last_batch.sql"), {"boot_id": key.boot_id})
+    cursor = await connection.execute(read_sql("ingest/last_batch.sql"), {"boot_id": key.boot_id})
     found = await cursor.fetchone()
     if found is not None and found[0] == key.sequence:
         answer: dict[str, Any] = found[1]
@@ -163,21 +173,6 @@ async def _answer_repeat(
         encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
         answer = _answer(parsed, owners, encoder.rejects)
     return _outcome(answer | {"status": "duplicate"})
-
-
-async def _copy(connection: AsyncConnection[Any], parsed: ParsedBody, encoder: RowEncoder) -> None:
-    if not parsed.samples:
-        return
-    await connection.execute(read_sql("queries/skip_row_checks.sql"))
-    async with (
-        connection.cursor() as cursor,
-        cursor.copy(read_sql("queries/copy_metrics.sql")) as copy,
-    ):
-        await copy.write(HEADER)
-        samples: Iterator[tuple[int, Sample]] = zip(parsed.positions, parsed.samples, strict=True)
-        while some := list(islice(samples, ROWS_WRITTEN_AT_ONCE)):
-            await copy.write(encoder.encode(some))
-        await copy.write(TRAILER)
 
 
 def _answer(parsed: ParsedBody, owners: Owners, rejects: Sequence[Reject]) -> dict[str, Any]:

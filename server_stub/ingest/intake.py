@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from server_stub.auth.tokens import Runtime
     from server_stub.ingest.admission import Room
     from server_stub.ingest.batch_key import BatchKey
     from server_stub.ingest.insertion import Insertion
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
-    from server_stub.tokens import Runtime
-
 
 INFLATED_AT_ONCE_BYTES_MAX = 8 * 1024
 """A compressed body up to this size is decompressed in less time than a thread takes to begin."""

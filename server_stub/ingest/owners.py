@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import ForbiddenError, ParameterInvalidError, RuntimeNotFoundError
-from server_stub.ingest.body import parse_runtime_id
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from server_stub.auth.tokens import Runtime
     from server_stub.ingest.body import ParsedBody
-    from server_stub.tokens import Runtime
 
 _RUNTIME_MISSING = (
     "runtime_id is missing: give the sample or the body one, "
@@ -63,7 +63,7 @@ async def find_owners(
         wanted.add(parsed.runtime_id)
     name = parsed.component_name if parsed.runtime_id is None else None
     cursor = await connection.execute(
-        read_sql("queries/hold_runtimes.sql"), {"runtime_ids": list(wanted), "name": name}
+        read_sql("ingest/hold_runtimes.sql"), {"runtime_ids": list(wanted), "name": name}
     )
     held = await cursor.fetchall()
     known = {runtime_id for runtime_id, _, _ in held}

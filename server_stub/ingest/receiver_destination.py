@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from server_stub.errors import (
-    ReceiverRefusedError,
-    ReceiverUnavailableError,
-    StoreUnavailableError,
-)
-from server_stub.export.position import remember_families
+from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
 from server_stub.ingest.body import Reject
+from server_stub.time_series_database.families import WrittenFamilies, write_families
 from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
@@ -18,10 +14,10 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from server_stub.export_statistics import ExportStatistics
     from server_stub.ingest.body import ParsedBody
     from server_stub.ingest.owners import Owners
     from server_stub.ingest.row_encoding import RowEncoder
+    from server_stub.statistics import ExportStatistics
     from server_stub.time_series_database.receiver import Receiver
     from server_stub.time_series_database.requests import Assembled, Family, Row
 
@@ -44,7 +40,7 @@ class ReceiverDestination:
         self._receiver = receiver
         self._statistics = statistics
         self._assembly = Assembly()
-        self._families: dict[str, Family] = {}
+        self._families = WrittenFamilies()
 
     async def write(
         self,
@@ -52,7 +48,7 @@ class ReceiverDestination:
         parsed: ParsedBody,
         encoder: RowEncoder,
         owners: Owners,
-    ) -> None:
+    ) -> Sequence[Family]:
         """Write the samples of a batch; return when they have been acknowledged.
 
         Args:
@@ -61,13 +57,15 @@ class ReceiverDestination:
             encoder: checks the samples; gets those that the time-series database refuses.
             owners: the components.
 
+        Returns:
+            The families that are in the table once the transaction is committed.
+
         Raises:
             StoreUnavailableError: the time-series database is away or busy.
         """
         rows = encoder.rows(zip(parsed.positions, parsed.samples, strict=True), owners.components)
         assembled = self._assembly.assemble([row for _, row in rows])
-        found = {series.family.metric_name: series.family for series, _ in assembled.series}
-        families = [one for name, one in found.items() if self._families.get(name) != one]
+        families = self._families.missing(assembled)
         try:
             await self._write(rows, assembled, families, encoder, _Budget(REQUESTS_MAX))
         except ReceiverUnavailableError as error:
@@ -77,8 +75,12 @@ class ReceiverDestination:
             ) from error
         if assembled.merged:
             self._statistics.samples_dropped.labels("same_millisecond").inc(assembled.merged)
-        await remember_families(connection, families)
-        self._families.update((family.metric_name, family) for family in families)
+        await write_families(connection, families)
+        return families
+
+    def note_committed(self, families: Sequence[Family]) -> None:
+        """Note that families are in the table, so that later batches need not write them."""
+        self._families.note_committed(families)
 
     async def _write(
         self,

@@ -83,7 +83,7 @@ class Database:
             await self._pool.open(wait=True, timeout=POOL_WAIT_SECONDS)
         except PoolTimeout as error:
             raise StoreUnavailableError("the database cannot be reached") from error
-        for name in await self.scalars("unsafe_settings"):
+        for name in await self.scalars("partitions/unsafe_settings.sql"):
             _logger.warning(
                 "the database has %s = off: what is answered 200 can be lost when its machine "
                 "fails. Turn it on where that matters",
@@ -158,32 +158,32 @@ class Database:
             "query by start_time, end_time, metric_name or a component; send a batch again later"
         )
 
-    async def scalars(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+    async def scalars(self, path: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """Run a query in a transaction of its own; return the first column of its rows.
 
         Args:
-            query: the name of a file of `sql/queries/`, without its ending.
+            path: the file of the query below `sql/`: `components/heartbeat.sql` for example.
             parameters: the query's parameters.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
         async with self.transaction() as connection:
-            return await scalars_in(connection, query, parameters)
+            return await scalars_in(connection, path, parameters)
 
 
 async def scalars_in(
-    connection: AsyncConnection[Any], query: str, parameters: Mapping[str, Any] | None = None
+    connection: AsyncConnection[Any], path: str, parameters: Mapping[str, Any] | None = None
 ) -> list[Any]:
     """Run a query in a transaction that is there; return the first column of its rows.
 
     Args:
         connection: in the transaction.
-        query: the name of a file of `sql/queries/`, without its ending.
+        path: the file of the query below `sql/`: `components/heartbeat.sql` for example.
         parameters: the query's parameters.
     """
     cursor = connection.cursor(row_factory=scalar_row)
-    await cursor.execute(read_sql(f"queries/{query}.sql"), parameters)
+    await cursor.execute(read_sql(path), parameters)
     return await cursor.fetchall() if cursor.description else []
 
 

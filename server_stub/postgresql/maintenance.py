@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.errors import PartitionBlockedError, StoreUnavailableError
+from server_stub.postgresql.partitions import Attempt
 
 if TYPE_CHECKING:
-    from server_stub.postgresql.partitions import PartitionStore
+    from server_stub.postgresql.partitions import Partitions
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
 
@@ -39,9 +40,7 @@ class Maintenance:
         statistics: counts partitions and failures.
     """
 
-    def __init__(
-        self, partitions: PartitionStore, settings: Settings, statistics: Statistics
-    ) -> None:
+    def __init__(self, partitions: Partitions, settings: Settings, statistics: Statistics) -> None:
         self._partitions = partitions
         self._settings = settings
         self._statistics = statistics
@@ -97,27 +96,30 @@ class Maintenance:
         expired = Expired([], [])
         for partition_name in await self._partitions.list_expired_partitions():
             unexported = await self._partitions.count_unexported(partition_name)
-            outcome = await self._drop(partition_name)
-            if outcome:
+            attempt = await self._drop(partition_name)
+            if attempt is Attempt.DONE:
                 _logger.info("dropped %s", partition_name)
                 expired.dropped.append(partition_name)
                 self._statistics.partitions_dropped.inc()
                 self._count_unexported(partition_name, unexported)
-                continue
-            if outcome is False:  # some rows live longer, unless another server was faster
-                outcome = await self._partitions.try_rebuild_expired_partition(
-                    partition_name, DROP_ATTEMPTS, DROP_PAUSE_SECONDS
-                )
-            if outcome:
-                _logger.info("rebuilt %s of the rows that live longer", partition_name)
-                expired.rebuilt.append(partition_name)
-                self._statistics.partitions_rebuilt.inc()
-                left = await self._partitions.count_unexported(partition_name)
-                self._count_unexported(partition_name, unexported - left)
-            elif outcome is None:
+            elif attempt is Attempt.NOT_DUE:
+                attempt = await self._rebuild(partition_name, unexported, expired)
+            if attempt is Attempt.IN_USE:
                 self._statistics.maintenance_failures.inc()
                 _logger.warning("%s is in use and is cleaned up next time", partition_name)
         return expired
+
+    async def _rebuild(self, partition_name: str, unexported: int, expired: Expired) -> Attempt:
+        attempt = await self._partitions.try_rebuild_expired_partition(
+            partition_name, DROP_ATTEMPTS, DROP_PAUSE_SECONDS
+        )
+        if attempt is Attempt.DONE:
+            _logger.info("rebuilt %s of the rows that live longer", partition_name)
+            expired.rebuilt.append(partition_name)
+            self._statistics.partitions_rebuilt.inc()
+            left = await self._partitions.count_unexported(partition_name)
+            self._count_unexported(partition_name, unexported - left)
+        return attempt
 
     def _count_unexported(self, partition_name: str, unexported: int) -> None:
         if unexported:
@@ -128,14 +130,13 @@ class Maintenance:
                 partition_name,
             )
 
-    async def _drop(self, partition_name: str) -> bool | None:
-        """Drop a partition; return None if it was in use each time."""
+    async def _drop(self, partition_name: str) -> Attempt:
         for _ in range(DROP_ATTEMPTS):
-            outcome = await self._partitions.try_drop_expired_partition(partition_name)
-            if outcome is not None:
-                return outcome
+            attempt = await self._partitions.try_drop_expired_partition(partition_name)
+            if attempt is not Attempt.IN_USE:
+                return attempt
             await asyncio.sleep(DROP_PAUSE_SECONDS)
-        return None
+        return Attempt.IN_USE
 
     async def run_forever(self) -> None:
         """Run once every interval, and sooner again after a failure, until cancelled."""

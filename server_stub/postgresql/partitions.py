@@ -10,6 +10,7 @@ import asyncio
 import logging
 from contextlib import contextmanager
 from datetime import timedelta
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection, DatabaseError, OperationalError, errors
@@ -34,7 +35,17 @@ _logger = logging.getLogger(__name__)
 _IN_USE = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 
-class PartitionStore:
+class Attempt(Enum):
+    """How an attempt to drop or rebuild a partition has ended."""
+
+    DONE = auto()
+    NOT_DUE = auto()
+    """Rows of it live longer than that, or another server was faster."""
+    IN_USE = auto()
+    """It gave up, rather than hold up the inserts that wait behind it."""
+
+
+class Partitions:
     """Makes and drops partitions.
 
     Args:
@@ -50,15 +61,15 @@ class PartitionStore:
     async def set_retention(self) -> None:
         """Make the configured retention the database's own."""
         rules = {"retention": self._retention, "days_by_pattern": self._days_by_pattern}
-        await self._database.scalars("set_retention", adapted(rules))
+        await self._database.scalars("partitions/set_retention.sql", adapted(rules))
 
     async def initialize_partitions(self, days_ahead: int) -> list[str]:
         """Make the partitions that are needed; return the names of those made."""
-        return await self._create("initialize_partitions", days_ahead)
+        return await self._create("partitions/initialize_partitions.sql", days_ahead)
 
     async def create_partitions_ahead(self, days_ahead: int) -> list[str]:
         """Make partitions from tomorrow on; return the names of those made."""
-        return await self._create("create_partitions_ahead", days_ahead)
+        return await self._create("partitions/create_partitions_ahead.sql", days_ahead)
 
     async def _create(self, query: str, days_ahead: int) -> list[str]:
         with _explained():
@@ -68,41 +79,38 @@ class PartitionStore:
     async def create_partition_now(self) -> int:
         """Make today's partition, if it is missing; return how many were made."""
         with _explained():
-            created = await self._database.scalars("create_partition_now")
+            created = await self._database.scalars("partitions/create_partition_now.sql")
         return sum(name is not None for name in created)
 
     async def missing_partitions(self) -> list[str]:
         """Return which of today's and tomorrow's partitions are not there."""
-        return await self._database.scalars("missing_partitions")
+        return await self._database.scalars("partitions/missing_partitions.sql")
 
     async def list_expired_partitions(self) -> list[str]:
         """Return the partitions that have something to expire, whole or in part, oldest first."""
-        return await self._database.scalars("list_expired_partitions")
+        return await self._database.scalars("partitions/list_expired_partitions.sql")
 
     async def count_unexported(self, partition_name: str) -> int:
         """Return how many rows of a partition are lost to the export if it is dropped now."""
         parameters = {"partition_name": partition_name}
-        return int(sum(await self._database.scalars("count_unexported", parameters)))
+        return int(sum(await self._database.scalars("partitions/count_unexported.sql", parameters)))
 
-    async def try_drop_expired_partition(self, partition_name: str) -> bool | None:
-        """Drop a partition in a transaction of its own.
-
-        Returns:
-            Whether it was dropped, which it is not while some of its rows live longer; None when
-            it is in use, and the drop gave up rather than hold up the inserts that wait behind it.
-        """
+    async def try_drop_expired_partition(self, partition_name: str) -> Attempt:
+        """Drop a partition in a transaction of its own, unless some of its rows live longer."""
         parameters = {"partition_name": partition_name}
         try:
-            (dropped,) = await self._database.scalars("drop_expired_partition", parameters)
+            (dropped,) = await self._database.scalars(
+                "partitions/drop_expired_partition.sql", parameters
+            )
         except StoreUnavailableError as error:
             if isinstance(error.__cause__, _IN_USE):
-                return None
+                return Attempt.IN_USE
             raise
-        return bool(dropped)
+        return Attempt.DONE if dropped else Attempt.NOT_DUE
 
     async def try_rebuild_expired_partition(
         self, partition_name: str, attempts: int, pause_seconds: float
-    ) -> bool | None:
+    ) -> Attempt:
         """Replace a partition by one that has only the rows which live longer.
 
         They are copied once, and the copy is put in its place in as many attempts as that takes,
@@ -112,28 +120,26 @@ class PartitionStore:
             partition_name: one of which some rows have expired.
             attempts: how often to try for the place, at most.
             pause_seconds: how long inserts that waited behind an attempt go on before the next.
-
-        Returns:
-            Whether it was replaced, which it is not if there is nothing to do or another server
-            does it; None when it is in use.
         """
         parameters = {"partition_name": partition_name}
         try:
             async with self._database.transaction(REBUILD_TIME_OUTS) as connection:
-                (rebuilt_name,) = await scalars_in(connection, "copy_kept_metrics", parameters)
+                (rebuilt_name,) = await scalars_in(
+                    connection, "partitions/copy_kept_metrics.sql", parameters
+                )
                 if rebuilt_name is None:
-                    return False
+                    return Attempt.NOT_DUE
                 parameters["rebuilt_name"] = rebuilt_name
                 for _ in range(attempts - 1):
                     if await _try_swap(connection, parameters):
-                        return True
+                        return Attempt.DONE
                     await asyncio.sleep(pause_seconds)
-                await scalars_in(connection, "swap_kept_metrics", parameters)
+                await scalars_in(connection, "partitions/swap_kept_metrics.sql", parameters)
         except StoreUnavailableError as error:
             if isinstance(error.__cause__, _IN_USE):
-                return None
+                return Attempt.IN_USE
             raise
-        return True
+        return Attempt.DONE
 
     async def try_maintain(self, days_ahead: int) -> list[str] | None:
         """Make the partitions that are needed, and forget old batches, unless another server does.
@@ -144,12 +150,12 @@ class PartitionStore:
         with _explained():
             # One transaction, which is all that a lock can last for behind a pgbouncer.
             async with self._database.transaction() as connection:
-                if await scalars_in(connection, "try_maintenance_turn") == [False]:
+                if await scalars_in(connection, "partitions/try_maintenance_turn.sql") == [False]:
                     return None
                 (created,) = await scalars_in(
-                    connection, "initialize_partitions", {"days_ahead": days_ahead}
+                    connection, "partitions/initialize_partitions.sql", {"days_ahead": days_ahead}
                 )
-                await scalars_in(connection, "forget_batches")
+                await scalars_in(connection, "partitions/forget_batches.sql")
         return list(created)
 
 
@@ -157,7 +163,7 @@ async def _try_swap(connection: AsyncConnection[Any], parameters: dict[str, str]
     try:
         # A savepoint: what it has locked is free again, and the copy is still there.
         async with connection.transaction():
-            await scalars_in(connection, "swap_kept_metrics", parameters)
+            await scalars_in(connection, "partitions/swap_kept_metrics.sql", parameters)
     except _IN_USE:
         return False
     return True

@@ -17,7 +17,7 @@ def read_sql(path: str) -> LiteralString:
     is what psycopg's types ask of a query.
 
     Args:
-        path: `queries/heartbeat.sql` for example.
+        path: `components/heartbeat.sql` for example.
     """
     return (_ROOT / path).read_text(encoding="utf-8")  # pyright: ignore[reportReturnType] - see above
 

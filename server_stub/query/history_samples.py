@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.query.boundary import milliseconds
+from server_stub.time_series_database.families import chosen_names
 from server_stub.time_series_database.history import SAMPLES_MAX, selector_of, too_many_samples
 
 if TYPE_CHECKING:
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.query.boundary import Boundaries, Boundary
-    from server_stub.query.recent_rows import Store
-    from server_stub.query.time_buckets import TimeBuckets
+    from server_stub.time_series_database.families import KnownFamilies
     from server_stub.time_series_database.history import History, HistorySeries
 
 
@@ -37,23 +37,21 @@ class Past(NamedTuple):
         }
 
 
-class HistoryChart:
+class HistorySamples:
     """Reads what a chart needs of the history.
 
     Args:
-        store: knows what was exported.
+        families: what is said of the names in it.
         history: the time-series database, or None.
         boundaries: tells what is read from it.
     """
 
-    def __init__(self, store: Store, history: History | None, boundaries: Boundaries) -> None:
-        self._store = store
+    def __init__(
+        self, families: KnownFamilies, history: History | None, boundaries: Boundaries
+    ) -> None:
+        self._families = families
         self._history = history
         self._boundaries = boundaries
-
-    def boundary(self, buckets: TimeBuckets, now: datetime) -> Boundary | None:
-        """Return the boundary of a chart, or None where PostgreSQL alone answers it."""
-        return self._boundaries.draw(buckets.start_time, now)
 
     async def read(
         self,
@@ -67,7 +65,7 @@ class HistoryChart:
 
         Args:
             metric_name: the metric.
-            filters: as `SeriesStore.select_series` takes them.
+            filters: as `SeriesReader.select_series` takes them.
             start_time: from when on.
             end_time: until before when.
             now: the time.
@@ -79,7 +77,8 @@ class HistoryChart:
         boundary = self._boundaries.draw(start_time, now)
         if boundary is None or self._history is None:
             return None
-        _, names = await self._store.history_names({**filters, "metric_name": metric_name})
+        named = {**filters, "metric_name": metric_name}
+        names = chosen_names(named, await self._families.read(named))
         end_ms = boundary.end_milliseconds(end_time)
         start_ms = milliseconds(boundary.history_from)
         selector = selector_of(filters, names)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.errors import ParameterInvalidError
 from server_stub.query.boundary import RECENT_ONLY, from_milliseconds, milliseconds
 from server_stub.query.cursor import Position
 from server_stub.query.history_rows import Range, as_row, read_page
-from server_stub.query.recent_rows import UNKNOWN_FAMILY
+from server_stub.time_series_database.families import UNKNOWN_FAMILY, chosen_names
 from server_stub.time_series_database.history import selector_of
 from server_stub.timestamps import format_timestamp, parse_timestamp
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.query.boundary import Boundaries, Boundary
-    from server_stub.query.recent_rows import Store
+    from server_stub.query.recent_rows import RecentRows
+    from server_stub.time_series_database.families import KnownFamilies
     from server_stub.time_series_database.history import History
 
 
@@ -34,25 +36,38 @@ class _Placed(NamedTuple):
     position: Position
 
 
+class _Database(Enum):
+    HISTORY = auto()
+    POSTGRESQL = auto()
+
+
 class Pages:
     """Reads pages.
 
     Args:
-        store: PostgreSQL.
+        recent: the rows of PostgreSQL.
         history: the time-series database, or None.
+        families: what is said of the names in it.
         boundaries: tells what is read from which.
     """
 
-    def __init__(self, store: Store, history: History | None, boundaries: Boundaries) -> None:
-        self._store = store
+    def __init__(
+        self,
+        recent: RecentRows,
+        history: History | None,
+        families: KnownFamilies,
+        boundaries: Boundaries,
+    ) -> None:
+        self._recent_rows = recent
         self._history = history
+        self._families = families
         self._boundaries = boundaries
 
     async def read(self, filters: Mapping[str, Any], order: str, limit: int, now: datetime) -> Page:
         """Return a page.
 
         Args:
-            filters: as `Store.select_metrics` takes them, without the `limit`.
+            filters: as `RecentRows.select_metrics` takes them, without the `limit`.
             order: `asc` or `desc`.
             limit: the most rows.
             now: the time.
@@ -84,25 +99,22 @@ class Pages:
     async def _across(
         self, boundary: Boundary, filters: Mapping[str, Any], order: str, limit: int
     ) -> list[_Placed]:
-        position: Position | None = filters.get("position")
-        without_position = {name: filters[name] for name in filters if name != "position"}
-        parts = [self._past, self._recent]
+        """Return rows of both databases, in the order of the page: first one, then the other."""
+        databases = [_Database.HISTORY, _Database.POSTGRESQL]
         if order == "desc":
-            parts.reverse()
+            databases.reverse()
+        position: Position | None = filters.get("position")
+        reached = None if position is None else _database_of(position)
+        if reached is databases[1]:
+            databases = databases[1:]  # the pages before have read all of the first one
+        without_position = {name: filters[name] for name in filters if name != "position"}
         found: list[_Placed] = []
-        for part in parts:
+        for database in databases:
+            chosen = filters if database is reached else without_position
+            read = self._past if database is _Database.HISTORY else self._recent
+            found += await read(chosen, order, limit - len(found), boundary)
             if len(found) >= limit:
                 break
-            is_past = part == self._past
-            chosen: Mapping[str, Any] = without_position
-            if position is not None and not found:
-                if is_past != (position.metric_id < 0):
-                    # The position is in the other part: before this one, or it is still to come.
-                    if part is parts[0]:
-                        continue
-                else:
-                    chosen = filters
-            found += await part(chosen, order, limit - len(found), boundary)
         return found
 
     async def _recent(
@@ -116,7 +128,7 @@ class Pages:
             start_time = max(boundary.ends_at, filters.get("start_time", boundary.ends_at))
             filters = {**filters, "start_time": start_time}
             boundary_ms = milliseconds(boundary.ends_at)
-        rows = await self._store.select_metrics({**filters, "limit": limit}, order)
+        rows = await self._recent_rows.select_metrics({**filters, "limit": limit}, order)
         return [
             _Placed(
                 row._asdict(),
@@ -129,8 +141,8 @@ class Pages:
         self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary
     ) -> list[_Placed]:
         assert self._history is not None
-        families, names = await self._store.history_names(filters)
-        selector = selector_of(filters, names)
+        families = await self._families.read(filters)
+        selector = selector_of(filters, chosen_names(filters, families))
         if selector is None:
             return []
         end = boundary.end_milliseconds(filters.get("end_time"))
@@ -153,9 +165,14 @@ class Pages:
         ]
 
 
+def _database_of(position: Position) -> _Database:
+    """Return which database the row of a position was read from: the history has no ids."""
+    return _Database.HISTORY if position.metric_id < 0 else _Database.POSTGRESQL
+
+
 def _check_age(position: Position, boundary: Boundary) -> None:
     # The time-series database has rows of one millisecond in another order than PostgreSQL.
-    if position.metric_id >= 0 and position.timestamp < boundary.ends_at:
+    if _database_of(position) is _Database.POSTGRESQL and position.timestamp < boundary.ends_at:
         raise ParameterInvalidError(
             "the cursor is of a page that was read long ago, whose rows are read from the "
             f"time-series database by now: begin anew, at {format_timestamp(position.timestamp)}"

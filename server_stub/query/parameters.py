@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from noetl_metrics_sdk.model.names import check_text
+from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import ParameterInvalidError
-from server_stub.ingest.body import parse_runtime_id
 from server_stub.timestamps import parse_timestamp_parameter
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from server_stub.errors import ParameterInvalidError
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.boundary import RECENT_ONLY
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.postgresql.database import Database
-    from server_stub.query.history_samples import HistoryChart
+    from server_stub.query.history_samples import HistorySamples
     from server_stub.query.time_buckets import TimeBuckets
     from server_stub.settings import Settings
 
@@ -43,7 +44,14 @@ class Curve(NamedTuple):
     values: Sequence[float]
 
 
-class SeriesStore:
+class Chart(NamedTuple):
+    """The series of an answer, and which part of them came from which database."""
+
+    curves: list[Curve]
+    sources: list[dict[str, Any]]
+
+
+class SeriesReader:
     """Reads series from `noetl.metric`.
 
     Args:
@@ -52,7 +60,7 @@ class SeriesStore:
         history: reads what is older.
     """
 
-    def __init__(self, database: Database, settings: Settings, history: HistoryChart) -> None:
+    def __init__(self, database: Database, settings: Settings, history: HistorySamples) -> None:
         self._database = database
         self._history = history
         self._retention = Retention(settings)
@@ -67,7 +75,7 @@ class SeriesStore:
         group_by: Sequence[str],
         filters: Mapping[str, Any],
         now: datetime,
-    ) -> list[Curve]:
+    ) -> Chart:
         """Return a metric by bucket and group.
 
         Args:
@@ -92,7 +100,7 @@ class SeriesStore:
             parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
         query = series_query(aggregation, has_history=past is not None)
         async with self._database.transaction() as connection:
-            await connection.execute(read_sql("queries/plan_by_metric.sql"))
+            await connection.execute(read_sql("query/plan_by_metric.sql"))
             try:
                 cursor = await connection.execute(query, parameters)
             except errors.NumericValueOutOfRange:
@@ -102,7 +110,8 @@ class SeriesStore:
                 ) from None
             curves = [Curve._make(row) for row in await cursor.fetchall()]
         _check_size(curves)
-        return curves
+        sources = RECENT_ONLY if past is None else past.boundary.sources(buckets.end_time)
+        return Chart(curves, sources)
 
     def parameters(
         self,

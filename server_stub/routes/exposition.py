@@ -62,7 +62,7 @@ async def expose_metrics(
 
     In the text format 0.0.4, or in OpenMetrics 1.0 where `Accept` prefers it.
     """
-    samples = await server.store.latest_samples(parse_filters(query.model_dump()))
+    samples = await server.latest_samples.read(parse_filters(query.model_dump()))
     page_format = choose_format(",".join(accept or ()))
     # Ten thousand series take longer than other requests should have to wait.
     body, headers, omitted_count = await asyncio.to_thread(

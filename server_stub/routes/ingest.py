@@ -13,8 +13,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from server_stub.auth.rule import Authenticated
+from server_stub.components.runtime_id import RUNTIME_ID_PATTERN
 from server_stub.ingest.batch_key import parse_batch_key
-from server_stub.ingest.body import RUNTIME_ID_PATTERN
 from server_stub.routes.resources import Resources, Server
 from server_stub.web.responses import json_response, problems
 

@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from noetl_metrics_sdk.model.numbers import format_value
+from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
-from server_stub.ingest.body import parse_runtime_id
 from server_stub.query.cursor import decode_cursor, encode_cursor
 from server_stub.query.parameters import parse_filters
 from server_stub.routes.resources import Resources, Server

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
-    from server_stub.components.store import ComponentStore
+    from server_stub.components.store import Components
     from server_stub.ingest.admission import Admission
     from server_stub.ingest.intake import Intake
+    from server_stub.postgresql.database import Database
     from server_stub.postgresql.maintenance import Maintenance
-    from server_stub.postgresql.partitions import PartitionStore
-    from server_stub.query.history_samples import HistoryChart
+    from server_stub.postgresql.partitions import Partitions
+    from server_stub.query.latest import LatestSamples
     from server_stub.query.pages import Pages
-    from server_stub.query.recent_rows import Store
-    from server_stub.query.series import SeriesStore
+    from server_stub.query.series import SeriesReader
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
+    from server_stub.time_series_database.endpoints import TimeSeriesDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,13 @@ class Resources:
 
     settings: Settings
     statistics: Statistics
-    store: Store
+    database: Database
+    time_series_database: TimeSeriesDatabase
     pages: Pages
-    history_chart: HistoryChart
-    series: SeriesStore
-    partitions: PartitionStore
-    components: ComponentStore
+    latest_samples: LatestSamples
+    series: SeriesReader
+    partitions: Partitions
+    components: Components
     intake: Intake
     admission: Admission
     maintenance: Maintenance

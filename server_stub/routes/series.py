@@ -17,10 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from noetl_metrics_sdk.model.names import check_label_name
 from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.errors import ParameterInvalidError
-from server_stub.query.boundary import RECENT_ONLY
 from server_stub.query.parameters import parse_filters
 from server_stub.query.quantiles import BUCKET_LABEL, bucket_metric_name, quantile_curves
-from server_stub.query.series import FILTERS, Curve
+from server_stub.query.series import FILTERS, Chart, Curve
 from server_stub.query.time_buckets import TimeBuckets, cover, parse_step
 from server_stub.routes.resources import Resources, Server
 from server_stub.timestamps import format_timestamp
@@ -110,10 +109,8 @@ async def query_series(server: Server, query: Annotated[SeriesQuery, Query()]) -
         now,
     )
     chosen = {name: filters[name] for name in FILTERS if name in filters}
-    curves = await _curves(server, query, buckets, group_by, chosen, now)
-    boundary = server.history_chart.boundary(buckets, now)
-    sources = RECENT_ONLY if boundary is None else boundary.sources(buckets.end_time)
-    return await asyncio.to_thread(_answer, query, buckets, group_by, curves, sources)
+    chart = await _chart(server, query, buckets, group_by, chosen, now)
+    return await asyncio.to_thread(_answer, query, buckets, group_by, chart)
 
 
 def _parse_group_by(query: SeriesQuery) -> list[str]:
@@ -144,14 +141,14 @@ def _check_quantile(query: SeriesQuery) -> None:
         )
 
 
-async def _curves(
+async def _chart(
     server: Resources,
     query: SeriesQuery,
     buckets: TimeBuckets,
     group_by: Sequence[str],
     filters: Mapping[str, Any],
     now: datetime,
-) -> list[Curve]:
+) -> Chart:
     name = query.metric_name
     select = server.series.select_series
     match query.aggregation:
@@ -161,10 +158,12 @@ async def _curves(
             counts = await select(
                 bucket_metric_name(name), "increase", buckets, grouped, filters, now
             )
-            return await asyncio.to_thread(quantile_curves, query.quantile, counts)
+            curves = await asyncio.to_thread(quantile_curves, query.quantile, counts.curves)
+            return counts._replace(curves=curves)
         case "rate":
             increases = await select(name, "increase", buckets, group_by, filters, now)
-            return [_per_second(curve, buckets.step_seconds) for curve in increases]
+            curves = [_per_second(curve, buckets.step_seconds) for curve in increases.curves]
+            return increases._replace(curves=curves)
         case aggregation:
             return await select(name, aggregation, buckets, group_by, filters, now)
 
@@ -177,8 +176,7 @@ def _answer(
     query: SeriesQuery,
     buckets: TimeBuckets,
     group_by: Sequence[str],
-    curves: Sequence[Curve],
-    sources: Sequence[Mapping[str, Any]],
+    chart: Chart,
 ) -> Response:
     return json_response(
         {
@@ -199,9 +197,9 @@ def _answer(
                         for time, value in zip(curve.times, curve.values, strict=True)
                     ],
                 }
-                for curve in curves
+                for curve in chart.curves
             ],
-            "sources": sources,
+            "sources": chart.sources,
         }
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from server_stub.ingest.receiver_destination import ReceiverDestination
 from server_stub.time_series_database.history import History
 from server_stub.time_series_database.receiver import Receiver
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from server_stub.settings import Settings
-    from server_stub.statistics import Statistics
 
 CONNECTIONS_MAX = 16
 """How many batches are written to it at once, where they are written by requests."""
@@ -24,7 +22,6 @@ class TimeSeriesDatabase(NamedTuple):
 
     history: History | None
     receiver: Receiver | None
-    destination: ReceiverDestination | None
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[None]:
@@ -38,14 +35,13 @@ class TimeSeriesDatabase(NamedTuple):
                 await self.receiver.close()
 
 
-def time_series_database(settings: Settings, statistics: Statistics) -> TimeSeriesDatabase:
+def time_series_database(settings: Settings) -> TimeSeriesDatabase:
     """Return what requests need of it.
 
     Args:
         settings: where it is read and written.
-        statistics: counts what is written.
     """
-    history = receiver = destination = None
+    history = receiver = None
     if settings.history_url is not None:
         history = History(
             settings.history_url, settings.receiver_headers, settings.statement_timeout_seconds
@@ -57,5 +53,4 @@ def time_series_database(settings: Settings, statistics: Statistics) -> TimeSeri
             settings.remote_write_version,
             connections_max=CONNECTIONS_MAX,
         )
-        destination = ReceiverDestination(receiver, statistics.export)
-    return TimeSeriesDatabase(history, receiver, destination)
+    return TimeSeriesDatabase(history, receiver)

@@ -72,8 +72,8 @@ class Receiver:
         self._version: str | None = None
         self._refusals = 0  # since it has taken something
         self._expects_new_connection = False
-        self.may_have_forgotten = True
-        """Whether it may have been restarted since this was last set to False: a connection has
+        self.interruptions = 1
+        """How often it may have been restarted, before the first request as well: a connection has
         ended without having been announced, or a request has failed. What it has acknowledged
         shortly before may not have reached its disk."""
         self._client = httpx.AsyncClient(
@@ -149,19 +149,19 @@ class Receiver:
                 extensions={"trace": self._trace},
             )
         except httpx.HTTPError as error:
-            self.may_have_forgotten = True
+            self.interruptions += 1
             raise ReceiverUnavailableError(
                 f"it cannot be reached: {error or type(error).__name__}"
             ) from error
         self._expects_new_connection = answer.headers.get("Connection", "").lower() == "close"
         if answer.is_server_error:
-            self.may_have_forgotten = True
+            self.interruptions += 1
         return answer
 
     async def _trace(self, event: str, _: dict[str, Any]) -> None:
         # https://www.encode.io/httpcore/extensions/#trace
         if event == "connection.connect_tcp.started" and not self._expects_new_connection:
-            self.may_have_forgotten = True
+            self.interruptions += 1
 
 
 def _unavailable(answer: httpx.Response) -> ReceiverUnavailableError:

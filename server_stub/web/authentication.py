@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from server_stub.auth.rule import Caller, required_scope
+from server_stub.auth.tokens import find_token
 from server_stub.errors import ForbiddenError, TokenInvalidError
-from server_stub.tokens import find_token
 from server_stub.web.responses import error_response
 
 if TYPE_CHECKING:

@@ -1,24 +1,15 @@
-"""Around every request: the limits on its body, what it took, and what encodings are taken."""
+"""Around every request: how large its body may be, and how long it may take."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-
-from server_stub.ingest.compression import ACCEPTED_ENCODING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from server_stub.statistics import Statistics
-
-INGEST_PATHS = frozenset({"/api/metrics", "/api/metrics/report"})
-"""Where compressed bodies are taken."""
 
 
 class BodyLimit:
@@ -102,45 +93,3 @@ class BodyTimeout:
             return message
 
         await self._app(scope, receive_in_time, send)
-
-
-class Observation:
-    """Counts and times every request, and says that compressed bodies are taken (RFC 7694).
-
-    Args:
-        app: the application behind it.
-        statistics: where requests are counted.
-    """
-
-    def __init__(self, app: ASGIApp, statistics: Statistics) -> None:
-        self._app = app
-        self._statistics = statistics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        method = scope["method"]
-        says_encoding = method == "POST" and scope["path"] in INGEST_PATHS
-        # Unless an answer begins, the server's own error answer is what the client gets.
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-        async def send_observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if says_encoding:
-                    MutableHeaders(scope=message)["Accept-Encoding"] = ACCEPTED_ENCODING
-            await send(message)
-
-        started_at = time.perf_counter()
-        try:
-            await self._app(scope, receive, send_observed)
-        finally:
-            # The template and not the path, which clients choose: series must stay few.
-            endpoint = getattr(scope.get("route"), "path", None) or "unmatched"
-            self._statistics.requests.labels(endpoint, method, str(status)).inc()
-            self._statistics.request_duration.labels(endpoint, method).observe(
-                time.perf_counter() - started_at
-            )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cramjam
 import httpx
 
-from server_stub.export.exporter import Export
+from server_stub.export.exporter import Exporter
 from server_stub.postgresql.database import Database
 from server_stub.settings import Settings
 from server_stub.statistics import Statistics
@@ -106,7 +106,7 @@ class RunningExport(NamedTuple):
     """An export that takes its turns when it is told to."""
 
     api: Api
-    export: Export
+    export: Exporter
     receiver: Receiver
     statistics: Statistics
 
@@ -142,7 +142,7 @@ def export_to(
     receiver = Receiver(URL, {}, transport=httpx.MockTransport(fake.handle))
     database = Database(api.database_url, 1)
     statistics = Statistics()
-    export = Export(database, receiver, Settings(**settings), statistics, monotonic)
+    export = Exporter(database, receiver, Settings(**settings), statistics, monotonic)
     api.loop.run(database.open())
     try:
         yield RunningExport(api, export, receiver, statistics)

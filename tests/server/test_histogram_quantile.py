@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server_stub.histogram_quantile import histogram_quantile, parse_bound
+from server_stub.query.quantiles import histogram_quantile, parse_bound
 
 INF = math.inf
 # testhistogram of Prometheus' promql/promqltest/testdata/histograms.test.

@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 
 from server_stub.app import create_app
 from server_stub.auth.rule import OPEN_PATHS, required_scope
+from server_stub.auth.tokens import Runtime, Scope, hash_token, make_token
 from server_stub.settings import Settings
-from server_stub.tokens import Runtime, Scope, hash_token, make_token
 from tests.server.conftest import running_api, sample
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, UnauthorizedError
 from noetl_metrics_sdk.transport.protocol import Registration
-from server_stub.tokens import Runtime, hash_token, make_token
+from server_stub.auth.tokens import Runtime, hash_token, make_token
 from tests.certificates import Authority
 from tests.conftest import start_server
 from tests.postgresql import Cluster  # noqa: TC001 - a fixture's

@@ -213,7 +213,7 @@ def test_what_is_not_settled_is_sent_again_after_a_restart(embedded_api: Api) ->
         export.finish()
         fake.samples.clear()
         insert(api, runtime_id, *numbered(5, first=10))
-        export.receiver.may_have_forgotten = True  # as after a connection that has broken off
+        export.receiver.interruptions += 1  # as after a connection that has broken off
         export.finish()
         assert {float(i) for i in range(5, 15)} == set(fake.values("jobs_total"))
         assert 5 <= (export.counted("samples_repeated_total") or 0)
@@ -236,7 +236,7 @@ def test_a_receiver_that_refuses_what_it_has_is_not_asked_for_all_of_it(embedded
             return httpx.Response(400, text="out of order sample") if repeated else None
 
         fake.answer = answer
-        export.receiver.may_have_forgotten = True
+        export.receiver.interruptions += 1
         requests = len(fake.requests)
         insert(api, runtime_id, *numbered(10, first=30))
         export.finish()
@@ -255,7 +255,7 @@ def test_a_repetition_that_is_too_large_is_sent_in_parts(embedded_api: Api) -> N
         export.finish()
         fake.samples.clear()
         fake.answer = lambda some: httpx.Response(413, text="too large") if len(some) > 7 else None
-        export.receiver.may_have_forgotten = True
+        export.receiver.interruptions += 1
         export.finish()
         assert {float(i) for i in range(20)} == set(fake.values("jobs_total"))
 
@@ -267,8 +267,8 @@ def test_several_servers_export_every_row_once(api: Api) -> None:
     fake = FakeReceiver()
     with export_to(api, fake) as one, export_to(api, fake) as other:
         # Each sends again what is not settled when it meets the receiver, and only then.
-        one.receiver.may_have_forgotten = other.receiver.may_have_forgotten = False
-        one.export._rows_max = other.export._rows_max = 3
+        one.receiver.interruptions = other.receiver.interruptions = 0
+        one.export._portion_size.row_limit = other.export._portion_size.row_limit = 3
         threads = [threading.Thread(target=it.finish) for it in (one, other)]
         for thread in threads:
             thread.start()

@@ -212,6 +212,18 @@ def test_charts_go_on_behind_the_retention(
             assert known == pytest.approx(other, rel=1e-9)
 
 
+def test_a_chart_names_the_history_that_it_looks_back_into(both: Both) -> None:
+    """Where the first bucket's increase is measured from an older sample, that is a source too."""
+    start_time = int(time.time()) - DAY + 11 * 60  # the boundary lies a minute before
+    asked = {"metric_name": "jobs_total", "aggregation": "increase", "step": 60,
+             "start_time": start_time, "end_time": start_time + HOUR}  # fmt: skip
+    found = both.api.get("/api/metrics/series", params=asked).json()
+    assert ["history", "postgresql"] == [part["source"] for part in found["sources"]]
+    history, recent = found["sources"]
+    assert history["start_time"] < history["end_time"] == recent["start_time"]
+    assert recent["start_time"] < found["start_time"]
+
+
 def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both) -> None:
     """By series: of several of one time nobody can say which is the last."""
     asked = {"metric_name": "level", "aggregation": "last", "group_by": "component_name,text",

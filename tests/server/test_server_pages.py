@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.latest import latest_samples_query
 from server_stub.query.recent_rows import (
     is_of_a_series,
-    latest_samples_query,
     select_metrics_parameters,
     select_metrics_query,
 )
@@ -100,7 +100,7 @@ def plan_of(api: Api, filters: dict[str, Any], **parameters: str) -> str:
     parameters = {"retention": "1 day", "sample_ahead": "1 day"} | parameters
     with psycopg.connect(api.database_url) as connection:
         if is_of_a_series(filters):
-            connection.execute(read_sql("queries/plan_in_order.sql"))
+            connection.execute(read_sql("query/plan_in_order.sql"))
         plan = connection.execute(
             "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc"),
             select_metrics_parameters(filters | {"limit": 10}) | parameters,

@@ -76,6 +76,26 @@ def test_samples_are_written_and_read_and_not_in_the_table(
                          if it["name"] == "pool-1"])  # fmt: skip
 
 
+def test_a_name_is_described_though_the_first_transaction_that_did_so_failed(
+    database_url: str, receiver: Any, now: int
+) -> None:
+    """What is said of a name counts as written once it is committed: a rollback has it again."""
+    with exporting_api(database_url, receiver, storage="remote-write") as api:
+        runtime_id = api.register("pool-1")
+        api.sql(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'serialization_failure'; END $$;"
+            "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON noetl.metric_family "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()"
+        )
+        body = {"runtime_id": runtime_id, "metrics": numbered(now, 1, help_text="Jobs")}
+        assert 503 == api.insert(body).status_code
+        api.sql("DROP TRIGGER fail ON noetl.metric_family")
+        assert 200 == api.insert(body).status_code
+        described = "SELECT help_text FROM noetl.metric_family WHERE metric_name = 'jobs_total'"
+        assert [("Jobs",)] == api.sql(described)
+
+
 def test_one_of_two_samples_of_a_millisecond_is_counted(
     database_url: str, receiver: Any, now: int
 ) -> None:

@@ -355,7 +355,7 @@ def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:
     visibility, bounds = select_visibility(retention, filters.get("metric_name"))
     with psycopg.connect(api.database_url) as connection:
         if is_of_a_series(filters):
-            connection.execute(read_sql("queries/plan_in_order.sql"))
+            connection.execute(read_sql("query/plan_in_order.sql"))
         plan = connection.execute(
             "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc", visibility),
             select_metrics_parameters(filters | {"limit": 10}) | bounds,

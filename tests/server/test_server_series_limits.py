@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from server_stub.query import series as series_store
-from server_stub.query.series import SeriesStore, series_query
+from server_stub.query.series import SeriesReader, series_query
 from server_stub.query.time_buckets import cover, parse_step
 from server_stub.settings import Settings
 from server_stub.timestamps import parse_timestamp
@@ -155,7 +155,7 @@ def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
     for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
         api.sql("SELECT noetl.create_metric_partition(%s)", day)
     # The store needs no database for the parameters.
-    store = SeriesStore(None, Settings(retention_days=3650), None)  # type: ignore[arg-type]
+    store = SeriesReader(None, Settings(retention_days=3650), None)  # type: ignore[arg-type]
     start, end = parse_timestamp("2024-01-03T12:00:00Z"), parse_timestamp("2024-01-03T13:00:00Z")
     parameters = store.parameters("load", "increase", cover(start, end, 60.0, end), [], {})
     with psycopg.connect(api.database_url) as connection:

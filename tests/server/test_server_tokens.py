@@ -9,18 +9,18 @@ import pytest
 
 from noetl_metrics_sdk.testing import ManualClock
 from server_stub.auth.token_source import CHECK_SECONDS, TokenSource
-from server_stub.errors import StartupError
-from server_stub.settings import Settings
-from server_stub.tokens import (
+from server_stub.auth.tokens import (
     Runtime,
     Scope,
     Token,
     find_token,
     hash_token,
-    main,
     make_token,
     parse_tokens,
 )
+from server_stub.errors import StartupError
+from server_stub.settings import Settings
+from server_stub.tokens import main
 
 if TYPE_CHECKING:
     from pathlib import Path

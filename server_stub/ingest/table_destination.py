@@ -1,0 +1,67 @@
+"""A batch into the table `noetl.metric`, by COPY.
+
+Rows are encoded while PostgreSQL takes those before them, so that a batch takes little longer than
+its COPY. The components are held already, for the whole batch, and PostgreSQL is spared the look-up
+of each row's component, where it allows that (`noetl.skip_row_checks`).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from server_stub.ingest.copy_format import HEADER, TRAILER
+from server_stub.postgresql.sql_files import read_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from psycopg import AsyncConnection
+
+    from server_stub.ingest.body import ParsedBody, Sample
+    from server_stub.ingest.owners import Owners
+    from server_stub.ingest.row_encoding import RowEncoder
+    from server_stub.time_series_database.requests import Family
+
+ROWS_WRITTEN_AT_ONCE = 500
+"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests their turn."""
+
+
+class TableDestination:
+    """Writes batches into the table."""
+
+    async def write(
+        self,
+        connection: AsyncConnection[Any],
+        parsed: ParsedBody,
+        encoder: RowEncoder,
+        owners: Owners,
+    ) -> Sequence[Family]:
+        """Write the samples of a batch.
+
+        Args:
+            connection: in the transaction that claims the batch.
+            parsed: the batch.
+            encoder: makes the rows; gets the samples that cannot be stored.
+            owners: the components, which are locked.
+
+        Returns:
+            Nothing: each row says what its family is.
+        """
+        del owners
+        if not parsed.samples:
+            return ()
+        await connection.execute(read_sql("ingest/skip_row_checks.sql"))
+        samples: Iterator[tuple[int, Sample]] = zip(parsed.positions, parsed.samples, strict=True)
+        async with (
+            connection.cursor() as cursor,
+            cursor.copy(read_sql("ingest/copy_metrics.sql")) as copy,
+        ):
+            await copy.write(HEADER)
+            while some := list(islice(samples, ROWS_WRITTEN_AT_ONCE)):
+                await copy.write(encoder.encode(some))
+            await copy.write(TRAILER)
+        return ()
+
+    def note_committed(self, families: Sequence[Family]) -> None:
+        """Do nothing: there is nothing to remember of a batch that is in the table."""

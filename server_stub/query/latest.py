@@ -1,0 +1,97 @@
+"""The latest sample of each series, for a page for Prometheus."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from server_stub.components.store import with_component_id
+from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.exposition import LatestSample
+from server_stub.time_series_database.families import UNKNOWN_FAMILY
+from server_stub.time_series_database.history import selector_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from server_stub.postgresql.database import Database
+    from server_stub.settings import Settings
+    from server_stub.time_series_database.families import KnownFamilies
+    from server_stub.time_series_database.history import History
+
+
+class LatestSamples:
+    """Reads the latest samples, of `noetl.metric` or, where that is empty, of the history.
+
+    Args:
+        database: the pool of connections; the schema must be there.
+        settings: the lookback; whether samples are in a time-series database only.
+        history: that time-series database.
+        families: what is said of the names in it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        history: History | None,
+        families: KnownFamilies,
+    ) -> None:
+        self._database = database
+        self._history = history if settings.storage == "remote-write" else None
+        self._families = families
+        self._lookback = timedelta(seconds=settings.exposition_lookback_seconds)
+
+    async def read(self, filters: Mapping[str, Any]) -> list[LatestSample]:
+        """Return the latest sample of each series within the lookback.
+
+        Args:
+            filters: `runtime_id` and `component_name`, or neither.
+
+        Raises:
+            StoreUnavailableError: a database is away or busy.
+        """
+        if self._history is not None:
+            return await self._latest_of_history(self._history, filters)
+        async with self._database.transaction() as connection:
+            filters = await with_component_id(connection, filters)
+            parameters = {**filters, "lookback": self._lookback}
+            cursor = await connection.execute(latest_samples_query(filters), parameters)
+            return [LatestSample._make(row) for row in await cursor.fetchall()]
+
+    async def _latest_of_history(
+        self, history: History, filters: Mapping[str, Any]
+    ) -> list[LatestSample]:
+        families = await self._families.read({})
+        selector = selector_of(filters, None)
+        assert selector is not None  # no name is asked for
+        found = await history.latest(selector, self._lookback.total_seconds())
+        return [
+            LatestSample(
+                series.runtime_id,
+                series.component_name,
+                series.component_type,
+                series.metric_name,
+                family["metric_type"],
+                series.samples[-1][1],
+                json.dumps(series.labels),
+                family["help_text"],
+                family["unit"],
+            )
+            for series in found
+            for family in (families.get(series.metric_name, UNKNOWN_FAMILY),)
+        ]
+
+
+def latest_samples_query(filters: Collection[str]) -> LiteralString:
+    """Return the query of `LatestSamples`, composed of the files of `sql/` only.
+
+    Args:
+        filters: the names of the filters.
+    """
+    parts: list[LiteralString] = [read_sql("query/latest_samples.sql")]
+    for name in sorted(filters):
+        parts.append(read_sql(f"filters/{name}.sql"))  # noqa: PERF401 - keeps its type
+    parts.append(read_sql("filters/order_latest.sql"))
+    return "".join(parts)

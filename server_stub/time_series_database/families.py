@@ -1,0 +1,101 @@
+"""What is said of names that were exported: a time-series database forgets it, PostgreSQL does not.
+
+A *family* is the type, the help text and the unit of a metric's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from server_stub.postgresql.sql_files import read_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg import AsyncConnection
+
+    from server_stub.postgresql.database import Database
+    from server_stub.time_series_database.requests import Assembled, Family
+
+UNKNOWN_FAMILY: dict[str, Any] = {"metric_type": "gauge", "help_text": None, "unit": None}
+"""What is said of a name that was never exported from here."""
+
+
+class KnownFamilies:
+    """Reads what is said of names.
+
+    Args:
+        database: the pool of connections; the schema must be there.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, filters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return what is said of each name, as `UNKNOWN_FAMILY` has it.
+
+        Args:
+            filters: of which `metric_name` and `metric_type` are looked at.
+
+        Raises:
+            StoreUnavailableError: the database is away or busy.
+        """
+        name = filters.get("metric_name")
+        # The type of a name that was never exported is unknown: it is judged by `chosen_names`.
+        metric_type = None if name else filters.get("metric_type")
+        parameters = {"metric_name": name, "metric_type": metric_type}
+        async with self._database.transaction() as connection:
+            cursor = await connection.execute(
+                read_sql("time_series_database/read_families.sql"), parameters
+            )
+            return {
+                row[0]: dict(zip(UNKNOWN_FAMILY, row[1:], strict=True))
+                for row in await cursor.fetchall()
+            }
+
+
+def chosen_names(
+    filters: Mapping[str, Any], families: Mapping[str, Mapping[str, Any]]
+) -> set[str] | None:
+    """Return the names that filters of name and type choose; None for all there are.
+
+    Args:
+        filters: of which `metric_name` and `metric_type` are looked at.
+        families: as `KnownFamilies.read` returns them for the same filters.
+    """
+    name, metric_type = filters.get("metric_name"), filters.get("metric_type")
+    if name is None:
+        return None if metric_type is None else set(families)
+    known_type = families.get(name, UNKNOWN_FAMILY)["metric_type"]
+    return {name} if metric_type in {None, known_type} else set()
+
+
+class WrittenFamilies:
+    """Which families are in the table by now, so that none is written with every batch."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Family] = {}
+
+    def missing(self, assembled: Assembled) -> list[Family]:
+        """Return the families of samples that are not in the table yet, or not as they are now."""
+        found = {series.family.metric_name: series.family for series, _ in assembled.series}
+        return [family for name, family in found.items() if self._by_name.get(name) != family]
+
+    def note_committed(self, families: Sequence[Family]) -> None:
+        """Note that families are in the table: their transaction has been committed."""
+        self._by_name.update({family.metric_name: family for family in families})
+
+
+async def write_families(connection: AsyncConnection[Any], families: Sequence[Family]) -> None:
+    """Put families into the table.
+
+    Args:
+        connection: in a transaction.
+        families: at most one of each name.
+    """
+    if families:
+        columns = {
+            name: [getattr(family, name) for family in families]
+            for name in ("metric_name", "metric_type", "help_text", "unit")
+        }
+        await connection.execute(read_sql("time_series_database/remember_families.sql"), columns)

@@ -1,0 +1,61 @@
+"""Around every request: how many there are, how long they take, what encodings are taken."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from server_stub.statistics import Statistics
+
+INGEST_PATHS = frozenset({"/api/metrics", "/api/metrics/report"})
+"""Where compressed bodies are taken."""
+
+
+class Observation:
+    """Counts and times every request, and says that compressed bodies are taken (RFC 7694).
+
+    Args:
+        app: the application behind it.
+        accepted_encoding: the encodings of bodies that are taken, for `Accept-Encoding`.
+        statistics: where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, accepted_encoding: str, statistics: Statistics) -> None:
+        self._app = app
+        self._accepted_encoding = accepted_encoding
+        self._statistics = statistics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        says_encoding = method == "POST" and scope["path"] in INGEST_PATHS
+        # Unless an answer begins, the server's own error answer is what the client gets.
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if says_encoding:
+                    MutableHeaders(scope=message)["Accept-Encoding"] = self._accepted_encoding
+            await send(message)
+
+        started_at = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            # The template and not the path, which clients choose: series must stay few.
+            endpoint = getattr(scope.get("route"), "path", None) or "unmatched"
+            self._statistics.requests.labels(endpoint, method, str(status)).inc()
+            self._statistics.request_duration.labels(endpoint, method).observe(
+                time.perf_counter() - started_at
+            )
