@@ -43,12 +43,17 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.client.config import Config
     from noetl_metrics_sdk.client.process_client import aclose, aflush, flush, init, shutdown
     from noetl_metrics_sdk.client.statistics import ClientStats, FlushResult
+    from noetl_metrics_sdk.clock import Clock
     from noetl_metrics_sdk.exposition.apps import make_asgi_app, make_wsgi_app
+    from noetl_metrics_sdk.queue.wire import Batch
+    from noetl_metrics_sdk.transport.protocol import Receipt, Registration, Transport
 
 __all__ = [
     "COMPILED",
     "REGISTRY",
+    "Batch",
     "ClientStats",
+    "Clock",
     "Collector",
     "Config",
     "ConfigurationError",
@@ -64,12 +69,15 @@ __all__ = [
     "MetricsClient",
     "MetricsError",
     "PayloadTooLargeError",
+    "Receipt",
     "RecoverableError",
+    "Registration",
     "Registry",
     "RejectedError",
     "Sample",
     "Series",
     "Summary",
+    "Transport",
     "UnauthorizedError",
     "UnknownRuntimeError",
     "aclose",
@@ -83,10 +91,15 @@ __all__ = [
 ]
 
 _LOADED_ON_DEMAND = {
+    "Batch": "queue.wire",
     "ClientStats": "client.statistics",
+    "Clock": "clock",
     "Config": "client.config",
     "FlushResult": "client.statistics",
     "MetricsClient": "client.client",
+    "Receipt": "transport.protocol",
+    "Registration": "transport.protocol",
+    "Transport": "transport.protocol",
     "aclose": "client.process_client",
     "aflush": "client.process_client",
     "flush": "client.process_client",

@@ -47,7 +47,7 @@ class Registry:
         self._lock = threading.RLock()
         self._names_by_collector: dict[Collector, frozenset[str]] = {}
         self._claimed_names: dict[str, Collector] = {}
-        self._fork_handle = reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     def register(self, collector: Collector) -> None:
         """Add a collector.

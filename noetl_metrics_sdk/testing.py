@@ -88,7 +88,7 @@ class InMemoryTransport:
         self.samples: list[ReceivedSample] = []
         self.keys: list[str] = []
         self.closed = False
-        self._fork_handle = reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     def _reset_after_fork(self) -> None:
         # The parent's thread may have held it, and is not here to let go.

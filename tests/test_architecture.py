@@ -24,7 +24,7 @@ SDK = {
     "system": {"errors", "model", "process"},
     "queue": {"clock", "model", "process"},
     "collection": {"clock", "errors", "instruments", "model", "process", "queue", "registry"},
-    "transport": {"errors", "model", "queue"},
+    "transport": {"errors", "model", "process", "queue"},
     "delivery": {"clock", "errors", "queue", "transport"},
     "client": {
         "clock", "collection", "delivery", "errors", "instruments", "model", "process", "queue",

@@ -18,6 +18,7 @@ from noetl_metrics_sdk.collection.recording import recorded_sample
 from noetl_metrics_sdk.errors import ConfigurationError
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.process.exit import (
+    Ending,
     finish_at_exit,
     finish_at_exit_of_forked_child,
     has_finished,
@@ -29,7 +30,7 @@ from noetl_metrics_sdk.transport.connections import make_ssl_context
 from noetl_metrics_sdk.transport.http import HttpTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Unpack
 
@@ -99,13 +100,13 @@ class MetricsClient:
         self._lock = threading.RLock()
         self._started = False
         self._runs = False  # all the threads have been started
-        self._ending_thread: int | None = None  # the one that shuts down
         self._ended = False
         self._has_shut_down = False
         self._engine: Engine
         self._transport = transport or self._http_transport()
+        self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
         self._build(forked=False)
-        restart_client_after_fork(self)
+        self._fork_handle = restart_client_after_fork(self._reset_after_fork)
 
     @classmethod
     def from_env(
@@ -147,9 +148,9 @@ class MetricsClient:
             self._refuse_if_ended()
             if not self._started:
                 self._started = True
-                finish_at_exit(self)
+                finish_at_exit(self._ending)
                 if self.config.handle_sigterm:
-                    deliver_before_sigterm(self)
+                    deliver_before_sigterm(self._ending)
                 self._engine.start_threads()
                 self._runs = True
         return self
@@ -189,6 +190,31 @@ class MetricsClient:
         self._engine.collection.add([sample])
         if len(self._engine.buffer) >= self.config.batch_samples_max:
             self._engine.delivery_thread.wake()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has been shut down, so that nothing more is delivered."""
+        return self._ended
+
+    def offer(
+        self, families: Iterable[Any], refusals: Iterable[tuple[str, Exception]] = ()
+    ) -> bool:
+        """Send metric families that another library has collected by itself.
+
+        Args:
+            families: of the shape that `Collector.collect` describes.
+            refusals: names of metrics that had to be left out of them, each with the reason: they
+                are counted as invalid samples, and logged once a name.
+
+        Returns:
+            Whether every sample is in the buffer, or is what was sent of its series shortly before.
+        """
+        engine = self._engine  # another one in a forked child
+        for name, error in refusals:
+            engine.collection.refuse(name, error)
+        all_taken = engine.collection.offer(families)
+        engine.delivery_thread.wake()
+        return all_taken
 
     def flush(self, timeout: float = 10.0) -> FlushResult:
         """Collect now, and wait until all that was collected so far is delivered.
@@ -245,18 +271,18 @@ class MetricsClient:
         return result
 
     def _end(self, engine: Engine, deadline: float) -> bool:
-        if self._ending_thread == threading.get_ident():
+        if self._ending.thread == threading.get_ident():
             # In a signal handler that has interrupted this thread's own shutdown, maybe in the
             # middle of a join(), which must not be entered again. That shutdown does the rest.
             in_time = self._stop_sources(engine, deadline)
             return engine.delivery_thread.flush(deadline) and in_time
-        self._ending_thread = threading.get_ident()
+        self._ending.thread = threading.get_ident()
         try:
             # The order matters: sources first, so that nothing enters behind the last batch.
             in_time = self._stop_sources(engine, deadline)
             in_time = engine.delivery_thread.stop(deadline) and in_time
         finally:
-            self._ending_thread = None
+            self._ending.thread = None
         if in_time:
             self._transport.close()
         self._has_ended()  # only now: a shutdown that was interrupted can be repeated
@@ -272,13 +298,13 @@ class MetricsClient:
 
     def _has_ended(self) -> None:
         self._has_shut_down = True
-        has_finished(self)
+        has_finished(self._ending)
         self._release_sigterm()
 
     def _release_sigterm(self) -> None:
         # Only the main thread can: what another has shut down, it may find later.
         if self._has_shut_down:
-            leave_sigterm(self)
+            leave_sigterm(self._ending)
 
     async def aflush(self, timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
         """Flush, and let the event loop go on meanwhile.
@@ -364,28 +390,17 @@ class MetricsClient:
         context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
         return HttpTransport(config.server_url, headers, ssl_context=context)
 
-    @property
-    def _exit_seconds_max(self) -> float:
-        return self.config.shutdown_timeout
-
-    def _finish_at_exit(self) -> None:
-        self.shutdown()
-
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._ending_thread = None
+        self._ending.thread = None
         self._engine.batches.abandon()
-        if isinstance(self._transport, HttpTransport):
-            # Kept, not closed: closing a TLS connection here would end it for the parent too.
-            self._parents_transport = self._transport
-            self._transport = self._transport.for_forked_child()
         # Also after a shutdown: the locks may be those of threads that are not here.
         self._build(forked=True)
         if self._ended:
             self._has_ended()
         elif self._started:
-            finish_at_exit_of_forked_child(self)
+            finish_at_exit_of_forked_child(self._ending)
             self._engine.start_threads()
             self._runs = True
             if self.config.handle_sigterm:
-                deliver_before_sigterm(self)
+                deliver_before_sigterm(self._ending)

@@ -119,16 +119,7 @@ def build_engine(
         config.buffer_overflow,
         config.buffer_block_timeout,
     )
-    boot_id = uuid.uuid4().hex
-    batches = BatchQueue(
-        buffer,
-        SampleEncoder(config.labels, {"worker_id": worker_id}),
-        boot_id,
-        config.batch_samples_max,
-        config.batch_bytes_max,
-        Pacer(clock.monotonic, time.sleep),
-        _spool(config, boot_id, clock, buffer),
-    )
+    batches = _batch_queue(config, buffer, worker_id, clock)
     delivery_thread = DeliveryThread(
         transport=transport,
         buffer=buffer,
@@ -141,22 +132,14 @@ def build_engine(
         request_timeout=config.request_timeout,
         backoff_max=config.backoff_max,
     )
+    pacer = Pacer(clock.monotonic, time.sleep)
     collection = Collection(
-        registry,
-        buffer,
-        clock,
-        config.refresh_interval,
-        Pacer(clock.monotonic, time.sleep),
-        delivery_thread.wake,
+        registry, buffer, clock, config.refresh_interval, pacer, delivery_thread.wake
     )
     statistics = Statistics(registry, collection, buffer, batches, delivery_thread)
+    reported = statistics if config.self_metrics else None
     turn = CollectingTurn(
-        collection,
-        batches,
-        delivery_thread,
-        statistics if config.self_metrics else None,
-        clock,
-        config.refresh_interval,
+        collection, batches, delivery_thread, reported, clock, config.refresh_interval
     )
     collector = PeriodicThread(
         "noetl-metrics-collector",
@@ -168,6 +151,19 @@ def build_engine(
     )
     system = _system_thread(config, collection, random)
     return Engine(collection, buffer, batches, delivery_thread, statistics, turn, collector, system)
+
+
+def _batch_queue(config: Config, buffer: SampleBuffer, worker_id: str, clock: Clock) -> BatchQueue:
+    boot_id = uuid.uuid4().hex
+    return BatchQueue(
+        buffer,
+        SampleEncoder(config.labels, {"worker_id": worker_id}),
+        boot_id,
+        config.batch_samples_max,
+        config.batch_bytes_max,
+        Pacer(clock.monotonic, time.sleep),
+        _spool(config, boot_id, clock, buffer),
+    )
 
 
 def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> Spool | None:

@@ -27,7 +27,7 @@ class _ProcessClient:
         self.lock = threading.RLock()
         self.client: MetricsClient | None = None
         self.is_inherited = False
-        self._fork_handle = reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     def take(self) -> MetricsClient | None:
         with self.lock:

@@ -28,7 +28,7 @@ class _Sent:
 
     def __init__(self, holder: Instrument) -> None:
         self.holder = holder
-        self.label_set = LabelSet(holder._label_values)
+        self.label_set = LabelSet(holder.label_values)
         # When all of its samples were sent, by a monotonic clock.
         self.all_sent_at = _NEVER
         # Of an instrument with one sample a label set, and of one with several.
@@ -62,7 +62,7 @@ class InstrumentTracker:
             taken_at: seconds since the epoch, to stamp them with.
             now: a monotonic clock's reading, in seconds.
         """
-        if self._generation != self._instrument._definition.generation:
+        if self._generation != self._instrument.definition.generation:
             self._follow_children()
         samples: list[StampedSample] = []
         sent_before = now - self._refresh_interval
@@ -96,14 +96,14 @@ class InstrumentTracker:
     ) -> None:
         holder = sent.holder
         assert isinstance(holder, ScalarInstrument)
-        if not holder._bring_up_to_date():
+        if not holder.bring_up_to_date():
             return
-        value = holder._value
+        value = holder.value
         if sent.all_sent_at > sent_before and _is_same(value, sent.value):
             return
         sent.value = value
         sent.all_sent_at = now
-        form = self._instrument._definition.forms[0]
+        form = self._instrument.definition.forms[0]
         samples.append(StampedSample(form, sent.label_set, value, taken_at))
 
     def _add_all(
@@ -114,10 +114,10 @@ class InstrumentTracker:
         taken_at: float,
         now: float,
     ) -> None:
-        values = sent.holder._values()
+        values = sent.holder.values()
         before = sent.values
         is_due = before is None or sent.all_sent_at <= sent_before
-        for position, form in enumerate(self._instrument._definition.forms):
+        for position, form in enumerate(self._instrument.definition.forms):
             value = values[position]
             if is_due or before is None or not _is_same(value, before[position]):
                 samples.append(StampedSample(form, sent.label_set, value, taken_at))
@@ -128,9 +128,9 @@ class InstrumentTracker:
     def _follow_children(self) -> None:
         known = {id(sent.holder): sent for sent in self._sent}
         # Read first: a child that is made meanwhile is found at the next turn.
-        self._generation = self._instrument._definition.generation
+        self._generation = self._instrument.definition.generation
         followed: list[_Sent] = []
-        for step, holder in enumerate(self._instrument._holders()):
+        for step, holder in enumerate(self._instrument.holders()):
             if step % STEPS_BETWEEN_RESTS == 0:
                 self._pacer.rest_if_due()
             sent = known.get(id(holder))

@@ -53,8 +53,9 @@ def render(
                       for entry in entries]  # fmt: skip
             continue
         for entries in family.series.values():
-            for _, _, _, (name, _, value, labels, _, _, _) in entries:
-                parts.append(f"{name}{labels.text} {format_value(value)}\n")
+            for entry in entries:
+                sample = entry.sample
+                parts.append(f"{sample.name}{sample.labels.text} {format_value(sample.value)}\n")
     if page_format is PageFormat.OPENMETRICS:
         parts.append("# EOF\n")  # and no comments, which it does not have
     else:

@@ -99,13 +99,13 @@ def _samples_of(collector: Collector) -> tuple[list[ExposedSample], int]:
 
 
 def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
-    definition = instrument._definition
+    definition = instrument.definition
     kind = definition.type.value
-    for holder in instrument._holders():
-        own = dict(zip(definition.label_names, holder._label_values, strict=True))
+    for holder in instrument.holders():
+        own = dict(zip(definition.label_names, holder.label_values, strict=True))
         labels = ExposedLabels(own)
         # All values of a series are of one moment; of one that is left out there are none.
-        for form, value in zip(definition.forms, holder._values(), strict=False):
+        for form, value in zip(definition.forms, holder.values(), strict=False):
             shown = (
                 labels if form.own_label is None else ExposedLabels(own | dict([form.own_label]))
             )

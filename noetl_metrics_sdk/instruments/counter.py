@@ -41,7 +41,7 @@ class Counter(ScalarInstrument):
         """
         if amount is ONE:
             if self._direct and exemplar is None:
-                self._value += 1.0
+                self.value += 1.0
                 return
             value = 1.0
         else:
@@ -52,12 +52,12 @@ class Counter(ScalarInstrument):
                     "a counter goes up by a finite number that is not negative"
                 )
         if self._direct:
-            self._value += value
+            self.value += value
         else:
             if self._children is not None:
                 self._check_has_value()
-            with self._definition.lock:
-                self._value += value
+            with self.definition.lock:
+                self.value += value
         if exemplar is not None:
             warn_of_exemplar()
 
@@ -71,7 +71,7 @@ class Counter(ScalarInstrument):
         return ExceptionCounter(self, exception)
 
     def _make_forms(self) -> list[SampleForm]:
-        return [self._definition.form("_total")]
+        return [self.definition.form("_total")]
 
     def _new_child(self) -> Counter:
         return Counter("", "", _parent=self)

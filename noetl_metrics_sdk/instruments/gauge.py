@@ -79,7 +79,7 @@ class Gauge(ScalarInstrument):
         """
         if amount is ONE:
             if self._direct:
-                self._value += 1.0
+                self.value += 1.0
                 return
             value = 1.0
         elif type(amount) is float:
@@ -89,12 +89,12 @@ class Gauge(ScalarInstrument):
         if not MINUS_INFINITY < value < INFINITY:
             raise self._not_finite(amount)
         if self._direct:
-            self._value += value
+            self.value += value
         else:
             if self._children is not None:
                 self._check_has_value()
-            with self._definition.lock:
-                self._value += value
+            with self.definition.lock:
+                self.value += value
 
     def dec(self, amount: SupportsFloat = 1) -> None:
         """Lower the value; like `inc()` with the amount negated."""
@@ -114,7 +114,7 @@ class Gauge(ScalarInstrument):
             TypeError: the value is no number.
         """
         if type(value) is float and self._direct:
-            self._value = value
+            self.value = value
             return
         if self._children is not None:
             self._check_has_value()
@@ -123,11 +123,11 @@ class Gauge(ScalarInstrument):
         except (TypeError, ValueError, OverflowError) as error:
             raise not_a_number(self, value) from error
         if self._direct:
-            self._value = number
+            self.value = number
         else:
             # Or inc() in another thread could write over it what it read before.
-            with self._definition.lock:
-                self._value = number
+            with self.definition.lock:
+                self.value = number
 
     def set_to_current_time(self) -> None:
         """Set the value to the seconds since the epoch."""
@@ -160,19 +160,21 @@ class Gauge(ScalarInstrument):
         )
 
     def _make_forms(self) -> list[SampleForm]:
-        return [self._definition.form("")]
+        return [self.definition.form("")]
 
     def _new_child(self) -> Gauge:
         return Gauge("", "", _parent=self)
 
-    def _take(self, value: float) -> None:
+    def take(self, value: float) -> None:
+        """Set the value to what a timer has measured."""
         self.set(value)
 
-    def _bring_up_to_date(self) -> bool:
+    def bring_up_to_date(self) -> bool:
+        """Ask the function for the value, if there is one; return False if it raises."""
         if self._function is None:
             return True
         try:
-            self._value = as_float(self, self._function())
+            self.value = as_float(self, self._function())
         except Exception as error:  # noqa: BLE001 - the worker's own code, whatever it raises
             if not self._function_fails:
                 self._function_fails = True

@@ -41,10 +41,10 @@ class Histogram(Instrument):
     The other arguments are those of `Instrument`.
     """
 
-    __slots__ = ("_bounds", "_bucket_counts", "_sum")
+    __slots__ = ("_bucket_counts", "_sum", "bounds")
     _type = MetricType.HISTOGRAM
     _reserved_label_names = ("le",)
-    _bounds: list[float]
+    bounds: list[float]
 
     DEFAULT_BUCKETS: ClassVar[Sequence[float]] = _DEFAULT_BUCKETS
 
@@ -62,7 +62,7 @@ class Histogram(Instrument):
         max_series: int = SERIES_MAX,
         _parent: Histogram | None = None,
     ) -> None:
-        self._bounds = _check_buckets(buckets) if _parent is None else _parent._bounds
+        self.bounds = _check_buckets(buckets) if _parent is None else _parent.bounds
         super().__init__(
             name,
             documentation,
@@ -89,7 +89,7 @@ class Histogram(Instrument):
         value = amount if type(amount) is float else as_float(self, amount)
         if not MINUS_INFINITY < value < INFINITY:
             raise not_finite(self, amount)
-        self._take(value)
+        self.take(value)
         if exemplar is not None:
             warn_of_exemplar()
 
@@ -97,14 +97,15 @@ class Histogram(Instrument):
         """Return a context manager and decorator that observes the duration in seconds."""
         return Timer(self)
 
-    def _zero(self) -> None:
+    def set_to_zero(self) -> None:
+        """Forget every observation; the caller holds the lock or owns the object."""
         self._sum = 0.0
-        self._bucket_counts = [0] * len(self._bounds)
+        self._bucket_counts = [0] * len(self.bounds)
 
     def _make_forms(self) -> list[SampleForm]:
-        definition = self._definition
+        definition = self.definition
         return [
-            *[definition.form("_bucket", ("le", format_bound(bound))) for bound in self._bounds],
+            *[definition.form("_bucket", ("le", format_bound(bound))) for bound in self.bounds],
             definition.form("_sum"),
             definition.form("_count"),
         ]
@@ -112,9 +113,10 @@ class Histogram(Instrument):
     def _new_child(self) -> Histogram:
         return Histogram("", "", _parent=self)
 
-    def _take(self, value: float) -> None:
+    def take(self, value: float) -> None:
+        """Observe what a timer has measured."""
         # bisect_left(), written out: compiled, the call would cost more than the search.
-        bounds = self._bounds
+        bounds = self.bounds
         low = 0
         high = len(bounds) - 1
         while low < high:
@@ -129,18 +131,19 @@ class Histogram(Instrument):
         else:
             if self._children is not None:
                 self._check_has_value()
-            with self._definition.lock:
+            with self.definition.lock:
                 self._sum += value
                 self._bucket_counts[low] += 1
 
-    def _values(self) -> list[float]:
+    def values(self) -> list[float]:
+        """Return the value of each form, all of one moment."""
         if self._direct:
             # In this order: making the copy may run a finalizer, which may observe; from the
             # moment when it is filled, nothing comes in between.
             counts = self._bucket_counts.copy()
             total = self._sum
         else:
-            with self._definition.lock:
+            with self.definition.lock:
                 counts = self._bucket_counts.copy()
                 total = self._sum
         values: list[float] = []

@@ -55,11 +55,11 @@ class Instrument(metaclass=ABCMeta):
         DuplicateMetricError: the registry already has this name.
     """
 
-    __slots__ = ("_children", "_definition", "_direct", "_label_values")
+    __slots__ = ("_children", "_direct", "definition", "label_values")
     _type: ClassVar[MetricType]
     _reserved_label_names: ClassVar[tuple[str, ...]] = ()
-    _definition: Definition
-    _label_values: tuple[str, ...]
+    definition: Definition
+    label_values: tuple[str, ...]
     _children: dict[tuple[object, ...], Self] | None
     _direct: bool  # whether this is a series, and its value may be changed without the lock
 
@@ -77,7 +77,7 @@ class Instrument(metaclass=ABCMeta):
         _parent: Instrument | None = None,
     ) -> None:
         if _parent is not None:
-            self._become_child(_parent._definition)
+            self._become_child(_parent.definition)
             return
         for text in (name, documentation, namespace, subsystem, unit):
             if not isinstance(text, str):  # where the compiler has not seen to it
@@ -93,25 +93,25 @@ class Instrument(metaclass=ABCMeta):
             label_names,
             max_series,
         )
-        self._definition = definition
-        self._label_values = ()
+        self.definition = definition
+        self.label_values = ()
         self._children = {} if label_names else None
         self._direct = self._children is None and definition.updates_directly
         definition.forms = self._make_forms()
-        self._zero()
+        self.set_to_zero()
         if registry is not None:
             registry.register(self)
-        definition.fork_handle = reset_store_after_fork(self)
+        definition.fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     @property
     def name(self) -> str:
         """The family's name, without the suffixes of its samples."""
-        return self._definition.name
+        return self.definition.name
 
     @property
     def overflowed(self) -> int:
         """How many times a label set had no series left for itself."""
-        return self._definition.overflowed
+        return self.definition.overflowed
 
     @property
     def series_count(self) -> int:
@@ -151,9 +151,9 @@ class Instrument(metaclass=ABCMeta):
         """
         label_values = self._label_values_of(values, {})
         children = self._parent_children()
-        with self._definition.lock:
+        with self.definition.lock:
             if children.pop(label_values, None) is not None:
-                self._definition.generation += 1
+                self.definition.generation += 1
 
     def remove_by_labels(self, labels: Mapping[str, object]) -> None:
         """Forget every series that has these labels, and perhaps others.
@@ -166,39 +166,39 @@ class Instrument(metaclass=ABCMeta):
             InvalidMetricError: a name is not one of the label names.
         """
         children = self._parent_children()
-        names = self._definition.label_names
+        names = self.definition.label_names
         unknown = sorted(set(labels) - set(names))
         if unknown:
             raise InvalidMetricError(f"{self} has no label {unknown[0]!r}: it has {list(names)}")
         wanted = [(names.index(name), str(value)) for name, value in labels.items()]
         if not wanted:
             return
-        with self._definition.lock:
+        with self.definition.lock:
             for values in list(children):
                 if all(values[position] == value for position, value in wanted):
                     children.pop(values, None)
-            self._definition.generation += 1
+            self.definition.generation += 1
 
     def clear(self) -> None:
         """Forget every series of an instrument with labels."""
         children = self._children
         if children is not None:
-            with self._definition.lock:
+            with self.definition.lock:
                 children.clear()
-                self._definition.generation += 1
+                self.definition.generation += 1
 
     def reset(self) -> None:
         """Set back to zero, as when a logical process restarts within this one."""
         self._check_has_value()
-        with self._definition.lock:
-            self._zero()
+        with self.definition.lock:
+            self.set_to_zero()
 
     def collect(self) -> list[MetricFamily]:
         """Return the family with a sample of every series, each whole as of one moment."""
         family = self._family()
-        for holder in self._holders():
-            label_set = LabelSet(holder._label_values)
-            for form, value in zip(self._definition.forms, holder._values(), strict=False):
+        for holder in self.holders():
+            label_set = LabelSet(holder.label_values)
+            for form, value in zip(self.definition.forms, holder.values(), strict=False):
                 series = Series(
                     form.name, form.type, form.labels(label_set), form.help_text, form.unit
                 )
@@ -211,11 +211,11 @@ class Instrument(metaclass=ABCMeta):
 
     def __repr__(self) -> str:
         kind = type(self).__name__
-        labels = dict(zip(self._definition.label_names, self._label_values, strict=False))
+        labels = dict(zip(self.definition.label_names, self.label_values, strict=False))
         return f"{kind}({self.name!r}{f', {labels}' if labels else ''})"
 
     @abstractmethod
-    def _zero(self) -> None:
+    def set_to_zero(self) -> None:
         """Set the values of this series to zero; the caller holds the lock or owns the object."""
 
     @abstractmethod
@@ -227,18 +227,18 @@ class Instrument(metaclass=ABCMeta):
         """Return a child without label values: made by the constructor, with `_parent`."""
 
     @abstractmethod
-    def _values(self) -> list[float]:
+    def values(self) -> list[float]:
         """Return the values of this label set, one for each form and all of one moment.
 
         It is empty if the label set has to be left out.
         """
 
-    def _take(self, value: float) -> None:
+    def take(self, value: float) -> None:
         """Take a value that is finite: what a timer has measured; counters have no timers."""
         raise NotImplementedError
 
     def _family(self) -> MetricFamily:
-        definition = self._definition
+        definition = self.definition
         return MetricFamily(
             definition.name, definition.documentation, definition.type, definition.unit
         )
@@ -246,14 +246,14 @@ class Instrument(metaclass=ABCMeta):
     def _check_has_value(self) -> None:
         """Raise if this is a parent, which has no value of its own."""
         if self._children is not None:
-            names = ", ".join(f"{name}=…" for name in self._definition.label_names)
+            names = ", ".join(f"{name}=…" for name in self.definition.label_names)
             raise InvalidMetricError(f"{self} has labels: call .labels({names}) on it first")
 
     def _parent_children(self) -> dict[tuple[object, ...], Self]:
         if self._children is None:
             raise InvalidMetricError(
                 f"{self} has its labels already: use it as it is"
-                if self._label_values
+                if self.label_values
                 else f"{self} has no label names: make it with labelnames"
             )
         return self._children
@@ -262,7 +262,7 @@ class Instrument(metaclass=ABCMeta):
         self, values: tuple[object, ...], labels: dict[str, object]
     ) -> tuple[str, ...]:
         self._parent_children()
-        names = self._definition.label_names
+        names = self.definition.label_names
         if values and labels:
             raise InvalidMetricError(f"{self}: give label values by position or by name, not both")
         if labels:
@@ -279,7 +279,7 @@ class Instrument(metaclass=ABCMeta):
 
     def _find_or_make_child(self, label_values: tuple[str, ...]) -> Self:
         children = self._parent_children()
-        definition = self._definition
+        definition = self.definition
         with definition.lock:
             child = children.get(label_values)
             if child is not None:
@@ -299,43 +299,46 @@ class Instrument(metaclass=ABCMeta):
 
     def _make_child(self, label_values: tuple[str, ...]) -> Self:
         child = self._new_child()
-        child._label_values = label_values
+        child.label_values = label_values
         return child
 
     def _become_child(self, definition: Definition) -> None:
-        self._definition = definition
-        self._label_values = ()
+        self.definition = definition
+        self.label_values = ()
         self._children = None
         self._direct = definition.updates_directly
-        self._zero()
+        self.set_to_zero()
 
-    def _holders(self) -> list[Self]:
+    def holders(self) -> list[Self]:
+        """Return what holds the values: the children, or this instrument itself."""
         children = self._children
         if children is None:
             return [self]
-        with self._definition.lock:
+        with self.definition.lock:
             return list(children.values())
 
     def _reset_after_fork(self) -> None:
-        self._definition.lock = threading.RLock()
-        self._definition.overflowed = 0
-        self._zero()
+        self.definition.lock = threading.RLock()
+        self.definition.overflowed = 0
+        self.set_to_zero()
         if self._children is not None:
             for child in self._children.values():
-                child._zero()
+                child.set_to_zero()
 
 
 class ScalarInstrument(Instrument):
     """An instrument with one sample a label set: the base of Counter and Gauge."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("value",)
 
-    def _zero(self) -> None:
-        self._value = 0.0
+    def set_to_zero(self) -> None:
+        """Set the value to zero; the caller holds the lock or owns the object."""
+        self.value = 0.0
 
-    def _values(self) -> list[float]:
-        return [self._value] if self._bring_up_to_date() else []
+    def values(self) -> list[float]:
+        """Return the value alone, or nothing if the series has to be left out."""
+        return [self.value] if self.bring_up_to_date() else []
 
-    def _bring_up_to_date(self) -> bool:
-        """Have `_value` say what is so now; return False if the series has to be left out."""
+    def bring_up_to_date(self) -> bool:
+        """Have `value` say what is so now; return False if the series has to be left out."""
         return True

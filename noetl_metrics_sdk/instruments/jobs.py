@@ -59,7 +59,7 @@ class JobCollector:
         # Guards the dictionary only.
         self._lock = threading.RLock()
         self._instruments: dict[tuple[str, ...], _Instruments] = {(): _make_instruments(())}
-        self._fork_handle = reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     def instruments(self, label_names: tuple[str, ...]) -> _Instruments:
         """Return the instruments for these additional label names."""
@@ -104,7 +104,34 @@ class JobCollector:
         self._lock = threading.RLock()
 
 
-_collectors: weakref.WeakKeyDictionary[Registry, JobCollector] = weakref.WeakKeyDictionary()
+class _JobCollectors:
+    """The job collector of each registry, made when its first job is tracked."""
+
+    def __init__(self) -> None:
+        # Guards the dictionary, and that a registry gets one collector. Taken before the
+        # registry's own lock.
+        self._lock = threading.RLock()
+        self._by_registry: weakref.WeakKeyDictionary[Registry, JobCollector] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
+
+    def of(self, registry: Registry) -> JobCollector:
+        collector = self._by_registry.get(registry)
+        if collector is None:
+            with self._lock:
+                collector = self._by_registry.get(registry)
+                if collector is None:
+                    collector = JobCollector()
+                    registry.register(collector)
+                    self._by_registry[registry] = collector
+        return collector
+
+    def _reset_after_fork(self) -> None:
+        self._lock = threading.RLock()
+
+
+_job_collectors = _JobCollectors()
 
 
 class track_job:  # noqa: N801 - used like a function, as contextlib's classes are
@@ -123,7 +150,7 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
         InvalidMetricError: a label is not valid, or is one that the metrics have of their own.
     """
 
-    __slots__ = ("_instruments", "_label_values", "_started_at")
+    __slots__ = ("_instruments", "_started_at", "label_values")
 
     def __init__(self, job_type: str, *, registry: Registry = REGISTRY, **labels: object) -> None:
         if not isinstance(job_type, str):
@@ -136,14 +163,14 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
                 f"label {clash[0]!r} is track_job's own: give yours another name"
             )
         names = tuple(sorted(labels))
-        self._instruments = _collector_of(registry).instruments(names)
-        self._label_values = (job_type, *[labels[name] for name in names])
+        self._instruments = _job_collectors.of(registry).instruments(names)
+        self.label_values = (job_type, *[labels[name] for name in names])
         # Refuses a label value that is not valid here, before the job has begun.
-        self._instruments.in_progress.labels(*self._label_values)
+        self._instruments.in_progress.labels(*self.label_values)
         self._started_at = 0.0
 
     def __enter__(self) -> Self:
-        self._instruments.in_progress.labels(*self._label_values).inc()
+        self._instruments.in_progress.labels(*self.label_values).inc()
         self._started_at = perf_counter()
         return self
 
@@ -155,10 +182,10 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
     ) -> None:
         duration_seconds = perf_counter() - self._started_at
         status, exception_name = _outcome(exception_type)
-        job_type, *others = self._label_values
+        job_type, *others = self.label_values
         in_progress, duration, processed = self._instruments
-        in_progress.labels(*self._label_values).dec()
-        duration.labels(*self._label_values).observe(duration_seconds)
+        in_progress.labels(*self.label_values).dec()
+        duration.labels(*self.label_values).observe(duration_seconds)
         processed.labels(job_type, status, exception_name, *others).inc()
 
     async def __aenter__(self) -> Self:
@@ -179,7 +206,7 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
     def _another(self) -> track_job:
         job = object.__new__(track_job)
         job._instruments = self._instruments
-        job._label_values = self._label_values
+        job.label_values = self.label_values
         job._started_at = 0.0
         return job
 
@@ -203,19 +230,6 @@ def _is_cancellation(exception_type: type[BaseException]) -> bool:
         if cancelled is not None and issubclass(exception_type, cancelled):
             return True
     return False
-
-
-def _collector_of(registry: Registry) -> JobCollector:
-    collector = _collectors.get(registry)
-    if collector is None:
-        # The registry's own lock is free again in a forked child; one of this module might not be.
-        with registry._lock:
-            collector = _collectors.get(registry)
-            if collector is None:
-                collector = JobCollector()
-                registry.register(collector)
-                _collectors[registry] = collector
-    return collector
 
 
 def _make_instruments(label_names: tuple[str, ...]) -> _Instruments:

@@ -41,12 +41,12 @@ class Summary(Instrument):
     The other arguments are those of `Instrument`.
     """
 
-    __slots__ = ("_count", "_quantiles", "_relative_error", "_sum", "_window", "_window_form")
+    __slots__ = ("_count", "_sum", "_window", "quantiles", "relative_error", "window_form")
     _type = MetricType.SUMMARY
     _reserved_label_names = ("quantile",)
-    _quantiles: tuple[float, ...]
-    _relative_error: float
-    _window_form: tuple[float, int]
+    quantiles: tuple[float, ...]
+    relative_error: float
+    window_form: tuple[float, int]
 
     DEFAULT_QUANTILES: ClassVar[Sequence[float]] = _DEFAULT_QUANTILES
 
@@ -68,13 +68,13 @@ class Summary(Instrument):
         _parent: Summary | None = None,
     ) -> None:
         if _parent is None:
-            self._quantiles = _check_quantiles(quantiles)
-            self._relative_error = _check_relative_error(relative_error)
-            self._window_form = _check_window(max_age_seconds, age_buckets)
+            self.quantiles = _check_quantiles(quantiles)
+            self.relative_error = _check_relative_error(relative_error)
+            self.window_form = _check_window(max_age_seconds, age_buckets)
         else:
-            self._quantiles = _parent._quantiles
-            self._relative_error = _parent._relative_error
-            self._window_form = _parent._window_form
+            self.quantiles = _parent.quantiles
+            self.relative_error = _parent.relative_error
+            self.window_form = _parent.window_form
         super().__init__(
             name,
             documentation,
@@ -108,7 +108,7 @@ class Summary(Instrument):
                 self._sum += value
                 self._count += 1
             else:
-                with self._definition.lock:
+                with self.definition.lock:
                     window = self._window
                     # Not called as a method: interpreted, that takes longer.
                     monotonic = MEASURING_CLOCK.monotonic
@@ -138,18 +138,17 @@ class Summary(Instrument):
         """Return a context manager and decorator that observes the duration in seconds."""
         return Timer(self)
 
-    def _zero(self) -> None:
-        window = SlidingWindowSketch(
-            self._relative_error, self._window_form[0], self._window_form[1]
-        )
+    def set_to_zero(self) -> None:
+        """Forget every observation; the caller holds the lock or owns the object."""
+        window = SlidingWindowSketch(self.relative_error, self.window_form[0], self.window_form[1])
         self._window = window
         self._sum = 0.0
         self._count = 0
 
     def _make_forms(self) -> list[SampleForm]:
-        definition = self._definition
+        definition = self.definition
         return [
-            *[definition.form("", ("quantile", repr(quantile))) for quantile in self._quantiles],
+            *[definition.form("", ("quantile", repr(quantile))) for quantile in self.quantiles],
             definition.form("_sum"),
             definition.form("_count"),
         ]
@@ -157,21 +156,23 @@ class Summary(Instrument):
     def _new_child(self) -> Summary:
         return Summary("", "", _parent=self)
 
-    def _take(self, value: float) -> None:
+    def take(self, value: float) -> None:
+        """Observe what a timer has measured."""
         self.observe(value)
 
-    def _values(self) -> list[float]:
+    def values(self) -> list[float]:
+        """Return the value of each form, all of one moment."""
         now = MEASURING_CLOCK.monotonic()
         if self._direct:
             sketches = self._window.snapshot(now)
             total = self._sum
             count = self._count
         else:
-            with self._definition.lock:
+            with self.definition.lock:
                 sketches = self._window.snapshot(now)
                 total = self._sum
                 count = self._count
-        values = merged_quantiles(sketches, self._relative_error, self._quantiles)
+        values = merged_quantiles(sketches, self.relative_error, self.quantiles)
         values.append(total)
         values.append(float(count))
         return values

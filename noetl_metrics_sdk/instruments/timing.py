@@ -59,7 +59,7 @@ class Timer:
         traceback: TracebackType | None,
     ) -> None:
         self._seconds = MEASURING_CLOCK.perf_counter() - self._started_at
-        self._instrument._take(self._seconds)
+        self._instrument.take(self._seconds)
 
     def __call__(self, function: Function) -> Function:
         """Decorate a function, coroutine function or (asynchronous) generator function."""

@@ -121,17 +121,13 @@ class NoetlMetricExporter(MetricExporter):
             time ago; FAILURE if one had to be left out, or after the shutdown.
         """
         del timeout_millis, kwargs
-        if self._has_shut_down or self._client._ended:
+        if self._has_shut_down or self._client.has_ended:
             if not self._has_refused:
                 self._has_refused = True
                 _logger.warning("an export after the shutdown is refused; its metrics are missing")
             return MetricExportResult.FAILURE
-        engine = self._client._engine  # another one in a forked child
         conversion = Conversion(metrics_data, self._resource_labels)
-        for name, error in conversion.refusals:
-            engine.collection.refuse(name, error)
-        all_taken = engine.collection.offer(conversion.families)
-        engine.delivery_thread.wake()
+        all_taken = self._client.offer(conversion.families, conversion.refusals)
         if all_taken and not conversion.refusals:
             return MetricExportResult.SUCCESS
         return MetricExportResult.FAILURE
@@ -146,7 +142,7 @@ class NoetlMetricExporter(MetricExporter):
             Whether all of it was, in time, and nothing was dropped meanwhile.
         """
         result = self._client.flush(max(0.0, timeout_millis) / MILLISECONDS)
-        is_running = not self._client._ended
+        is_running = not self._client.has_ended
         return not result.timed_out and not result.dropped and (is_running or not result.pending)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ import atexit
 import logging
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,65 +25,78 @@ _FINALIZER_PRIORITY = 100
 """Before multiprocessing's own queues are closed (-5 to 15): a job may still be reporting."""
 
 
-class EndsWithProcess(Protocol):
-    """Something with work to do before its process ends."""
+class Ending:
+    """What a client has to do before its process ends.
 
-    @property
-    def _exit_seconds_max(self) -> float: ...
+    Args:
+        finish: delivers what is buffered, and ends the client's threads.
+        deliver: delivers what is buffered, within some seconds, and lets the client go on.
+        seconds_max: how long `finish` may take.
+    """
 
-    def _finish_at_exit(self) -> None: ...
+    def __init__(
+        self,
+        finish: Callable[[], object],
+        deliver: Callable[[float], object],
+        seconds_max: float,
+    ) -> None:
+        self.finish = finish
+        self.deliver = deliver
+        self.seconds_max = seconds_max
+        self.thread: int | None = None
+        """The thread that is finishing, by its identifier, for as long as it is at it."""
 
 
 # Kept alive until they have finished: a worker need not hold on to its client.
-_owners: dict[EndsWithProcess, None] = {}
+_endings: dict[Ending, None] = {}
 _afterwards: list[Callable[[], None]] = []
 _is_known_to_celery = False
 
 
-def finish_at_exit(owner: EndsWithProcess) -> None:
-    """Have `owner` finish its work when this process ends."""
-    _owners[owner] = None
+def finish_at_exit(ending: Ending) -> None:
+    """Have `ending` finish its work when this process ends."""
+    _endings[ending] = None
     _tell_celery()
     if _is_multiprocessing_child():
-        _add_finalizer(owner)
+        _add_finalizer(ending)
 
 
-def finish_at_exit_of_forked_child(owner: EndsWithProcess) -> None:
+def finish_at_exit_of_forked_child(ending: Ending) -> None:
     """Repeat `finish_at_exit()` right after a fork, when the kind of child is not known yet."""
     multiprocessing_util = _multiprocessing_util()
     if multiprocessing_util is not None:
-        multiprocessing_util.register_after_fork(owner, _add_finalizer)
+        multiprocessing_util.register_after_fork(ending, _add_finalizer)
 
 
-def has_finished(owner: EndsWithProcess) -> None:
-    """Let go of `owner`: there is nothing left for it to do."""
-    _owners.pop(owner, None)
+def has_finished(ending: Ending) -> None:
+    """Let go of `ending`: there is nothing left for it to do."""
+    _endings.pop(ending, None)
 
 
 def after_all_have_finished(callback: Callable[[], None]) -> None:
-    """Have `callback` called when this process ends, after every owner has finished."""
+    """Have `callback` called when this process ends, after every ending has finished."""
     _afterwards.append(callback)
 
 
 def finish_all() -> None:
-    """Have every owner finish its work.
+    """Have every ending finish its work.
 
     Several threads may be at it at once, and each returns only when all is done: the first to
     return may be what ends the process.
     """
-    while _owners:
-        for owner in list(_owners):
+    while _endings:
+        for ending in list(_endings):
             try:
-                owner._finish_at_exit()
+                ending.finish()
             except Exception:  # the others have to finish all the same
                 _logger.exception("what was to be done at the process's end failed")
             finally:
-                has_finished(owner)
+                has_finished(ending)
 
 
 def seconds_to_finish() -> float:
     """Return how long `finish_all()` may take."""
-    return sum(owner._exit_seconds_max for owner in list(_owners))
+    return sum(ending.seconds_max for ending in list(_endings))
 
 
 def _at_exit(**_: object) -> None:
@@ -94,8 +107,8 @@ def _at_exit(**_: object) -> None:
         callback()
 
 
-def _add_finalizer(owner: EndsWithProcess) -> None:
-    del owner  # all of them are finished by one finalizer
+def _add_finalizer(ending: Ending) -> None:
+    del ending  # all of them are finished by one finalizer
     _tell_celery()  # it may have been imported after the client had started
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None

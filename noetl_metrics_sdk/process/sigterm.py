@@ -19,7 +19,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.process.exit import (
     after_all_have_finished,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from noetl_metrics_sdk.process.exit import Ending
+
 HOLD_SECONDS_MAX = 0.5
 """How long the main thread is kept from going on."""
 HOLD_PART = 0.25
@@ -42,24 +44,11 @@ GRACE_SECONDS = 1.0
 INIT_PID = 1
 
 
-class Client(Protocol):
-    """What has something buffered."""
-
-    _ending_thread: int | None  # the one that shuts it down
-
-    @property
-    def _exit_seconds_max(self) -> float: ...
-
-    def flush(self, timeout: float) -> object:
-        """Deliver what is buffered."""
-        ...
-
-
 class _State:
     """What the handler knows; a forked child has it as it was in its parent."""
 
     def __init__(self) -> None:
-        self.clients: dict[Client, None] = {}
+        self.endings: dict[Ending, None] = {}
         self.watch = SignalWatch(_notice)
         # Does what `signal.signal` does in the main thread only.
         self.set_handler_anywhere: Callable[[int, int], object]
@@ -72,12 +61,12 @@ class _State:
         self.forking = threading.local()
 
 
-def deliver_before_sigterm(client: Client) -> None:
+def deliver_before_sigterm(ending: Ending) -> None:
     """Have SIGTERM end this process only after a delivery, if nothing else handles it.
 
     Only the main thread may install a handler: in any other, this does nothing.
     """
-    _state.clients[client] = None
+    _state.endings[ending] = None
     _hold_back_while_forking()
     if not _is_ending() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         _set_handler(_handle)
@@ -85,12 +74,12 @@ def deliver_before_sigterm(client: Client) -> None:
         _begin_watch()
 
 
-def leave_sigterm(client: Client) -> None:
+def leave_sigterm(ending: Ending) -> None:
     """Restore the default after the last client has been shut down."""
-    _state.clients.pop(client, None)
+    _state.endings.pop(ending, None)
     if _state.ends_after_shutdown and _is_ending():
         _finish_and_end()
-    if not _state.clients and not _is_ending():
+    if not _state.endings and not _is_ending():
         _state.watch.end()
         if _is_ours():
             _set_handler(signal.SIG_DFL)
@@ -144,7 +133,7 @@ def _handle(signal_number: int, frame: FrameType | None) -> None:
 def _is_shutting_down() -> bool:
     """Whether this is the thread that shuts a client down; whoever delivers has to wait for it."""
     me = threading.get_ident()
-    return any(client._ending_thread == me for client in list(_state.clients))
+    return any(ending.thread == me for ending in list(_state.endings))
 
 
 def _hold_seconds() -> float:
@@ -195,8 +184,8 @@ def _finish_and_end() -> None:
 
 
 def _flush_all() -> None:
-    for client in list(_state.clients):
-        client.flush(client._exit_seconds_max)
+    for ending in list(_state.endings):
+        ending.deliver(ending.seconds_max)
 
 
 def _end() -> None:

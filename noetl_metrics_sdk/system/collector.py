@@ -107,7 +107,7 @@ class SystemCollector:
         self._cgroup_root = cgroup_root
         self._proc_self = proc_self
         self._forget()
-        self._fork_handle = reset_store_after_fork(self)
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     @property
     def failures(self) -> Mapping[str, int]:

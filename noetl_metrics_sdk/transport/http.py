@@ -20,6 +20,7 @@ from noetl_metrics_sdk.errors import (
     UnknownRuntimeError,
 )
 from noetl_metrics_sdk.model.names import is_runtime_id
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.transport.connections import (
     CONNECTION_ERRORS,
     environment_proxies,
@@ -71,9 +72,9 @@ class HttpTransport:
     ) -> None:
         self._monotonic = monotonic
         self._now = now
-        self._server_takes_gzip = False
         self._server_url = server_url
-        self._headers = headers
+        self._headers = dict(headers or {})
+        self._connections_of_parents: list[httpx.Client] = []
         # What imports modules is done here and not in the delivery thread: a process that is
         # forked while a thread imports a module can never import it. Making the client does so,
         # and so does the first look-up of a host name, which needs this codec.
@@ -82,29 +83,27 @@ class HttpTransport:
         self._proxies = environment_proxies() if proxies is None else proxies
         # What the log says of it: without a user name and password.
         self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
-        self._deadline = Deadline(monotonic)
+        self._connect()
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
+
+    def _connect(self) -> None:
+        self._server_takes_gzip = False
+        self._deadline = Deadline(self._monotonic)
         self._client = http_client(
-            server_url.rstrip("/"),
-            {"User-Agent": "noetl-metrics-sdk", **(headers or {})},
+            self._server_url.rstrip("/"),
+            {"User-Agent": "noetl-metrics-sdk", **self._headers},
             DeadlineBackend(self._deadline),
             self._ssl_context,
             self._proxies,
         )
 
-    def for_forked_child(self) -> HttpTransport:
-        """Return a transport to the same server that shares no connection with this one.
-
-        It shares the certificates, whose loading takes a forked child longer than all the rest,
-        and the proxies: macOS does not let a forked child read them from the system's settings.
-        """
-        return HttpTransport(
-            self._server_url,
-            self._headers,
-            self._monotonic,
-            self._now,
-            self._ssl_context,
-            self._proxies,
-        )
+    def _reset_after_fork(self) -> None:
+        # The connections are the parent's. They are kept, not closed: closing a TLS connection
+        # here would end it for the parent too. What is shared is the certificates, whose loading
+        # takes a forked child longer than all the rest, and the proxies: macOS does not let a
+        # forked child read them from the system's settings.
+        self._connections_of_parents.append(self._client)
+        self._connect()
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register a component; return its runtime id."""

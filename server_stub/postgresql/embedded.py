@@ -101,8 +101,8 @@ def _running(folder: Path) -> Generator[str]:
     finally:
         # Its own end at the interpreter's exit would make the deleted folders anew, also after
         # a start that failed. The package offers no other way.
-        for started in PostgresServer._instances.values():  # noqa: SLF001
-            atexit.unregister(started._cleanup)  # noqa: SLF001
+        for started in PostgresServer._instances.values():  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            atexit.unregister(started._cleanup)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     try:
         yield server.get_uri()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import multiprocessing
 import socket
 import sys
 from contextlib import ExitStack, suppress
@@ -105,16 +106,22 @@ def test_the_proxy_of_another_scheme_is_not_used(environment, serve, connect):
     assert (0, 1) == (proxy.connections, server.connections)
 
 
-def test_a_forked_child_keeps_the_proxies(environment, serve, connect):
-    """Which proxy it is, is decided once; a forked child's transport reads nothing again."""
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_keeps_the_proxies_and_no_connection(environment, serve, connect):
+    """Which proxy it is, is decided once; a connection is used by the process that opened it."""
     proxy, server = serve(answer_each), serve(answer_each)
     environment.setenv("HTTP_PROXY", proxy.url)
-    parents = connect(server.url)
+    transport = connect(server.url)
     environment.delenv("HTTP_PROXY")
-    childs = parents.for_forked_child()
-    assert "7" == childs.register(REGISTRATION, 5)
-    childs.close()
-    assert (1, 0) == (proxy.connections, server.connections)
+    assert "7" == transport.register(REGISTRATION, 5)
+    child = multiprocessing.get_context("fork").Process(
+        target=transport.register, args=(REGISTRATION, 5)
+    )
+    child.start()
+    child.join(timeout=30)
+    assert 0 == child.exitcode
+    assert "7" == transport.register(REGISTRATION, 5)
+    assert (2, 0) == (proxy.connections, server.connections)
 
 
 @pytest.mark.parametrize("proxy_speaks", ["http", "TLS"])

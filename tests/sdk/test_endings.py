@@ -242,7 +242,7 @@ def test_a_child_may_flush_and_shut_down(tmp_path):
             count(2)
             assert metrics.flush().pending == 0
             count(1)
-            client = metrics.process_client._process.client
+            client = metrics.client.process_client._process.client
             assert metrics.shutdown().pending == 0
             assert client.shutdown() == client.flush() == (0, 0, 0, False, 0)
             sys.exit()

@@ -275,12 +275,12 @@ def test_setting_is_not_lost_to_an_increment() -> None:
     gauge = Gauge("queue", "d", registry=None)
     gauge._direct = False
     setter = threading.Thread(target=gauge.set, args=(100.0,))
-    with gauge._definition.lock:
+    with gauge.definition.lock:
         setter.start()
         # Not waited for to be right: it only gives a set() that takes no lock the time to
         # slip in while the lock is held, as by an inc().
         setter.join(timeout=0.2)
-        assert 0.0 == gauge._value
+        assert 0.0 == gauge.value
     setter.join()
     assert 100.0 == value_of(gauge)
 

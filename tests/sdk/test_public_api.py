@@ -22,7 +22,9 @@ from noetl_metrics_sdk.client.config import Config, Settings
 PUBLIC_NAMES = [
     "COMPILED",
     "REGISTRY",
+    "Batch",
     "ClientStats",
+    "Clock",
     "Collector",
     "Config",
     "ConfigurationError",
@@ -38,12 +40,15 @@ PUBLIC_NAMES = [
     "MetricsClient",
     "MetricsError",
     "PayloadTooLargeError",
+    "Receipt",
     "RecoverableError",
+    "Registration",
     "Registry",
     "RejectedError",
     "Sample",
     "Series",
     "Summary",
+    "Transport",
     "UnauthorizedError",
     "UnknownRuntimeError",
     "aclose",
@@ -172,7 +177,8 @@ def documented_members() -> list[Any]:
 @functools.cache
 def docstrings(module: str) -> dict[str, str | None]:
     """Read the docstrings from the source: a compiled class does not carry its own."""
-    source = files(noetl_metrics_sdk).joinpath(module.removeprefix("noetl_metrics_sdk.") + ".py")
+    path = module.removeprefix("noetl_metrics_sdk.").replace(".", "/") + ".py"
+    source = files(noetl_metrics_sdk).joinpath(path)
     found: dict[str, str | None] = {}
 
     def look_into(parent: ast.Module | ast.ClassDef, prefix: str) -> None:

@@ -139,7 +139,7 @@ def test_unregister_of_a_stranger_is_refused(registry: Registry) -> None:
 def test_unregistered_instrument_is_let_go(registry: Registry) -> None:
     """Neither the registry nor the fork hook keeps an instrument alive."""
     counter = Counter("jobs", "d", registry=registry)
-    reference = weakref.ref(counter._definition.fork_handle)
+    reference = weakref.ref(counter.definition.fork_handle)
     registry.unregister(counter)
     del counter
     gc.collect()

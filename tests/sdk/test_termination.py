@@ -111,7 +111,7 @@ def test_sigterm_comes_while_another_thread_keeps_the_process_alive(tmp_path):
 
 
 HELD = {
-    "an instrument": "JOBS._definition.lock",
+    "an instrument": "JOBS.definition.lock",
     "the buffer": "client._engine.buffer._lock",
     "the exporter": "client._engine.delivery_thread._state",
     "the collector": "client._engine.collector._state",

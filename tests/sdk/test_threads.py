@@ -40,7 +40,7 @@ def as_built(_: Instruments) -> None:
 
 def under_the_lock(instrument: Instruments) -> None:
     """Have an instrument take its lock for every change, as on a free-threaded interpreter."""
-    instrument._definition.updates_directly = False
+    instrument.definition.updates_directly = False
     instrument._direct = False
 
 
@@ -262,7 +262,7 @@ def test_signal_handler_does_not_deadlock() -> None:
     counter = Counter("jobs", "d", ["pool"], registry=None)
     before = signal.signal(signal.SIGUSR1, lambda *_: counter.labels("a").inc())
     try:
-        with counter._definition.lock:
+        with counter.definition.lock:
             signal.raise_signal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
