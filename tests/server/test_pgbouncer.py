@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ServerProcess, start_server
 from tests.pgbouncer import SERVER_CONNECTIONS_MAX, find_pgbouncer, pooled
 from tests.server.conftest import sample
-from tests.server.test_server_retention_by_name import names_in, store
+from tests.server.test_retention_by_name import names_in, store
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -13,7 +13,7 @@ from noetl_metrics_sdk.queue.buffer import Ledger
 from noetl_metrics_sdk.queue.spool import SpoolStats
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
 
-CLIENT_DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "client.md"
+CLIENT_DOCUMENT = Path(__file__).parents[3] / "docs" / "client.md"
 
 STATS = ClientStats(
     runtime_id="7",

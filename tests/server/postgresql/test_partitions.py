@@ -12,7 +12,7 @@ import pytest
 
 from server_stub.postgresql import schema
 from tests.server.conftest import Api, running_api, sample
-from tests.server.test_server_schema import (
+from tests.server.postgresql.test_schema import (
     at_once,
     partition_name,
     partitions,

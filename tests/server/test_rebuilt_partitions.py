@@ -16,7 +16,7 @@ from server_stub.postgresql import (
 )
 from tests.conftest import start_server
 from tests.server.conftest import running_api, sample, values
-from tests.server.test_server_retention_by_name import (
+from tests.server.test_retention_by_name import (
     CLEANUP,
     INSERT,
     LEFTOVERS,
@@ -25,7 +25,7 @@ from tests.server.test_server_retention_by_name import (
     set_rules,
     store,
 )
-from tests.server.test_server_schema import at_once, query, scalar, today
+from tests.server.postgresql.test_schema import at_once, query, scalar, today
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

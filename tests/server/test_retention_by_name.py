@@ -23,7 +23,7 @@ from server_stub.query.recent_rows import (
 from server_stub.query.retention import Retention
 from server_stub.settings import Settings, parse_settings
 from tests.server.conftest import running_api, sample, values
-from tests.server.test_server_schema import (
+from tests.server.postgresql.test_schema import (
     partition_name,
     partitions,
     query,
