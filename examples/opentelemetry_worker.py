@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from noetl_metrics_sdk import MetricsClient
-from noetl_metrics_sdk.otel.exporter import NoetlMetricExporter
+from noetl_metrics_sdk.otel import NoetlMetricExporter
 
 METER = metrics.get_meter("example.orders", "1.0")
 ORDERS = METER.create_counter("example.orders.imported", "{order}", "Orders that were imported")

@@ -22,7 +22,7 @@ import pytest
 
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.client.environment import environment_variable
-from tests.conftest import start_server
+from tests.server_process import start_server
 from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 
 ROOT = Path(__file__).parent.parent.parent

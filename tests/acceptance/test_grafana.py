@@ -14,9 +14,9 @@ from psycopg.conninfo import make_conninfo
 
 from server_stub.components.labels import exposed_labels
 from tests.acceptance.observed_fleet import POOL, SERVER, SERVER_ID, WORKERS, observe
-from tests.conftest import start_server
 from tests.grafana import FOLDER, Dashboard, TimeRange, expanded_promql, expanded_sql
 from tests.prometheus import needs_prometheus, running_prometheus
+from tests.server_process import start_server
 from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
 
 pytestmark = pytest.mark.once

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.conftest import ServerProcess
     from tests.prometheus import Prometheus
+    from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.once, needs_prometheus]
 

@@ -14,16 +14,16 @@ import pytest
 
 from noetl_metrics_sdk import Counter, Gauge, Histogram, MetricsClient, Registry, Summary
 from server_stub.components.labels import exposed_labels
-from tests.conftest import start_server
 from tests.prometheus import needs_prometheus, running_prometheus
+from tests.server_process import start_server
 from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.conftest import ServerProcess
     from tests.peer_program import PeerProgram
+    from tests.server_process import ServerProcess
 
 # These programs know nothing of the interpreter.
 pytestmark = pytest.mark.once

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.chaos.ledger import ledgers_of
 from tests.chaos.waiting import wait_until
-from tests.conftest import start_server
+from tests.server_process import start_server
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.assignment import Assignment
     from tests.chaos.ledger import WorkerLedger
-    from tests.conftest import ServerProcess
+    from tests.server_process import ServerProcess
 
 RECORDED_SECONDS = 60.0
 TIMES_OF_NUMBERS = "--sample-age-seconds-max=3200000000"

@@ -12,7 +12,7 @@ import pytest
 from tests.outside.conftest import LONG
 
 if TYPE_CHECKING:
-    from tests.conftest import ServerProcess
+    from tests.server_process import ServerProcess
 
 # Programs from outside ask the server, which is the same on every interpreter.
 pytestmark = pytest.mark.once

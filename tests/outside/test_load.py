@@ -14,8 +14,8 @@ import psutil
 import psycopg
 import pytest
 
-from tests.conftest import start_server
 from tests.outside.conftest import LONG
+from tests.server_process import start_server
 
 if TYPE_CHECKING:
     from pathlib import Path

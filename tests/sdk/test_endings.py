@@ -9,54 +9,13 @@ from itertools import count
 
 import pytest
 
-from noetl_metrics_sdk import (
-    ConfigurationError,
-    FlushResult,
-    MetricFamily,
-    MetricsClient,
-    MetricType,
-    Registry,
-)
+from noetl_metrics_sdk import ConfigurationError, Registry
 from noetl_metrics_sdk.testing import InMemoryTransport
-from tests.sdk.test_forks import run, totals
-from tests.sdk.test_threads import interrupted
+from tests.sdk.forked_programs import run, totals
+from tests.sdk.gated_transport import NOTHING, Gate, GatedTransport, client_threads, make_client
+from tests.sdk.interruption import interrupted
 
-NOTHING = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
 CALLS = ["flush", "shutdown"]
-
-
-class Gate:
-    """Where somebody waits until the test lets them on, and the test until they are there."""
-
-    def __init__(self):
-        self.reached = threading.Event()
-        self.opened = threading.Event()
-
-    def collect(self):
-        self.pass_through()
-        return [MetricFamily("gate", "Gate", MetricType.GAUGE, "")]
-
-    def pass_through(self):
-        self.reached.set()
-        assert self.opened.wait(30)
-
-
-class GatedTransport(InMemoryTransport):
-    def __init__(self):
-        super().__init__()
-        self.gate = Gate()
-
-    def send(self, batch, runtime_id, timeout):
-        self.gate.pass_through()
-        return super().send(batch, runtime_id, timeout)
-
-
-def make_client(**settings):
-    settings = {"registry": Registry(), "transport": InMemoryTransport(), **settings}
-    return MetricsClient(
-        component_name="pool", system_metrics=(), self_metrics=False, flush_interval=3600,
-        **settings,
-    )  # fmt: skip
 
 
 def in_thread(call):
@@ -65,10 +24,6 @@ def in_thread(call):
     thread = threading.Thread(target=lambda: answers.append(call()))
     thread.start()
     return thread, answers
-
-
-def client_threads():
-    return [t for t in threading.enumerate() if t.name.startswith("noetl-metrics")]
 
 
 def test_a_shutdown_before_the_start_ends_the_client():

@@ -22,6 +22,7 @@ from noetl_metrics_sdk import (
 )
 from noetl_metrics_sdk.instruments.locking import NEEDS_LOCK
 from noetl_metrics_sdk.instruments.sketch import QuantileSketch
+from tests.sdk.interruption import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,29 +318,6 @@ def test_signal_handlers_lose_nothing(way: Callable[[Instruments], None]) -> Non
     ]
     assert [total, total, total] == values
     assert [total] == [s.count for s in summary._window.snapshot(0.0)]
-
-
-def interrupted(point: int, work: Callable[[], object], handler: Callable[[], object]) -> bool:
-    """Run the handler once within `work()`, at the given point; False if it has fewer points.
-
-    The points are the calls and returns of functions: where a signal handler or a finalizer
-    can run. While the profiler runs the handler, Python does not profile.
-    """
-    passed = 0
-
-    def profile(*_: object) -> None:
-        nonlocal passed
-        passed += 1
-        if passed == point:
-            handler()
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    return passed > point
 
 
 def fold(sketch: QuantileSketch) -> QuantileSketch:

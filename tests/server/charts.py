@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.server.conftest import sample
+from tests.server.application import sample
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 T = 1_699_999_200
 """A multiple of ten minutes; samples and questions are at offsets from it."""

@@ -20,7 +20,7 @@ from server_stub.time_series_database.receiver import WRITTEN_HEADER, Receiver
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 URL = "http://receiver.test/api/v1/write"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.conftest import Api, running_api
+from tests.server.application import Api, running_api
 from tests.server.receiving import FakeReceiver, export_to
 
 # What PostgreSQL does depends on no interpreter.

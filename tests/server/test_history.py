@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
 
 from server_stub.errors import ParameterInvalidError
-from tests.prometheus import needs_prometheus, running_prometheus
-from tests.server.conftest import insert, running_api, sample
+from tests.server.application import insert, running_api, sample
+from tests.server.histories import RECEIVERS, all_pages, exporting_api
 from tests.victoria_metrics import needs_victoria_metrics, running_victoria_metrics
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from server_stub.query.cursor import Position
     from tests.postgresql import Cluster
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # Neither these programs nor PostgreSQL depend on the interpreter.
 pytestmark = pytest.mark.once
@@ -31,15 +30,6 @@ NOW = int(time.time()) // HOUR * HOUR
 START = NOW - 3 * DAY
 WAIT_SECONDS = 60.0
 ODD = 'a "quote", a \\ and a\nline; .* {x="y"}'
-
-RECEIVERS = [
-    pytest.param(running_victoria_metrics, marks=needs_victoria_metrics, id="victoria-metrics"),
-    pytest.param(
-        partial(running_prometheus, out_of_order_time_window="10d"),
-        marks=needs_prometheus,
-        id="prometheus",
-    ),
-]
 
 
 class Both(NamedTuple):
@@ -72,16 +62,6 @@ def both(
         yield Both(api, alone, receiver)
 
 
-def exporting_api(url: str, receiver: Any, **settings: Any) -> Any:
-    return running_api(
-        url,
-        remote_write_url=receiver.write_url,
-        history_url=receiver.url,
-        export_interval_seconds=0.05,
-        **settings,
-    )
-
-
 def of_the_time(at: int) -> list[dict[str, Any]]:
     """Return a counter that is reset now and then, a histogram, and gauges with odd labels."""
     turn = (at - START) // 600
@@ -110,23 +90,6 @@ def wait_until_exported(api: Api) -> None:
     while api.sql("SELECT acknowledged FROM noetl.metric_export")[0] < last:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def all_pages(api: Api, **parameters: Any) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return the rows of all pages, and what they say of their sources."""
-    rows: list[dict[str, Any]] = []
-    sources = []
-    cursor = None
-    while True:
-        asked = parameters if cursor is None else parameters | {"cursor": cursor}
-        answer = api.get("/api/metrics", params=asked)
-        assert 200 == answer.status_code, answer.text
-        page = answer.json()
-        rows += page["metrics"]
-        sources.append(page["sources"])
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return rows, sources
 
 
 def without_place(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:

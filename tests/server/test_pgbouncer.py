@@ -8,10 +8,10 @@ import httpx
 import psycopg
 import pytest
 
-from tests.conftest import ServerProcess, start_server
 from tests.pgbouncer import SERVER_CONNECTIONS_MAX, find_pgbouncer, pooled
-from tests.server.conftest import sample
-from tests.server.test_retention_by_name import names_in, store
+from tests.server.application import sample
+from tests.server.expired_days import names_in, store
+from tests.server_process import ServerProcess, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,12 +15,12 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import READY, start_server
+from tests.server_process import READY, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tests.conftest import ServerProcess
+    from tests.server_process import ServerProcess
 
 
 def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:

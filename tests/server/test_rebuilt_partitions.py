@@ -10,22 +10,11 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from server_stub.postgresql import (
-    maintenance,
-    schema,
-)
-from tests.conftest import start_server
-from tests.server.conftest import running_api, sample, values
-from tests.server.test_retention_by_name import (
-    CLEANUP,
-    INSERT,
-    LEFTOVERS,
-    RULES,
-    names_in,
-    set_rules,
-    store,
-)
-from tests.server.postgresql.test_schema import at_once, query, scalar, today
+from server_stub.postgresql import maintenance, schema
+from tests.server.application import running_api, sample, values
+from tests.server.database_queries import at_once, query, scalar, today
+from tests.server.expired_days import CLEANUP, INSERT, LEFTOVERS, RULES, names_in, set_rules, store
+from tests.server_process import start_server
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

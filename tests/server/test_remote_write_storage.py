@@ -9,14 +9,14 @@ import pytest
 
 from server_stub.settings import parse_settings
 from tests.prometheus import needs_prometheus, running_prometheus
-from tests.server.conftest import running_api, sample
-from tests.server.test_history import RECEIVERS, all_pages, exporting_api
+from tests.server.application import running_api, sample
+from tests.server.histories import RECEIVERS, all_pages, exporting_api
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 pytestmark = pytest.mark.once
 

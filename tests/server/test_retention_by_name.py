@@ -22,60 +22,27 @@ from server_stub.query.recent_rows import (
 )
 from server_stub.query.retention import Retention
 from server_stub.settings import Settings, parse_settings
-from tests.server.conftest import running_api, sample, values
-from tests.server.postgresql.test_schema import (
-    partition_name,
-    partitions,
-    query,
-    scalar,
-    today,
+from tests.server.application import running_api, sample, values
+from tests.server.database_queries import partitions, query, scalar, today
+from tests.server.expired_days import (
+    CLEANUP,
+    INSERT,
+    LEFTOVERS,
+    RULES,
+    RUNTIME,
+    names_in,
+    set_rules,
+    store,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once
 
-RUNTIME = (
-    "INSERT INTO noetl.runtime (runtime_id, name, component_type, status)"
-    " VALUES (1, 'a', 'broker', 'ready'), (2, 'b', 'broker', 'ready') ON CONFLICT DO NOTHING"
-)
-INSERT = (
-    "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, labels, unit,"
-    " timestamp, created_at, expires_at)"
-    " SELECT 1 + n % 2, name, 'gauge', n, jsonb_build_object('a', 'b'), 'jobs',"
-    " moment - interval '1 h', moment, moment + retention FROM noetl.metric_retention,"
-    " unnest({names}::text[]) AS name, generate_series(1, {count}) AS n,"
-    " LATERAL (SELECT {moment}::timestamptz AS moment) AS t"
-)
 ROWS = "SELECT m FROM noetl.metric AS m WHERE m.metric_name = ANY(%s) ORDER BY metric_id"
 INDEXES = "SELECT indexname::text FROM pg_indexes WHERE tablename = %s ORDER BY 1"
-LEFTOVERS = "SELECT count(*) FROM pg_class WHERE relname ~ 'rebuilt'"
-CLEANUP = "SELECT noetl.cleanup_expired_metrics()"
-RULES = {"jobs_total": 30, "billing_*": 365, "billing_test_*": 7}
-
-
-def set_rules(url: str, rules: Mapping[str, int], default_days: int = 1) -> None:
-    query(url, "SELECT noetl.set_metric_retention(%s)", timedelta(days=default_days))
-    pairs = ", ".join(f"'{pattern}', {days}" for pattern, days in rules.items())
-    query(url, f"SELECT noetl.set_metric_retention_by_name(jsonb_build_object({pairs}))")
-
-
-def store(url: str, age_days: int, *names: str, count: int = 2) -> str:
-    """Put rows of these names into a day of the past; return its partition's name."""
-    day = today() - timedelta(age_days)
-    query(url, "SELECT noetl.create_metric_partition(%s)", day)
-    query(url, RUNTIME)
-    listed = "ARRAY[" + ", ".join(f"'{name}'" for name in names) + "]"
-    query(url, INSERT.format(names=listed, count=count, moment=f"'{day} 12:00Z'"))
-    return partition_name(day)
-
-
-def names_in(url: str, table: str = "metric") -> set[str]:
-    return {name for (name,) in query(url, f"SELECT DISTINCT metric_name FROM noetl.{table}")}
 
 
 def at_noon(days_ago: int) -> datetime:

@@ -14,7 +14,7 @@ import pytest
 
 from server_stub.errors import StoreUnavailableError
 from server_stub.postgresql.database import Database, TimeOuts
-from tests.server.conftest import running_api, sample
+from tests.server.application import running_api, sample
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk import InvalidMetricError, MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk import InvalidMetricError
 from noetl_metrics_sdk.model.names import (
     NAME_LENGTH_MAX,
     check_label_name,
@@ -155,61 +155,3 @@ def test_text_that_is_no_string_is_refused(value: object) -> None:
     """A text has to be a string."""
     message = refusal(lambda text: check_text("unit", text), value)
     assert f"unit {value!r} is a {type(value).__name__}: it must be a string" == message
-
-
-@given(
-    st.text(),
-    st.dictionaries(st.text(), st.text()),
-    st.text(),
-    st.dictionaries(st.text(), st.text()),
-)
-def test_series_are_equal_by_name_and_labels(
-    name: str, labels: dict[str, str], other_name: str, other_labels: dict[str, str]
-) -> None:
-    """Two series are the same when their names and labels are, whatever describes them."""
-    one = Series(name, MetricType.GAUGE, labels, "help", "bytes")
-    other = Series(other_name, MetricType.COUNTER, other_labels)
-    assert (name == other_name and labels == other_labels) == (one == other)
-
-
-@given(st.lists(st.tuples(st.text(), st.text()), unique_by=lambda pair: pair[0]))
-def test_equal_series_have_equal_hashes(pairs: list[tuple[str, str]]) -> None:
-    """The order of the labels does not matter."""
-    one = Series("jobs", MetricType.GAUGE, dict(pairs))
-    other = Series("jobs", MetricType.GAUGE, dict(reversed(pairs)))
-    assert (one, hash(one)) == (other, hash(other))
-
-
-def test_series_is_not_equal_to_its_name() -> None:
-    """A series equals nothing that is no series."""
-    assert Series("jobs", MetricType.GAUGE, {}) != "jobs"
-
-
-def test_sample_has_the_name_and_labels_of_its_series() -> None:
-    """A sample looks like one of prometheus_client."""
-    sample = Sample(Series("jobs", MetricType.GAUGE, {"pool": "cpu"}), 2.0)
-    assert ("jobs", {"pool": "cpu"}, 2.0, None) == (
-        sample.name, sample.labels, sample.value, sample.timestamp,
-    )  # fmt: skip
-
-
-def test_family_adds_samples_under_its_name() -> None:
-    """`add()` makes the series from the family's name, type, documentation and unit."""
-    family = MetricFamily("disk", "What is used", MetricType.GAUGE, "bytes")
-    family.add("_used", {"path": "/"}, 5.0)
-    (sample,) = family.samples
-    described = (sample.series.type, sample.series.help_text, sample.series.unit)
-    assert (MetricType.GAUGE, "What is used", "bytes") == described
-    assert '[Sample(series=disk_used{path="/"}, value=5.0, timestamp=None)]' == repr(family.samples)
-
-
-def test_families_do_not_share_their_samples() -> None:
-    """A family copies the samples it is given."""
-    samples: list[Sample] = []
-    MetricFamily("a", "a", MetricType.GAUGE, samples=samples).add("", {}, 1.0)
-    assert [] == samples
-
-
-def test_metric_types_are_those_of_the_table() -> None:
-    """The table knows four types."""
-    assert ["counter", "gauge", "histogram", "summary"] == [str(kind) for kind in MetricType]

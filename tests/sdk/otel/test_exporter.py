@@ -16,8 +16,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 import noetl_metrics_sdk
 from noetl_metrics_sdk import ConfigurationError, MetricsClient
-from noetl_metrics_sdk.otel.exporter import NoetlMetricExporter
-from tests.conftest import start_server
+from noetl_metrics_sdk.otel import NoetlMetricExporter
+from tests.server_process import start_server
 
 
 def rows_of(server, name):

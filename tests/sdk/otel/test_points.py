@@ -36,7 +36,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from noetl_metrics_sdk import ConfigurationError, MetricsClient, Registry
-from noetl_metrics_sdk.otel.exporter import NoetlMetricExporter
+from noetl_metrics_sdk.otel import NoetlMetricExporter
 from noetl_metrics_sdk.testing import InMemoryTransport, server_away
 
 pytestmark = pytest.mark.once

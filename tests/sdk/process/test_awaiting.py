@@ -13,7 +13,7 @@ import noetl_metrics_sdk as metrics
 from noetl_metrics_sdk import FlushResult, Registry
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.testing import InMemoryTransport
-from tests.sdk.test_endings import NOTHING, GatedTransport, client_threads, make_client
+from tests.sdk.gated_transport import NOTHING, GatedTransport, client_threads, make_client
 
 CALLS = ["aflush", "aclose"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricsClient, Registry
 from noetl_metrics_sdk.testing import InMemoryTransport
-from tests.sdk.test_forks import PREAMBLE, totals
+from tests.sdk.forked_programs import PREAMBLE, totals
 
 KILLED = -signal.SIGTERM
 WAIT_SECONDS = 60

@@ -12,7 +12,7 @@ from server_stub.app import create_app
 from server_stub.auth.rule import OPEN_PATHS, required_scope
 from server_stub.auth.tokens import Runtime, Scope, hash_token, make_token
 from server_stub.settings import Settings
-from tests.server.conftest import running_api, sample
+from tests.server.application import running_api, sample
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.postgresql import Cluster
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What the server does with requests and its database depends on no interpreter; that it runs on
 # each is for the tests of processes, documents and workers.

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from server_stub.errors import ReceiverUnavailableError
-from tests.server.conftest import insert, sample
+from tests.server.application import insert, sample
 from tests.server.receiving import FakeReceiver, Received, export_to
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.server.conftest import Api, running_api, sample
+from tests.server.application import Api, running_api, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -11,19 +11,12 @@ import psycopg
 import pytest
 
 from server_stub.postgresql import schema
-from tests.server.conftest import Api, running_api, sample
-from tests.server.postgresql.test_schema import (
-    at_once,
-    partition_name,
-    partitions,
-    query,
-    scalar,
-    today,
-)
+from tests.server.application import Api, running_api, sample
+from tests.server.database_queries import at_once, partition_name, partitions, query, scalar, today
 
 if TYPE_CHECKING:
-    from tests.conftest import ServerProcess
     from tests.postgresql import Cluster
+    from tests.server_process import ServerProcess
 
 pytestmark = pytest.mark.once
 

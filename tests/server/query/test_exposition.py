@@ -21,10 +21,10 @@ from noetl_metrics_sdk.exposition.page import Page
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from server_stub.query import exposition
 from server_stub.query.exposition import LatestSample, render
-from tests.server.conftest import insert, running_api, sample
+from tests.server.application import insert, running_api, sample
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What is done here depends on no interpreter.
 pytestmark = pytest.mark.once

@@ -17,10 +17,10 @@ from server_stub.query.recent_rows import (
     select_metrics_query,
 )
 from server_stub.timestamps import parse_timestamp
-from tests.server.conftest import insert, sample, values
+from tests.server.application import insert, sample, values
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

@@ -13,11 +13,11 @@ from server_stub.query.series import SeriesReader, series_query
 from server_stub.query.time_buckets import cover, parse_step
 from server_stub.settings import Settings
 from server_stub.timestamps import parse_timestamp
+from tests.server.application import insert, running_api, sample
 from tests.server.charts import T, ask, at, curve
-from tests.server.conftest import insert, running_api, sample
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.server.conftest import running_api
+from tests.server.application import running_api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from tests.postgresql import Cluster
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

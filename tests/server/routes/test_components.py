@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.conftest import sample
+from tests.server.application import sample
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What the server does with requests and its database depends on no interpreter; that it runs on
 # each is for the tests of processes, documents and workers.

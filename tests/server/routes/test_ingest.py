@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server_stub.ingest.intake import INFLATED_AT_ONCE_BYTES_MAX
-from tests.server.conftest import running_api, sample
+from tests.server.application import running_api, sample
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 
 def test_an_envelope_is_inserted_whole(api: Api) -> None:

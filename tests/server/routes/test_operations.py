@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from server_stub.postgresql import maintenance
-from tests.server.conftest import running_api
+from tests.server.application import running_api
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What the server does with requests and its database depends on no interpreter; that it runs on
 # each is for the tests of processes, documents and workers.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.server.application import insert
 from tests.server.charts import INF, NAN, T, ask, at, curve
-from tests.server.conftest import insert
 
 if TYPE_CHECKING:
-    from tests.server.conftest import Api
+    from tests.server.application import Api
 
 # What PostgreSQL does depends on no interpreter.
 pytestmark = pytest.mark.once

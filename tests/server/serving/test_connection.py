@@ -18,14 +18,14 @@ from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, Unautho
 from noetl_metrics_sdk.transport.protocol import Registration
 from server_stub.auth.tokens import Runtime, hash_token, make_token
 from tests.certificates import Authority
-from tests.conftest import start_server
 from tests.postgresql import Cluster  # noqa: TC001 - a fixture's
+from tests.server_process import start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from tests.conftest import ServerProcess
+    from tests.server_process import ServerProcess
 
 SOON = 0.8
 """What the server under test gives a client, in seconds."""

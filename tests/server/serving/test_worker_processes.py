@@ -14,13 +14,13 @@ import psutil
 import psycopg
 import pytest
 
-from tests.conftest import READY, start_server
-from tests.server.conftest import sample
+from tests.server.application import sample
+from tests.server_process import READY, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tests.conftest import ServerProcess
+    from tests.server_process import ServerProcess
 
 BATCHES_PER_CLIENT = 60
 ROWS_PER_BATCH = 3

@@ -1,0 +1,71 @@
+"""Settings from environment variables."""
+
+from __future__ import annotations
+
+import pytest
+
+from noetl_metrics_sdk import ConfigurationError, MetricsClient, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+
+def test_settings_come_from_the_environment():
+    """NOETL's own variables and those of this package make a client."""
+    environment = {
+        "NOETL_SERVER_URL": "http://metrics:8082",
+        "NOETL_WORKER_POOL_NAME": "cpu-01",
+        "NOETL_WORKER_ID": "w7",
+        "NOETL_WORKER_METRICS_INTERVAL": "2.5",
+        "NOETL_METRICS_LABELS": "site=a, rack = 12",
+        "NOETL_METRICS_SYSTEM_METRICS": "cpu,memory",
+        "NOETL_METRICS_BUFFER_SAMPLES_MAX": "500",
+        "NOETL_METRICS_HEADERS": "Authorization=Bearer t",
+    }
+    config = MetricsClient.from_env(registry=Registry(), environment=environment).config
+    assert "http://metrics:8082" == config.server_url
+    assert ("cpu-01", "w7") == (config.component_name, config.worker_id)
+    assert (2.5, 500) == (config.flush_interval, config.buffer_samples_max)
+    assert {"site": "a", "rack": "12"} == config.labels
+    assert ("cpu", "memory") == config.system_metrics
+    assert {"Authorization": "Bearer t"} == config.headers
+
+
+def test_a_variable_that_cannot_be_read_is_refused_by_name():
+    """A malformed variable is named, with the form it should have."""
+    environment = {"NOETL_METRICS_LABELS": "site"}
+    with pytest.raises(ConfigurationError) as refused:
+        MetricsClient.from_env(environment=environment)
+    assert "NOETL_METRICS_LABELS has 'site': write name=value,name=value" == str(refused.value)
+
+
+def test_a_bad_variable_is_named_as_the_user_knows_it():
+    """The error speaks of the environment variable, not of the setting behind it."""
+    environment = {"NOETL_WORKER_POOL_NAME": "p", "NOETL_WORKER_METRICS_INTERVAL": "often"}
+    with pytest.raises(ConfigurationError, match="NOETL_WORKER_METRICS_INTERVAL is 'often'"):
+        MetricsClient.from_env(environment=environment)
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(caplog):
+    """A misspelt variable does not go unnoticed; those of the server are none of ours."""
+    environment = {
+        "NOETL_WORKER_POOL_NAME": "p", "NOETL_METRICS_FLUSH_INTERVAL": "5",
+        "NOETL_METRICS_SERVER_PORT": "8082",
+        "NOETL_METRICS_COMPILE": "require",
+    }  # fmt: skip
+    MetricsClient.from_env(
+        registry=Registry(), transport=InMemoryTransport(), environment=environment
+    )
+    warned = [record.getMessage() for record in caplog.records]
+    assert 1 == len(warned)
+    assert warned[0].startswith("NOETL_METRICS_FLUSH_INTERVAL is no setting")
+
+
+@pytest.mark.parametrize(("text", "count"), [("all", 10), ("none", 0), ("", 10)])
+def test_system_metrics_can_be_switched_by_one_word(text, count):
+    """NOETL_METRICS_SYSTEM_METRICS takes `all` and `none` too."""
+    environment = {
+        "NOETL_WORKER_POOL_NAME": "cpu-01", "NOETL_METRICS_SYSTEM_METRICS": text,
+    }  # fmt: skip
+    client = MetricsClient.from_env(
+        registry=Registry(), transport=InMemoryTransport(), environment=environment
+    )
+    assert len(client.config.system_metrics) == count

@@ -1,0 +1,48 @@
+"""A client whose transport lets a batch pass when the test says so."""
+
+from __future__ import annotations
+
+import threading
+
+from noetl_metrics_sdk import FlushResult, MetricFamily, MetricsClient, MetricType, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+NOTHING = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
+
+
+class Gate:
+    """Where somebody waits until the test lets them on, and the test until they are there."""
+
+    def __init__(self):
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def collect(self):
+        self.pass_through()
+        return [MetricFamily("gate", "Gate", MetricType.GAUGE, "")]
+
+    def pass_through(self):
+        self.reached.set()
+        assert self.opened.wait(30)
+
+
+class GatedTransport(InMemoryTransport):
+    def __init__(self):
+        super().__init__()
+        self.gate = Gate()
+
+    def send(self, batch, runtime_id, timeout):
+        self.gate.pass_through()
+        return super().send(batch, runtime_id, timeout)
+
+
+def make_client(**settings):
+    settings = {"registry": Registry(), "transport": InMemoryTransport(), **settings}
+    return MetricsClient(
+        component_name="pool", system_metrics=(), self_metrics=False, flush_interval=3600,
+        **settings,
+    )  # fmt: skip
+
+
+def client_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("noetl-metrics")]

@@ -1,0 +1,44 @@
+"""What the tests of instruments give them, and read of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from noetl_metrics_sdk import Counter, Gauge, Histogram, Summary
+
+NO_NUMBERS: list[Any] = ["1", None, b"1", [1.0], {}, 1j]
+HUGE = pytest.param(10**400, id="10**400")
+
+
+def sample_names(instrument: Any) -> set[str]:
+    return {sample.name for family in instrument.collect() for sample in family.samples}
+
+
+def value_of(instrument: Counter | Gauge) -> float:
+    (family,) = instrument.collect()
+    (sample,) = family.samples
+    return sample.value
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def values(instrument: Histogram | Summary) -> dict[str, float]:
+    """Return the samples by suffix, or by the `le` or `quantile` of the sample."""
+    (family,) = instrument.collect()
+    return {
+        sample.labels.get("le", "")
+        or sample.labels.get("quantile", "")
+        or sample.name.removeprefix(family.name): sample.value
+        for sample in family.samples
+    }

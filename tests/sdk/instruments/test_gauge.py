@@ -1,0 +1,142 @@
+"""Gauge: amounts, functions, and every method."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noetl_metrics_sdk import Gauge, InvalidMetricError
+from tests.sdk.instruments.readings import HUGE, NO_NUMBERS, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_gauge_goes_up_and_down() -> None:
+    """A gauge is set, raised and lowered, by one unless told."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(10)
+    gauge.inc()
+    gauge.inc(2.5)
+    gauge.inc(-1)
+    gauge.dec()
+    gauge.dec(4)
+    assert 7.5 == value_of(gauge)
+
+
+@given(st.floats())
+def test_gauge_can_be_any_number(value: float) -> None:
+    """A gauge can be set to every float, NaN and the infinities too."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(value)
+    assert repr(value) == repr(value_of(gauge))
+
+
+@pytest.mark.parametrize("value", [3, True, Fraction(7, 2), "2.5"])
+def test_gauge_is_a_float(value: Any) -> None:
+    """What `float()` takes becomes one, as with prometheus_client."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(value)
+    assert (float, float(value)) == (type(value_of(gauge)), value_of(gauge))
+
+
+@pytest.mark.parametrize("method", [Gauge.inc, Gauge.dec])
+@pytest.mark.parametrize("amount", [math.nan, math.inf, -math.inf, HUGE, Decimal("NaN")])
+def test_gauge_changes_by_finite_amounts(
+    method: Callable[[Gauge, Any], None], amount: object
+) -> None:
+    """An amount that no later one could take back is refused, and the value stays."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(3)
+    with pytest.raises(InvalidMetricError, match="up or down by a finite number; set"):
+        method(gauge, amount)
+    assert 3.0 == value_of(gauge)
+
+
+@pytest.mark.parametrize("method", [Gauge.inc, Gauge.dec])
+@pytest.mark.parametrize("amount", NO_NUMBERS)
+def test_gauge_refuses_what_is_no_number(
+    method: Callable[[Gauge, Any], None], amount: object
+) -> None:
+    """What is no number is refused with a TypeError that says what is."""
+    gauge = Gauge("queue", "d", registry=None)
+    with pytest.raises(TypeError, match=r"Gauge\('queue'\): .* give a number, like 1 or 0.25"):
+        method(gauge, amount)
+    assert 0.0 == value_of(gauge)
+
+
+@pytest.mark.parametrize("value", ["high", None, b"x", [1.0], 1j, HUGE])
+def test_gauge_is_not_set_to_what_is_no_number(value: Any) -> None:
+    """What `float()` does not take is refused, and the value stays."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(3)
+    with pytest.raises(TypeError, match=r"Gauge\('queue'\): .* give a number, like 1 or 0.25"):
+        gauge.set(value)
+    assert 3.0 == value_of(gauge)
+
+
+def test_setting_is_not_lost_to_an_increment() -> None:
+    """`set()` during another thread's `inc()` comes before or after it: it is never lost."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge._direct = False
+    setter = threading.Thread(target=gauge.set, args=(100.0,))
+    with gauge.definition.lock:
+        setter.start()
+        # Not waited for to be right: it only gives a set() that takes no lock the time to
+        # slip in while the lock is held, as by an inc().
+        setter.join(timeout=0.2)
+        assert 0.0 == gauge.value
+    setter.join()
+    assert 100.0 == value_of(gauge)
+
+
+def test_gauge_is_set_to_the_current_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`set_to_current_time()` takes the wall clock's seconds."""
+    gauge = Gauge("last_success", "d", registry=None)
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.5)
+    gauge.set_to_current_time()
+    assert 1_700_000_000.5 == value_of(gauge)
+
+
+def test_gauge_asks_its_function() -> None:
+    """With a function, the gauge is what the function returns at each collection."""
+    queue: list[str] = []
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set_function(lambda: len(queue))
+    before = value_of(gauge)
+    queue.append("job")
+    assert (0.0, 1.0) == (before, value_of(gauge))
+
+
+@pytest.mark.parametrize("bad", [lambda: 1 / 0, lambda: "many", lambda: None])
+def test_gauge_is_left_out_while_its_function_fails(
+    bad: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A function that raises or returns no number costs its own series, and is logged once."""
+    gauge = Gauge("queue", "d", ["pool"], registry=None)
+    gauge.labels("good").set(1)
+    gauge.labels("bad").set_function(bad)
+    with caplog.at_level(logging.ERROR, "noetl_metrics_sdk"):
+        seen = [len(gauge.collect()[0].samples) for _ in range(3)]
+    assert [1, 1, 1] == seen
+    messages = [record.getMessage() for record in caplog.records]
+    assert ["Gauge('queue', {'pool': 'bad'}) is left out while its function raises"] == messages
+    assert caplog.records[0].exc_info is not None
+
+
+def test_gauge_function_that_fails_anew_is_logged_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """A function that recovers is reported again, and its next failure is logged again."""
+    divisors = iter([2.0, 0.0, 0.0, 0.25, 0.0])
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set_function(lambda: 1 / next(divisors))
+    seen = [[sample.value for sample in gauge.collect()[0].samples] for _ in range(5)]
+    assert ([[0.5], [], [], [4.0], []], 2) == (seen, len(caplog.records))
