@@ -1,4 +1,4 @@
-"""Who may import whom, folder by folder: the rule that the tree shows, kept true.
+"""What ARCHITECTURE.md says, kept true: who may import whom, folder by folder, and the tree.
 
 A folder, and a file beside the folders, may import of its own package only what stands in its row;
 the package's root re-exports and may import everything of its own.
@@ -7,12 +7,15 @@ the package's root re-exports and may import everything of its own.
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PAGE_WORDS_MAX = 1_300
 
 SDK = {
     "clock": set(),
@@ -164,6 +167,22 @@ PURE = [
 ]
 IMPURE_IMPORTS = {"time", "os", "io", "socket", "pathlib", "subprocess", "asyncio"}
 
+# A package has one colour: event loops call coroutines of these modules of the SDK, and this one of
+# the server has a thread beside its event loop.
+COROUTINES = {
+    "noetl_metrics_sdk.client.client",
+    "noetl_metrics_sdk.client.process_client",
+    "noetl_metrics_sdk.exposition.apps",
+    "noetl_metrics_sdk.instruments.decoration",
+    "noetl_metrics_sdk.instruments.jobs",
+    "noetl_metrics_sdk.process.awaiting",
+}
+THREADS = {"server_stub.serving.worker_processes"}
+
+SQL = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|COPY|CREATE|ALTER|DROP|BEGIN|SET|LOCK|WITH)\s+\S"
+)
+
 
 def modules(package: str) -> dict[str, Path]:
     """Return the files of a package by their dotted names, but for the `__init__` of folders."""
@@ -187,10 +206,14 @@ def place_of(module: str) -> str:
     return module.split(".")[1]
 
 
+def syntax_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported_from(path: Path) -> list[tuple[str, str]]:
     """Return what a module imports, wherever in it: pairs of a dotted name and what of it."""
     found: list[tuple[str, str]] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(syntax_of(path)):
         if isinstance(node, ast.Import):
             found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -258,7 +281,7 @@ def test_a_folder_has_few_enough_modules_to_be_taken_in_at_a_glance(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=dotted_name)
 def test_a_folder_says_in_one_sentence_what_it_owns_and_imports_nothing(folder):
     """So there is no circle through it, and loading a module loads no other one beside it."""
-    tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    tree = syntax_of(folder / "__init__.py")
     sentence = ast.get_docstring(tree) or ""
     assert sentence.endswith(".")
     assert "\n" not in sentence
@@ -302,3 +325,55 @@ def test_a_pure_module_does_no_io_and_reads_no_clock(module):
     """Time is passed in, and bytes are moved by other modules."""
     imported = {name.split(".")[0] for name in imports(ALL_MODULES[module])}
     assert set() == imported & IMPURE_IMPORTS
+
+
+def test_each_package_has_one_colour():
+    """The SDK has coroutines where an event loop calls it, the server a thread beside its own."""
+    coroutines = {
+        module
+        for module, path in modules("noetl_metrics_sdk").items()
+        if any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(syntax_of(path)))
+    }
+    threads = {
+        module for module, path in modules("server_stub").items() if "threading" in imports(path)
+    }
+    assert (COROUTINES, THREADS) == (coroutines, threads)
+
+
+def test_the_server_has_its_sql_in_files():
+    """No string of a module begins as a statement does."""
+    statements = [
+        f"{module}: {node.value}"
+        for module, path in modules("server_stub").items()
+        for node in ast.walk(syntax_of(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
+    ]
+    assert [] == statements
+
+
+@pytest.mark.parametrize("package", sorted(TABLES))
+def test_architecture_md_shows_the_tree_as_it_is(package):
+    """Each folder stands there once, with its own sentence, and each file beside the folders."""
+    tree = PAGE.partition(f"```text\n{package}/\n")[2].partition("```")[0]
+    sentences = [
+        (folder.name, ast.get_docstring(syntax_of(folder / "__init__.py")))
+        for folder in FOLDERS
+        if folder.parent.name == package
+    ]
+    assert sentences == sorted(re.findall(r"^  (\w+)/ +(.+)$", tree, re.MULTILINE))
+    files = sorted(path.name for path in (ROOT / package).glob("*.py"))
+    assert files == sorted(re.findall(r"^  (\w+\.py) ", tree, re.MULTILINE))
+
+
+def test_architecture_md_is_read_in_five_minutes():
+    """What would make it longer belongs into docs/."""
+    assert PAGE_WORDS_MAX >= len(PAGE.split())
+
+
+def test_the_tests_that_architecture_md_names_are_there():
+    """An invariant is kept by a test, and not by a sentence."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    defined = {
+        name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)
+    }
+    assert set() == set(re.findall(r"`(test_\w+)`", PAGE)) - defined

@@ -181,7 +181,8 @@ def test_every_setting_is_documented():
 def test_every_link_leads_somewhere():
     """A link to a file of this repository is a link to a file that is there."""
     others = ("ARCHITECTURE.md", "CONTRIBUTING.md", "examples/grafana/README.md")
-    documents = [*DOCUMENTS, *(ROOT / name for name in others)]
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    documents = [*DOCUMENTS, *decisions, *(ROOT / name for name in others)]
     for document in documents:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), (document.name, target)
