@@ -42,6 +42,7 @@ SERVER = {
     "statistics": set(),
     "timestamps": set(),
     "settings": {"setting_values"},
+    "command_line": {"settings"},
     "serving": {"errors", "settings"},
     "auth": {"errors", "settings"},
     "tokens": {"auth"},
@@ -66,7 +67,7 @@ SERVER = {
         "auth", "components", "export", "ingest", "postgresql", "query", "routes",
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
-    "__main__": {"app", "auth", "errors", "postgresql", "serving", "settings"},
+    "__main__": {"app", "auth", "command_line", "errors", "postgresql", "serving", "settings"},
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import struct
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server_stub.command_line import parse_settings
 from server_stub.errors import ParameterInvalidError
 from server_stub.query.cursor import Position, decode_cursor, encode_cursor
-from server_stub.settings import Settings, parse_settings
+from server_stub.settings import DEFINITIONS, Settings
 
 
 @given(
@@ -62,6 +64,17 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     for name in Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in shown
         assert f"NOETL_METRICS_SERVER_{name.upper()}" in shown
+
+
+def test_every_setting_is_defined_with_a_help_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` says what each setting means, in the order of the fields."""
+    assert [field.name for field in fields(Settings)] == list(DEFINITIONS)
+    with pytest.raises(SystemExit, match="0"):
+        parse_settings(["--help"], {})
+    shown = "".join(capsys.readouterr().out.split())
+    for definition in DEFINITIONS.values():
+        assert definition.help_text.strip()
+        assert "".join(definition.help_text.split()) in shown
 
 
 @pytest.mark.parametrize(
