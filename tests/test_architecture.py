@@ -128,6 +128,7 @@ SDK_ONLY = {"pydantic"}
 # These do no I/O and read no clock: time is passed in.
 PURE = [
     "noetl_metrics_sdk.model.adoption",
+    "noetl_metrics_sdk.model.component_types",
     "noetl_metrics_sdk.model.metric",
     "noetl_metrics_sdk.model.names",
     "noetl_metrics_sdk.model.numbers",
