@@ -170,7 +170,7 @@ async def _answer_repeat(
     if found is not None and found[0] == key.sequence:
         answer: dict[str, Any] = found[1]
     else:
-        encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
+        encoder.check(zip(parsed.positions, parsed.samples, strict=True))
         answer = _answer(parsed, owners, encoder.rejects)
     return _outcome(answer | {"status": "duplicate"})
 
