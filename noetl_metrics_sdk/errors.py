@@ -68,7 +68,7 @@ class UnauthorizedError(RecoverableError):
 
 
 class UnknownRuntimeError(DeliveryError):
-    """404: the server has no runtime of this id (any more)."""
+    """404: the server has no component of this id (any more)."""
 
 
 class PayloadTooLargeError(DeliveryError):

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from server_stub.app import create_app
 from server_stub.auth.token_source import TokenSource
+from server_stub.command_line import parse_settings
 from server_stub.errors import ServerError
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
@@ -30,7 +31,6 @@ from server_stub.serving.log_format import install_log
 from server_stub.serving.server import Server
 from server_stub.serving.stop_signals import StopSignals
 from server_stub.serving.worker_processes import WorkerProcesses, share_of
-from server_stub.settings import parse_settings
 
 if TYPE_CHECKING:
     import socket

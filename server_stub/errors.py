@@ -5,7 +5,7 @@ ServerError
 ├── BodyTooLargeError          the body is too large, before or after decompression
 ├── EncodingUnknownError       the Content-Encoding is none that the server takes
 ├── ParameterInvalidError      a query parameter, header or name is not valid
-├── RuntimeNotFoundError       no such component is registered
+├── ComponentNotFoundError     no such component is registered
 ├── TokenInvalidError          there is no token, or it is not known
 ├── ForbiddenError             the token is not for this route, or not for this component
 ├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
@@ -42,7 +42,7 @@ class ParameterInvalidError(ServerError):
     """A parameter has a value that is not valid."""
 
 
-class RuntimeNotFoundError(ServerError):
+class ComponentNotFoundError(ServerError):
     """No component of this id or name is registered."""
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, RejectedError, UnknownRuntimeError
 from noetl_metrics_sdk.transport.protocol import Receipt
-from server_stub.components.registration import Registration as Registered
-from server_stub.errors import RuntimeNotFoundError, ServerError, StoreUnavailableError
+from server_stub.components.registration import RegistrationBody
+from server_stub.errors import ComponentNotFoundError, ServerError, StoreUnavailableError
 from server_stub.ingest.batch_key import parse_batch_key
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ class StoreTransport:
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register the server; return its runtime id."""
-        component = Registered.model_validate(asdict(registration))
-        return str(self._run(self._components.register(component.columns()), timeout))
+        body = RegistrationBody.model_validate(asdict(registration))
+        return str(self._run(self._components.register(body.columns()), timeout))
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Say that the server is alive."""
@@ -108,7 +108,7 @@ class StoreTransport:
             raise RecoverableError(f"the store did not answer within {timeout:g} s") from error
         except StoreUnavailableError as error:
             raise RecoverableError(str(error), retry_after=error.retry_after_seconds) from error
-        except RuntimeNotFoundError as error:
+        except ComponentNotFoundError as error:
             raise UnknownRuntimeError(str(error)) from error
         except ServerError as error:
             raise RejectedError(str(error)) from error

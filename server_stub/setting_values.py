@@ -25,7 +25,7 @@ def text(value: str) -> str:
     return value
 
 
-def database_url(value: str) -> str:
+def postgresql_url(value: str) -> str:
     """Return the URL of a PostgreSQL.
 
     Raises:

@@ -15,7 +15,7 @@ from server_stub.auth.tokens import (
     Token,
     hash_token,
     make_token,
-    parse_runtime,
+    parse_bound_component,
     parse_tokens,
 )
 
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     secret = secrets.token_urlsafe(TOKEN_BYTES)
     try:
-        runtime = None if given.runtime is None else parse_runtime(given.runtime)
-        token = make_token(given.name, given.scope, hash_token(secret), runtime)
+        bound_to = None if given.runtime is None else parse_bound_component(given.runtime)
+        token = make_token(given.name, given.scope, hash_token(secret), bound_to)
         if given.append is not None:
             _append(Path(given.append), token)
     except (ValueError, OSError) as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,44 @@ if TYPE_CHECKING:
 # No test asserts a time: not even Hypothesis, of a single example.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_configure() -> None:
+    """Have the programs that tests start be ended by the signals that end programs.
+
+    Under nohup, and in the background of a script, a process ignores SIGHUP or SIGINT, and the
+    programs that it starts inherit that. What has a handler is not inherited.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    # Before pytest-xdist starts its workers, so that all of them have the same.
+    os.environ.setdefault("NOETL_CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
+
+
+def pytest_report_header() -> str:
+    """Say what repeats the random faults of tests/chaos."""
+    return f"NOETL_CHAOS_SEED={os.environ['NOETL_CHAOS_SEED']}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one worker of pytest-xdist run all tests that share what a module sets up.
+
+    A worker that runs one of them sets it up; other tests go to the worker that has nothing to do.
+    """
+    for item in items:
+        shared = sorted(_module_fixtures(item))
+        if shared:
+            # Each parameter of such a fixture is set up by itself.
+            indices = getattr(getattr(item, "callspec", None), "indices", {})
+            of_parameters = [f"{name}{indices[name]}" for name in shared if name in indices]
+            group = " ".join([item.nodeid.partition("::")[0], *of_parameters])
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _module_fixtures(item: pytest.Item) -> set[str]:
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return {name for name, found in definitions.items() if found[-1].scope == "module"}
 
 
 @pytest.fixture(scope="session")

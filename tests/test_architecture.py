@@ -45,6 +45,7 @@ SERVER = {
     "statistics": set(),
     "timestamps": set(),
     "settings": {"setting_values"},
+    "command_line": {"settings"},
     "serving": {"errors", "settings"},
     "auth": {"errors", "settings"},
     "tokens": {"auth"},
@@ -69,7 +70,7 @@ SERVER = {
         "auth", "components", "export", "ingest", "postgresql", "query", "routes",
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
-    "__main__": {"app", "auth", "errors", "postgresql", "serving", "settings"},
+    "__main__": {"app", "auth", "command_line", "errors", "postgresql", "serving", "settings"},
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}
@@ -130,6 +131,7 @@ SDK_ONLY = {"pydantic"}
 # These do no I/O and read no clock: time is passed in.
 PURE = [
     "noetl_metrics_sdk.model.adoption",
+    "noetl_metrics_sdk.model.component_types",
     "noetl_metrics_sdk.model.metric",
     "noetl_metrics_sdk.model.names",
     "noetl_metrics_sdk.model.numbers",

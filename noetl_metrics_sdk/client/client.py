@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
-LOOK_SECONDS = 0.1
-"""How long a flush may take beyond its time to find out what is on disk."""
+LEDGER_WAIT_SECONDS_MIN = 0.1
+"""How long a flush waits at least, also beyond its time, to find out what is on disk."""
 
 
 class MetricsClient:
@@ -344,7 +344,7 @@ class MetricsClient:
         return self._engine.statistics.read()
 
     def _result(self, before: Ledger, deadline: float, *, timed_out: bool) -> FlushResult:
-        left = max(LOOK_SECONDS, seconds_until(deadline, self._clock))
+        left = max(LEDGER_WAIT_SECONDS_MIN, seconds_until(deadline, self._clock))
         after, spooled = self._engine.batches.ledger(left)
         return FlushResult(
             sent=after.sent - before.sent,

@@ -18,14 +18,13 @@ from pydantic import (
 )
 
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
+from noetl_metrics_sdk.model.component_types import COMPONENT_TYPES
 from noetl_metrics_sdk.model.names import check_label_name, check_text, is_runtime_id
 from noetl_metrics_sdk.queue.buffer import BYTES_MAX, DROP_OLDEST, OVERFLOW_POLICIES
 from noetl_metrics_sdk.system.families import SYSTEM_METRIC_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-COMPONENT_TYPES = ("worker_pool", "server_api", "broker")
 
 # RFC 9110, 5.1 and 5.5
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

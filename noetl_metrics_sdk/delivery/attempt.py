@@ -80,7 +80,7 @@ class Delivery:
             receipt = self._transport.send(batch, runtime_id, self._request_timeout())
             self._settle(batch, receipt)
         except UnknownRuntimeError as error:
-            raise self._unknown_runtime(error) from error
+            raise self._not_registered(error) from error
         except PayloadTooLargeError as error:
             self._split(error)
         except RejectedError as error:
@@ -125,7 +125,7 @@ class Delivery:
             _logger.info("registered %s: %s", self._registration.name, self.runtime_id)
         return self.runtime_id
 
-    def _unknown_runtime(self, error: UnknownRuntimeError) -> RecoverableError:
+    def _not_registered(self, error: UnknownRuntimeError) -> RecoverableError:
         if self._registration is None:
             return RecoverableError(f"no runtime {self.runtime_id}: {error}", error.status)
         self.runtime_id = None

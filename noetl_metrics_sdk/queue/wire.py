@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     items: Sequence[bytes]
 
     def body(self, runtime_id: str) -> bytes:
-        """Return the request body that reports these samples for a runtime."""
+        """Return the request body that reports these samples for a component."""
         head = b'{"runtime_id":' + json.dumps(runtime_id).encode() + b',"metrics":['
         if not self.items:
             return head + b"]}"

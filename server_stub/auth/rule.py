@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
-from server_stub.auth.tokens import Scope
+from server_stub.auth.tokens import BoundComponent, Scope
 from server_stub.errors import ForbiddenError
 
 if TYPE_CHECKING:
-    from server_stub.auth.tokens import Runtime, Token
+    from server_stub.auth.tokens import Token
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 """What needs no token: probes have none, and the description is no secret."""
@@ -58,9 +58,9 @@ class Caller:
         return None if self.token is None else self.token.name
 
     @property
-    def bound_to(self) -> Runtime | None:
+    def bound_to(self) -> BoundComponent | None:
         """The only component that the caller may write for, or None if it may for all."""
-        return None if self.token is None else self.token.runtime
+        return None if self.token is None else self.token.bound_to
 
     def check_scope(self, scope: Scope) -> None:
         """Refuse what the token is not for.
@@ -75,17 +75,17 @@ class Caller:
             f"needs {scope}: use a token that has it"
         )
 
-    def check_component(self, kind: str, name: str) -> None:
+    def check_component(self, component_type: str, name: str) -> None:
         """Refuse to write for a component that the token is not for.
 
         Raises:
             ForbiddenError: it is bound to another.
         """
         bound_to = self.bound_to
-        if bound_to is not None and (bound_to.kind, bound_to.name) != (kind, name):
+        if bound_to is not None and bound_to != BoundComponent(component_type, name):
             raise ForbiddenError(
                 f"the token {self.name!r} is bound to {str(bound_to)[:200]!r} and this is "
-                f"{f'{kind}/{name}'[:200]!r}: use the token of that component"
+                f"{f'{component_type}/{name}'[:200]!r}: use the token of that component"
             )
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.model.component_types import COMPONENT_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TOKEN_BYTES = 32
 
 LINE_FORM = "NAME SCOPE[,SCOPE] sha256:HASH [runtime=KIND/NAME]"
-
-KINDS = ("worker_pool", "server_api", "broker")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -36,33 +36,33 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class BoundComponent:
     """The component that a token is bound to."""
 
-    kind: str
+    component_type: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
+        return f"{self.component_type}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """What is known of a token: its name, what it is for, and its hash.
 
-    `runtime` is the component that it may write for, or None if it may for all.
+    `bound_to` is the component that it may write for, or None if it may for all.
     """
 
     name: str
     scopes: frozenset[Scope]
     digest: bytes
-    runtime: Runtime | None = None
+    bound_to: BoundComponent | None = None
 
     def line(self) -> str:
         """Return the token's line of a token file."""
         scopes = ",".join(scope for scope in Scope if scope in self.scopes)
         line = f"{self.name} {scopes} sha256:{self.digest.hex()}"
-        return line if self.runtime is None else f"{line} runtime={self.runtime}"
+        return line if self.bound_to is None else f"{line} runtime={self.bound_to}"
 
 
 def parse_tokens(text: str) -> tuple[Token, ...]:
@@ -97,32 +97,32 @@ def _parse_line(line: str) -> Token:
     found = _HASH.fullmatch(hashed)
     if found is None:
         raise ValueError("the third field must be sha256: and 64 digits from 0 to f")
-    runtime = None
+    bound_to = None
     if len(fields) > 3:  # noqa: PLR2004
         bound = fields[3].strip()
         if not bound.startswith("runtime="):
             raise ValueError("the fourth field must be runtime=KIND/NAME, or nothing")
-        runtime = parse_runtime(bound.removeprefix("runtime="))
-    return make_token(name, scopes.split(","), bytes.fromhex(found[1]), runtime)
+        bound_to = parse_bound_component(bound.removeprefix("runtime="))
+    return make_token(name, scopes.split(","), bytes.fromhex(found[1]), bound_to)
 
 
-def parse_runtime(text: str) -> Runtime:
+def parse_bound_component(text: str) -> BoundComponent:
     """Return the component that `KIND/NAME` means.
 
     Raises:
         ValueError: it is not of this form.
     """
-    kind, _, name = text.partition("/")
-    if kind not in KINDS or not name.strip():
+    component_type, _, name = text.partition("/")
+    if component_type not in COMPONENT_TYPES or not name.strip():
         raise ValueError(
             f"the runtime {text[:200]!r} must be KIND/NAME, like worker_pool/cpu-01; "
-            f"KIND is one of {', '.join(KINDS)}"
+            f"KIND is one of {', '.join(COMPONENT_TYPES)}"
         )
-    return Runtime(kind, name)
+    return BoundComponent(component_type, name)
 
 
 def make_token(
-    name: str, scopes: Iterable[str], digest: bytes, runtime: Runtime | None = None
+    name: str, scopes: Iterable[str], digest: bytes, bound_to: BoundComponent | None = None
 ) -> Token:
     """Return a token.
 
@@ -130,7 +130,7 @@ def make_token(
         name: what the log calls it.
         scopes: what it is for.
         digest: its SHA-256.
-        runtime: the component that it may write for, or None if it may for all.
+        bound_to: the component that it may write for, or None if it may for all.
 
     Raises:
         ValueError: the name or a scope is not valid, or an admin is bound to a component.
@@ -141,16 +141,16 @@ def make_token(
         known = frozenset(Scope(scope) for scope in scopes)
     except ValueError:
         raise ValueError(f"a scope must be one of {', '.join(Scope)}") from None
-    if runtime is not None and Scope.ADMIN in known:
+    if bound_to is not None and Scope.ADMIN in known:
         raise ValueError(
             "a token with the scope admin may do everything: bind another to a runtime"
         )
-    if runtime is not None and [runtime.name.strip()] != runtime.name.splitlines():
+    if bound_to is not None and [bound_to.name.strip()] != bound_to.name.splitlines():
         raise ValueError(
-            f"the runtime {str(runtime)[:200]!r} cannot stand in a line: "
+            f"the runtime {str(bound_to)[:200]!r} cannot stand in a line: "
             "give its name without line breaks, and without spaces at its ends"
         )
-    return Token(name, known, digest, runtime)
+    return Token(name, known, digest, bound_to)
 
 
 def hash_token(secret: str) -> bytes:

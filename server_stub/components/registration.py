@@ -1,4 +1,9 @@
-"""What a component says of itself, and the id that it gets."""
+"""What a component says of itself, and the id that it gets.
+
+The wire calls a component's type `kind`, and the component itself a runtime; routes and token files
+do the same. The code says `component_type` and component. Both say `runtime_id`, as the table does.
+A registration's own field `runtime` is something else: what the component runs on.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
 
+from noetl_metrics_sdk.model.component_types import ComponentType  # noqa: TC001 - pydantic reads it
 from noetl_metrics_sdk.model.names import check_text
 
 CAPACITY_MAX = 2**31 - 1
@@ -54,7 +60,6 @@ Name = Annotated[
     Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK),
     AfterValidator(_check_name),
 ]
-Kind = Literal["worker_pool", "server_api", "broker"]
 Text = Annotated[
     str, Field(max_length=2048), AfterValidator(lambda text: check_text("the value", text))
 ]
@@ -62,14 +67,16 @@ Document = Annotated[dict[str, Any], AfterValidator(_check_document)]
 Documents = Annotated[dict[str, Any] | list[Any], AfterValidator(_check_document)]
 
 
-class Component(BaseModel):
+class ComponentBody(BaseModel):
     """Which component is meant: names are unique within a kind."""
 
     name: Name
-    kind: Kind = Field("worker_pool", validation_alias=AliasChoices("kind", "component_type"))
+    component_type: ComponentType = Field(
+        "worker_pool", validation_alias=AliasChoices("kind", "component_type")
+    )
 
 
-class Registration(Component):
+class RegistrationBody(ComponentBody):
     """What a component says of itself; what it leaves out stays as it was."""
 
     runtime: Text | Document | None = Field(None, description="What it runs on, or its type")
@@ -98,7 +105,7 @@ class Registration(Component):
         return {
             "runtime_id": new_runtime_id(),
             "name": self.name,
-            "component_type": self.kind,
+            "component_type": self.component_type,
             "base_url": self.uri,
             "status": self.status,
             "labels": self.labels,
@@ -111,7 +118,7 @@ class Registration(Component):
 def new_runtime_id() -> int:
     """Return an id for a new component.
 
-    A NoETL server on the same database numbers its runtimes by snowflake ids: milliseconds
+    A NoETL server on the same database numbers its components by snowflake ids: milliseconds
     since 2024, shifted, which stay below 2**62 until 2058. These are random above that, so
     that the two never meet, and need no sequence in common.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from server_stub.errors import RuntimeNotFoundError
+from server_stub.errors import ComponentNotFoundError
 from server_stub.postgresql.database import adapted
 from server_stub.postgresql.sql_files import read_sql
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from server_stub.postgresql.database import Database
 
-RUNTIMES_LISTED_MAX = 10_000
+COMPONENTS_LISTED_MAX = 10_000
 """The most components that a listing shows."""
 
 
@@ -34,15 +34,15 @@ class Components:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find_runtime_ids(self, runtime_ids: Collection[int]) -> set[int]:
+    async def find_registered(self, runtime_ids: Collection[int]) -> set[int]:
         """Return those of the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
-        return set(await self._database.scalars("components/find_runtimes_by_id.sql", parameters))
+        return set(await self._database.scalars("components/find_by_id.sql", parameters))
 
     async def register(self, registration: Mapping[str, Any]) -> int:
         """Register a component, or update it; return its id."""
         (runtime_id,) = await self._database.scalars(
-            "components/register_runtime.sql", adapted(registration)
+            "components/register.sql", adapted(registration)
         )
         return int(runtime_id)
 
@@ -50,34 +50,32 @@ class Components:
         """Note that a component is alive; return its id.
 
         Raises:
-            RuntimeNotFoundError: it is not registered.
+            ComponentNotFoundError: it is not registered.
         """
-        return await self._update_runtime("components/heartbeat.sql", component_type, name)
+        return await self._update("components/heartbeat.sql", component_type, name)
 
     async def deregister(self, component_type: str, name: str) -> int:
         """Mark a component offline; its metrics stay. Return its id.
 
         Raises:
-            RuntimeNotFoundError: it is not registered.
+            ComponentNotFoundError: it is not registered.
         """
-        return await self._update_runtime("components/deregister_runtime.sql", component_type, name)
+        return await self._update("components/deregister.sql", component_type, name)
 
-    async def _update_runtime(self, query: str, component_type: str, name: str) -> int:
+    async def _update(self, query: str, component_type: str, name: str) -> int:
         parameters = {"component_type": component_type, "name": name}
         found = await self._database.scalars(query, parameters)
         if not found:
-            raise RuntimeNotFoundError(
+            raise ComponentNotFoundError(
                 f"no {component_type} named {name[:200]!r} is registered: register it first"
             )
         return int(found[0])
 
-    async def list_runtimes(self) -> list[dict[str, Any]]:
+    async def list_registered(self) -> list[dict[str, Any]]:
         """Return the registered components."""
         async with self._database.transaction() as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(
-                read_sql("components/list_runtimes.sql"), {"limit": RUNTIMES_LISTED_MAX}
-            )
+            await cursor.execute(read_sql("components/list.sql"), {"limit": COMPONENTS_LISTED_MAX})
             return await cursor.fetchall()
 
 
@@ -95,7 +93,7 @@ async def with_component_id(
     if "component_name" not in filters or "runtime_id" in filters:
         return filters
     wanted = {"component_name": filters["component_name"]}
-    named = await connection.execute(read_sql("components/runtimes_named.sql"), wanted)
+    named = await connection.execute(read_sql("components/find_by_name.sql"), wanted)
     found = await named.fetchall()
     if len(found) != 1:
         return filters

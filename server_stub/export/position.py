@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from server_stub.settings import Settings
 
-LOOK_SECONDS = 0.02
-"""How long a look at the transactions that insert is from the next."""
+HORIZON_POLL_SECONDS = 0.02
+"""The pause between two looks at the transactions that insert."""
 
 IDLE_SECONDS_MAX = 30.0
 """How long a transaction may wait for the receiver before PostgreSQL ends it."""
@@ -98,10 +98,10 @@ class ExportPosition:
         row = await found.fetchone()
         assert row is not None
         inserting = await self._inserting(None)
-        for _ in range(round(wait_seconds / LOOK_SECONDS)):
+        for _ in range(round(wait_seconds / HORIZON_POLL_SECONDS)):
             if not inserting:
                 return int(row[0])
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(HORIZON_POLL_SECONDS)
             inserting = await self._inserting(inserting)
         _logger.info("a transaction has been inserting for %g s, and is waited for", wait_seconds)
         return None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from server_stub.auth.tokens import Runtime
+    from server_stub.auth.tokens import BoundComponent
     from server_stub.ingest.batch_key import BatchKey
     from server_stub.ingest.body import ParsedBody, Reject
     from server_stub.ingest.row_encoding import TimeBounds
@@ -95,7 +95,7 @@ class Insertion:
         parsed: ParsedBody,
         key: BatchKey | None,
         received_at: datetime,
-        bound_to: Runtime | None = None,
+        bound_to: BoundComponent | None = None,
     ) -> Inserted:
         """Insert a batch, once for each key; return when it is committed.
 
@@ -106,7 +106,7 @@ class Insertion:
             bound_to: the only component that it may be for, or None for any.
 
         Raises:
-            RuntimeNotFoundError: it is of a component that is not registered.
+            ComponentNotFoundError: it is of a component that is not registered.
             ForbiddenError: it is of another component than it may be for.
             ParameterInvalidError: the name that it gives is that of several components.
             StoreUnavailableError: the database is away or busy; nothing was inserted.
@@ -130,7 +130,7 @@ class Insertion:
         parsed: ParsedBody,
         key: BatchKey | None,
         received_at: datetime,
-        bound_to: Runtime | None,
+        bound_to: BoundComponent | None,
     ) -> Inserted:
         async with self._database.transaction() as connection:
             owners = await find_owners(connection, parsed, bound_to)
@@ -170,7 +170,7 @@ async def _answer_repeat(
     if found is not None and found[0] == key.sequence:
         answer: dict[str, Any] = found[1]
     else:
-        encoder.encode(zip(parsed.positions, parsed.samples, strict=True))
+        encoder.check(zip(parsed.positions, parsed.samples, strict=True))
         answer = _answer(parsed, owners, encoder.rejects)
     return _outcome(answer | {"status": "duplicate"})
 

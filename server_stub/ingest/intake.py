@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from server_stub.auth.tokens import Runtime
+    from server_stub.auth.tokens import BoundComponent
     from server_stub.ingest.admission import Room
     from server_stub.ingest.batch_key import BatchKey
     from server_stub.ingest.insertion import Insertion
@@ -52,7 +52,7 @@ class Intake:
         content_encoding: str,
         key: BatchKey | None,
         room: Room | None = None,
-        bound_to: Runtime | None = None,
+        bound_to: BoundComponent | None = None,
     ) -> dict[str, Any]:
         """Insert a batch; return the answer of `POST /api/metrics` once it is committed.
 
@@ -64,8 +64,8 @@ class Intake:
             bound_to: the only component that the batch may be for, or None for any.
 
         Raises:
-            ServerError: the body is refused, its runtime is not registered or is another than the
-                batch may be for, or the database is away; nothing was inserted.
+            ServerError: the body is refused, its component is not registered or is another than
+                the batch may be for, or the database is away; nothing was inserted.
         """
         decoded = await self._decode(body, content_encoding)
         if room is not None and decoded is not body:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.components.runtime_id import parse_runtime_id
-from server_stub.errors import ForbiddenError, ParameterInvalidError, RuntimeNotFoundError
+from server_stub.errors import ComponentNotFoundError, ForbiddenError, ParameterInvalidError
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from server_stub.auth.tokens import Runtime
+    from server_stub.auth.tokens import BoundComponent
     from server_stub.ingest.body import ParsedBody
 
-_RUNTIME_MISSING = (
+_OWNER_MISSING = (
     "runtime_id is missing: give the sample or the body one, "
     "as answered by POST /api/worker/pool/register"
 )
@@ -36,7 +36,7 @@ class Owners(NamedTuple):
 
 
 async def find_owners(
-    connection: AsyncConnection[Any], parsed: ParsedBody, bound_to: Runtime | None = None
+    connection: AsyncConnection[Any], parsed: ParsedBody, bound_to: BoundComponent | None = None
 ) -> Owners:
     """Find and hold the components of a batch until the transaction ends.
 
@@ -46,7 +46,7 @@ async def find_owners(
         bound_to: the only component that it may be for, or None for any.
 
     Raises:
-        RuntimeNotFoundError: the one that the envelope names is not registered, or none of those
+        ComponentNotFoundError: the one that the envelope names is not registered, or none of those
             that the samples name.
         ForbiddenError: the envelope names another than it may be for.
         ParameterInvalidError: several components have the name that the envelope gives.
@@ -63,15 +63,15 @@ async def find_owners(
         wanted.add(parsed.runtime_id)
     name = parsed.component_name if parsed.runtime_id is None else None
     cursor = await connection.execute(
-        read_sql("ingest/hold_runtimes.sql"), {"runtime_ids": list(wanted), "name": name}
+        read_sql("ingest/hold_components.sql"), {"runtime_ids": list(wanted), "name": name}
     )
     held = await cursor.fetchall()
     known = {runtime_id for runtime_id, _, _ in held}
     if parsed.runtime_id is not None and parsed.runtime_id not in known:
-        raise RuntimeNotFoundError(_not_registered(parsed.runtime_id))
+        raise ComponentNotFoundError(_not_registered(parsed.runtime_id))
     envelope_owner = parsed.runtime_id if name is None else _named(name, held)
     if wanted and not wanted & known:
-        raise RuntimeNotFoundError(_not_registered(min(wanted)))
+        raise ComponentNotFoundError(_not_registered(min(wanted)))
     foreign = set[int | str]() if bound_to is None else _others(bound_to, held)
     if envelope_owner in foreign and bound_to is not None:
         raise ForbiddenError(_not_allowed(envelope_owner, bound_to))
@@ -80,31 +80,37 @@ async def find_owners(
             by_value[value] = _not_registered(found)
         elif found in foreign and bound_to is not None:
             by_value[value] = _not_allowed(found, bound_to)
-    by_value[None] = _RUNTIME_MISSING if envelope_owner is None else envelope_owner
+    by_value[None] = _OWNER_MISSING if envelope_owner is None else envelope_owner
     shared = _only((wanted & known) - foreign) if envelope_owner is None else envelope_owner
-    return Owners(by_value, shared, {number: (name, kind) for number, name, kind in held})
+    return Owners(
+        by_value, shared, {number: (name, component_type) for number, name, component_type in held}
+    )
 
 
 def _named(name: str, held: list[tuple[int, str, str]]) -> int:
-    found = [(runtime_id, kind) for runtime_id, held_name, kind in held if held_name == name]
+    found = [
+        (runtime_id, component_type)
+        for runtime_id, held_name, component_type in held
+        if held_name == name
+    ]
     if not found:
-        raise RuntimeNotFoundError(
+        raise ComponentNotFoundError(
             f"no component named {name[:200]!r} is registered: "
             "register it by POST /api/worker/pool/register"
         )
     if len(found) > 1:
-        kinds = " and a ".join(sorted(kind for _, kind in found))
+        types = " and a ".join(sorted(component_type for _, component_type in found))
         raise ParameterInvalidError(
-            f"component_name {name[:200]!r} is the name of a {kinds}: use the runtime_id"
+            f"component_name {name[:200]!r} is the name of a {types}: use the runtime_id"
         )
     return found[0][0]
 
 
-def _others(bound_to: Runtime, held: list[tuple[int, str, str]]) -> set[int | str]:
+def _others(bound_to: BoundComponent, held: list[tuple[int, str, str]]) -> set[int | str]:
     return {
         runtime_id
-        for runtime_id, name, kind in held
-        if (kind, name) != (bound_to.kind, bound_to.name)
+        for runtime_id, name, component_type in held
+        if (component_type, name) != (bound_to.component_type, bound_to.name)
     }
 
 
@@ -116,7 +122,7 @@ def _not_registered(runtime_id: int) -> str:
     return f"no runtime {runtime_id} is registered: register it by POST /api/worker/pool/register"
 
 
-def _not_allowed(runtime_id: object, bound_to: Runtime) -> str:
+def _not_allowed(runtime_id: object, bound_to: BoundComponent) -> str:
     return (
         f"runtime {runtime_id} is not this token's, which is bound to {str(bound_to)[:200]!r}: "
         "use the token of that component"

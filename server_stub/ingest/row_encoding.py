@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.ingest.body import Reject, reason_of
@@ -12,8 +12,7 @@ from server_stub.time_series_database.requests import Row
 from server_stub.timestamps import parse_timestamp, to_epoch_microseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping
 
     from server_stub.ingest.body import Sample
     from server_stub.ingest.series_table import SeriesKey, SeriesTable
@@ -28,6 +27,24 @@ class TimeBounds(NamedTuple):
     ahead_seconds_max: float
 
 
+class _Origin(NamedTuple):
+    """Who reported a sample, and when it was taken.
+
+    `owner` and `timestamp` are what the sample says of that, in `runtime_id` and `timestamp`;
+    `tails` has the end of the rows of each of the component's series.
+    """
+
+    owner: str | float | None
+    timestamp: str | float | None
+    runtime_id: int
+    taken_at: datetime
+    tails: Mapping[SeriesKey, bytes]
+
+
+# The origin of no sample, and before the first one: a NaN equals nothing.
+_NO_ORIGIN = _Origin(math.nan, math.nan, 0, datetime.min.replace(tzinfo=UTC), {})
+
+
 class RowEncoder:
     """Encodes the samples of one request; `rejects` are those that cannot be stored.
 
@@ -39,7 +56,9 @@ class RowEncoder:
         bounds: which times are right.
     """
 
-    __slots__ = ("_bounds", "_owners", "_received_at", "_series", "rejects")
+    __slots__ = (
+        "_bounds", "_day", "_earliest", "_latest", "_owners", "_received_at", "_series", "rejects",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,7 +70,10 @@ class RowEncoder:
         self._series = series
         self._owners = owners
         self._received_at = received_at
+        self._day = received_at.date()
         self._bounds = bounds
+        self._earliest = received_at - timedelta(seconds=bounds.age_seconds_max)
+        self._latest = received_at + timedelta(seconds=bounds.ahead_seconds_max)
         self.rejects: list[Reject] = []
 
     def encode(self, samples: Iterable[tuple[int, Sample]]) -> bytes:
@@ -60,38 +82,39 @@ class RowEncoder:
         Args:
             samples: each with its place in the request.
         """
-        rows: list[bytes] = []
-        owner: object = self  # no sample's
-        timestamp: object = self
-        head, runtime_id = b"", 0
-        day = self._received_at.date()
-        tails: Mapping[SeriesKey, bytes] = {}
+        parts: list[bytes] = []
+        origin = _NO_ORIGIN
+        owner, timestamp, runtime_id, taken_at, tails = origin
+        head = b""
         for position, sample in samples:
-            try:
-                # Nearly all samples of a batch have the owner and the time of the one before.
-                if sample.runtime_id != owner or sample.timestamp != timestamp:
-                    owner = timestamp = self
-                    runtime_id = self._owner_of(sample)
-                    head = row_head(runtime_id, self._time_of(sample))
-                    tails = self._series.of(runtime_id, day).tails
-                    owner, timestamp = sample.runtime_id, sample.timestamp
-                key = (
-                    sample.metric_name,
-                    sample.metric_type,
-                    bytes(sample.labels),
-                    sample.help_text,
-                    sample.unit,
-                )
-                tail = tails.get(key)
+            # As `_series_key` has it, which would be a call for each sample: 5 % more time.
+            key = (
+                sample.metric_name,
+                sample.metric_type,
+                bytes(sample.labels),
+                sample.help_text,
+                sample.unit,
+            )
+            tail = tails.get(key)
+            value = sample.metric_value
+            # Nearly all samples pass by this, and nothing of them is left to check: their series is
+            # known, their origin is that of the sample before, and their value is a float.
+            if (
+                tail is None
+                or sample.runtime_id != owner
+                or sample.timestamp != timestamp
+                or type(value) is not float
+            ):
+                found, tail, value = self._checked(position, sample, key, origin)
+                if found is not origin:
+                    origin = found
+                    owner, timestamp, runtime_id, taken_at, tails = origin
+                    head = row_head(runtime_id, taken_at)
                 if tail is None:
-                    tail = self._series.add(runtime_id, day, key)
-                value = sample.metric_value
-                if type(value) is not float:
-                    value = _parse_value(value)
-                rows.append(head + pack_value(VALUE_BYTES, value) + tail)
-            except ValueError as error:
-                self.rejects.append(Reject(position, reason_of(error)))
-        return b"".join(rows)
+                    continue
+            # All are joined at the end: to make each row of its parts first takes 5 % more time.
+            parts += (head, pack_value(VALUE_BYTES, value), tail)
+        return b"".join(parts)
 
     def rows(
         self, samples: Iterable[tuple[int, Sample]], components: Mapping[int, tuple[str, str]]
@@ -102,30 +125,63 @@ class RowEncoder:
             samples: likewise.
             components: name and type of each component.
         """
-        rows: list[tuple[int, Row]] = []
-        day = self._received_at.date()
+        return [
+            (position, Row(
+                0, origin.runtime_id, sample.metric_name, bytes(sample.labels).decode() or None,
+                value, to_epoch_microseconds(origin.taken_at) // 1000,
+                *components[origin.runtime_id], sample.metric_type, sample.help_text, sample.unit,
+            ))
+            for position, sample, origin, value in self._storable(samples)
+        ]  # fmt: skip
+
+    def check(self, samples: Iterable[tuple[int, Sample]]) -> None:
+        """Add the samples that cannot be stored to `rejects`, and encode none.
+
+        Args:
+            samples: likewise.
+        """
+        for _ in self._storable(samples):
+            pass
+
+    def _storable(
+        self, samples: Iterable[tuple[int, Sample]]
+    ) -> Iterator[tuple[int, Sample, _Origin, float]]:
+        origin = _NO_ORIGIN
         for position, sample in samples:
-            try:
+            origin, tail, value = self._checked(position, sample, _series_key(sample), origin)
+            if tail is not None:
+                yield position, sample, origin, value
+
+    def _checked(
+        self, position: int, sample: Sample, key: SeriesKey, origin: _Origin
+    ) -> tuple[_Origin, bytes | None, float]:
+        """Check a sample, and reject it if it cannot be stored.
+
+        Args:
+            position: its place in the request.
+            sample: the sample.
+            key: its series.
+            origin: that of the sample before it, which nearly all samples of a batch share.
+
+        Returns:
+            Its origin, the end of its row and its value. For a reject the end is None; its origin
+            is that of the sample before if its own is not valid.
+        """
+        try:
+            if sample.runtime_id != origin.owner or sample.timestamp != origin.timestamp:
                 runtime_id = self._owner_of(sample)
-                timestamp = self._time_of(sample)
-                labels = bytes(sample.labels)
-                key = (
-                    sample.metric_name,
-                    sample.metric_type,
-                    labels,
-                    sample.help_text,
-                    sample.unit,
-                )
-                if key not in self._series.of(runtime_id, day).tails:
-                    self._series.add(runtime_id, day, key)
-                rows.append((position, Row(
-                    0, runtime_id, sample.metric_name, labels.decode() or None,
-                    _parse_value(sample.metric_value), to_epoch_microseconds(timestamp) // 1000,
-                    *components[runtime_id], sample.metric_type, sample.help_text, sample.unit,
-                )))  # fmt: skip
-            except ValueError as error:
-                self.rejects.append(Reject(position, reason_of(error)))
-        return rows
+                taken_at = self._time_of(sample)
+                tails = self._series.of(runtime_id, self._day).tails
+                origin = _Origin(sample.runtime_id, sample.timestamp, runtime_id, taken_at, tails)
+            tail = origin.tails.get(key)
+            if tail is None:
+                tail = self._series.add(origin.runtime_id, self._day, key)
+            return origin, tail, _parse_value(sample.metric_value)
+        except ValueError as error:
+            self.rejects.append(Reject(position, reason_of(error)))
+            # With the origin that has been found: to make room for this component's series, the
+            # table may have forgotten the component of the sample before.
+            return origin, None, math.nan
 
     def _owner_of(self, sample: Sample) -> int:
         owner = self._owners[sample.runtime_id]
@@ -137,20 +193,29 @@ class RowEncoder:
         if sample.timestamp is None:
             return self._received_at
         moment = parse_timestamp(sample.timestamp)
-        age = self._received_at - moment
-        if age > timedelta(seconds=self._bounds.age_seconds_max):
+        if moment < self._earliest:
             raise ValueError(
                 f"timestamp {sample.timestamp!r} is more than "
                 f"{self._bounds.age_seconds_max:g} s in the past: "
                 "use the time at which the sample was taken, epoch seconds or ISO 8601"
             )
-        if -age > timedelta(seconds=self._bounds.ahead_seconds_max):
+        if moment > self._latest:
             raise ValueError(
                 f"timestamp {sample.timestamp!r} is more than "
                 f"{self._bounds.ahead_seconds_max:g} s in the future: "
                 "set the worker's clock, and write epoch seconds rather than milliseconds"
             )
         return moment
+
+
+def _series_key(sample: Sample) -> SeriesKey:
+    return (
+        sample.metric_name,
+        sample.metric_type,
+        bytes(sample.labels),
+        sample.help_text,
+        sample.unit,
+    )
 
 
 def _parse_value(value: float | str) -> float:

@@ -42,7 +42,7 @@ class SeriesLimits(NamedTuple):
     series_max: int
 
 
-class RuntimeSeries:
+class ComponentSeries:
     """The series of one component in one UTC day; `tails` has the end of each one's rows."""
 
     __slots__ = ("day", "tails")
@@ -65,16 +65,16 @@ class SeriesTable:
         self._cached_max = cached_max
         self._cached = 0
         # The one that has reported last comes last.
-        self._by_runtime: dict[int, RuntimeSeries] = {}
+        self._by_component: dict[int, ComponentSeries] = {}
 
-    def of(self, runtime_id: int, day: date) -> RuntimeSeries:
+    def of(self, runtime_id: int, day: date) -> ComponentSeries:
         """Return the series of a component in a UTC day."""
-        found = self._by_runtime.pop(runtime_id, None)
+        found = self._by_component.pop(runtime_id, None)
         if found is None or found.day != day:
             if found is not None:
                 self._cached -= len(found.tails)
-            found = RuntimeSeries(day)
-        self._by_runtime[runtime_id] = found
+            found = ComponentSeries(day)
+        self._by_component[runtime_id] = found
         return found
 
     def add(self, runtime_id: int, day: date, key: SeriesKey) -> bytes:
@@ -92,9 +92,9 @@ class SeriesTable:
         tail = _encode_series(key, self._limits)
         tails[key] = tail
         self._cached += 1
-        while self._cached > self._cached_max and len(self._by_runtime) > 1:
-            silent_longest = next(iter(self._by_runtime))
-            self._cached -= len(self._by_runtime.pop(silent_longest).tails)
+        while self._cached > self._cached_max and len(self._by_component) > 1:
+            silent_longest = next(iter(self._by_component))
+            self._cached -= len(self._by_component.pop(silent_longest).tails)
         return tail
 
 

@@ -54,7 +54,7 @@ def render(
     for sample in samples:
         (
             runtime_id, component, component_type,
-            name, kind, value, labels, help_text, unit, taken_at,
+            name, metric_type, value, labels, help_text, unit, taken_at,
         ) = sample  # fmt: skip
         try:
             if name not in known:
@@ -63,5 +63,5 @@ def render(
         except InvalidMetricError:
             invalid_count += 1
         else:
-            shown.append(ExposedSample(name, kind, value, found, help_text, unit, taken_at))
+            shown.append(ExposedSample(name, metric_type, value, found, help_text, unit, taken_at))
     return exposition.render(shown, page_format, invalid_count)

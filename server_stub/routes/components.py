@@ -12,8 +12,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from noetl_metrics_sdk.model.component_types import ComponentType
 from server_stub.auth.rule import Authenticated
-from server_stub.components.registration import Component, Kind, Registration
+from server_stub.components.registration import ComponentBody, RegistrationBody
 from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
@@ -26,7 +27,7 @@ class RegistrationAnswer(BaseModel):
     status: Literal["ok"]
     name: str
     runtime_id: str = Field(description="64 bits are more than a JavaScript number holds")
-    kind: Kind
+    kind: ComponentType
     runtime: str | dict[str, Any] | None = Field(description="As it was sent")
 
 
@@ -36,7 +37,7 @@ class ComponentAnswer(BaseModel):
     status: Literal["ok"]
     name: str
     runtime_id: str
-    kind: Kind
+    kind: ComponentType
 
 
 class ComponentList(BaseModel):
@@ -52,9 +53,11 @@ class ComponentList(BaseModel):
     responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT),
 )
 @router.post("/api/runtime/register", response_model=RegistrationAnswer, include_in_schema=False)
-async def register(registration: Registration, server: Server, caller: Authenticated) -> Response:
+async def register(
+    registration: RegistrationBody, server: Server, caller: Authenticated
+) -> Response:
     """Register a component, or update it: the same name of the same kind keeps its id."""
-    caller.check_component(registration.kind, registration.name)
+    caller.check_component(registration.component_type, registration.name)
     runtime_id = await server.components.register(registration.columns())
     return json_response(_named(registration, runtime_id) | {"runtime": registration.runtime})
 
@@ -65,10 +68,10 @@ async def register(registration: Registration, server: Server, caller: Authentic
     response_model=ComponentAnswer,
     responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
 )
-async def heartbeat(component: Component, server: Server, caller: Authenticated) -> Response:
+async def heartbeat(component: ComponentBody, server: Server, caller: Authenticated) -> Response:
     """Note that a component is alive and ready."""
-    caller.check_component(component.kind, component.name)
-    runtime_id = await server.components.heartbeat(component.kind, component.name)
+    caller.check_component(component.component_type, component.name)
+    runtime_id = await server.components.heartbeat(component.component_type, component.name)
     return json_response(_named(component, runtime_id))
 
 
@@ -86,10 +89,10 @@ async def heartbeat(component: Component, server: Server, caller: Authenticated)
 )
 @router.post("/api/runtime/deregister", include_in_schema=False)
 @router.delete("/api/runtime/deregister", include_in_schema=False)
-async def deregister(component: Component, server: Server, caller: Authenticated) -> Response:
+async def deregister(component: ComponentBody, server: Server, caller: Authenticated) -> Response:
     """Mark a component offline; its metrics stay until they expire."""
-    caller.check_component(component.kind, component.name)
-    runtime_id = await server.components.deregister(component.kind, component.name)
+    caller.check_component(component.component_type, component.name)
+    runtime_id = await server.components.deregister(component.component_type, component.name)
     return json_response(_named(component, runtime_id))
 
 
@@ -102,13 +105,13 @@ async def deregister(component: Component, server: Server, caller: Authenticated
 @router.get("/api/metrics/components", include_in_schema=False)
 async def list_components(server: Server) -> Response:
     """Return the registered components, by kind and name."""
-    return json_response({"components": await server.components.list_runtimes()})
+    return json_response({"components": await server.components.list_registered()})
 
 
-def _named(component: Component, runtime_id: int) -> dict[str, Any]:
+def _named(component: ComponentBody, runtime_id: int) -> dict[str, Any]:
     return {
         "status": "ok",
         "name": component.name,
         "runtime_id": str(runtime_id),
-        "kind": component.kind,
+        "kind": component.component_type,
     }

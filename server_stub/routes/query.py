@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.components.runtime_id import parse_runtime_id
-from server_stub.errors import ParameterInvalidError, RuntimeNotFoundError
+from server_stub.errors import ComponentNotFoundError, ParameterInvalidError
 from server_stub.query.cursor import decode_cursor, encode_cursor
 from server_stub.query.parameters import parse_filters
 from server_stub.routes.resources import Resources, Server
@@ -112,8 +112,8 @@ async def query_component_metrics(
     except ValueError as error:
         raise ParameterInvalidError(str(error)) from None
     filters = parse_filters(query.model_dump()) | {"runtime_id": number}
-    if not await server.components.find_runtime_ids([number]):
-        raise RuntimeNotFoundError(
+    if not await server.components.find_registered([number]):
+        raise ComponentNotFoundError(
             f"no runtime {number} is registered: GET /api/runtime lists those that are"
         )
     return await _page(server, query, filters)

@@ -45,7 +45,7 @@ DROP INDEX IF EXISTS noetl.idx_metrics_runtime_id;
 DROP INDEX IF EXISTS noetl.idx_metrics_name;
 DROP INDEX IF EXISTS noetl.idx_metrics_runtime_name;
 DROP INDEX IF EXISTS noetl.idx_metrics_labels;
--- Rows come in batches of one runtime, so block ranges tell them apart well enough for what is
+-- Rows come in batches of one component, so block ranges tell them apart well enough for what is
 -- left to this index; idx_metrics_runtime_name begins with the same column.
 CREATE INDEX idx_metrics_runtime_id ON noetl.metric USING brin (runtime_id);
 -- A metric, or one of a component, within a time, and in the order of time.

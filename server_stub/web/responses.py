@@ -16,10 +16,10 @@ from starlette.routing import Route
 from server_stub.errors import (
     BodyMalformedError,
     BodyTooLargeError,
+    ComponentNotFoundError,
     EncodingUnknownError,
     ForbiddenError,
     ParameterInvalidError,
-    RuntimeNotFoundError,
     ServerError,
     StoreUnavailableError,
     TokenInvalidError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _STATUS_BY_ERROR: Mapping[type[ServerError], HTTPStatus] = {
     BodyMalformedError: HTTPStatus.BAD_REQUEST,
     ParameterInvalidError: HTTPStatus.BAD_REQUEST,
-    RuntimeNotFoundError: HTTPStatus.NOT_FOUND,
+    ComponentNotFoundError: HTTPStatus.NOT_FOUND,
     TokenInvalidError: HTTPStatus.UNAUTHORIZED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -89,7 +89,7 @@ def work(number):
     if number < 3:
         everybody.wait(60)  # no process gets two of these
     JOBS.inc()
-    return metrics.process_client._process.client.worker_id
+    return metrics.client.process_client._process.client.worker_id
 
 
 if __name__ == "__main__":
@@ -106,7 +106,7 @@ def work(number, queue):
     if METHOD != "fork":
         start()
     JOBS.inc(number)
-    queue.put([metrics.process_client._process.client.worker_id] * number)
+    queue.put([metrics.client.process_client._process.client.worker_id] * number)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.chaos.cluster import KillableCluster
 
 LONG = os.environ.get("NOETL_CHAOS") == "long"
-SEED = os.environ.get("NOETL_CHAOS_SEED") or str(random.SystemRandom().randrange(10**9))
+SEED = os.environ["NOETL_CHAOS_SEED"]  # tests/conftest.py draws one
 REPORT = pytest.StashKey[Report]()
 NOT_THE_WORKER = {
     "test_killed_postgresql",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from server_stub.settings import parse_settings
+from server_stub.command_line import parse_settings
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.server.application import running_api, sample
 from tests.server.histories import RECEIVERS, all_pages, exporting_api

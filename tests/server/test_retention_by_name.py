@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from server_stub.command_line import parse_settings
 from server_stub.postgresql import schema
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.recent_rows import (
@@ -21,7 +22,7 @@ from server_stub.query.recent_rows import (
     select_visibility,
 )
 from server_stub.query.retention import Retention
-from server_stub.settings import Settings, parse_settings
+from server_stub.settings import Settings
 from tests.server.application import running_api, sample, values
 from tests.server.database_queries import partitions, query, scalar, today
 from tests.server.expired_days import (

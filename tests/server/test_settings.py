@@ -1,10 +1,13 @@
-"""The settings and the cursor: pure, and fuzzed."""
+"""The settings: where they come from, and how bad ones are refused."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from server_stub.settings import Settings, parse_settings
+from server_stub.command_line import parse_settings
+from server_stub.settings import DEFINITIONS, Settings
 
 
 def test_flags_win_over_variables_over_defaults() -> None:
@@ -28,6 +31,17 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     for name in Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in shown
         assert f"NOETL_METRICS_SERVER_{name.upper()}" in shown
+
+
+def test_every_setting_is_defined_with_a_help_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` says what each setting means, in the order of the fields."""
+    assert [field.name for field in fields(Settings)] == list(DEFINITIONS)
+    with pytest.raises(SystemExit, match="0"):
+        parse_settings(["--help"], {})
+    shown = "".join(capsys.readouterr().out.split())
+    for definition in DEFINITIONS.values():
+        assert definition.help_text.strip()
+        assert "".join(definition.help_text.split()) in shown
 
 
 @pytest.mark.parametrize(

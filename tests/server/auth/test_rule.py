@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from server_stub.app import create_app
 from server_stub.auth.rule import OPEN_PATHS, required_scope
-from server_stub.auth.tokens import Runtime, Scope, hash_token, make_token
+from server_stub.auth.tokens import BoundComponent, Scope, hash_token, make_token
 from server_stub.settings import Settings
 from tests.server.application import running_api, sample
 
@@ -32,7 +32,9 @@ TOKENS = [
     make_token("reader", ["read"], hash_token(SECRETS["reader"])),
     make_token("admin", ["admin"], hash_token(SECRETS["admin"])),
     make_token("both", ["read", "write"], hash_token(SECRETS["both"])),
-    make_token("bound", ["write"], hash_token(SECRETS["bound"]), Runtime("worker_pool", "mine")),
+    make_token(
+        "bound", ["write"], hash_token(SECRETS["bound"]), BoundComponent("worker_pool", "mine")
+    ),
 ]
 
 WRITING = [

@@ -10,7 +10,7 @@ import pytest
 from noetl_metrics_sdk.testing import ManualClock
 from server_stub.auth.token_source import CHECK_SECONDS, TokenSource
 from server_stub.auth.tokens import (
-    Runtime,
+    BoundComponent,
     Scope,
     Token,
     find_token,
@@ -39,8 +39,8 @@ def test_a_token_that_is_made_is_the_one_that_is_found(capsys: pytest.CaptureFix
     secret, line = capsys.readouterr().out.splitlines()
     assert secret not in line
     (token,) = parse_tokens(line)
-    assert Token("cpu", frozenset({Scope.WRITE}), hash_token(secret), token.runtime) == token
-    assert Runtime("worker_pool", "my pool") == token.runtime
+    assert Token("cpu", frozenset({Scope.WRITE}), hash_token(secret), token.bound_to) == token
+    assert BoundComponent("worker_pool", "my pool") == token.bound_to
     assert find_token(secret, [token]) is token
     assert find_token(secret[:-1], [token]) is None
 

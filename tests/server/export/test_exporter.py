@@ -32,11 +32,11 @@ def numbered(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
     ]
 
 
-def refusing(*values: float) -> Any:
-    """Return a rule that refuses a request with one of these values in it."""
+def refusing(name: str, *values: float) -> Any:
+    """Return a rule that refuses a request with one of these values of a metric in it."""
 
     def answer(samples: list[Received]) -> httpx.Response | None:
-        bad = [one for one in samples if one.value in values]
+        bad = [it for it in samples if it.labels["__name__"] == name and it.value in values]
         return httpx.Response(400, text="bad sample") if bad else None
 
     return answer
@@ -168,7 +168,7 @@ def test_a_sample_that_the_receiver_refuses_costs_no_other(embedded_api: Api) ->
     api = embedded_api
     insert(api, api.register(), *numbered(GOOD_MANY))
     fake = FakeReceiver()
-    fake.answer = refusing(7.0, 23.0)
+    fake.answer = refusing("jobs_total", 7.0, 23.0)
     with export_to(api, fake) as export:
         export.finish()
         expected = [float(i) for i in range(GOOD_MANY) if i not in {7, 23}]

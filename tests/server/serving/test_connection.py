@@ -16,7 +16,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, UnauthorizedError
 from noetl_metrics_sdk.transport.protocol import Registration
-from server_stub.auth.tokens import Runtime, hash_token, make_token
+from server_stub.auth.tokens import BoundComponent, hash_token, make_token
 from tests.certificates import Authority
 from tests.postgresql import Cluster  # noqa: TC001 - a fixture's
 from tests.server_process import start_server
@@ -34,7 +34,9 @@ TOO_LATE = 20.0
 CONNECTIONS_MAX = 4
 
 SECRET = "the-right-token"
-WORKER = make_token("worker", ["write"], hash_token(SECRET), Runtime("worker_pool", "cpu-01"))
+WORKER = make_token(
+    "worker", ["write"], hash_token(SECRET), BoundComponent("worker_pool", "cpu-01")
+)
 READER = make_token("reader", ["read"], hash_token("reading"))
 LINES = f"{WORKER.line()}\n{READER.line()}\n"
 

@@ -1,0 +1,103 @@
+"""From flags and environment variables to the settings; `--help`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from server_stub.settings import DEFINITIONS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VARIABLE_PREFIX = "NOETL_METRICS_SERVER_"
+
+
+def variable_name(setting_name: str) -> str:
+    """Return the environment variable of a setting."""
+    return VARIABLE_PREFIX + setting_name.upper()
+
+
+def flag_name(setting_name: str) -> str:
+    """Return the flag of a setting."""
+    return "--" + setting_name.replace("_", "-")
+
+
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Return the settings; a flag wins over its environment variable.
+
+    Args:
+        arguments: the command line without the program's name.
+        environment: the environment variables.
+
+    Raises:
+        SystemExit: with code 2 after a message on stderr that names the flag or variable, its
+            value and what is right; with code 0 after `--help`.
+    """
+    parser = _parser()
+    flags = vars(parser.parse_args(arguments))
+    values: dict[str, Any] = {}
+    for name, definition in DEFINITIONS.items():
+        given = flags[name]
+        source = flag_name(name)
+        if given is None:
+            source = variable_name(name)
+            given = environment.get(source)
+        if given is None:
+            continue
+        try:
+            values[name] = definition.parse(given)
+        except ValueError as error:
+            # What may hold a password or a token does not belong on a terminal.
+            shown = "" if definition.confidential else f" is {given!r}:"
+            parser.error(f"{source}{shown} {error}")
+    settings = Settings(**values)
+    try:
+        _check(settings)
+    except ValueError as error:
+        parser.error(str(error))
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m server_stub",
+        description="Takes metrics over HTTP and keeps them in PostgreSQL.",
+        epilog="A flag wins over its environment variable.",
+        allow_abbrev=False,
+    )
+    for name, definition in DEFINITIONS.items():
+        parser.add_argument(
+            flag_name(name),
+            metavar=name.rsplit("_", 1)[-1].upper(),
+            help=f"{definition.help_text} [{variable_name(name)}{_shown(definition.default)}]",
+        )
+    return parser
+
+
+def _shown(default: object) -> str:
+    if default is None or default == {}:
+        return ""
+    if isinstance(default, bool):
+        return f"; default {'yes' if default else 'no'}"
+    return f"; default {default:g}" if isinstance(default, float) else f"; default {default}"
+
+
+def _check(settings: Settings) -> None:
+    """Refuse settings of which each is valid, but not beside the others."""
+    if settings.storage == "remote-write" and None in {
+        settings.remote_write_url,
+        settings.history_url,
+    }:
+        raise ValueError(
+            f"{flag_name('storage')} remote-write needs {flag_name('remote_write_url')}, where "
+            f"samples are written, and {flag_name('history_url')}, where they are read"
+        )
+    for pattern, days in settings.metric_retention_days.items():
+        # Readers and maintenance look into the days of the retention without asking for names.
+        if days < settings.retention_days:
+            raise ValueError(
+                f"{flag_name('metric_retention_days')}: {pattern}={days} is shorter than "
+                f"{flag_name('retention_days')} {settings.retention_days}, which all metrics are "
+                "kept for at least: give more days, or a shorter retention of all"
+            )
