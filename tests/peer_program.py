@@ -80,11 +80,15 @@ class PeerProgram:
         """Wait until a query has one result that is right: what was written is found later."""
         deadline = time.monotonic() + FOUND_SECONDS
         while True:
+            self.show_what_was_written()
             found = [float(one["value"][1]) for one in self.query(promql, nocache=1)]
             if len(found) == 1 and is_right(found[0]):
                 return
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
+
+    def show_what_was_written(self) -> None:
+        """Have queries find at once what was written before, where that would take a while."""
 
     @staticmethod
     def parse(line: str) -> dict[str, Any]:
