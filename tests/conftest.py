@@ -40,6 +40,7 @@ def pytest_report_header() -> str:
     return f"NOETL_CHAOS_SEED={os.environ['NOETL_CHAOS_SEED']}"
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the mark in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have one worker of pytest-xdist run all tests that share what a module sets up.
 
