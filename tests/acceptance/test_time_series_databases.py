@@ -198,7 +198,7 @@ def test_killing_either_end_loses_nothing_and_repeats_nothing(
     chance = random.Random(1)
     servers = [exporting_server(database_url, receiver, SETTLING_SECONDS) for _ in range(2)]
     try:
-        for round_number in range(6):
+        for round_number in range(4):
             with reporting(servers[0], f"pool-{round_number}") as (client, _):
                 start = time.time() - 50
                 for number_of_sample in range(2_000):
@@ -226,7 +226,7 @@ def test_killing_either_end_loses_nothing_and_repeats_nothing(
         wait_for_export(database_url)
     finally:
         kill(server)
-    assert 12_000 < assert_equal(database_url, receiver)
+    assert 8_000 < assert_equal(database_url, receiver)
 
 
 def test_a_receiver_that_was_away_is_caught_up(database_url: str, receiver: Any) -> None:
