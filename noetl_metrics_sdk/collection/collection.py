@@ -163,7 +163,7 @@ class Collection:
     def _families_of(self, collector: Collector) -> list[Any]:
         try:
             families = list(collector.collect())
-        except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+        except BaseException as error:  # noqa: BLE001 - not our code, may raise SystemExit
             self._note_failure(collector, error)
             return []
         self._failing.discard(collector)
