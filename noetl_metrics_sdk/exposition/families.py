@@ -85,8 +85,8 @@ def families_of(
     """Return the families of a page, in the order of their names, and how many series are left out.
 
     Args:
-        samples: the samples of the page, in any order. If two are of the same series, the first one
-            counts.
+        samples: the samples of the page, in any order. If a series of a counter or gauge has
+            several, the first one counts.
         page_format: the format of the page.
     """
     claims: dict[tuple[str, str, bool], Claim] = {}

@@ -1,8 +1,8 @@
 """The page of one registry, which a worker serves itself.
 
 Its series have only the labels that the instruments gave them. Prometheus adds `job` and `instance`
-for each program that it scrapes. Making a page neither reads nor changes what a client remembers of
-the samples that it has sent, so scrapes have no effect on a client's deliveries.
+for each program that it scrapes. A page neither reads nor changes a client's memory of the samples
+that it has sent, so scrapes have no effect on the client's deliveries.
 
 Why so: docs/decisions/exposition.md.
 """
