@@ -69,7 +69,7 @@ class ReceivedSample(NamedTuple):
 
 
 class InMemoryTransport:
-    """Keeps in memory what a client sends, and fails when a test tells it to.
+    """Keeps in memory the batches that a client sends, and fails when a test tells it to.
 
     Like a server it knows a batch by its key: it acknowledges a repeat and does not keep it twice.
     In a forked child the transport has what the parent's transport had received before the fork.

@@ -1,4 +1,4 @@
-"""Report what a client has done so far: as numbers for the worker, and as metrics of its own."""
+"""Report a client's work so far: as numbers for the worker, and as metrics of the client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FlushResult(NamedTuple):
 
 
 class ClientStats(NamedTuple):
-    """The numbers of what a client has done so far.
+    """The numbers of a client's work so far.
 
     | field | meaning |
     |---|---|

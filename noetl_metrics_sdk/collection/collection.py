@@ -33,10 +33,10 @@ WARNED_NAMES_MAX = 1_000
 
 
 class Collection:
-    """Collects samples from a registry, and takes those of other threads, into the buffer.
+    """Collects samples from a registry into the buffer, and takes samples from other threads too.
 
-    It asks the package's own instruments only for changed series. From other collectors it takes
-    all samples, and leaves out those that have not changed.
+    It asks the package's own instruments only for the samples of changed series. From other
+    collectors it takes all samples, and leaves out those whose series have not changed.
 
     Args:
         registry: the registry whose collectors are asked.
@@ -44,8 +44,8 @@ class Collection:
         clock: stamps samples that have no time of their own.
         refresh_interval: after how many seconds an unchanged series is sent again.
         pacer: rests during loops over many series.
-        when_full: called before a caller waits for room in the buffer; it makes the delivery
-            thread deliver what is in it.
+        when_full: called before a caller waits for room in the buffer; it wakes the delivery
+            thread, which takes samples from the buffer.
     """
 
     def __init__(

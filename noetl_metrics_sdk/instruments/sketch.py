@@ -37,9 +37,9 @@ _LOG_MAX: Final = log(sys.float_info.max)
 class Bins:
     """A list of counts, from the lowest index to the highest.
 
-    A signal handler or a finalizer may count while its own thread is in here. It can run only after
-    a call has returned. So the code makes no call between reading a count and writing it, nor
-    between two steps that belong together.
+    A signal handler or a finalizer may count while its own thread runs this code. It can run only
+    after a call has returned. So the code makes no call between reading a count and writing it, nor
+    between the steps that other code must see together.
 
     Args:
         size_max: how many bins there are at most.
