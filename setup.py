@@ -1,4 +1,4 @@
-"""The part of the build that pyproject.toml cannot say: the extension modules, if any."""
+"""Give setuptools what pyproject.toml cannot express: the extension modules, if there are any."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ import compiling
 
 setup(
     ext_modules=compiling.extensions(),
-    # Not in the source tree: what another build has left there would go into the wheel.
+    # Not in the source tree: setuptools would put the files of an earlier build into the wheel.
     options={"build": {"build_base": compiling.temporary_folder("noetl-metrics-build-")}},
 )

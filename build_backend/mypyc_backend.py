@@ -1,8 +1,9 @@
-"""The build backend: setuptools', with the hot path compiled by mypyc where that can be done.
+"""The build backend: it is setuptools', and has mypyc compile the hot path where that is possible.
 
-A PEP 517 backend of its own, because mypy is wanted only where compiling is going to be tried:
-an installation without a C compiler must not fail for want of mypy's own binary wheels. What is
-compiled is compiled whole: if anything fails, the wheel is pure Python.
+The project has a PEP 517 backend of its own, because a build needs mypy only if it tries to
+compile. Without a C compiler an installation must not fail because mypy has no binary wheel for
+the platform. mypyc compiles all of the listed modules or none: if anything fails, the wheel is
+pure Python.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     ConfigSettings = Mapping[str, str | list[str] | None] | None
 
-# An editable installation is pure Python: it is there to be edited.
+# An editable installation is pure Python: a compiled module would not follow an edit.
 build_editable = build_meta.build_editable
 get_requires_for_build_editable = build_meta.get_requires_for_build_editable
 prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
@@ -41,7 +42,7 @@ __all__ = [
 
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
-    """Return what a wheel needs to be built: mypy too, if compiling is going to be tried."""
+    """Return the packages that building a wheel needs: mypy too, if the build tries to compile."""
     needed = list(build_meta.get_requires_for_build_wheel(config_settings))
     if compiling.wanted() != "no" and compiling.obstacle() is None:
         needed.append(compiling.MYPY)
@@ -53,7 +54,7 @@ def build_wheel(
     config_settings: ConfigSettings = None,
     metadata_directory: str | None = None,
 ) -> str:
-    """Build a wheel, compiled if it can be; return its file name.
+    """Build a wheel, compiled if that is possible, and return its file name.
 
     Raises:
         SystemExit: compiling was required and failed.

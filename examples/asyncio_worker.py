@@ -1,4 +1,4 @@
-"""A worker whose jobs are coroutines; one of them fails and one is cancelled.
+"""A worker whose jobs are coroutines: one of them fails, and one is cancelled.
 
 Start a server with `python -m server_stub`, then `python examples/asyncio_worker.py`.
 """
@@ -26,7 +26,7 @@ async def fetch(number: int) -> int:
 
 
 async def run_jobs() -> None:
-    """Run twenty jobs at once; cancel the first, which would take a minute."""
+    """Run twenty jobs at once, and cancel the first, which would take a minute."""
     waiting = {asyncio.create_task(fetch(number)): number for number in range(20)}
     QUEUE_LENGTH.set_function(lambda: sum(not task.done() for task in waiting))
     first, *others = waiting

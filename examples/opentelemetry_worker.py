@@ -1,4 +1,4 @@
-"""A worker that is instrumented with OpenTelemetry, and sends what it measures to a NoETL server.
+"""A worker that is instrumented with OpenTelemetry and sends its metrics to a NoETL server.
 
 Install `noetl-metrics-sdk[otel]`, start a server with `python -m server_stub`, then
 `python examples/opentelemetry_worker.py`.
@@ -44,7 +44,7 @@ def main() -> None:
         QUEUE.add(100)
         for _ in range(10):
             import_orders(10)
-        provider.shutdown()  # a last export, and its delivery
+        provider.shutdown()  # exports a last time, and waits until the client has delivered
         print(f"10 jobs done; {client.stats().samples}")
 
 

@@ -3,9 +3,10 @@
 Start a server with `python -m server_stub`, then `python examples/process_pool.py fork` or
 `python examples/process_pool.py spawn`.
 
-A forked child inherits the client and starts afresh with it: its own threads, its own counts
-from zero, its own `worker_id`. A spawned child begins with nothing, and makes its client in
-the pool's initializer. Either way what a child has counted is delivered when it ends.
+A forked child inherits the client and starts afresh with it: it has threads of its own, counts
+that begin at zero, and a `worker_id` of its own. A spawned child inherits nothing, and makes its
+client in the pool's initializer. In both cases the client of a child delivers its counts when the
+child ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A worker that is instrumented with prometheus_client, and sends that to a NoETL server too.
+"""A worker that is instrumented with prometheus_client and sends its metrics to a NoETL server too.
 
 Install `noetl-metrics-sdk` and `prometheus-client`, start a server with `python -m server_stub`,
 then `python examples/prometheus_client_worker.py`.
@@ -13,7 +13,7 @@ import prometheus_client
 
 from noetl_metrics_sdk import REGISTRY, MetricsClient
 
-# As it was, for whoever scrapes the worker.
+# These instruments stay as they were, and a Prometheus that scrapes the worker goes on doing so.
 ORDERS = prometheus_client.Counter("example_orders", "Orders that were imported", ["kind"])
 WAITING = prometheus_client.Gauge("example_orders_waiting", "Orders that wait")
 DURATION = prometheus_client.Histogram("example_import_seconds", "How long an import took")
@@ -21,9 +21,9 @@ SIZE = prometheus_client.Summary("example_order_bytes", "How large an order was"
 BUILD = prometheus_client.Info("example_build", "What is running")
 STATE = prometheus_client.Enum("example_state", "What it does", states=["starting", "working"])
 
-# All that it takes: a registry of prometheus_client is a collector of this SDK.
+# This one line is enough: a registry of prometheus_client is a collector of this SDK.
 REGISTRY.register(prometheus_client.REGISTRY)
-# When each series began (`example_orders_created`) is of no use here, and would be rows too.
+# The start times of the series (`example_orders_created`) have no use here, and would be rows too.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no notes
 
 
@@ -43,7 +43,8 @@ def main() -> None:
     BUILD.info({"version": "1.0"})
     STATE.state("working")
     WAITING.set(100)
-    # prometheus_client has metrics of the process itself, under the names of this SDK's.
+    # prometheus_client reports the process itself already, under the same names as this SDK. So
+    # the group "process" is left out.
     groups = ["cpu", "memory", "disk", "network"]
     with MetricsClient(server_url, "example-prometheus", system_metrics=groups) as client:
         for _ in range(10):

@@ -8,8 +8,10 @@
         with track_job(job_type="sql"):
             JOBS.labels("orders").inc(42)
 
-Making instruments loads neither httpx nor pydantic, psutil or tenacity: the client does, when
-it is first asked for.
+A program that only makes instruments loads neither httpx nor pydantic, psutil or tenacity. The
+client loads them, when a program first asks for it.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations

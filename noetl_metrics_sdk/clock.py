@@ -1,4 +1,4 @@
-"""Time, passed in: what needs it takes a `Clock`, and a test hands it one that it moves."""
+"""Time, passed in: code that needs the time takes a `Clock`, and a test gives it one to move."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The two times there are."""
+    """The two clocks that this package reads."""
 
     def time(self) -> float:
-        """Return the seconds since the epoch, to stamp samples with; it may jump."""
+        """Return the seconds since the epoch: samples are stamped with them, and they may jump."""
         ...
 
     def monotonic(self) -> float:
-        """Return the seconds of a clock that never goes back, to measure and wait with."""
+        """Return the seconds of a clock that never goes back, for measuring and for waiting."""
         ...
 
 
@@ -32,5 +32,10 @@ class SystemClock:
 
 
 def seconds_until(deadline: float, clock: Clock) -> float:
-    """Return how long a lock may be waited for until a deadline of the monotonic clock."""
+    """Return how many seconds a caller may wait for a lock until a deadline.
+
+    Args:
+        deadline: a time of the monotonic clock.
+        clock: the clock.
+    """
     return min(max(0.0, deadline - clock.monotonic()), threading.TIMEOUT_MAX)

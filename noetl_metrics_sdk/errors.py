@@ -11,8 +11,8 @@ MetricsError
     ├── PayloadTooLargeError                 413: split the batch
     └── RejectedError                        any other 4xx: never send this batch again
 
-A ``RecoverableError`` is the only one after which the same bytes are sent again. Delivery
-errors stay inside the delivery thread: they are logged and counted, and never reach a job.
+A ``RecoverableError`` is the only one after which the delivery thread sends the same bytes again.
+The delivery thread logs and counts delivery errors. They never reach a job.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ class MetricsError(Exception):
 
 
 class InvalidMetricError(MetricsError, ValueError):
-    """A name, label, unit or amount that is not valid; the message says what a valid one is."""
+    """A name, label, unit or amount is not valid; the message says what a valid one looks like."""
 
 
 class DuplicateMetricError(MetricsError, ValueError):
-    """A metric name that the registry already has."""
+    """The registry already has a metric of this name."""
 
 
 class ConfigurationError(MetricsError, ValueError):
-    """A setting that is missing or not valid; the message names it and says what to change."""
+    """A setting is missing or not valid; the message names it and says what to change."""
 
 
 class DeliveryError(MetricsError):
-    """The server did not take what was sent.
+    """The server did not take a request.
 
     Args:
-        message: what happened, with the server's own reason where it gave one.
-        status: the HTTP status, or None where there was no answer.
+        message: what happened, with the server's own reason if it gave one.
+        status: the HTTP status, or None if there was no answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -48,12 +48,12 @@ class DeliveryError(MetricsError):
 
 
 class RecoverableError(DeliveryError):
-    """A failure that trying again may mend.
+    """A failure after which another attempt may succeed.
 
     Args:
         message: what happened.
-        status: the HTTP status, or None where there was no answer.
-        retry_after: how long the server asked to be left alone, in seconds, if it did.
+        status: the HTTP status, or None if there was no answer.
+        retry_after: how many seconds the server asked the client to wait, or None if it did not.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class RecoverableError(DeliveryError):
 
 
 class UnauthorizedError(RecoverableError):
-    """401 or 403: nothing is lost, but somebody has to mend the credentials."""
+    """401 or 403: nothing is lost, but an operator has to mend the credentials."""
 
 
 class UnknownRuntimeError(DeliveryError):
-    """404: the server has no component of this id (any more)."""
+    """404: the server has no component with this id, or no longer has it."""
 
 
 class PayloadTooLargeError(DeliveryError):
-    """413: the batch has to be split."""
+    """413: the batch is too large, and the client has to split it."""
 
 
 class RejectedError(DeliveryError):

@@ -1,4 +1,4 @@
-"""The pytest fixture of `noetl_metrics_sdk.testing`, found by pytest on its own."""
+"""The pytest fixture of `noetl_metrics_sdk.testing`; pytest finds it on its own."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from noetl_metrics_sdk.testing import MetricsProbe
 
 @pytest.fixture
 def metrics_probe() -> MetricsProbe:
-    """A probe that tells what a test has changed in the instruments of `REGISTRY`."""
+    """Return a probe that says by how much a test has changed the series of `REGISTRY`."""
     return MetricsProbe()

@@ -22,12 +22,13 @@ _SUFFIXES = {
 
 
 class Collector(Protocol):
-    """Anything with a `collect()` that yields metric families.
+    """An object with a `collect()` that yields metric families.
 
-    A family has `name`, `documentation`, `type`, `unit` and `samples`; a sample has `name`,
-    `labels`, `value` and `timestamp`: the shapes of `MetricFamily` and `Sample`, and those of
-    prometheus_client. A collector may have a `describe()` of the same form, whose families
-    need no samples: with it the registry refuses a second collector of the same name.
+    A family has `name`, `documentation`, `type`, `unit` and `samples`. A sample has `name`,
+    `labels`, `value` and `timestamp`. `MetricFamily` and `Sample` have these shapes, and so have
+    the classes of prometheus_client. A collector may also have a `describe()` that returns its
+    families, with or without samples. With it the registry refuses a second collector of the same
+    name.
     """
 
     def collect(self) -> Iterable[Any]:
@@ -38,12 +39,12 @@ class Collector(Protocol):
 class Registry:
     """Holds collectors and collects from them.
 
-    An instrument registers itself when it is made; other collectors are registered by
-    `register()`, prometheus_client's own `REGISTRY` among them.
+    An instrument registers itself when it is made. A program registers other collectors by
+    `register()`, for example prometheus_client's own `REGISTRY`.
     """
 
     def __init__(self) -> None:
-        # Guards the two dictionaries; no collector is called while it is held.
+        # Guards the two dictionaries. The registry calls no collector while it holds the lock.
         self._lock = threading.RLock()
         self._names_by_collector: dict[Collector, frozenset[str]] = {}
         self._claimed_names: dict[str, Collector] = {}
@@ -53,9 +54,9 @@ class Registry:
         """Add a collector.
 
         Raises:
-            DuplicateMetricError: it is registered already, or describes a name that another
-                collector has.
-            InvalidMetricError: it has no `collect()`.
+            DuplicateMetricError: the collector is registered already, or it describes a name that
+                another collector has.
+            InvalidMetricError: the collector has no `collect()`.
         """
         if not callable(getattr(collector, "collect", None)):
             raise InvalidMetricError(
@@ -79,7 +80,7 @@ class Registry:
         """Remove a collector.
 
         Raises:
-            InvalidMetricError: it is not registered here.
+            InvalidMetricError: the collector is not registered here.
         """
         with self._lock:
             names = self._names_by_collector.pop(collector, None)
@@ -94,18 +95,22 @@ class Registry:
             return list(self._names_by_collector)
 
     def collect(self) -> Iterator[Any]:
-        """Yield the metric families of every collector; what a collector raises passes through."""
+        """Yield the metric families of every collector.
+
+        Raises:
+            BaseException: an error that a collector raised, as it is.
+        """
         for collector in self.collectors():
             yield from collector.collect()
 
     def get_sample_value(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
         """Return the value of one series, or None if there is no such series.
 
-        It collects everything to find one value: meant for tests.
+        It is meant for tests, as it collects everything to find one value.
 
         Args:
             name: the sample's name, with its suffix: `jobs_total`, not `jobs`.
-            labels: all of its labels.
+            labels: all labels of the series.
         """
         wanted = dict(labels or {})
         for family in self.collect():
@@ -119,7 +124,7 @@ class Registry:
 
 
 def _claimed_names(collector: Collector) -> frozenset[str]:
-    """Return every sample name that the collector says it may produce."""
+    """Return every sample name that the collector may produce, according to its `describe()`."""
     describe = getattr(collector, "describe", None)
     if describe is None:
         return frozenset()
@@ -131,4 +136,4 @@ def _claimed_names(collector: Collector) -> frozenset[str]:
 
 
 REGISTRY = Registry()
-"""The registry that instruments register with unless told otherwise."""
+"""The registry with which an instrument registers itself unless its maker gives another one."""

@@ -1,6 +1,6 @@
 """For tests of instrumented code: a transport that stays in memory, a clock, and a probe.
 
-With pytest, the fixture `metrics_probe` comes with the package:
+For pytest, the package brings the fixture `metrics_probe`:
 
     def test_a_failed_import_is_counted(metrics_probe):
         import_orders("no such file")
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class ManualClock:
-    """A clock that stands still until it is moved.
+    """A clock that stands still until a test moves it.
 
     Args:
-        time: the seconds since the epoch that it shows at first.
+        time: the time that it shows at first, in seconds since the epoch.
     """
 
     def __init__(self, time: float = 1_700_000_000.0) -> None:
@@ -46,17 +46,17 @@ class ManualClock:
         return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Let time go by."""
+        """Move both clocks on by some seconds."""
         self._time += seconds
         self._monotonic += seconds
 
     def set_time(self, time: float) -> None:
-        """Set the wall clock, as an operator would: the monotonic clock does not notice."""
+        """Set the wall clock, as an operator would; the monotonic clock does not change."""
         self._time = time
 
 
 class ReceivedSample(NamedTuple):
-    """A sample as the other side of a transport has received it."""
+    """A sample as the receiving side of a transport has read it."""
 
     runtime_id: str
     name: str
@@ -69,14 +69,14 @@ class ReceivedSample(NamedTuple):
 
 
 class InMemoryTransport:
-    """Keeps what it is sent, and fails when it is told to.
+    """Keeps in memory the batches that a client sends, and fails when a test tells it to.
 
-    Like a server it recognises a batch by its key: a repeat is acknowledged and not kept twice.
-    A forked child's has what the parent's had received by then.
+    Like a server it knows a batch by its key: it acknowledges a repeat and does not keep it twice.
+    In a forked child the transport has what the parent's transport had received before the fork.
     """
 
     def __init__(self) -> None:
-        # Guards everything below: a test reads while the delivery thread writes.
+        # Guards everything below: a test may read while the delivery thread writes.
         self._lock = threading.RLock()
         self._failures: deque[tuple[DeliveryError, bool]] = deque()
         self._receipts: dict[str, Receipt] = {}
@@ -91,31 +91,32 @@ class InMemoryTransport:
         self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
     def _reset_after_fork(self) -> None:
-        # The parent's thread may have held it, and is not here to let go.
+        # A thread of the parent may have held the lock. It is not in the child to release it.
         self._lock = threading.RLock()
 
     def fail_next(self, *errors: DeliveryError, after_delivery: bool = False) -> None:
-        """Have the next calls of `register()` and `send()` raise these errors, one each.
+        """Let the next calls of `register()` and `send()` raise these errors, one each.
 
         Args:
-            errors: what is raised.
-            after_delivery: whether `send()` keeps the batch first, as when an answer is lost.
+            errors: the errors, in the order in which the calls raise them.
+            after_delivery: whether `send()` keeps the batch before it raises, as when the server's
+                answer is lost.
         """
         with self._lock:
             self._failures.extend((error, after_delivery) for error in errors)
 
     def reject_samples(self, name: str, reason: str) -> None:
-        """Have every sample of this name rejected, as a server rejects a bad one."""
+        """Reject every sample of this name from now on, as a server rejects a bad sample."""
         with self._lock:
             self._rejections[name] = reason
 
     def forget_runtimes(self) -> None:
-        """Forget who has registered, as a server whose database was replaced."""
+        """Forget all registered components, like a server whose database was replaced."""
         with self._lock:
             self.runtime_ids.clear()
 
     def register(self, registration: Registration, timeout: float) -> str:
-        """Give the component an id, the same one each time."""
+        """Return the component's id: the same one for each registration of its name."""
         del timeout
         with self._lock:
             self._raise_next_failure()
@@ -126,7 +127,11 @@ class InMemoryTransport:
             return self.runtime_ids[registration.name]
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
-        """Keep the heartbeat."""
+        """Keep the heartbeat.
+
+        Raises:
+            UnknownRuntimeError: the component has not registered.
+        """
         del timeout
         with self._lock:
             if registration.name not in self.runtime_ids:
@@ -134,7 +139,12 @@ class InMemoryTransport:
             self.heartbeats.append(registration)
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
-        """Keep the batch's samples, as a server would read them from the body."""
+        """Keep the batch's samples, read from the body as a server would read them.
+
+        Raises:
+            DeliveryError: the next error that `fail_next()` was given.
+            UnknownRuntimeError: no component has this id.
+        """
         del timeout
         with self._lock:
             self.keys.append(batch.key)
@@ -149,7 +159,7 @@ class InMemoryTransport:
             return receipt
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Remember that the client has closed the transport."""
         self.closed = True
 
     def received(self, name: str) -> list[ReceivedSample]:
@@ -189,15 +199,19 @@ class InMemoryTransport:
 
 
 def server_away(retry_after: float | None = None) -> RecoverableError:
-    """Return the error of a server that cannot be reached or wants to be left alone."""
+    """Return the error for a server that is out of reach, or that asks the client to wait.
+
+    Args:
+        retry_after: how many seconds the server asks the client to wait, or None.
+    """
     return RecoverableError("the server is away", 503, retry_after)
 
 
 class MetricsProbe:
-    """Tells what the instruments of a registry say now, and what has changed since it was made.
+    """Reads the series of a registry, and compares them with their values when it was made.
 
     Args:
-        registry: whose instruments are asked.
+        registry: the registry that it reads.
     """
 
     def __init__(self, registry: Registry = REGISTRY) -> None:
@@ -205,16 +219,23 @@ class MetricsProbe:
         self._before = self._values()
 
     def value(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
-        """Return the value of a series now; None if there is none.
+        """Return the current value of a series, or None if there is no such series.
 
         Args:
             name: the sample's name, with its suffix: `jobs_total`.
-            labels: all of its labels.
+            labels: all labels of the series.
         """
         return self._registry.get_sample_value(name, labels)
 
     def change(self, name: str, labels: Mapping[str, str] | None = None) -> float:
-        """Return by how much a series has grown; one that there is not counts as zero."""
+        """Return by how much a series has grown since the probe was made.
+
+        A series that does not exist counts as zero.
+
+        Args:
+            name: the sample's name, with its suffix: `jobs_total`.
+            labels: all labels of the series.
+        """
         key = (name, frozenset((labels or {}).items()))
         return self._values().get(key, 0.0) - self._before.get(key, 0.0)
 

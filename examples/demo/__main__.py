@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SHOW_EVERY_SECONDS = 0.5
 INTERRUPTED = 128 + signal.SIGINT
-"""What a shell answers for a program that Ctrl-C has ended."""
+"""The exit code that a shell reports for a program that Ctrl-C has ended."""
 
 
 def main() -> int:
-    """Run the demo; return 0 if the table holds exactly what the pool did."""
+    """Run the demo, and return 0 if the table holds exactly what the pool did."""
     arguments = parse_arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
-    """Start everything, show what happens, and end it all; return the exit code."""
+    """Start everything, show what happens, end everything, and return the exit code."""
     with ExitStack() as stack:
         folder = arguments.data_directory
         if folder is None:
@@ -78,7 +78,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the server up until Ctrl-C")
     parser.add_argument(
@@ -96,7 +96,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def positive(text: str) -> int:
-    """Return a number above zero."""
+    """Return the text as a number above zero."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number above zero")
@@ -107,7 +107,7 @@ def positive(text: str) -> int:
 def running_server(
     data_directory: str, port: int, receiver_url: str | None
 ) -> Generator[tuple[str, str]]:
-    """Run `python -m server_stub`; give its address and the database's."""
+    """Run `python -m server_stub` while the block runs; give its address and the database's."""
     command = [sys.executable, "-m", "server_stub"]
     if receiver_url is not None:
         command += ["--remote-write-url", f"{receiver_url}/api/v1/write"]
@@ -120,7 +120,7 @@ def running_server(
             stdout=subprocess.PIPE,
             stderr=log_file,
             text=True,
-            # Ctrl-C is not for the server: it ends after those who deliver to it.
+            # Ctrl-C must not reach the server: it ends after the workers that deliver to it.
             start_new_session=True,
         )
         try:
@@ -131,7 +131,7 @@ def running_server(
 
 
 def addresses_of(server: subprocess.Popen[str], log: Path) -> tuple[str, str]:
-    """Read from a server's own lines where it and its database are."""
+    """Return the addresses of a server and of its database, read from the lines that it prints."""
     assert server.stdout is not None
     database_url = ""
     for line in server.stdout:
@@ -144,7 +144,7 @@ def addresses_of(server: subprocess.Popen[str], log: Path) -> tuple[str, str]:
 
 
 def source_files(count: int) -> list[str]:
-    """Return some of the standard library's source files, the same ones every time."""
+    """Return some of the standard library's source files, the same ones for each call."""
     library = Path(sysconfig.get_paths()["stdlib"])
     files = [
         str(path) for path in sorted(library.rglob("*.py")) if "site-packages" not in path.parts
@@ -156,7 +156,11 @@ def source_files(count: int) -> list[str]:
 def run_pool(
     server_url: str, files: Sequence[str], workers: int, connection: psycopg.Connection
 ) -> list[dict[str, Any]]:
-    """Run the workers, each on its share of the files; show rows arriving meanwhile."""
+    """Run the workers, each on its share of the files, and show how rows arrive meanwhile.
+
+    Returns:
+        The report of each worker.
+    """
     pool: list[subprocess.Popen[str]] = []
     for number in range(workers):
         worker = subprocess.Popen(  # noqa: S603 - our own program
@@ -164,7 +168,8 @@ def run_pool(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is not for it: it may be only just importing
+            # Ctrl-C must not reach the worker: it may still be importing.
+            start_new_session=True,
         )
         assert worker.stdin is not None
         worker.stdin.write("\n".join(files[number::workers]))
@@ -173,7 +178,7 @@ def run_pool(
     try:
         show_rows_arriving(pool, connection)
     finally:
-        for worker in pool:  # none of them runs any more, unless the demo was interrupted
+        for worker in pool:  # a worker still runs only if the demo was interrupted
             worker.terminate()
             worker.wait()
     if any(worker.returncode for worker in pool):
@@ -184,7 +189,7 @@ def run_pool(
 def show_rows_arriving(
     pool: Sequence[subprocess.Popen[str]], connection: psycopg.Connection
 ) -> None:
-    """Print how many rows there are, until every worker has ended."""
+    """Print how many rows the pool has in the table, until every worker has ended."""
     started_at = time.monotonic()
     while any(worker.poll() is None for worker in pool):
         time.sleep(SHOW_EVERY_SECONDS)
@@ -201,7 +206,7 @@ def rows_of_pool(connection: psycopg.Connection) -> int:
 
 
 def answer_questions(connection: psycopg.Connection, server_url: str) -> None:
-    """Print what an operator would ask."""
+    """Print the answers to the questions that an operator would ask."""
     questions = {
         "jobs_by_status": "Jobs by type and outcome:",
         "slowest_job_types": "The slowest job types (quantiles over all workers):",
@@ -218,7 +223,7 @@ def answer_questions(connection: psycopg.Connection, server_url: str) -> None:
 def verdict(
     connection: psycopg.Connection, reports: Sequence[dict[str, Any]], rows_before: int
 ) -> int:
-    """Say whether the table holds exactly what the workers did; return the exit code."""
+    """Print whether the table holds exactly what the workers did, and return the exit code."""
     work_done: Tally[str] = Tally()
     for report in reports:
         work_done.update(report["work_done"])
@@ -245,7 +250,7 @@ def verdict(
 def verdict_of_promql(
     connection: psycopg.Connection, reports: Sequence[dict[str, Any]], receiver_url: str
 ) -> int:
-    """Say whether PromQL finds in VictoriaMetrics what the workers did; return the exit code."""
+    """Print whether PromQL finds in VictoriaMetrics what the workers did; return the exit code."""
     wait_for_export(connection, receiver_url)
     work_done: Tally[str] = Tally()
     for report in reports:
@@ -263,7 +268,7 @@ def verdict_of_promql(
 
 
 def show_addresses(server_url: str, database_url: str, *, keep: bool) -> None:
-    """Print what to try by hand."""
+    """Print the commands that a user can try by hand."""
     print("\nTo try:" if keep else "\nTo try, while a server is up (./scripts/demo --keep):")
     for address in [
         f"curl '{server_url}/api/metrics?metric_name=noetl_jobs_processed_total&limit=3'",

@@ -1,4 +1,4 @@
-"""What the demo asks the database: each question is a file in questions/."""
+"""The demo's questions to the database: each is a file in questions/."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def ask(connection: psycopg.Connection, question: str, **parameters: object) -> 
     """Return the answer to a question.
 
     Args:
-        connection: to the database, in autocommit mode.
-        question: the name of a file in questions/.
-        parameters: what the question is about.
+        connection: a connection to the database, in autocommit mode.
+        question: the name of a file in questions/, without its suffix.
+        parameters: the parameters of the query in that file.
     """
     cursor = connection.execute((QUESTIONS / f"{question}.sql").read_bytes(), parameters)
     assert cursor.description is not None

@@ -1,4 +1,4 @@
-"""What the demo shows, and whether the table holds what the workers did."""
+"""Show the demo's results, and compare the totals with what the workers did."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show_table(title: str, answer: Answer) -> None:
 
 
 def show_exposition(page: str, names: Sequence[str]) -> None:
-    """Print those lines of an exposition page that speak of some metrics."""
+    """Print the lines of an exposition page that are about some metrics, at most four of each."""
     print("\nA few lines of GET /metrics:")
     for name in names:
         matching = [
@@ -42,13 +42,13 @@ def differences(
     worker_ids: Sequence[str],
     work_done: Mapping[str, float],
 ) -> list[str]:
-    """Compare the table with what was done; return a line for each figure that differs.
+    """Compare the table with the work, and return a line for each figure that differs.
 
     Args:
-        connection: to the database.
+        connection: a connection to the database.
         component: the worker pool's name.
-        worker_ids: whose figures are compared.
-        work_done: totals by `metric/job type/status/exception`.
+        worker_ids: the `worker_id` of each process whose figures are compared.
+        work_done: the workers' own totals by `metric/job type/status/exception`.
     """
     metric_names = sorted({key.split("/")[0] for key in work_done})
     in_table: dict[str, float] = {}
@@ -66,12 +66,12 @@ def differences(
 
 
 def compare(work_done: Mapping[str, float], totals: Mapping[str, float], where: str) -> list[str]:
-    """Return a line for each figure of the work that is another one somewhere.
+    """Return a line for each figure in which the work and a database differ.
 
     Args:
-        work_done: totals by `metric/job type/status/exception`.
-        totals: the same, as they were found.
-        where: what has them.
+        work_done: the workers' own totals by `metric/job type/status/exception`.
+        totals: the totals that were found in the database, by the same keys.
+        where: the name of the database, for the lines.
     """
     found: list[str] = []
     for key in sorted({*work_done, *totals}):

@@ -1,4 +1,4 @@
-"""A VictoriaMetrics for the demo, and what PromQL finds in it."""
+"""Run a VictoriaMetrics for the demo, and query it by PromQL."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EXPORT_SECONDS = 60.0
 
 @contextmanager
 def running_victoria_metrics(data_directory: str) -> Generator[str]:
-    """Run one while the block runs; give its address.
+    """Run a VictoriaMetrics while the block runs, and give its address.
 
     Args:
-        data_directory: its data and its log are in a folder of it.
+        data_directory: the folder for its data and its log.
     """
     program = shutil.which("victoria-metrics")
     if program is None:
@@ -42,7 +42,8 @@ def running_victoria_metrics(data_directory: str) -> Generator[str]:
         program,
         f"-httpListenAddr=127.0.0.1:{port}",
         f"-storageDataPath={folder / 'victoria-metrics'}",
-        # Of samples that are the same in series and time, as after a kill, one counts.
+        # After a kill the server may send samples again. Of samples with the same series and time
+        # VictoriaMetrics then counts one.
         "-dedup.minScrapeInterval=1ms",
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +61,7 @@ def running_victoria_metrics(data_directory: str) -> Generator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Return once it answers."""
+    """Wait until VictoriaMetrics answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -73,7 +74,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for_export(connection: psycopg.Connection, url: str) -> None:
-    """Return once every row that is in the table now has been exported, and can be found."""
+    """Wait until every row that is in the table now is exported, and queries find it."""
     ((last,),) = connection.execute("SELECT max(metric_id) FROM noetl.metric").fetchall()
     deadline = time.monotonic() + EXPORT_SECONDS
     while time.monotonic() < deadline:
@@ -90,13 +91,13 @@ def wait_for_export(connection: psycopg.Connection, url: str) -> None:
 def totals(
     url: str, component: str, metric_names: Sequence[str], worker_ids: Sequence[str]
 ) -> dict[str, float]:
-    """Return the last value of every series, added up by job type and outcome, as PromQL has it.
+    """Return the sum of the last values of all series by job type and outcome, as PromQL has it.
 
     Args:
-        url: where it is.
+        url: the address of VictoriaMetrics.
         component: the worker pool's name.
-        metric_names: the metrics.
-        worker_ids: of these processes.
+        metric_names: the names of the metrics to add up.
+        worker_ids: the `worker_id` of each process whose series are added up.
     """
     found: dict[str, float] = {}
     for metric_name in metric_names:

@@ -1,6 +1,7 @@
-"""One process of the demo's worker pool: it does real jobs, and says at its end what it did.
+"""One process of the demo's worker pool: it does real jobs, and reports at its end what it did.
 
-What it says is counted here, apart from the SDK, so that the table can be compared with it.
+This module counts its report itself, apart from the SDK. The demo then compares the table with the
+report.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ def parse(source: bytes) -> int:
 
 
 def digest(source: bytes) -> int:
-    """Hash a file as a store of artifacts would."""
+    """Hash a file, as a store of artifacts would, and return the size of the hash in bytes."""
     return len(hashlib.sha256(source).digest())
 
 
 def compress(source: bytes) -> int:
-    """Compress a file."""
+    """Compress a file, and return the compressed size in bytes."""
     compressed = len(zlib.compress(source, 9))
     COMPRESSION_RATIO.observe(len(source) / max(compressed, 1))
     return compressed
@@ -49,7 +50,7 @@ JOBS = {"parse": parse, "hash": digest, "compress": compress}
 
 
 def run_jobs(path: Path, work_done: Tally[str]) -> None:
-    """Do every kind of job on one file, and note what was done."""
+    """Do every kind of job on one file, and add to the totals of the work."""
     source = path.read_bytes()
     INPUT_BYTES.observe(len(source))
     for job_type, job in JOBS.items():
@@ -61,7 +62,7 @@ def run_jobs(path: Path, work_done: Tally[str]) -> None:
                 BYTES_WRITTEN.labels(job_type).inc(written)
                 work_done[f"demo_bytes_written_total/{job_type}//"] += written
         except (SyntaxError, ValueError) as error:
-            # The standard library tests itself with modules that do not parse.
+            # The standard library has modules that do not parse, for its own tests.
             outcome = f"failed/{type(error).__name__}"
         work_done[f"noetl_jobs_processed_total/{job_type}/{outcome}"] += 1
         work_done[f"noetl_job_duration_seconds_count/{job_type}//"] += 1
@@ -72,14 +73,14 @@ def run_jobs(path: Path, work_done: Tally[str]) -> None:
 
 
 def main(server_url: str, paths: list[str]) -> None:
-    """Do the jobs on some files, and print what was done as one line of JSON."""
-    # Old source files have escapes that are warned of; they are not this program's to mend.
+    """Do the jobs on some files, and print a report of the work as one line of JSON."""
+    # Python warns of the escapes in old source files. This program cannot mend them.
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     work_done: Tally[str] = Tally()
     client = MetricsClient(
         server_url, COMPONENT, flush_interval=0.5, system_interval=0.5,
-        handle_sigterm=False,  # what an interrupted demo has counted is thrown away anyway
+        handle_sigterm=False,  # the demo throws the counts away if it is interrupted
     )  # fmt: skip
     with client:
         for path in paths:

@@ -1,4 +1,7 @@
-"""The client: its life, and what a worker asks of it."""
+"""The client: how it starts and ends, and the methods that a worker calls.
+
+Why so: docs/decisions/processes.md.
+"""
 
 from __future__ import annotations
 
@@ -43,25 +46,26 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 LEDGER_WAIT_SECONDS_MIN = 0.1
-"""How long a flush waits at least, also beyond its time, to find out what is on disk."""
+"""How long a flush waits at least to find out what is on disk, even if its time has run out."""
 
 
 class MetricsClient:
-    """Sends what the instruments of a registry count to a NoETL server.
+    """Sends to a NoETL server what the instruments of a registry count.
 
-    Nothing that a job calls ever blocks on the network or raises because of it: samples wait
-    in a bounded buffer until a thread of the client has delivered them. In a forked child the
-    client starts afresh by itself, with its own threads, counts and `worker_id`.
+    No call of a job ever waits for the network, or raises because of it. Samples wait in a bounded
+    buffer until a thread of the client has delivered them. In a forked child the client starts
+    afresh by itself, with its own threads, counts and `worker_id`.
 
     Args:
         server_url: the server's address, like `http://localhost:8082`.
-        component_name: the worker pool's name: it is registered, and kept alive by heartbeats.
-        runtime_id: the id of a component that somebody else registers, in place of its name.
+        component_name: the worker pool's name. The client registers it, and keeps it alive by
+            heartbeats.
+        runtime_id: the component's id, in place of its name, if another program registers it.
         labels: labels that every sample gets.
-        registry: whose instruments are reported.
-        transport: where batches go, in place of HTTP to `server_url`.
-        clock: the time, for tests.
-        random: returns a number from 0 up to 1, for jitter; for tests.
+        registry: the registry whose collectors the client reports.
+        transport: sends the batches, in place of HTTP to `server_url`.
+        clock: the time; tests give their own.
+        random: returns a number from 0 up to 1, for jitter; tests give their own.
         settings: the further settings of `noetl_metrics_sdk.Config`.
 
     Raises:
@@ -95,8 +99,9 @@ class MetricsClient:
         self._registry = registry
         self._clock = clock or SystemClock()
         self._random = random
-        # Held while the threads are started, and while they are ended. Taken before any other
-        # lock of this package. Re-entrant, as a signal handler may shut down what it interrupts.
+        # Held while the client starts its threads, and while it ends them. Taken before any other
+        # lock of this package. Re-entrant, as a signal handler may shut the client down in the
+        # middle of a call that holds the lock.
         self._lock = threading.RLock()
         self._started = False
         self._runs = False  # all the threads have been started
@@ -119,9 +124,9 @@ class MetricsClient:
         """Return a client with the settings that environment variables give.
 
         Args:
-            registry: whose instruments are reported.
-            transport: where batches go, in place of HTTP.
-            environment: in place of `os.environ`.
+            registry: the registry whose collectors the client reports.
+            transport: sends the batches, in place of HTTP.
+            environment: the environment variables, in place of `os.environ`.
 
         Raises:
             ConfigurationError: a variable is missing or not valid.
@@ -131,18 +136,18 @@ class MetricsClient:
 
     @property
     def worker_id(self) -> str:
-        """The label that tells this process apart from the others of its component."""
+        """The label that tells this process from the others of its component."""
         return self._worker_id
 
     def start(self) -> Self:
-        """Start the threads; register as soon as the server can be reached.
+        """Start the threads, which register the component as soon as the server is in reach.
 
-        Returns at once, whether or not there is a server. Starting again changes nothing.
+        The call returns at once, whether or not there is a server. A second call changes nothing.
 
         Raises:
             ConfigurationError: the client has been shut down.
         """
-        # Also before waiting for the lock, which a shutdown holds to its end.
+        # Checked also before waiting for the lock, as a shutdown holds the lock to its end.
         self._refuse_if_ended()
         with self._lock:
             self._refuse_if_ended()
@@ -170,19 +175,19 @@ class MetricsClient:
         help_text: str = "",
         unit: str = "",
     ) -> None:
-        """Send one sample as it is, with a time of its own.
+        """Put one sample into the buffer as it is, with a time of its own.
 
         Args:
-            name: the metric's name; a counter's ends in `_total`.
-            value: its value; a counter's is cumulative.
+            name: the metric's name; the name of a counter ends in `_total`.
+            value: the value; the value of a counter is cumulative.
             metric_type: `counter`, `gauge`, `histogram` or `summary`.
-            labels: its labels.
-            timestamp: when it was taken, in seconds since the epoch; now unless given.
-            help_text: what it measures.
+            labels: the labels.
+            timestamp: the sample's time, in seconds since the epoch; now unless given.
+            help_text: what the metric measures.
             unit: the unit of the value.
 
         Raises:
-            InvalidMetricError: a part of it is not valid.
+            InvalidMetricError: a part of the sample is not valid.
             TypeError: the value or the time is no number.
         """
         taken_at = self._clock.time() if timestamp is None else timestamp
@@ -193,23 +198,24 @@ class MetricsClient:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has been shut down, so that nothing more is delivered."""
+        """Whether a shutdown has begun, after which the client takes nothing more for delivery."""
         return self._ended
 
     def offer(
         self, families: Iterable[Any], refusals: Iterable[tuple[str, Exception]] = ()
     ) -> bool:
-        """Send metric families that another library has collected by itself.
+        """Put metric families that another library has collected by itself into the buffer.
 
         Args:
-            families: of the shape that `Collector.collect` describes.
-            refusals: names of metrics that had to be left out of them, each with the reason: they
-                are counted as invalid samples, and logged once a name.
+            families: families of the shape that `Collector` describes.
+            refusals: the names of metrics that the caller had to leave out, each with the reason.
+                The client counts them as invalid samples, and logs each name once.
 
         Returns:
-            Whether every sample is in the buffer, or is what was sent of its series shortly before.
+            Whether every sample is in the buffer, or is the same as the sample that was last sent
+            of its series a short time ago.
         """
-        engine = self._engine  # another one in a forked child
+        engine = self._engine  # a fork in the middle of this call replaces it in the child
         for name, error in refusals:
             engine.collection.refuse(name, error)
         all_taken = engine.collection.offer(families)
@@ -217,33 +223,35 @@ class MetricsClient:
         return all_taken
 
     def flush(self, timeout: float = 10.0) -> FlushResult:
-        """Collect now, and wait until all that was collected so far is delivered.
+        """Collect now, and wait until all samples that were collected so far are delivered.
 
         Args:
             timeout: how long to wait at most, in seconds.
 
         Returns:
-            What was sent and dropped meanwhile, and what is pending still. Before `start()`
-            nothing can be sent, and all is pending.
+            How many samples were sent and dropped meanwhile, and how many are still pending.
+            Before `start()` the client sends nothing, and all samples are pending.
         """
         deadline = self._clock.monotonic() + timeout
         engine = self._engine
         before = engine.buffer.ledger()
         if not self._runs or self._ended:
             return self._result(before, deadline, timed_out=False)
-        # A collector that hangs gets half of the time, so that what is there is delivered.
+        # A collector that hangs gets half of the time. The other half is for delivering the samples
+        # that are in the buffer already.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
         in_time = engine.delivery_thread.flush(deadline) and in_time
         return self._result(before, deadline, timed_out=not in_time)
 
     def shutdown(self, timeout: float | None = None) -> FlushResult:
-        """Collect a last time, deliver what is there, and end the threads.
+        """Collect a last time, deliver what is in the buffer, and end the threads.
 
         Args:
-            timeout: how long it may take in all, in seconds; `shutdown_timeout` unless given.
+            timeout: how long the shutdown may take in all, in seconds; `shutdown_timeout` unless
+                given.
 
         Returns:
-            What was sent and dropped meanwhile, and what could not be delivered.
+            How many samples were sent and dropped meanwhile, and how many could not be delivered.
         """
         if timeout is None:
             timeout = self.config.shutdown_timeout
@@ -251,7 +259,7 @@ class MetricsClient:
         engine = self._engine
         before = engine.buffer.ledger()
         self._ended = True
-        # Another shutdown that is under way is waited for: it is the same delivery.
+        # If another shutdown is under way, this call waits for it: both mean the same delivery.
         in_time = self._lock.acquire(timeout=seconds_until(deadline, self._clock))
         to_end = False
         if in_time:
@@ -272,24 +280,27 @@ class MetricsClient:
 
     def _end(self, engine: Engine, deadline: float) -> bool:
         if self._ending.thread == threading.get_ident():
-            # In a signal handler that has interrupted this thread's own shutdown, maybe in the
-            # middle of a join(), which must not be entered again. That shutdown does the rest.
+            # This is a signal handler, which has interrupted a shutdown by the same thread, maybe
+            # in the middle of a join(). The thread must not enter the join() again. The interrupted
+            # shutdown does the rest.
             in_time = self._stop_sources(engine, deadline)
             return engine.delivery_thread.flush(deadline) and in_time
         self._ending.thread = threading.get_ident()
         try:
-            # The order matters: sources first, so that nothing enters behind the last batch.
+            # The sources stop first. Otherwise a sample could enter the buffer after the delivery
+            # thread has cut the last batch.
             in_time = self._stop_sources(engine, deadline)
             in_time = engine.delivery_thread.stop(deadline) and in_time
         finally:
             self._ending.thread = None
         if in_time:
             self._transport.close()
-        self._has_ended()  # only now: a shutdown that was interrupted can be repeated
+        self._has_ended()  # last, so that a shutdown that was interrupted can be repeated
         return in_time
 
     def _stop_sources(self, engine: Engine, deadline: float) -> bool:
-        # They get half of the time: one that hangs must not cost what is there already.
+        # The sources get half of the time. A source that hangs must not cost the samples that are
+        # in the buffer already.
         sources = [engine.collector, *([engine.system] if engine.system else [])]
         sources_deadline = self._halfway_to(deadline)
         engine.turn.is_last = True
@@ -302,34 +313,36 @@ class MetricsClient:
         self._release_sigterm()
 
     def _release_sigterm(self) -> None:
-        # Only the main thread can: what another has shut down, it may find later.
+        # Only the main thread can restore the handler. If another thread has shut the client down,
+        # this does nothing there, and a later call by the main thread restores it.
         if self._has_shut_down:
             leave_sigterm(self._ending)
 
     async def aflush(self, timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
-        """Flush, and let the event loop go on meanwhile.
+        """Flush, while the event loop goes on.
 
-        A task that is cancelled meanwhile ends at once; the flush goes on for its time.
+        If the awaiting task is cancelled, it ends at once. The flush goes on for its time.
 
         Args:
             timeout: how long to wait at most, in seconds.
 
         Returns:
-            What `flush()` answers.
+            The result of `flush()`.
         """
         return await in_own_thread("noetl-metrics-flush", lambda: self.flush(timeout))
 
     async def aclose(self, timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109
-        """Shut down, and let the event loop go on meanwhile.
+        """Shut down, while the event loop goes on.
 
-        A task that is cancelled meanwhile ends at once; the shutdown goes on for its time, and
-        a normal exit waits for it.
+        If the awaiting task is cancelled, it ends at once. The shutdown goes on for its time, and a
+        normal exit of the process waits for it.
 
         Args:
-            timeout: how long it may take in all, in seconds; `shutdown_timeout` unless given.
+            timeout: how long the shutdown may take in all, in seconds; `shutdown_timeout` unless
+                given.
 
         Returns:
-            What `shutdown()` answers.
+            The result of `shutdown()`.
         """
         result = await in_own_thread("noetl-metrics-shutdown", lambda: self.shutdown(timeout))
         self._release_sigterm()
@@ -368,7 +381,7 @@ class MetricsClient:
     def _build(self, *, forked: bool) -> None:
         self._worker_id = worker_id_of(self.config.worker_id, forked=forked)
         runtime_id = self.config.runtime_id
-        if forked:  # a child belongs to the component that its parent has registered
+        if forked:  # a child belongs to the same component, which its parent may have registered
             runtime_id = self._engine.delivery_thread.runtime_id
         self._engine = build_engine(
             self.config,
@@ -394,7 +407,7 @@ class MetricsClient:
         self._lock = threading.RLock()
         self._ending.thread = None
         self._engine.batches.abandon()
-        # Also after a shutdown: the locks may be those of threads that are not here.
+        # Built also after a shutdown: a thread that is not in the child may hold one of the locks.
         self._build(forked=True)
         if self._ended:
             self._has_ended()

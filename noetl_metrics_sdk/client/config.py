@@ -1,4 +1,4 @@
-"""Every setting: what it means, its default, its bounds, and its environment variable."""
+"""Every setting: its meaning, its default and its bounds."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[!-~]([ \t]*[!-~])*|")
 _TOKEN = re.compile(r"[!-~]+")
 _CONFIDENTIAL = frozenset({"headers", "token"})
-"""Settings whose values no message shows."""
+"""The settings whose values no message shows, as they may be secrets."""
 
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 class Settings(TypedDict, total=False):
-    """The settings by name, for type checkers; `Config` says what each of them means."""
+    """The settings by name, for type checkers; `Config` describes each of them."""
 
     component_type: str
     worker_id: str
@@ -184,8 +184,8 @@ class Config(BaseModel):
         """Return the configuration with these settings, and the defaults for the others.
 
         Args:
-            settings: values by name.
-            named: turns a setting's name into what the user knows it by.
+            settings: the settings' values by name.
+            named: turns a setting's name into the name that the user knows, for error messages.
 
         Raises:
             ConfigurationError: a setting is unknown or not valid.
@@ -196,7 +196,7 @@ class Config(BaseModel):
             raise ConfigurationError(_explained(error, named)) from None
 
     def given(self) -> dict[str, Any]:
-        """Return those settings that are not left to their defaults, by name."""
+        """Return the settings that were given, by name, without those that have their defaults."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
     @field_validator("server_url")
@@ -267,7 +267,7 @@ class Config(BaseModel):
     def _check_headers(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                # The value may be a secret, and is not shown.
+                # The message does not show the value, which may be a secret.
                 raise ValueError(
                     f"header {name!r} is not valid: a name has letters, digits and '-', a value "
                     "printable ASCII characters, without a line break"

@@ -1,6 +1,8 @@
-"""What runs inside a client: collection, buffer, batches and delivery, wired together.
+"""The parts that run inside a client: collection, buffer, batches and delivery, wired together.
 
-Everything in it has threads, locks, files or counts, and is made anew in a forked child.
+All of them have threads, locks, files or counts. So a forked child makes them anew.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Engine(NamedTuple):
     system: PeriodicThread | None
 
     def start_threads(self) -> None:
-        """Start the two or three threads."""
+        """Start the threads: delivery, collection, and the system metrics if they are wanted."""
         for thread in (self.delivery_thread, self.collector, self.system):
             if thread is not None:
                 thread.start()
@@ -54,16 +56,17 @@ class Engine(NamedTuple):
 
 @dataclass
 class CollectingTurn:
-    """What the collecting thread does each time.
+    """One turn of the collecting thread.
 
     Args:
         collection: collects.
-        batches: puts what was collected on disk, if that is wanted.
-        delivery_thread: delivers it.
-        statistics: is collected too, now and then; None if it is not wanted.
+        batches: puts the collected samples on disk, if the client has a spool.
+        delivery_thread: delivers the samples.
+        statistics: the client's metrics about itself, which a turn collects after each
+            `refresh_interval`; None if they are not wanted.
         clock: the monotonic clock.
-        refresh_interval: the seconds between two reports of the client about itself, which
-            change with every report.
+        refresh_interval: the seconds between two reports of the client about itself. They are that
+            rare because these metrics change with every report.
     """
 
     collection: Collection
@@ -76,11 +79,11 @@ class CollectingTurn:
     _report_due_at: float = 0.0
 
     def __post_init__(self) -> None:
-        """Have the first turn report."""
+        """Make the first turn report the client's metrics about itself."""
         self._report_due_at = self.clock.monotonic()
 
     def __call__(self) -> None:
-        """Collect, and have it delivered."""
+        """Collect, put the samples on disk if that is wanted, and wake the delivery thread."""
         self.collection.collect()
         now = self.clock.monotonic()
         if self.statistics is not None and (self.is_last or now >= self._report_due_at):
@@ -105,11 +108,11 @@ def build_engine(
 
     Args:
         config: the settings.
-        registry: whose collectors are asked.
-        transport: where batches go.
-        registration: the component to register and keep alive; None to leave both alone.
+        registry: the registry whose collectors are asked.
+        transport: sends the batches.
+        registration: the component to register and keep alive; None if the client does neither.
         runtime_id: the component's id, if it is known already.
-        worker_id: what tells this process apart.
+        worker_id: the label that tells this process from the others of its component.
         clock: the time.
         random: returns a number from 0 up to 1.
     """
@@ -146,7 +149,7 @@ def build_engine(
         config.flush_interval,
         turn,
         random,
-        # Spread over the interval: the workers of a pool all start at once.
+        # Spread over the interval, because the workers of a pool all start at once.
         first_delay=config.flush_interval * random(),
     )
     system = _system_thread(config, collection, random)
@@ -173,13 +176,13 @@ def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> 
         component = f"runtime-{config.runtime_id}"
     else:
         assert config.component_name is not None
-        # Only processes of one component take each other's batches over.
+        # Only processes of the same component may take each other's batches over.
         component = f"{config.component_type}-{quote(config.component_name, safe='')}"
     if len(component) > _FOLDER_NAME_MAX:
-        # Still the same for the same component, and another one for another.
+        # A hash of the name: each component still has a name of its own, and always the same one.
         component = str(uuid.uuid5(uuid.NAMESPACE_URL, component))
     return Spool(
-        # Not where the process has gone to in the meantime.
+        # Absolute, because the process may change its working directory later.
         Path(config.spool_directory).absolute() / component,
         boot_id,
         bytes_max=config.spool_bytes_max,

@@ -1,4 +1,4 @@
-"""Settings from environment variables: what they are called there, and how they are written."""
+"""Read the settings from environment variables: their names, and how their values are written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
-# The variables that NOETL's own workers use; every other setting is NOETL_METRICS_<NAME>.
+# The variables that NoETL's own workers use. Every other setting is NOETL_METRICS_<NAME>.
 _NOETL_VARIABLES = {
     "server_url": "NOETL_SERVER_URL",
     "component_name": "NOETL_WORKER_POOL_NAME",
@@ -28,13 +28,13 @@ _OF_THE_BUILD = "NOETL_METRICS_COMPILE"
 def config_from_environment(environment: Mapping[str, str]) -> Config:
     """Return the configuration that environment variables give.
 
-    A variable that looks like a setting and is none is warned of.
+    It logs a warning for each variable that looks like a setting and is none.
 
     Args:
-        environment: `os.environ`, or what stands in for it.
+        environment: `os.environ`, or another mapping in its place.
 
     Raises:
-        ConfigurationError: a variable is missing or not valid; it is named.
+        ConfigurationError: a variable is missing or not valid; the message names it.
     """
     settings: dict[str, Any] = {}
     for name in Config.model_fields:
@@ -75,7 +75,7 @@ def _pairs(variable: str, text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if not equals:
-            # A header may be a secret, and is not shown.
+            # The message does not show a header, which may be a secret.
             shown = "is not valid" if variable == "NOETL_METRICS_HEADERS" else f"has {part!r}"
             raise ConfigurationError(f"{variable} {shown}: write name=value,name=value")
         pairs[name.strip()] = value.strip()

@@ -1,4 +1,4 @@
-"""What a process says of itself: its component's registration, and its own `worker_id`."""
+"""Describe this process to the server: its component's registration, and its own `worker_id`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def registration_of(config: Config) -> Registration | None:
-    """Return what to register the component with; None if somebody else registers it."""
+    """Return the component's registration, or None if another program registers the component."""
     if config.runtime_id is not None:
         return None
     assert config.component_name is not None
@@ -30,15 +30,16 @@ def registration_of(config: Config) -> Registration | None:
 
 
 def worker_id_of(configured: str | None, *, forked: bool) -> str:
-    """Return what tells this process apart from the others of its component.
+    """Return the label that tells this process from the others of its component.
 
     Args:
-        configured: the setting, if there is one.
-        forked: whether this is a forked child, which has inherited it.
+        configured: the setting `worker_id`, or None if it is not given.
+        forked: whether this is a forked child, which has inherited the setting.
     """
     if configured is None:
         return f"{socket.gethostname()}-{os.getpid()}"
     process = sys.modules.get("multiprocessing.process")
     is_child = process is not None and process.parent_process() is not None
-    # Children inherit NOETL_WORKER_ID, and two processes under one id would mix their totals.
+    # Children inherit NOETL_WORKER_ID. Two processes with the same id would mix their totals, so a
+    # child adds its process id.
     return f"{configured}-{os.getpid()}" if forked or is_child else configured

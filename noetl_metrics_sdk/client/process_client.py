@@ -1,4 +1,4 @@
-"""The client of a process that wants but one: `init()`, `flush()`, `shutdown()`."""
+"""The client of a process that needs only one: `init()`, `flush()`, `shutdown()`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _ProcessClient:
-    """Holds the process-wide client; a forked child has the same one, started afresh."""
+    """Holds the client of this process; a forked child has the same client, started afresh."""
 
     def __init__(self) -> None:
         # Guards `client`. Taken before the client's own lock.
@@ -55,17 +55,17 @@ def init(
 ) -> MetricsClient:
     """Make and start the client of this process.
 
-    With no arguments at all, the settings come from environment variables. The other arguments
-    are those of `MetricsClient`.
+    Without `server_url`, `component_name`, `runtime_id`, `labels` and further settings, the
+    settings come from environment variables. The arguments are those of `MetricsClient`. In a
+    forked child the call replaces the client that the child has inherited.
 
     Raises:
-        ConfigurationError: a setting is not valid, or this process has its client already; one
-            that a forked child has inherited is replaced.
+        ConfigurationError: a setting is not valid, or this process has made its client already.
     """
     with _process.lock:
         if _process.client is not None and _process.is_inherited:
-            # A pool's initializer does not know how its process was started. The parent's
-            # client has just begun afresh here, and makes room.
+            # A pool's initializer does not know whether its process was forked. If it was, the
+            # inherited client has just started afresh here, and makes room for the new one.
             _process.client.shutdown(timeout=0)
             _process.client = None
         if _process.client is not None:
@@ -91,13 +91,13 @@ def init(
 
 
 def flush(timeout: float = 10.0) -> FlushResult:
-    """Flush the client of this process; see `MetricsClient.flush`. Without one, do nothing."""
+    """Flush the client of this process, and do nothing without one; see `MetricsClient.flush`."""
     client = _process.client
     return client.flush(timeout) if client is not None else _NOTHING
 
 
 def shutdown(timeout: float | None = None) -> FlushResult:
-    """Shut the client of this process down, so that `init()` may make another.
+    """Shut the client of this process down; afterwards `init()` may make another one.
 
     See `MetricsClient.shutdown`. Without a client, do nothing.
     """
@@ -106,13 +106,13 @@ def shutdown(timeout: float | None = None) -> FlushResult:
 
 
 async def aflush(timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
-    """Flush the client of this process; see `MetricsClient.aflush`. Without one, do nothing."""
+    """Flush the client of this process, and do nothing without one; see `MetricsClient.aflush`."""
     client = _process.client
     return await client.aflush(timeout) if client is not None else _NOTHING
 
 
 async def aclose(timeout: float | None = None) -> FlushResult:  # noqa: ASYNC109 - shutdown()'s
-    """Shut the client of this process down, so that `init()` may make another.
+    """Shut the client of this process down; afterwards `init()` may make another one.
 
     See `MetricsClient.aclose`. Without a client, do nothing.
     """

@@ -1,4 +1,4 @@
-"""What a client has done so far: for the worker to read, and as metrics of its own."""
+"""Report a client's work so far: as numbers for the worker, and as metrics of the client."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ COUNTER, GAUGE = MetricType.COUNTER, MetricType.GAUGE
 
 
 class FlushResult(NamedTuple):
-    """What a flush or a shutdown did.
+    """The result of a flush or a shutdown.
 
-    `sent` and `dropped` count the samples that were settled meanwhile, `pending` those that
-    are not yet, of which `spooled` are safe on disk; `timed_out` says that the time ran out
-    before all was settled.
+    `sent` and `dropped` count the samples that were settled meanwhile. `pending` counts the samples
+    that are not settled yet; `spooled` of them are safe on disk. `timed_out` says that the time ran
+    out before all samples were settled.
     """
 
     sent: int
@@ -37,23 +37,23 @@ class FlushResult(NamedTuple):
 
 
 class ClientStats(NamedTuple):
-    """What a client has done so far.
+    """The numbers of a client's work so far.
 
     | field | meaning |
     |---|---|
-    | `runtime_id` | the component's id, once it is known |
+    | `runtime_id` | the component's id, once the client knows it |
     | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
-    | `invalid_samples` | samples of others, like OpenTelemetry, that are no valid metrics |
-    | `collect_errors` | collections in which a collector raised |
+    | `invalid_samples` | samples of other libraries, like OpenTelemetry, that are not valid |
+    | `collect_errors` | how many times a collector raised |
     | `batches_sent` | batches that the server has acknowledged |
     | `batches_retried` | attempts that failed, by cause: a status, or `no_answer` |
-    | `bytes_sent` | what the bodies of acknowledged batches took on their way |
-    | `buffer_bytes` | what the samples in the buffer take |
-    | `flush_seconds` | how long it took last to deliver all that there was |
+    | `bytes_sent` | the bytes of the bodies of acknowledged batches, as they were sent |
+    | `buffer_bytes` | the bytes of the samples in the buffer |
+    | `flush_seconds` | how long the last delivery of everything in the buffer took |
     | `spool` | what is on disk; None without a spool |
     | `series` | label sets by instrument |
     | `overflowed` | calls of `labels()` beyond `max_series`, by instrument |
-    | `last_error` | what went wrong last in delivery, in words |
+    | `last_error` | the last error of the delivery, in words |
     """
 
     runtime_id: str | None
@@ -72,14 +72,14 @@ class ClientStats(NamedTuple):
 
 
 class Statistics:
-    """Reads what the parts of a client have counted; a collector too.
+    """Reads the counts of the parts of a client. It is a collector too.
 
     Args:
-        registry: whose series are counted.
-        collection: knows what was left out.
+        registry: has the instruments, which count their series.
+        collection: counts the samples that it leaves out.
         buffer: has the ledger.
-        batches: knows what is on disk.
-        delivery_thread: knows what went out.
+        batches: counts what is on disk.
+        delivery_thread: counts what it has sent.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Statistics:
         self._delivery_thread = delivery_thread
 
     def read(self) -> ClientStats:
-        """Return what the client has done so far."""
+        """Return the current numbers."""
         series: dict[str, int] = {}
         overflowed: dict[str, int] = {}
         for collector in self._registry.collectors():
@@ -123,12 +123,12 @@ class Statistics:
         )
 
     def collect(self) -> list[MetricFamily]:
-        """Return the same as metrics."""
+        """Return the current numbers as metrics."""
         return families_of(self.read())
 
 
 def families_of(stats: ClientStats) -> list[MetricFamily]:
-    """Return what a client has done as metrics; docs/client.md has the table."""
+    """Return a client's numbers as metrics; docs/client.md has the table of them."""
     samples = stats.samples
     families = [
         _total("samples_collected", "Samples that have entered the buffer", samples.added),

@@ -1,4 +1,7 @@
-"""Which samples are worth sending: those whose series changed, or was quiet for long enough."""
+"""Choose the samples to send: those whose series has changed, or was not sent for long enough.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ class _LastSent(NamedTuple):
 
 
 class ChangeFilter:
-    """Remembers what was last passed on of each series of collectors that are no instruments.
+    """Remembers the last sample that was sent of each series of collectors that are no instruments.
 
-    An idle series then costs one row per refresh interval, which also tells a reader that the
-    series is still alive. A series that was not offered for two refresh intervals is forgotten.
+    An idle series then costs one row per refresh interval. That row also tells a reader that the
+    series is still alive. The filter forgets a series of which it has passed no sample on for two
+    refresh intervals.
 
     Args:
         refresh_interval: after how many seconds an unchanged series is sent again.
@@ -33,17 +37,17 @@ class ChangeFilter:
 
     def __init__(self, refresh_interval: float) -> None:
         self._refresh_interval = refresh_interval
-        # Guards everything below: the collecting and the system-metrics thread both come here.
+        # Guards everything below: the collecting thread and the system-metrics thread use it.
         self._lock = threading.RLock()
         self._last_sent: dict[Series, _LastSent] = {}
         self._purge_at: float | None = None
 
     def changed(self, samples: Iterable[Sample], now: float) -> list[StampedSample]:
-        """Return those samples that have to be sent.
+        """Return the samples that have to be sent.
 
         Args:
-            samples: what was collected, checked and stamped.
-            now: a monotonic clock's reading, in seconds.
+            samples: collected samples, checked and stamped.
+            now: the current time of a monotonic clock, in seconds.
         """
         passed: list[StampedSample] = []
         with self._lock:
@@ -55,15 +59,15 @@ class ChangeFilter:
         return passed
 
     def knows(self, series: Series) -> bool:
-        """Return whether a sample of this very series was passed on not long ago."""
+        """Return whether the filter remembers a sample of this series with the same description."""
         last = self._last_sent.get(series)
         return last is not None and last.described_as == series.description()
 
     def forget(self, label_sets: set[int]) -> None:
-        """Have these label sets sent at the next opportunity: their last samples were dropped.
+        """Forget these label sets, as their last samples were dropped; they are then sent anew.
 
         Args:
-            label_sets: the `id()` of each.
+            label_sets: the `id()` of each label set.
         """
         with self._lock:
             self._last_sent = {
@@ -78,7 +82,7 @@ class ChangeFilter:
         described_as = series.description()
         if last is not None and now - last.at < self._refresh_interval:
             unchanged = sample.value == last.value or (
-                # NaN differs from itself; an empty summary must not be sent at every flush.
+                # NaN differs from itself, but an empty summary must not be sent at every flush.
                 sample.value != sample.value and last.value != last.value
             )
             if unchanged:
@@ -101,6 +105,6 @@ class ChangeFilter:
 
 
 def parts_of(series: Series) -> tuple[SampleForm, LabelSet]:
-    """Return a series as the two parts that its samples are made of."""
+    """Return the two parts of a series that its samples share: the form and the label set."""
     form = SampleForm(series.name, series.type, series.help_text, series.unit, tuple(series.labels))
     return form, LabelSet(tuple(series.labels.values()))

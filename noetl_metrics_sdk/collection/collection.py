@@ -1,4 +1,7 @@
-"""From collectors to the buffer: what is reported, stamped, checked, and worth sending."""
+"""Take samples from collectors, check and stamp them, and buffer those that have to be sent.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +29,23 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 WARNED_NAMES_MAX = 1_000
-"""Of how many families with samples that are not valid the log speaks."""
+"""For how many families the log has a warning that samples are not valid."""
 
 
 class Collection:
-    """Collects from a registry, and takes what other threads collected, into the buffer.
+    """Collects samples from a registry into the buffer, and takes samples from other threads too.
 
-    The package's own instruments are asked what has changed; of other collectors all samples are
-    taken, and those that have not changed are left out.
+    It asks the package's own instruments only for the samples of changed series. From other
+    collectors it takes all samples, and leaves out those whose series have not changed.
 
     Args:
-        registry: whose collectors are asked.
+        registry: the registry whose collectors are asked.
         buffer: where samples wait.
         clock: stamps samples that have no time of their own.
         refresh_interval: after how many seconds an unchanged series is sent again.
-        pacer: rests while many series are gone through.
-        when_full: has what is in the buffer delivered, when somebody waits for room in it.
+        pacer: rests during loops over many series.
+        when_full: called before a caller waits for room in the buffer; it wakes the delivery
+            thread, which takes samples from the buffer.
     """
 
     def __init__(
@@ -60,8 +64,9 @@ class Collection:
         self._refresh_interval = refresh_interval
         self._pacer = pacer
         self._when_full = when_full
-        # One collection at a time, so that a series' samples enter the buffer in time order.
-        # Taken before the locks of the registry, the instruments and the buffer.
+        # Only one collection runs at a time, so the samples of a series enter the buffer in the
+        # order of their times. Taken before the locks of the registry, the instruments and the
+        # buffer.
         self._lock = threading.RLock()
         self._trackers: dict[int, InstrumentTracker] = {}
         self._failing: set[Collector] = set()
@@ -72,9 +77,9 @@ class Collection:
     def collect(self) -> None:
         """Collect once from every collector of the registry.
 
-        A collector that raises loses this turn and no other: it is counted in `errors`, and
-        logged when it begins to fail. A sample that is not valid is left out by itself, and
-        counted in `invalid_samples`.
+        A collector that raises loses only this turn. `errors` counts it, and the log names it when
+        it begins to fail. A sample that is not valid is left out alone, and `invalid_samples`
+        counts it.
         """
         with self._lock:
             self._pacer.start()
@@ -88,19 +93,19 @@ class Collection:
                     tracker = self._tracker_of(instrument)
                     trackers[id(instrument)] = tracker
                     self._collect_changes(collector, tracker)
-            # Those of instruments that are no longer registered are let go.
+            # This drops the trackers of instruments that are no longer registered.
             self._trackers = trackers
 
     def collect_from(self, collector: Collector) -> None:
         """Collect once from a collector that is not in the registry."""
-        # Collected before the lock is taken: reading the system may take long.
+        # It collects before it takes the lock, because reading the system may take long.
         self.offer(self._families_of(collector))
 
     def offer(self, families: Iterable[Any]) -> bool:
-        """Buffer those samples of the families that have to be sent.
+        """Buffer the samples of these families that have to be sent.
 
         Returns:
-            Whether all of them were taken: they are valid, and the buffer had room for them.
+            Whether all samples were valid, and the buffer had room for those to be sent.
         """
         with self._lock:
             now = self._clock.time()
@@ -116,10 +121,12 @@ class Collection:
             return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
 
     def add(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
-        """Buffer samples as they are; what is dropped to make room is sent anew when it can be.
+        """Buffer samples as they are.
+
+        If the buffer drops samples, a later collection reports their series anew.
 
         Returns:
-            What was dropped, of these or of older ones.
+            The samples that the buffer dropped: some of these, or older ones.
         """
         dropped = self._buffer.add(samples, self._when_full)
         if dropped:
@@ -130,7 +137,7 @@ class Collection:
         return dropped
 
     def refuse(self, name: str, error: Exception) -> None:
-        """Count a sample that is left out, and log the reason if it is the name's first."""
+        """Count a sample that is left out, and log the reason the first time for its name."""
         with self._lock:
             self.invalid_samples += 1
             if name not in self._warned_of and len(self._warned_of) < WARNED_NAMES_MAX:
@@ -156,7 +163,7 @@ class Collection:
     def _families_of(self, collector: Collector) -> list[Any]:
         try:
             families = list(collector.collect())
-        except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+        except BaseException as error:  # noqa: BLE001 - not our code, may raise SystemExit
             self._note_failure(collector, error)
             return []
         self._failing.discard(collector)
@@ -183,8 +190,8 @@ class Collection:
         return samples
 
     def _stamped(self, sample: Sample, now: float) -> Sample:
-        # An instrument has checked its series when it was made, but a collector may build its
-        # own; each is checked once, as the filter knows it from then on.
+        # An instrument checks its series when it makes them, but a collector may build its own. So
+        # each is checked here, and only once, because the filter remembers it from then on.
         if not self._change_filter.knows(sample.series):
             check_series(sample.series)
         value = sample.value if type(sample.value) is float else float(sample.value)

@@ -1,7 +1,9 @@
-"""Which samples of an instrument are worth sending: what a client last sent of each series.
+"""Choose the samples of an instrument to send, by what the client last sent of each series.
 
-The same rule as `change_filter` has for other collectors, for the many series of the package's
-own instruments: no sample is made of a series that has not changed.
+It applies the rule that `change_filter` has for other collectors to the many series of the
+package's own instruments: it makes no sample of a series that has not changed.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -22,28 +24,28 @@ _NEVER: Final = float("-inf")
 
 @final
 class _Sent:
-    """What was last sent of one label set."""
+    """The values that were last sent of one label set."""
 
     __slots__ = ("all_sent_at", "holder", "label_set", "value", "values")
 
     def __init__(self, holder: Instrument) -> None:
         self.holder = holder
         self.label_set = LabelSet(holder.label_values)
-        # When all of its samples were sent, by a monotonic clock.
+        # When all of its samples were last sent, by a monotonic clock.
         self.all_sent_at = _NEVER
-        # Of an instrument with one sample a label set, and of one with several.
+        # `value` if the instrument has one sample for each label set, `values` if it has several.
         self.value = 0.0
         self.values: list[float] | None = None
 
 
 @final
 class InstrumentTracker:
-    """Remembers what was last sent of each series of one instrument.
+    """Remembers the values that were last sent of each series of one instrument.
 
     Args:
-        instrument: what is tracked.
+        instrument: the instrument.
         refresh_interval: after how many seconds an unchanged series is sent again.
-        pacer: rests while a long list of series is gone through.
+        pacer: rests during loops over many series.
     """
 
     __slots__ = ("_generation", "_instrument", "_pacer", "_refresh_interval", "_sent")
@@ -59,8 +61,8 @@ class InstrumentTracker:
         """Return the samples that have to be sent.
 
         Args:
-            taken_at: seconds since the epoch, to stamp them with.
-            now: a monotonic clock's reading, in seconds.
+            taken_at: the time of the samples, in seconds since the epoch.
+            now: the current time of a monotonic clock, in seconds.
         """
         if self._generation != self._instrument.definition.generation:
             self._follow_children()
@@ -77,10 +79,10 @@ class InstrumentTracker:
         return samples
 
     def send_anew(self, label_sets: set[int]) -> None:
-        """Have these label sets sent at the next opportunity: samples of them were dropped.
+        """Send these label sets anew at the next collection, as samples of them were dropped.
 
         Args:
-            label_sets: the `id()` of each.
+            label_sets: the `id()` of each label set.
         """
         for sent in self._sent:
             if id(sent.label_set) in label_sets:
@@ -127,7 +129,8 @@ class InstrumentTracker:
 
     def _follow_children(self) -> None:
         known = {id(sent.holder): sent for sent in self._sent}
-        # Read first: a child that is made meanwhile is found at the next turn.
+        # Read before the children are. If another thread makes a child meanwhile, the generation
+        # has changed at the next turn, which then finds the child.
         self._generation = self._instrument.definition.generation
         followed: list[_Sent] = []
         for step, holder in enumerate(self._instrument.holders()):
@@ -139,5 +142,5 @@ class InstrumentTracker:
 
 
 def _is_same(value: float, before: float) -> bool:
-    # NaN differs from itself; an empty summary must not be sent at every flush.
+    # NaN differs from itself, but an empty summary must not be sent at every flush.
     return value == before or (isnan(value) and isnan(before))

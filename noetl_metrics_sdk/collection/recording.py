@@ -1,4 +1,4 @@
-"""A sample that the worker hands over itself, checked where it is written."""
+"""Check a sample that the worker records itself, at the call that records it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recorded_sample(
     """Return the sample if every part of it is valid.
 
     Raises:
-        InvalidMetricError: a part of it is not; the message says what a valid one looks like.
+        InvalidMetricError: a part is not valid; the message says what a valid one looks like.
         TypeError: the value or the time is no number.
     """
     try:

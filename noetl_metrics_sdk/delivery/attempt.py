@@ -1,4 +1,7 @@
-"""One attempt to deliver one batch: registered, sent, and settled by what the server answers."""
+"""One attempt to deliver one batch: register, send, and settle it by the server's answer.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,10 @@ class Delivery:
     """Settles batches one by one; only the delivery thread uses it.
 
     Args:
-        transport: where batches go.
-        batches: where they come from.
-        registration: the component to register and send heartbeats for; None to leave both
-            alone.
+        transport: sends the batches.
+        batches: has the batches.
+        registration: the component to register and send heartbeats for; None if the client does
+            neither.
         runtime_id: the component's id, if it is known already.
         clock: the monotonic clock.
         heartbeat_interval: seconds between two heartbeats.
@@ -56,21 +59,22 @@ class Delivery:
         self._clock = clock
         self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
-        # Never, for a component that somebody else keeps alive.
+        # Never due if another program registers the component and keeps it alive.
         self.heartbeat_due_at = (
             math.inf if registration is None else clock.monotonic() + heartbeat_interval
         )
-        # Read by stats() from any thread: one writer, whole values.
+        # stats() reads these from any thread, without a lock: only the delivery thread writes them,
+        # and each write replaces a whole value.
         self.runtime_id = runtime_id
         self.batches_sent = 0
         self.bytes_sent = 0
         self.last_error: str | None = None
 
     def settle_one(self) -> bool:
-        """Register if need be and settle one batch; return False if there was none.
+        """Register if that is needed, and settle one batch; return False if there was no batch.
 
         Raises:
-            RecoverableError: nothing was settled; the same batch is due again.
+            RecoverableError: nothing was settled; the same batch has to be sent again.
         """
         try:
             runtime_id = self._registered_runtime_id()
@@ -93,7 +97,7 @@ class Delivery:
         return True
 
     def send_heartbeat_if_due(self) -> bool:
-        """Say that the component is alive; return whether it has to be registered again."""
+        """Tell the server that the component is alive; return whether it has to register again."""
         if self._registration is None or self._clock.monotonic() < self.heartbeat_due_at:
             return False
         self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
@@ -119,7 +123,7 @@ class Delivery:
             except RecoverableError:
                 raise
             except DeliveryError as error:
-                # Whoever mends the server or the name finds the samples still here.
+                # The samples wait until an operator has mended the server or the component's name.
                 raise RecoverableError(f"cannot register: {error}", error.status) from error
             self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
             _logger.info("registered %s: %s", self._registration.name, self.runtime_id)

@@ -1,8 +1,10 @@
-"""When a failed delivery is tried again: full jitter, a cap, and the server's own wish.
+"""Decide when to try a failed delivery again: full jitter, a cap, and the server's `Retry-After`.
 
-The waiting times are those of "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015):
-a random part of an exponentially growing, capped span, so that workers which all lost the same
-server do not all come back at the same moment.
+The waiting times follow "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): each is a
+random part of a span that grows exponentially up to a cap. Workers that have all lost the same
+server then do not all come back at the same moment.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -18,29 +20,33 @@ if TYPE_CHECKING:
 
 BACKOFF_FIRST_SECONDS = 0.5
 RETRY_AFTER_MAX_SECONDS = 300.0
-"""A server may ask for more; a typing error in its settings must not silence a worker."""
+"""The longest time that a server's `Retry-After` counts for, in seconds.
+
+A server may ask for more, but a typing error in its settings must not silence a worker.
+"""
 
 
 def backoff_seconds(
     attempt_number: int, error: BaseException | None, backoff_max: float, random: float
 ) -> float:
-    """Return how long to wait before the next attempt.
+    """Return how many seconds to wait before the next attempt.
 
-    What the server asks for is the least: one that says 0 is not to be asked without end.
+    The server's `Retry-After` is a minimum. If the server asks for 0 seconds, the client backs off
+    all the same, and does not send requests without a pause.
 
     Args:
         attempt_number: how many attempts have failed, from 1.
-        error: what the last one raised.
+        error: the error that the last attempt raised.
         backoff_max: the cap, in seconds.
         random: a number from 0 up to 1.
     """
-    # 2 ** 20 is beyond any cap; a larger power would in the end overflow a float.
+    # 2 ** 20 is beyond any cap. A power that grew without end would overflow a float.
     span: float = BACKOFF_FIRST_SECONDS * 2 ** min(attempt_number - 1, 20)
     seconds = random * min(backoff_max, span)
     retry_after = error.retry_after if isinstance(error, RecoverableError) else None
     if retry_after is None:
         return seconds
-    # A little later than asked, each worker differently.
+    # Each worker comes a little later than the server has asked for, and by a different time.
     asked_for = min(retry_after, RETRY_AFTER_MAX_SECONDS) * (1.0 + 0.1 * random)
     return max(seconds, asked_for)
 
@@ -53,13 +59,13 @@ def retrying(
     backoff_max: float,
     random: Callable[[], float],
 ) -> tenacity.Retrying:
-    """Return tenacity's loop: it calls a function until it raises no `RecoverableError`.
+    """Return tenacity's loop, which calls a function until it raises no `RecoverableError`.
 
     Args:
-        pause: waits for some seconds after an error; may return early.
-        must_stop: whether to give up, asked after each failure with the seconds to wait and the
-            error, which is then raised.
-        on_failure: is told of each failure and of the seconds until the next attempt.
+        pause: waits for some seconds after an error; it may return early.
+        must_stop: called after each failure with the seconds to wait and the error; returns whether
+            to give up, which raises the error.
+        on_failure: called after each failure with the error and the seconds until the next attempt.
         backoff_max: the longest wait, in seconds.
         random: returns a number from 0 up to 1.
     """

@@ -1,4 +1,7 @@
-"""The delivery thread: it sends batch after batch, waits between attempts, and ends in time."""
+"""The delivery thread: it sends batch after batch, waits between attempts, and ends in time.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,21 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 REQUEST_TIMEOUT_MIN = 0.1
-"""What a request gets even when a deadline has all but passed: a server nearby can answer."""
+"""How many seconds a request gets at least, however near the deadline is.
+
+A server nearby can answer within that time.
+"""
 
 
 class DeliveryThread:
-    """Delivers what is in the buffer, from a thread of its own.
+    """Delivers the samples of the buffer, from a thread of its own.
 
     Args:
-        transport: where batches go.
-        buffer: where samples come from, and the ledger of what became of them.
+        transport: sends the batches.
+        buffer: has the samples that wait, and the ledger of all samples.
         batches: cuts the batches.
-        registration: the component to register and send heartbeats for; None to leave both
-            alone.
+        registration: the component to register and send heartbeats for; None if the client does
+            neither.
         runtime_id: the component's id, if it is known already.
         clock: the monotonic clock that deadlines are read from.
         random: returns a number from 0 up to 1, for jitter.
@@ -77,8 +83,8 @@ class DeliveryThread:
         )
         self._failing = False
         self._unauthorized = False
-        # Guards the flags that other threads set for the delivery thread. The buffer's and the
-        # batch queue's lock may be taken while it is held; never held during I/O.
+        # Guards the flags that other threads set for the delivery thread. The locks of the buffer
+        # and of the batch queue may be taken while it is held. It is never held during I/O.
         self._state = threading.Condition()
         self._work_waits = True
         self._flush_waits = False
@@ -91,18 +97,19 @@ class DeliveryThread:
             random=random,
         )
         self._thread = threading.Thread(target=self.run, name="noetl-metrics-exporter", daemon=True)
-        # Read by stats() from any thread: one writer, whole values.
+        # stats() reads these from any thread, without a lock: only the delivery thread writes them,
+        # and each write replaces a whole value.
         self.failures: Counter[str] = Counter()
         self.flush_seconds = 0.0
 
     @property
     def runtime_id(self) -> str | None:
-        """The component's id, once it is known."""
+        """The component's id, once the client knows it."""
         return self.delivery.runtime_id
 
     @property
     def last_error(self) -> str | None:
-        """What went wrong last, in words."""
+        """The last error of the delivery, in words."""
         return self.delivery.last_error
 
     def start(self) -> None:
@@ -110,15 +117,16 @@ class DeliveryThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have what is in the buffer sent."""
+        """Make the thread send what is in the buffer."""
         with self._state:
             self._work_waits = True
             self._state.notify_all()
 
     def flush(self, deadline: float) -> bool:
-        """Have what is in the buffer now sent, and wait until it is settled.
+        """Make the thread send what is in the buffer now, and wait until that is settled.
 
-        A wait between two attempts is cut short, unless the server has asked for it.
+        A flush cuts the pause between two attempts short, unless the server has asked for the
+        pause.
 
         Returns:
             False if the deadline (of the monotonic clock) came first.
@@ -137,7 +145,7 @@ class DeliveryThread:
         """Send what is left until the deadline, and end the thread.
 
         Returns:
-            False if the thread was still at it when the deadline came.
+            False if the thread was still running at the deadline.
         """
         with self._state:
             self._stop_at = deadline
@@ -146,7 +154,7 @@ class DeliveryThread:
         return not self._thread.is_alive()
 
     def run(self) -> None:
-        """Deliver until `stop()` is called: what the thread does."""
+        """Deliver until `stop()` is called; the thread runs this."""
         self._deliver_until_stopped()
         self._batches.close()
 
@@ -164,9 +172,9 @@ class DeliveryThread:
             if stopping:
                 return
             with self._state:
-                self._flush_waits = False  # whatever it waited for is settled
+                self._flush_waits = False  # all that the flush waited for is settled
             if self.delivery.send_heartbeat_if_due():
-                self.wake()  # registers again
+                self.wake()  # the next attempt registers again
 
     def _deliver_all(self) -> None:
         """Send batches until none is left, or until the time to stop has come."""
@@ -176,7 +184,7 @@ class DeliveryThread:
             try:
                 settled_one = self._retrying(self._attempt)
             except RecoverableError:
-                return  # out of time; what is left stays pending and is reported so
+                return  # no time is left: the other samples stay pending, and are reported so
             with self._state:
                 self._state.notify_all()
             if not settled_one:
@@ -188,7 +196,7 @@ class DeliveryThread:
 
     def _attempt(self) -> bool:
         if self._stop_at is not None and not self._buffer.ledger().pending:
-            return False  # nothing left to register for
+            return False  # no samples are left to register for
         return self.delivery.settle_one()
 
     def _timeout(self) -> float:
@@ -198,7 +206,10 @@ class DeliveryThread:
         return min(self._request_timeout, max(REQUEST_TIMEOUT_MIN, left))
 
     def _must_give_up(self, seconds: float, error: BaseException | None) -> bool:
-        """Whether, after a failure, stopping leaves no sense or no time for another attempt."""
+        """Return whether to give up after a failure: there is no time, or no use, for an attempt.
+
+        The thread gives up only while it stops.
+        """
         if self._stop_at is None:
             return False
         left = self._stop_at - self._clock.monotonic()
@@ -207,7 +218,10 @@ class DeliveryThread:
         return _is_the_servers_wish(error) and seconds >= left
 
     def _pause(self, seconds: float, error: BaseException | None) -> None:
-        """Wait between two attempts; a flush or a stop cuts it short, but for the server's wish."""
+        """Wait between two attempts.
+
+        A stop cuts the pause short. So does a flush, unless the server has asked for the pause.
+        """
         asked_for = _is_the_servers_wish(error)
         until = self._clock.monotonic() + seconds
 
@@ -217,12 +231,13 @@ class DeliveryThread:
         while True:
             with self._state:
                 self._work_waits = False
-            # While the server is away, what was collected meanwhile goes to disk.
+            # While the server is away, the samples that were collected meanwhile go to disk.
             self._batches.secure()
             with self._state:
                 if self._stop_at is not None:
-                    # Stopping: use the time there is, without a tight loop. It may have begun
-                    # since the attempt, and then it is not known yet whether that makes sense.
+                    # The thread stops: it uses the time that is left, without a tight loop. The
+                    # stop may have begun after the attempt. Then it has not been checked yet
+                    # whether another attempt makes sense.
                     if not self._must_give_up(until - self._clock.monotonic(), error):
                         left = min(until, self._stop_at) - self._clock.monotonic()
                         self._wait(self._state, lambda: False, max(0.0, left))

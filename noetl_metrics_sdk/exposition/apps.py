@@ -1,7 +1,7 @@
-"""A worker's own page behind any WSGI or ASGI server, for those who scrape rather than push.
+"""A worker's own page, behind any WSGI or ASGI server, for a Prometheus that scrapes the worker.
 
-The page needs no client and no server. Each process has a page of its own, as each has its own
-counts: where several processes share a port, a scraper meets one of them at a time.
+The page needs neither a client nor a NoETL server. Each process has its own counts, and so a page
+of its own. If several processes share a port, a scraper reaches only one of them at a time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_wsgi_app(registry: Registry = REGISTRY) -> WSGIApplication:
     """Return a WSGI application (PEP 3333) that serves a registry's page under every path.
 
     Args:
-        registry: whose metrics are on the page.
+        registry: the registry whose metrics are on the page.
     """
     page = RegistryPage(registry)
 
@@ -59,10 +59,10 @@ def make_wsgi_app(registry: Registry = REGISTRY) -> WSGIApplication:
 def make_asgi_app(registry: Registry = REGISTRY) -> AsgiApplication:
     """Return an ASGI application that serves a registry's page under every path.
 
-    The page is made in a thread, so that the worker's event loop goes on meanwhile.
+    A thread makes the page, so the worker's event loop goes on meanwhile.
 
     Args:
-        registry: whose metrics are on the page.
+        registry: the registry whose metrics are on the page.
     """
     page = RegistryPage(registry)
 
@@ -114,7 +114,7 @@ async def _live(
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
     send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
 ) -> None:
-    """Go along with the server's start and end, of which a page needs nothing."""
+    """Acknowledge the server's start and end; a page has nothing to do for them."""
     while True:
         message = await receive()
         await send({"type": message["type"] + ".complete"})

@@ -1,16 +1,23 @@
-"""Which samples of a page are one metric family, and which type a family can be shown as. Pure.
+"""Group the samples of a page into metric families, and choose the type that each can have. Pure.
 
-Each name belongs to one family. Where two families would share a name, because those who report
-them disagree about its type, all of them are shown as untyped, each sample under its own name.
+Each name belongs to one family. Two families would share a name if their components or collectors
+disagree about its type. Then the page shows all of them as untyped, each sample under its own name.
 
-A histogram or a summary is shown whole or not at all: a series without its `+Inf` bucket, sum or
-count, or whose parts are of different moments, is left out and counted.
+The page shows a histogram or a summary whole or not at all. If a series lacks its `+Inf` bucket,
+its sum or its count, or if its parts are of different moments, the page leaves the series out and
+counts it.
 
-OpenMetrics is stricter than the text format. What it has no valid form for is `unknown` there, each
-sample under its own name, so that no value is lost and the page stays valid: a counter that does
-not end in `_total`, or has a value that is negative or NaN; a histogram with a negative bound, a
-sum that is negative or NaN, or a count that is no whole number; a summary with a quantile outside
-0 to 1 or of a negative value, or with such a sum or count.
+OpenMetrics is stricter than the text format. A family that has no valid form in it is `unknown`
+there, with each sample under its own name. So no value is lost, and the page stays valid. This is
+done for:
+
+- a counter whose name does not end in `_total`, or with a value that is negative or NaN;
+- a histogram with a negative bound, with a sum that is negative or NaN, or with a count that is no
+  whole number;
+- a summary with a quantile outside 0 to 1 or a quantile whose value is negative, with a sum that is
+  negative or NaN, or with a count that is negative or no whole number.
+
+Why so: docs/decisions/exposition.md.
 """
 
 from __future__ import annotations
@@ -27,14 +34,15 @@ if TYPE_CHECKING:
 
 UNTYPED = "untyped"
 
-# By suffix: the label of its own, and the place among the samples of a series.
+# For each suffix: the label that only these samples have, and their place among the samples of a
+# series.
 _VALUE, _SUM, _COUNT, _CREATED = range(4)
 _PARTS: dict[str, dict[str, tuple[str | None, int]]] = {
     "histogram": {"_bucket": ("le", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
     "summary": {"": ("quantile", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
 }
 _OWN_LABELS = {"histogram": "le", "summary": "quantile"}
-# OpenMetrics 1.0, "Suffixes": names that nobody else may have.
+# OpenMetrics 1.0, "Suffixes": with these suffixes a family's name belongs to that family alone.
 _RESERVED = {
     "counter": ("_total", "_created"),
     "histogram": ("_bucket", "_sum", "_count", "_created"),
@@ -43,7 +51,7 @@ _RESERVED = {
 
 
 class Claim(NamedTuple):
-    """What a sample is by its name and type."""
+    """The family and the place in it that a sample has, by the sample's name and type."""
 
     family: str
     type: str
@@ -52,7 +60,7 @@ class Claim(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A sample, and its place among those of its series."""
+    """A sample, and its place among the samples of its series."""
 
     part: int
     bound: float
@@ -74,11 +82,12 @@ class Family(NamedTuple):
 def families_of(
     samples: Iterable[ExposedSample], page_format: PageFormat
 ) -> tuple[list[Family], int]:
-    """Return the families of a page, by their names, and how many series are left out.
+    """Return the families of a page, in the order of their names, and how many series are left out.
 
     Args:
-        samples: in any order; each series' own come in that of their series.
-        page_format: what they are for.
+        samples: the samples of the page, in any order. If a series of a counter or gauge has
+            several, the first one counts.
+        page_format: the format of the page.
     """
     claims: dict[tuple[str, str, bool], Claim] = {}
     claimed: list[tuple[ExposedSample, Claim]] = []
@@ -130,7 +139,7 @@ def _claim(name: str, kind: str, has_bound: bool, page_format: PageFormat) -> Cl
 def _settled(
     claims: set[tuple[str, Claim]], page_format: PageFormat
 ) -> dict[tuple[str, Claim], Claim]:
-    """Return what each sample is beside the others, by its name and its own claim."""
+    """Return the claim that each sample gets beside the others, by its name and its own claim."""
     final = {known: known[1] for known in claims}
     is_openmetrics = page_format is PageFormat.OPENMETRICS
     if is_openmetrics:
@@ -148,7 +157,7 @@ def _settled(
 
 
 def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
-    """Make the time at which a series began, a gauge of the text format, a part of its family."""
+    """Move the start times of series, which are gauges in the text format, into their families."""
     types: dict[str, set[str]] = defaultdict(set)
     for claim in claims.values():
         types[claim.family].add(claim.type)
@@ -162,7 +171,7 @@ def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
 
 
 def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int:
-    """Drop what is not whole or there twice; return how many series were dropped."""
+    """Drop series that are not whole, or that occur twice; return how many were dropped."""
     dropped = 0
     for key, entries in list(series.items()):
         if len(entries) > 1:
@@ -170,7 +179,7 @@ def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int
         if kind in _PARTS:
             is_valid = _is_whole(kind, entries)
         else:
-            # Of collectors that report the same series, the first one counts.
+            # If several collectors report the same series, the first one counts.
             first = {entry.part: entry for entry in reversed(entries)} if entries[1:] else {}
             if first and len(first) < len(entries):
                 dropped += len(entries) - len(first)
@@ -195,7 +204,7 @@ def _is_whole(kind: str, entries: list[Entry]) -> bool:
     if not bounds or bounds[-1] != math.inf:
         return False
     counted = [0.0, *[entry.sample.value for entry in values], counts[0].sample.value]
-    # Every observation changes the last bucket, so no other one is of a later moment.
+    # Every observation changes the last bucket, so no other part may be of a later moment.
     last_at = values[-1].sample.taken_at or 0.0
     return (
         all(low <= high for low, high in pairwise(counted))
@@ -205,7 +214,7 @@ def _is_whole(kind: str, entries: list[Entry]) -> bool:
 
 
 def _is_openmetrics(family: Family) -> bool:
-    """Return whether a family has a valid form in OpenMetrics under its type."""
+    """Return whether a family is valid in OpenMetrics under its type."""
     check = _CHECKS.get(family.type)
     return check is None or all(
         check(entry) for entries in family.series.values() for entry in entries
@@ -213,7 +222,7 @@ def _is_openmetrics(family: Family) -> bool:
 
 
 def _is_counter_sample(entry: Entry) -> bool:
-    return entry.part == _CREATED or entry.sample.value >= 0  # NaN is not
+    return entry.part == _CREATED or entry.sample.value >= 0  # False for NaN
 
 
 def _is_histogram_sample(entry: Entry) -> bool:
@@ -240,7 +249,7 @@ _CHECKS = {
 
 
 def _untyped(family: Family) -> list[Family]:
-    """Return a family of each sample name of a family, without a type."""
+    """Return an untyped family for each sample name of a family."""
     by_name: dict[str, dict[SeriesKey, list[Entry]]] = defaultdict(dict)
     for entries in family.series.values():
         for entry in entries:

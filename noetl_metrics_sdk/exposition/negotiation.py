@@ -1,8 +1,8 @@
-"""Which format and encoding a scraper gets, by its `Accept` and `Accept-Encoding`. Pure.
+"""Choose a page's format and encoding by the scraper's `Accept` and `Accept-Encoding`. Pure.
 
-RFC 9110, sections 12.5.1 and 12.5.3: the most specific range of a header says how welcome
-something is. A scraper that welcomes neither format gets the text format all the same, as every
-exporter answers.
+RFC 9110, sections 12.5.1 and 12.5.3: of the ranges in a header that match a format, the most
+specific one says how welcome the format is. A scraper that welcomes neither format gets the text
+format all the same, as from every exporter.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from noetl_metrics_sdk.exposition.samples import PageFormat
 VARY = "Accept, Accept-Encoding"
 
 GZIP_BYTES_MIN = 1_400
-"""Below this an answer is one packet, compressed or not."""
+"""A smaller answer is one packet, compressed or not."""
 
 GZIP_LEVEL = 6
-"""Level 9 takes four times as long to save 4 %, level 1 leaves three quarters more to send."""
+"""Level 9 takes four times as long and saves 4 %. With level 1 there is three quarters more to
+send."""
 
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
-# Commas and semicolons stand in quoted strings too.
+# Quoted strings may have commas and semicolons too.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)')
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
@@ -41,10 +42,10 @@ class _Range(NamedTuple):
 
 
 def choose_format(accept: str | None) -> PageFormat:
-    """Return the format that a scraper prefers; the text format where it prefers none.
+    """Return the format that a scraper prefers, or the text format if it prefers none.
 
     Args:
-        accept: the request's `Accept`, several of them joined by commas.
+        accept: the request's `Accept`; several headers are joined by commas.
     """
     ranges = _ranges(accept or "*/*")
     welcome = {page_format: _welcome(page_format, ranges) for page_format in PageFormat}
@@ -54,10 +55,10 @@ def choose_format(accept: str | None) -> PageFormat:
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Return whether a scraper takes gzip no less than an answer as it is.
+    """Return whether gzip is at least as welcome to a scraper as an answer without compression.
 
     Args:
-        accept_encoding: the request's `Accept-Encoding`, several of them joined by commas.
+        accept_encoding: the request's `Accept-Encoding`; several headers are joined by commas.
     """
     qualities = {found.name: found.quality for found in _ranges(accept_encoding or "")}
     anything = qualities.get("*", 0.0)
@@ -66,11 +67,11 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 
 def encoded(page: str, accept_encoding: str | None) -> tuple[bytes, dict[str, str]]:
-    """Return an answer's body and the headers that its encoding adds.
+    """Return the body of an answer, and the headers that its encoding adds.
 
     Args:
         page: the text of the page.
-        accept_encoding: as `accepts_gzip` takes it.
+        accept_encoding: the same as for `accepts_gzip`.
     """
     body = page.encode()
     headers = {"Vary": VARY}
@@ -81,7 +82,7 @@ def encoded(page: str, accept_encoding: str | None) -> tuple[bytes, dict[str, st
 
 
 def _welcome(page_format: PageFormat, ranges: list[_Range]) -> tuple[float, int]:
-    """Return how welcome a format is, and how specific the range is that says so."""
+    """Return how welcome a format is, and how specific the range is that decides it."""
     name, version = _VERSIONS[page_format]
     own = {"version": version, "charset": "utf-8"}
     best = (-1, 0.0)
@@ -98,7 +99,7 @@ def _welcome(page_format: PageFormat, ranges: list[_Range]) -> tuple[float, int]
             continue
         best = max(best, (specificity, found.quality))
     specificity, quality = best
-    # What is named stands before what is merely not excluded.
+    # Of two equally welcome formats, the one that a more specific range names comes first.
     return quality, specificity if quality else 0
 
 

@@ -1,7 +1,9 @@
-"""A page for Prometheus, as the text format 0.0.4 or OpenMetrics 1.0. Pure: no I/O, no clock.
+"""Write a page for Prometheus: text format 0.0.4, or OpenMetrics 1.0. Pure: no I/O, no clock.
 
-Samples carry no timestamps: Prometheus takes a series with timestamps out of its handling of
-stale series.
+The samples of a page have no timestamps, because Prometheus does not apply its handling of stale
+series to samples with timestamps.
+
+Why so: docs/decisions/exposition.md.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _HELP_ESCAPES = {
 
 
 class Page(NamedTuple):
-    """A page, and what is not on it."""
+    """A page, and how many series are missing on it."""
 
     text: str
     omitted_count: int
@@ -38,10 +40,10 @@ def render(
     """Return the page.
 
     Args:
-        samples: at most one sample of each series. Families are shown by their names; of several
-            help texts and units the first is shown.
-        page_format: how it is written.
-        invalid_count: how many series the caller has left out, because a page cannot hold their
+        samples: at most one sample of each series. The page has the families in the order of their
+            names. If a family has several help texts or units, the page has the first.
+        page_format: the format of the page.
+        invalid_count: how many series the caller has left out because a page cannot hold their
             names.
     """
     families, incomplete_count = families_of(samples, page_format)
@@ -57,7 +59,7 @@ def render(
                 sample = entry.sample
                 parts.append(f"{sample.name}{sample.labels.text} {format_value(sample.value)}\n")
     if page_format is PageFormat.OPENMETRICS:
-        parts.append("# EOF\n")  # and no comments, which it does not have
+        parts.append("# EOF\n")  # without comments, which OpenMetrics does not have
     else:
         if invalid_count:
             parts.append(
@@ -84,13 +86,13 @@ def _description(family: Family, page_format: PageFormat) -> list[str]:
         if help_text and unit:
             break
     lines: list[str] = []
-    # A parser strips the ends of a help text, so blank ends would not come back anyway.
+    # A parser strips blanks at the ends of a help text, so the page need not keep them.
     if help_text:
         lines.append(f"# HELP {name} {help_text.translate(_HELP_ESCAPES[page_format])}\n")
     if page_format is PageFormat.TEXT:
         lines.append(f"# TYPE {name} {kind}\n")
         return lines
     lines.append(f"# TYPE {name} {'unknown' if kind == UNTYPED else kind}\n")
-    if unit and name.endswith(f"_{unit}"):  # a unit that the name does not say is not valid
+    if unit and name.endswith(f"_{unit}"):  # a unit is valid only if the name ends in it
         lines.append(f"# UNIT {name} {unit}\n")
     return lines

@@ -1,8 +1,10 @@
-"""The page of one registry, as a worker serves it itself.
+"""The page of one registry, which a worker serves itself.
 
-Its series have the labels that the instruments gave them and no others: Prometheus adds `job` and
-`instance` for whom it has scraped. Collecting for a page neither asks nor tells what has been
-pushed: a client's deliveries go on as if nobody scraped.
+Its series have only the labels that the instruments gave them. Prometheus adds `job` and `instance`
+for each program that it scrapes. A page neither reads nor changes a client's memory of the samples
+that it has sent, so scrapes have no effect on the client's deliveries.
+
+Why so: docs/decisions/exposition.md.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class RegistryPage:
     """Makes the page of a registry.
 
     Args:
-        registry: whose collectors are asked for every page.
+        registry: the registry whose collectors are asked for every page.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -48,17 +50,17 @@ class RegistryPage:
         )
 
     def render(self, page_format: PageFormat) -> str:
-        """Return the page as it is now.
+        """Return the page with the current values.
 
-        A collector that raises is left out of this page and no other one's metrics with it; it
-        is counted on the page, and logged when it begins to fail.
+        If a collector raises, this page lacks only its metrics. A metric on the page counts such
+        collectors, and the log names a collector when it begins to fail.
         """
         samples: list[ExposedSample] = []
         invalid_count = 0
         for collector in self._registry.collectors():
             try:
                 found, invalid = _samples_of(collector)
-            except BaseException as error:  # noqa: BLE001 - somebody else's code, SystemExit included
+            except BaseException as error:  # noqa: BLE001 - not our code, may raise SystemExit
                 self._note_failure(collector, error)
                 continue
             self._failing.discard(collector)
@@ -81,7 +83,7 @@ class RegistryPage:
 
 
 def _samples_of(collector: Collector) -> tuple[list[ExposedSample], int]:
-    """Return the samples of a collector, and how many more are not valid."""
+    """Return the valid samples of a collector, and how many samples are not valid."""
     instruments = instruments_of(collector)
     if instruments is not None:
         return [one for found in instruments for one in _instrument_samples(found)], 0
@@ -104,7 +106,7 @@ def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
     for holder in instrument.holders():
         own = dict(zip(definition.label_names, holder.label_values, strict=True))
         labels = ExposedLabels(own)
-        # All values of a series are of one moment; of one that is left out there are none.
+        # The values of a label set are read at one moment. A label set that is left out has none.
         for form, value in zip(definition.forms, holder.values(), strict=False):
             shown = (
                 labels if form.own_label is None else ExposedLabels(own | dict([form.own_label]))

@@ -1,4 +1,4 @@
-"""What a page for Prometheus is made of: formats, labels as they are shown, samples. Pure."""
+"""The parts of a page for Prometheus: its formats, its labels as text, its samples. Pure."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class PageFormat(StrEnum):
 
 
 class ExposedLabels:
-    """The labels of one series, as a page shows them; what is made of them is made once.
+    """The labels of one series, as a page shows them; each text and key of them is made only once.
 
     Args:
-        labels: name to value, in the order in which they are shown.
+        labels: label values by name, in the order in which the page shows them.
     """
 
     __slots__ = ("_canonical_texts", "_keys", "_labels", "text")
@@ -39,10 +39,10 @@ class ExposedLabels:
         self._keys: dict[str | None, tuple[tuple[str, str], ...]] = {}
         self._canonical_texts: dict[str, str] = {}
         self.text = _text(labels)
-        """With the braces around them; empty if there are none."""
+        """The labels as text, in braces; empty if there are no labels."""
 
     def bound(self, name: str) -> float | None:
-        """Return the number that a label says, or None where it says none."""
+        """Return the value of a label as a number; None if it is missing, no number, or NaN."""
         text = self._labels.get(name)
         if text is None:
             return None
@@ -53,10 +53,10 @@ class ExposedLabels:
         return None if math.isnan(number) else number
 
     def canonical_text(self, name: str) -> str:
-        """Return the text with a label that is a number in OpenMetrics' canonical form.
+        """Return the labels as text, with one label's number in OpenMetrics' canonical form.
 
         Args:
-            name: a label that has a `bound`.
+            name: the name of a label whose value is a number.
         """
         text = self._canonical_texts.get(name)
         if text is None:
@@ -65,35 +65,35 @@ class ExposedLabels:
         return text
 
     def key_without(self, name: str | None) -> tuple[tuple[str, str], ...]:
-        """Return what tells the series from others, apart from one label, in a stable order."""
+        """Return the labels without one of them, as a key of the series in a stable order."""
         key = self._keys.get(name)
         if key is None:
             labels = self._labels
-            # Names are sorted several times faster than pairs.
+            # Sorting names is several times faster than sorting pairs.
             key = tuple([(label, labels[label]) for label in sorted(labels) if label != name])
             self._keys[name] = key
         return key
 
 
 class ExposedSample(NamedTuple):
-    """One sample of a page, whose names are valid."""
+    """One sample of a page; its name and the names of its labels are valid."""
 
     name: str
     type: str
-    """One of the four of `MetricType`."""
+    """One of the four values of `MetricType`."""
     value: float
     labels: ExposedLabels
     help_text: str | None = None
     unit: str | None = None
     taken_at: float | None = None
-    """Seconds since the epoch, where samples of one series may be of several moments."""
+    """Seconds since the epoch, if the samples of one series may be of several moments."""
 
 
 def _text(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
     text = ",".join([f'{name}="{value}"' for name, value in labels.items()])
-    # Few values have anything to escape, and to see that of all at once is many times faster.
+    # Few values need an escape. It is many times faster to check the whole text at once.
     if text.count('"') != 2 * len(labels) or "\\" in text or "\n" in text:
         text = ",".join([f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items()])
     return f"{{{text}}}"

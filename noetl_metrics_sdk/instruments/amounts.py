@@ -1,4 +1,4 @@
-"""The numbers that instruments take: which are refused, and what the refusal says."""
+"""Check the numbers that a job gives to an instrument, and make the errors for the refused ones."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ INFINITY: Final = float("inf")
 MINUS_INFINITY: Final = float("-inf")
 
 ONE: Final = 1
-"""The default amount of `inc()`, to be recognised without being converted."""
+"""The default amount of `inc()`, which then knows it by its identity and does not convert it."""
 
 
 def as_float(instrument: object, amount: SupportsFloat) -> float:
     """Return an amount as a float.
 
     Args:
-        instrument: what the amount is for; named in the error.
+        instrument: the instrument that gets the amount; the error names it.
         amount: an int, a float, or another library's number.
 
     Returns:
-        The float; infinity for a whole number beyond what a float holds.
+        The float; infinity for a whole number that is too large for a float.
 
     Raises:
-        TypeError: it is no number; text that reads like one is none either.
+        TypeError: the amount is no number. A text like "1" is no number either.
     """
     try:
         if type(amount) is int:
-            return amount + 0.0  # interpreted, float() would take twice the time
-        if hasattr(type(amount), "__float__"):  # as text has not
+            return amount + 0.0  # in interpreted code float() would take twice the time
+        if hasattr(type(amount), "__float__"):  # a text has no such method
             return float(amount)
     except OverflowError:
         return INFINITY
@@ -51,7 +51,7 @@ def warn_of_exemplar() -> None:
     warnings.warn(
         "exemplars are not kept: noetl.metric has no place for them",
         UserWarning,
-        stacklevel=1 if COMPILED else 3,  # a compiled function has no place in the stack
+        stacklevel=1 if COMPILED else 3,  # a compiled function has no frame in the stack
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Counter(ScalarInstrument):
     """A total that only goes up: jobs done, bytes read, errors.
 
-    It is reported with the suffix `_total`. The arguments are those of `Instrument`.
+    Its sample has the suffix `_total`. The arguments are those of `Instrument`.
     """
 
     __slots__ = ()
@@ -31,9 +31,9 @@ class Counter(ScalarInstrument):
         """Add to the total.
 
         Args:
-            amount: a finite number, not negative.
-            exemplar: accepted for prometheus_client's sake, and not kept: `noetl.metric` has
-                no place for it.
+            amount: a finite number that is not negative.
+            exemplar: accepted because prometheus_client has it, and not kept, because
+                `noetl.metric` has no place for it.
 
         Raises:
             InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
@@ -62,10 +62,10 @@ class Counter(ScalarInstrument):
             warn_of_exemplar()
 
     def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
-        """Return a context manager and decorator that counts the exceptions passing through.
+        """Return a context manager and decorator that counts the exceptions that pass through it.
 
         Args:
-            exception: the exception class, or a tuple of classes, that counts.
+            exception: the exception class to count, or a tuple of classes.
         """
         self._check_has_value()
         return ExceptionCounter(self, exception)

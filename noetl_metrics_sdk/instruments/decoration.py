@@ -1,8 +1,9 @@
-"""One way to put a context manager around a call, right for every kind of function.
+"""Put a context manager around a call, for every kind of function.
 
-Wrapping a coroutine function like a plain one would time the creation of the coroutine and not
-its work, and the same holds for generators: here the context manager is entered when the body
-begins to run and left when it ends, whichever way it ends.
+If a coroutine function were wrapped like a plain function, a timer would measure how long it takes
+to create the coroutine, and not how long the coroutine works. The same holds for generators. Here
+the context manager is entered when the body begins to run, and left when the body ends, whether it
+returns, raises or is closed.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
 def decorate(function: Function, scope: Scope) -> Function:
-    """Return `function` with its every run inside a context manager of its own.
+    """Return `function` decorated: each run of it is inside a context manager of its own.
 
-    A generator's run begins with its first `next()` and ends when it is exhausted, closed or
-    raises; one that is never started has no run.
+    The run of a generator begins with its first `next()`. It ends when the generator is exhausted
+    or closed, or when it raises. A generator that is never started has no run.
 
     Args:
         function: a function, coroutine function, generator function, asynchronous generator
-            function, or an object that can be called like one.
+            function, or an object that can be called like one of them.
         scope: makes the context manager for one run.
 
     Raises:
-        TypeError: it cannot be called.
+        TypeError: `function` cannot be called.
     """
     import inspect  # noqa: PLC0415 - it takes longer to load than all the rest of this package
 
@@ -52,8 +53,8 @@ def decorate(function: Function, scope: Scope) -> Function:
 def _is(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    # An object with `async def __call__` is as good as a coroutine function; a class with one
-    # is not, nor is a wrapper that took over the attributes of such a class.
+    # An object whose class has an `async def __call__` counts as a coroutine function. The class
+    # itself does not, and neither does a wrapper that has taken over the class's attributes.
     return kind(function) or kind(getattr(type(function), "__call__", None))  # noqa: B004
 
 
@@ -85,8 +86,8 @@ def _wrap_generator(function: Callable[..., Any], scope: Scope) -> Callable[...,
 def _wrap_async_generator(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         with scope():
-            # There is no `yield from` for asynchronous generators: this is PEP 380's
-            # expansion with `await` in it.
+            # Python has no `yield from` for asynchronous generators. This is the expansion of
+            # `yield from` in PEP 380, with `await` in it.
             inner = function(*args, **kwargs)
             try:
                 item = await anext(inner)

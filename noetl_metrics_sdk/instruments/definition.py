@@ -1,4 +1,7 @@
-"""What an instrument is called and described as, and what it shares with its children."""
+"""The name and the description of an instrument, and the state that it shares with its children.
+
+Why so: docs/decisions/hot-path.md.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ if TYPE_CHECKING:
 
 @final
 class Definition:
-    """What an instrument and all of its children share.
+    """The description and the state that an instrument and all of its children share.
 
     Args:
         name: the family's name, without the suffixes of its samples.
         type: the family's type.
-        documentation: what it measures.
+        documentation: what the instrument measures.
         unit: the unit of its values.
         label_names: the names of its labels.
         max_series: how many label sets are kept apart.
@@ -59,19 +62,20 @@ class Definition:
         self.unit = unit
         self.label_names = label_names
         self.max_series = max_series
-        # Guards the dictionary of children and, unless they are changed directly, the values of
-        # all of them. Re-entrant: a signal handler or a finalizer may touch an instrument while
-        # its own thread is inside one. No other lock is taken while it is held.
+        # Guards the dictionary of children. It also guards the values of the instrument and of all
+        # children, unless they are changed directly. Re-entrant, because a signal handler or a
+        # finalizer may use an instrument while its own thread holds the lock. No other lock is
+        # taken while it is held.
         self.lock = threading.RLock()
         self.updates_directly = not NEEDS_LOCK
-        # Counts the changes of the dictionary of children.
+        # Counts the changes of the dictionary of children, for the instrument's trackers.
         self.generation = 0
         self.overflowed = 0
         self.forms: list[SampleForm] = []
         self.fork_handle: ForkHandle | None = None
 
     def form(self, suffix: str, own_label: tuple[str, str] | None = None) -> SampleForm:
-        """Return the form of the samples with this suffix and this label of their own."""
+        """Return the form of the samples that have this suffix and this label of their own."""
         return SampleForm(
             self.name + suffix,
             self.type,
@@ -83,7 +87,7 @@ class Definition:
 
 
 def full_name(metric_type: MetricType, namespace: str, subsystem: str, name: str) -> str:
-    """Return the name of a family: the parts that there are, joined by `_`.
+    """Return the name of a family: its parts joined by `_`, without the empty ones.
 
     Raises:
         InvalidMetricError: a part is not valid.
@@ -102,11 +106,11 @@ def check_label_names(
     """Return the names of an instrument's labels if they are valid.
 
     Args:
-        label_names: what its maker gave.
-        reserved_names: those that its samples have for themselves.
+        label_names: the names that the instrument's maker gave.
+        reserved_names: the names of labels that the instrument's samples have themselves.
 
     Raises:
-        InvalidMetricError: a name is not valid, or stands there twice.
+        InvalidMetricError: a name is not valid, or is given twice.
     """
     if isinstance(label_names, str):
         raise InvalidMetricError(

@@ -1,4 +1,4 @@
-"""Gauge: a value that goes up and down, is set, or is asked for at every collection."""
+"""Gauge: a value that goes up and down, is set, or is read from a function at every collection."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Gauge(ScalarInstrument):
     """A value that goes up and down: jobs in progress, queue length, temperature.
 
     Args:
-        multiprocess_mode: accepted for prometheus_client's sake; here each process is a set of
-            series of its own, told apart by the label `worker_id`.
+        multiprocess_mode: accepted because prometheus_client has it, and ignored. Here each process
+            has series of its own, which the label `worker_id` tells apart.
 
     The other arguments are those of `Instrument`.
     """
@@ -97,7 +97,7 @@ class Gauge(ScalarInstrument):
                 self.value += value
 
     def dec(self, amount: SupportsFloat = 1) -> None:
-        """Lower the value; like `inc()` with the amount negated."""
+        """Lower the value, like `inc()` with the negated amount."""
         value = amount if type(amount) is float else as_float(self, amount)
         if not MINUS_INFINITY < value < INFINITY:
             raise self._not_finite(amount)
@@ -107,7 +107,7 @@ class Gauge(ScalarInstrument):
         """Set the value.
 
         Args:
-            value: any number, NaN and the infinities too.
+            value: any number; it may be NaN or infinite.
 
         Raises:
             InvalidMetricError: labels are missing.
@@ -125,7 +125,8 @@ class Gauge(ScalarInstrument):
         if self._direct:
             self.value = number
         else:
-            # Or inc() in another thread could write over it what it read before.
+            # Without the lock, inc() in another thread could read the value before this line and
+            # write its result over the new value.
             with self.definition.lock:
                 self.value = number
 
@@ -134,24 +135,24 @@ class Gauge(ScalarInstrument):
         self.set(time.time())
 
     def set_function(self, f: Callable[[], float]) -> None:
-        """Have a function called for the value at every collection.
+        """Take the value from a function, which the collecting thread calls at every collection.
 
-        While the function raises, this series is left out; the first time is logged with its
+        While the function raises, this series is left out. The first error is logged, with its
         traceback.
 
         Args:
-            f: takes nothing and returns a number; called from the collecting thread.
+            f: a function without arguments that returns a number.
         """
         self._check_has_value()
         self._function = f
 
     def track_inprogress(self) -> InProgressTracker:
-        """Return a context manager and decorator that raises the gauge by one while it runs."""
+        """Return a context manager and decorator: the gauge is higher by one while a block runs."""
         self._check_has_value()
         return InProgressTracker(self)
 
     def time(self) -> Timer:
-        """Return a context manager and decorator that sets the gauge to the duration."""
+        """Return a context manager and decorator that sets the gauge to the duration in seconds."""
         return Timer(self)
 
     def _not_finite(self, amount: SupportsFloat) -> InvalidMetricError:
@@ -166,11 +167,11 @@ class Gauge(ScalarInstrument):
         return Gauge("", "", _parent=self)
 
     def take(self, value: float) -> None:
-        """Set the value to what a timer has measured."""
+        """Set the value to the duration that a timer has measured."""
         self.set(value)
 
     def bring_up_to_date(self) -> bool:
-        """Ask the function for the value, if there is one; return False if it raises."""
+        """Take the value from the function, if there is one; return False if that raises."""
         if self._function is None:
             return True
         try:

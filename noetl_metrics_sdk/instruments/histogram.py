@@ -1,4 +1,4 @@
-"""Histogram: counts of observations in buckets, whose quantiles add up over workers."""
+"""Histogram: counts of observations in buckets, which add up over workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.model.stamped_sample import SampleForm
 
-# Outside of the classes, as the compiler does not know a class's names in its own signatures.
+# Not in the class: in the signatures of its methods the compiler does not know the class's names.
 _DEFAULT_BUCKETS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, INFINITY,
 )  # fmt: skip
@@ -33,10 +33,12 @@ _DEFAULT_BUCKETS: Final = (
 
 @final
 class Histogram(Instrument):
-    """Counts observations in buckets: durations and sizes whose quantiles add up over workers.
+    """Counts observations in buckets: durations, or sizes.
+
+    The buckets of several workers add up, so a query can compute a quantile over all of them.
 
     Args:
-        buckets: the upper bounds, ascending; `+Inf` is added if it is missing.
+        buckets: the upper bounds in ascending order; `+Inf` is added if it is missing.
 
     The other arguments are those of `Instrument`.
     """
@@ -80,7 +82,7 @@ class Histogram(Instrument):
 
         Args:
             amount: a finite number.
-            exemplar: accepted for prometheus_client's sake, and not kept.
+            exemplar: accepted because prometheus_client has it, and not kept.
 
         Raises:
             InvalidMetricError: the amount is NaN or infinite, or labels are missing.
@@ -114,8 +116,9 @@ class Histogram(Instrument):
         return Histogram("", "", _parent=self)
 
     def take(self, value: float) -> None:
-        """Observe what a timer has measured."""
-        # bisect_left(), written out: compiled, the call would cost more than the search.
+        """Count a finite observation, which `observe()` has checked or a timer has measured."""
+        # This is bisect_left(), written out: in compiled code the call would cost more than the
+        # search.
         bounds = self.bounds
         low = 0
         high = len(bounds) - 1
@@ -136,10 +139,10 @@ class Histogram(Instrument):
                 self._bucket_counts[low] += 1
 
     def values(self) -> list[float]:
-        """Return the value of each form, all of one moment."""
+        """Return the value of each form, all read at one moment."""
         if self._direct:
-            # In this order: making the copy may run a finalizer, which may observe; from the
-            # moment when it is filled, nothing comes in between.
+            # The order matters: making the copy may run a finalizer, which may observe. From the
+            # moment when the copy is filled, no other code runs until the sum is read.
             counts = self._bucket_counts.copy()
             total = self._sum
         else:

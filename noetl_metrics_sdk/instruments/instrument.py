@@ -1,11 +1,14 @@
-"""What all instruments have in common: a description, label sets, and one lock.
+"""The base of all instruments: a description, label sets, and one lock.
 
-An instrument without label names is its own only series. One with label names is a *parent*:
-`labels()` gives the *child* for a label set, which is the same class and holds the values.
+An instrument without label names has a single label set, and holds its values itself. An instrument
+with label names is a *parent*: `labels()` returns the *child* for a label set. The child is of the
+same class, and holds the values.
 
-The constructors and methods are those of prometheus_client, so that changing the import is
-enough. An amount that would spoil a total for ever (NaN, infinity, a negative increment of a
-counter) is refused where it is written.
+The constructors and methods are those of prometheus_client, so a program only has to change the
+import. Some amounts would spoil a total for ever: NaN, infinity, a negative increment of a counter.
+An instrument refuses them at the call.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.model.stamped_sample import SampleForm
 
 SERIES_MAX = 2_000
-"""How many label sets an instrument keeps apart; all further ones share one overflow series."""
+"""How many label sets an instrument keeps apart. All further ones share one overflow series."""
 
 OVERFLOW_LABEL_VALUE = "__overflow__"
 """The value of every label of the overflow series."""
@@ -39,15 +42,15 @@ class Instrument(metaclass=ABCMeta):
 
     Args:
         name: the metric's name; `namespace`, `subsystem` and `name` are joined by `_`.
-        documentation: what it measures.
+        documentation: what the instrument measures.
         labelnames: the names of its labels.
         namespace: the first part of the name.
         subsystem: the second part of the name.
-        unit: the unit of its values, like `seconds`: fills a column of its own and, unlike in
-            prometheus_client, does not change the name.
-        registry: where it registers itself; None for nowhere.
-        max_series: how many label sets it keeps apart. Further ones share one series whose
-            label values are all `__overflow__`, and are counted in `overflowed`.
+        unit: the unit of its values, like `seconds`. The table has a column for it. Unlike in
+            prometheus_client, it does not change the name.
+        registry: the registry with which the instrument registers itself; None for no registry.
+        max_series: how many label sets the instrument keeps apart. Further ones share one series,
+            whose label values are all `__overflow__`, and `overflowed` counts them.
 
     Raises:
         InvalidMetricError: a name, the documentation or the unit is not valid.
@@ -61,7 +64,7 @@ class Instrument(metaclass=ABCMeta):
     definition: Definition
     label_values: tuple[str, ...]
     _children: dict[tuple[object, ...], Self] | None
-    _direct: bool  # whether this is a series, and its value may be changed without the lock
+    _direct: bool  # whether this holds values, and may change them without the lock
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Instrument(metaclass=ABCMeta):
             self._become_child(_parent.definition)
             return
         for text in (name, documentation, namespace, subsystem, unit):
-            if not isinstance(text, str):  # where the compiler has not seen to it
+            if not isinstance(text, str):  # only compiled code has checked this before
                 raise TypeError(f"{text!r} is a {type(text).__name__}: it must be a string")
         if max_series < 1:
             raise InvalidMetricError(f"max_series is {max_series}: it must be at least 1")
@@ -110,41 +113,46 @@ class Instrument(metaclass=ABCMeta):
 
     @property
     def overflowed(self) -> int:
-        """How many times a label set had no series left for itself."""
+        """How many calls of `labels()` met the overflow series, as `max_series` was reached."""
         return self.definition.overflowed
 
     @property
     def series_count(self) -> int:
-        """How many label sets it has a value for."""
+        """How many label sets the instrument holds values for."""
         return 1 if self._children is None else len(self._children)
 
     def labels(self, *values: object, **labels: object) -> Self:
-        """Return the child for a label set, making it if need be.
+        """Return the child for a label set, and make it if it does not exist.
+
+        A caller gives either `values` or `labels`. All values are converted to strings.
 
         Args:
-            values: a value for each label name, in their order; or
-            labels: a value for each label name, by name. Values are made strings.
+            values: a value for each label name, in the order of the label names.
+            labels: a value for each label name, by name.
 
         Raises:
-            InvalidMetricError: the labels are not those of this instrument, or a value holds
-                what PostgreSQL cannot store.
+            InvalidMetricError: the label names are not those of this instrument, or PostgreSQL
+                cannot store a value.
         """
         children = self._children
         if children is not None and not labels:
             try:
                 child = children.get(values)
-            except TypeError:  # an unhashable value: it is made a string below
+            except TypeError:  # a value has no hash; it is converted to a string below
                 child = None
             if child is not None:
                 for value in values:
-                    if type(value) is not str:  # equal to a string, as some enumerations are
+                    if type(value) is not str:  # it only equals a string, as some enumerations do
                         break
                 else:
                     return child
         return self._find_or_make_child(self._label_values_of(values, labels))
 
     def remove(self, *values: object) -> None:
-        """Forget the series of a label set, if there is one.
+        """Forget the series of a label set, if there are any.
+
+        Args:
+            values: a value for each label name, in the order of the label names.
 
         Raises:
             InvalidMetricError: there are not as many values as label names.
@@ -156,11 +164,11 @@ class Instrument(metaclass=ABCMeta):
                 self.definition.generation += 1
 
     def remove_by_labels(self, labels: Mapping[str, object]) -> None:
-        """Forget every series that has these labels, and perhaps others.
+        """Forget every series that has these labels; it may have further ones.
 
         Args:
-            labels: some of the label names with the values to look for; with none, nothing
-                is forgotten.
+            labels: some of the label names, each with the value to look for. If there are none, no
+                series is forgotten.
 
         Raises:
             InvalidMetricError: a name is not one of the label names.
@@ -188,13 +196,20 @@ class Instrument(metaclass=ABCMeta):
                 self.definition.generation += 1
 
     def reset(self) -> None:
-        """Set back to zero, as when a logical process restarts within this one."""
+        """Set the values to zero, for example when a logical process restarts within this one.
+
+        Raises:
+            InvalidMetricError: this is a parent, which has no values.
+        """
         self._check_has_value()
         with self.definition.lock:
             self.set_to_zero()
 
     def collect(self) -> list[MetricFamily]:
-        """Return the family with a sample of every series, each whole as of one moment."""
+        """Return the family with a sample of every series.
+
+        The samples of one label set are read at one moment.
+        """
         family = self._family()
         for holder in self.holders():
             label_set = LabelSet(holder.label_values)
@@ -206,7 +221,7 @@ class Instrument(metaclass=ABCMeta):
         return [family]
 
     def describe(self) -> list[MetricFamily]:
-        """Return the family without samples: what the registry checks for duplicates."""
+        """Return the family without samples, with which the registry looks for duplicate names."""
         return [self._family()]
 
     def __repr__(self) -> str:
@@ -216,25 +231,25 @@ class Instrument(metaclass=ABCMeta):
 
     @abstractmethod
     def set_to_zero(self) -> None:
-        """Set the values of this series to zero; the caller holds the lock or owns the object."""
+        """Set the values to zero; the caller holds the lock or owns the object."""
 
     @abstractmethod
     def _make_forms(self) -> list[SampleForm]:
-        """Return the forms of the samples that one label set is reported as."""
+        """Return the forms of the samples of one label set."""
 
     @abstractmethod
     def _new_child(self) -> Self:
-        """Return a child without label values: made by the constructor, with `_parent`."""
+        """Return a child without label values, made by calling the constructor with `_parent`."""
 
     @abstractmethod
     def values(self) -> list[float]:
-        """Return the values of this label set, one for each form and all of one moment.
+        """Return the values of this label set: one for each form, all read at one moment.
 
-        It is empty if the label set has to be left out.
+        The list is empty if the label set has to be left out.
         """
 
     def take(self, value: float) -> None:
-        """Take a value that is finite: what a timer has measured; counters have no timers."""
+        """Take a finite value that a timer has measured; a counter has no timer."""
         raise NotImplementedError
 
     def _family(self) -> MetricFamily:
@@ -244,7 +259,7 @@ class Instrument(metaclass=ABCMeta):
         )
 
     def _check_has_value(self) -> None:
-        """Raise if this is a parent, which has no value of its own."""
+        """Raise an error if this is a parent, which has no values of its own."""
         if self._children is not None:
             names = ", ".join(f"{name}=…" for name in self.definition.label_names)
             raise InvalidMetricError(f"{self} has labels: call .labels({names}) on it first")
@@ -292,7 +307,7 @@ class Instrument(metaclass=ABCMeta):
                 overflow = children.get(label_values)
                 if overflow is not None:
                     return overflow
-            # Not overwritten: a signal handler may have made the same child meanwhile.
+            # This does not overwrite: a signal handler may have made the same child meanwhile.
             child = children.setdefault(label_values, self._make_child(label_values))
             definition.generation += 1
             return child
@@ -310,7 +325,7 @@ class Instrument(metaclass=ABCMeta):
         self.set_to_zero()
 
     def holders(self) -> list[Self]:
-        """Return what holds the values: the children, or this instrument itself."""
+        """Return the instruments that hold the values: the children, or this instrument itself."""
         children = self._children
         if children is None:
             return [self]
@@ -327,7 +342,7 @@ class Instrument(metaclass=ABCMeta):
 
 
 class ScalarInstrument(Instrument):
-    """An instrument with one sample a label set: the base of Counter and Gauge."""
+    """An instrument with one sample for each label set: the base of Counter and Gauge."""
 
     __slots__ = ("value",)
 
@@ -336,9 +351,9 @@ class ScalarInstrument(Instrument):
         self.value = 0.0
 
     def values(self) -> list[float]:
-        """Return the value alone, or nothing if the series has to be left out."""
+        """Return the value alone, or an empty list if the series has to be left out."""
         return [self.value] if self.bring_up_to_date() else []
 
     def bring_up_to_date(self) -> bool:
-        """Have `value` say what is so now; return False if the series has to be left out."""
+        """Bring `value` up to date; return False if the series has to be left out."""
         return True

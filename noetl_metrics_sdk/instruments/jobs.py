@@ -1,4 +1,4 @@
-"""`track_job`: how many jobs run, how long they take, and how they end.
+"""`track_job`: measures how many jobs run, how long they take, and how they end.
 
 | metric | type | labels |
 |---|---|---|
@@ -6,8 +6,9 @@
 | `noetl_job_duration_seconds` | histogram | `job_type`, yours |
 | `noetl_jobs_processed_total` | counter | `job_type`, `status`, `exception`, yours |
 
-`status` is `completed`, `failed` or `cancelled`; `exception` is the class that a failed job
-raised, and empty otherwise.
+`status` is `completed`, `failed` or `cancelled`. `exception` is the name of the exception class
+that a failed job raised, and is empty otherwise. "yours" stands for the labels that the caller
+gives.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ JOB_DURATION_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     30.0, 60.0, 300.0, 900.0, 3600.0,
 )  # fmt: skip
-"""Jobs take from milliseconds to an hour: wider than the default buckets for requests."""
+"""Jobs take from milliseconds to an hour. The default buckets, which are for requests, reach less
+far."""
 
 _OWN_LABELS = ("job_type", "status", "exception")
 
@@ -49,10 +51,10 @@ class _Instruments(NamedTuple):
 
 
 class JobCollector:
-    """The job metrics of one registry: three families, whatever labels the jobs bring.
+    """The job metrics of one registry: three families, for jobs with any labels.
 
-    An instrument has one set of label names; jobs that are tracked with other labels get
-    instruments of their own, and their series join the same families.
+    An instrument has one set of label names. So each set of label names gets instruments of its
+    own, and the series of all of them are in the same three families.
     """
 
     def __init__(self) -> None:
@@ -68,20 +70,21 @@ class JobCollector:
             with self._lock:
                 found = self._instruments.get(label_names)
                 if found is None:
-                    # Not overwritten: a signal handler may have made the same ones meanwhile.
+                    # This does not overwrite: a signal handler may have made the same instruments
+                    # meanwhile.
                     made = _make_instruments(label_names)
                     found = self._instruments.setdefault(label_names, made)
         return found
 
     def all_instruments(self) -> list[Instrument]:
-        """Return every instrument, of whatever label names."""
+        """Return the instruments of all sets of label names."""
         with self._lock:
             groups = list(self._instruments.values())
         return [instrument for group in groups for instrument in group]
 
     @property
     def overflowed(self) -> int:
-        """How many times a label set had no series left for itself."""
+        """How many calls of `labels()` met an overflow series, as `max_series` was reached."""
         return sum(one.overflowed for group in self._instruments.values() for one in group)
 
     def collect(self) -> list[MetricFamily]:
@@ -105,11 +108,11 @@ class JobCollector:
 
 
 class _JobCollectors:
-    """The job collector of each registry, made when its first job is tracked."""
+    """Has the job collector of each registry, and makes it when the first job is tracked."""
 
     def __init__(self) -> None:
-        # Guards the dictionary, and that a registry gets one collector. Taken before the
-        # registry's own lock.
+        # Guards the dictionary, so a registry gets only one collector. Taken before the registry's
+        # own lock.
         self._lock = threading.RLock()
         self._by_registry: weakref.WeakKeyDictionary[Registry, JobCollector] = (
             weakref.WeakKeyDictionary()
@@ -135,19 +138,21 @@ _job_collectors = _JobCollectors()
 
 
 class track_job:  # noqa: N801 - used like a function, as contextlib's classes are
-    """Track one job: a context manager, plain or asynchronous, and a decorator.
+    """Track one job, as a context manager, as an asynchronous one, or as a decorator.
 
-    Decorated functions may be plain, coroutines, generators or asynchronous generators; every
-    call is a job. Write `with track_job(…)` anew for each job: one object holds the time of one.
+    It decorates functions, coroutine functions, generators and asynchronous generators. Each call
+    is a job. Write `with track_job(…)` anew for each job, because one object holds the time of one
+    job.
 
     Args:
-        job_type: what kind of job it is: `http`, `sql`, `python`.
-        registry: where the metrics are registered.
-        labels: more labels, the same names wherever possible: each set of names costs three
-            instruments.
+        job_type: the kind of the job: `http`, `sql`, `python`.
+        registry: the registry with which the metrics are registered.
+        labels: further labels. Use the same names wherever possible, because each set of names
+            costs three instruments.
 
     Raises:
-        InvalidMetricError: a label is not valid, or is one that the metrics have of their own.
+        InvalidMetricError: a label is not valid, or the metrics have a label of this name
+            themselves.
     """
 
     __slots__ = ("_instruments", "_started_at", "label_values")
@@ -165,7 +170,7 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
         names = tuple(sorted(labels))
         self._instruments = _job_collectors.of(registry).instruments(names)
         self.label_values = (job_type, *[labels[name] for name in names])
-        # Refuses a label value that is not valid here, before the job has begun.
+        # A label value that is not valid raises here, before the job begins.
         self._instruments.in_progress.labels(*self.label_values)
         self._started_at = 0.0
 
@@ -220,11 +225,11 @@ def _outcome(exception_type: type[BaseException] | None) -> tuple[str, str]:
 
 
 def _is_cancellation(exception_type: type[BaseException]) -> bool:
-    # A generator that is closed early, a cancelled task and a cancelled future end the same way.
+    # Closing a generator early counts as cancelling it, as does cancelling a task or a future.
     if issubclass(exception_type, GeneratorExit):
         return True
-    # Whoever raises one of these has loaded its module; importing asyncio here would take longer
-    # than all the rest of this package.
+    # If a job raises one of these, the program has loaded its module already. Importing asyncio
+    # here would take longer than importing all the rest of this package.
     for name in ("asyncio", "concurrent.futures"):
         cancelled = getattr(sys.modules.get(name), "CancelledError", None)
         if cancelled is not None and issubclass(exception_type, cancelled):
@@ -261,7 +266,7 @@ def _make_instruments(label_names: tuple[str, ...]) -> _Instruments:
 
 
 def instruments_of(collector: Collector) -> list[Instrument] | None:
-    """Return the instruments that a collector consists of; None if it is somebody else's."""
+    """Return the instruments of a collector of this package; None for any other collector."""
     if isinstance(collector, Instrument):
         return [collector]
     if isinstance(collector, JobCollector):

@@ -1,4 +1,4 @@
-"""Where it is decided whether a change of an instrument's value needs its lock.
+"""Decide whether a change of an instrument's value takes the instrument's lock.
 
 | build | interpreter | the value is changed |
 |---|---|---|
@@ -6,10 +6,12 @@
 | interpreted | any | under the lock |
 | any | free-threaded (3.13t, 3.14t) | under the lock |
 
-Compiled code runs from the beginning of an observation to its end without giving up the GIL: no
-thread, signal handler or finalizer can come between its reading and its writing, as long as
-nothing in between calls Python code or makes an object that the garbage collector tracks.
+Compiled code runs from the beginning of an observation to its end without giving up the GIL. No
+thread, signal handler or finalizer can run between its reading and its writing, as long as the code
+in between neither calls Python code nor makes an object that the garbage collector tracks.
 Interpreted code may be interrupted after every bytecode.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ def _is_compiled() -> bool:
 
 
 def needs_lock(*, compiled: bool, free_threaded: bool) -> bool:
-    """Return whether a value is changed under its lock; the table of this module."""
+    """Return whether a value is changed under its lock, by the table of this module."""
     return free_threaded or not compiled
 
 
 def is_free_threaded() -> bool:
     """Return whether this interpreter was built to run without a GIL (PEP 703).
 
-    The build decides, and not whether the GIL is in force: it may be enabled by importing an
-    extension that needs it, in the middle of everything.
+    It asks how the interpreter was built, and not whether the GIL is in force now: the import of an
+    extension that needs the GIL may enable it at any moment.
     """
     return "t" in getattr(sys, "abiflags", "")
 

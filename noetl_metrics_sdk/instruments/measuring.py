@@ -1,8 +1,10 @@
 """The clocks that instruments read at every observation.
 
-They are attributes of one object, and not names of the modules that read them: a test can put
-its own in their place in the compiled build too, and compiled code finds them without looking
-up a name.
+They are attributes of one object, and not names in the modules that read them. So a test can put
+clocks of its own in their place, in the compiled build too, and compiled code finds them without
+looking up a name.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @final
 class MeasuringClock:
-    """What durations and windows are measured with, in seconds."""
+    """The clocks that measure durations and windows, in seconds."""
 
     __slots__ = ("monotonic", "perf_counter")
 

@@ -1,9 +1,11 @@
-"""Quantiles with a stated relative error, over a sliding window, in bounded memory.
+"""Estimate quantiles with a stated relative error, over a sliding window, in bounded memory.
 
 DDSketch: Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
-Relative-Error Guarantees", PVLDB 12(12), 2019. A value is counted in the bin of its logarithm
-to the base gamma = (1 + a) / (1 - a); the middle of the bin is then within the relative error
-a of every value in it.
+Relative-Error Guarantees", PVLDB 12(12), 2019. The sketch counts a value in the bin of its
+logarithm to the base gamma = (1 + a) / (1 - a). The middle of the bin is then within the relative
+error a of every value in it.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BINS_MAX: Final = 65_536
-"""How many bins there are at most, however small the relative error."""
+"""How many bins a sketch has at most on each side of zero, however small the relative error."""
 
 POWERS_OF_TEN: Final = 18
-"""How far below the highest value bins are kept apart, if they are not more than `BINS_MAX`.
+"""How many powers of ten below the highest value the bins reach, if `BINS_MAX` bins are enough.
 
-All values that are further away are counted in the lowest of them.
+The lowest bin counts all values that are further away.
 """
 
 _LOG_MAX: Final = log(sys.float_info.max)
@@ -33,11 +35,11 @@ _LOG_MAX: Final = log(sys.float_info.max)
 
 @final
 class Bins:
-    """Counts by index, side by side from the lowest index to the highest.
+    """A list of counts, from the lowest index to the highest.
 
-    A signal handler or a finalizer may count while its own thread is in here. It can run only
-    after a call has returned, so there is no call between reading a count and writing it, nor
-    between the steps that have to be seen together.
+    A signal handler or a finalizer may count while its own thread runs this code. It can run only
+    after a call has returned. So the code makes no call between reading a count and writing it, nor
+    between the steps that other code must see together.
 
     Args:
         size_max: how many bins there are at most.
@@ -51,7 +53,10 @@ class Bins:
         self.counts: list[int] = []
 
     def add(self, index: int, count: int) -> None:
-        """Raise the count of an index; one that is too far below the highest joins the lowest."""
+        """Raise the count of an index.
+
+        If the index is too far below the highest one, the lowest bin counts it.
+        """
         while True:
             size = len(self.counts)
             position = index - self.lowest
@@ -63,7 +68,7 @@ class Bins:
             self._make_room(index)
 
     def copy(self) -> Bins:
-        """Return bins that have counted the same and change on their own."""
+        """Return an independent copy of these bins."""
         twin = Bins(self.size_max)
         counts = self.counts.copy()
         twin.lowest = self.lowest
@@ -96,7 +101,7 @@ class QuantileSketch:
     """Counts of values by logarithmic bin.
 
     Args:
-        relative_error: how far an estimate may be from the true value, as a part of it.
+        relative_error: how far an estimate may be from the true value, as a part of that value.
     """
 
     __slots__ = (
@@ -121,11 +126,11 @@ class QuantileSketch:
         """Count one value.
 
         Raises:
-            ArithmeticError: it is NaN or infinite.
+            ArithmeticError: the value is NaN or infinite.
         """
         if value > 0.0:
             bins = self.positive
-            # _logarithm(), without the call.
+            # The same as _logarithm(), without the call.
             index = ceil((log(value) if COMPILED else log2(value)) * self.bins_per_log)
         elif value < 0.0:
             bins = self._negative
@@ -135,7 +140,7 @@ class QuantileSketch:
             return
         else:
             raise ArithmeticError("NaN has no place among values that are in order")
-        # What Bins.add() does in all but the rarest cases.
+        # The same as Bins.add() in all but the rarest cases, without the call.
         position = index - bins.lowest
         if position >= 0:
             try:
@@ -162,7 +167,7 @@ class QuantileSketch:
         self._zeros += other._zeros
 
     def copy(self) -> QuantileSketch:
-        """Return a sketch that has counted the same and changes on its own."""
+        """Return an independent copy of this sketch."""
         twin = QuantileSketch(self._relative_error)
         twin.positive = self.positive.copy()
         twin._negative = self._negative.copy()
@@ -170,13 +175,13 @@ class QuantileSketch:
         return twin
 
     def quantiles(self, quantiles: Sequence[float]) -> list[float]:
-        """Return an estimate for each quantile; NaN for each if nothing was counted.
+        """Return an estimate for each quantile, or NaN for each if no value was counted.
 
         The estimate for q is within the relative error of the value at rank floor(q * (n - 1))
         of the n sorted values.
 
         Args:
-            quantiles: between 0 and 1.
+            quantiles: the quantiles, each between 0 and 1.
         """
         negative = self._negative.copy()
         positive = self.positive.copy()
@@ -201,24 +206,25 @@ class QuantileSketch:
         return estimates
 
     def _middle(self, index: int) -> float:
-        # The bin holds gamma^(index - 1) < value <= gamma^index; this point is equally far from
-        # both ends in relative terms. By way of the logarithm, as gamma^index may overflow.
-        # Of the last bin that holds floats, even the middle may be greater than the greatest.
+        # The bin holds gamma^(index - 1) < value <= gamma^index. This point is equally far from
+        # both ends in relative terms. It is computed from its logarithm, as gamma^index may
+        # overflow. In the last bin that holds floats, even the middle may be greater than the
+        # greatest float.
         exponent = index * log(self._gamma) - log((self._gamma + 1) / 2)
         return exp(min(exponent, _LOG_MAX))
 
 
 @final
 class SlidingWindowSketch:
-    """A ring of sketches, of which the oldest is dropped as time goes on.
+    """A row of sketches, one for each slice of the window; the oldest is dropped as time goes on.
 
-    To count a value, add it to `newest`, after `move_on()` if `slice_ends_at` has come.
+    To count a value, add it to `newest`, after a call of `move_on()` if the time `slice_ends_at`
+    has come.
 
     Args:
         relative_error: as for `QuantileSketch`.
-        window_seconds: how far back the quantiles look.
-        slices: into how many sketches the window is divided: it moves on by
-            `window_seconds / slices` at a time.
+        window_seconds: how far back the quantiles look, in seconds.
+        slices: how many slices the window has. It moves on by `window_seconds / slices` at a time.
     """
 
     __slots__ = (
@@ -237,21 +243,29 @@ class SlidingWindowSketch:
         """Count one finite value.
 
         Args:
-            value: what was observed.
-            now: a monotonic clock's reading, in seconds.
+            value: the observed value.
+            now: the current time of a monotonic clock, in seconds.
         """
         if now >= self.slice_ends_at:
             self.move_on(now)
         self.newest.add(value)
 
     def snapshot(self, now: float) -> list[QuantileSketch]:
-        """Return copies of the sketches in the window; cheap enough to call under a lock."""
+        """Return copies of the sketches in the window; this is fast enough to do under a lock.
+
+        Args:
+            now: the current time of a monotonic clock, in seconds.
+        """
         if now >= self.slice_ends_at:
             self.move_on(now)
         return [sketch.copy() for sketch in self._slices if not sketch.is_empty()]
 
     def move_on(self, now: float) -> None:
-        """Begin a new slice, and drop those that are too old by now."""
+        """Begin a new slice, and drop the slices that are too old.
+
+        Args:
+            now: the current time of a monotonic clock, in seconds.
+        """
         if self.slice_ends_at == -inf:
             self.slice_ends_at = now + self._slice_seconds
             return
@@ -265,15 +279,22 @@ class SlidingWindowSketch:
 
 
 def _logarithm(value: float) -> float:
-    # To whichever base is faster, as it cancels out: log() is a C function to mypyc, and log2()
-    # to Python takes a third of the time of its log(), which before 3.13 is called the slow way.
+    # The base cancels out, so the faster function is used. mypyc compiles log() to a call of the C
+    # function. In interpreted code log2() takes a third of the time of log(), which Python before
+    # 3.13 calls the slow way.
     return log(value) if COMPILED else log2(value)
 
 
 def merged_quantiles(
     sketches: Sequence[QuantileSketch], relative_error: float, quantiles: Sequence[float]
 ) -> list[float]:
-    """Return the quantiles of all that several sketches have counted."""
+    """Return the quantiles of all values that several sketches have counted.
+
+    Args:
+        sketches: sketches with the same relative error.
+        relative_error: the relative error of the sketches.
+        quantiles: the quantiles, each between 0 and 1.
+    """
     merged = QuantileSketch(relative_error)
     for sketch in sketches:
         merged.merge(sketch)

@@ -1,4 +1,7 @@
-"""Summary: counts of observations, and their quantiles over a sliding window."""
+"""Summary: counts of observations, and their quantiles over a sliding window.
+
+Why so: docs/decisions/hot-path.md.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,16 @@ _DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 class Summary(Instrument):
     """Counts observations and estimates their quantiles over a sliding window.
 
-    Each estimate is within `relative_error` of the true quantile of the window, unless that is
-    more than 18 powers of ten below the greatest value (DDSketch; see `sketch.py`). Quantiles of
-    several workers do not add up: where that is wanted, use a `Histogram`.
+    Each estimate is within `relative_error` of the true quantile of the window, unless the quantile
+    is more than 18 powers of ten below the greatest value (DDSketch; see `sketch.py`). Quantiles of
+    several workers do not add up. For a quantile over all workers, use a `Histogram`.
 
     Args:
-        quantiles: which quantiles are reported, between 0 and 1.
-        max_age_seconds: how far back the quantiles look; sum and count are cumulative.
+        quantiles: which quantiles are reported, each between 0 and 1.
+        max_age_seconds: how far back the quantiles look, in seconds; sum and count are cumulative.
         age_buckets: in how many steps the window moves on.
-        relative_error: how far an estimate may be off, as a part of the true value. Below
-            0.0006 the 18 powers of ten become fewer, so that memory stays bounded.
+        relative_error: how far an estimate may be off, as a part of the true value. Below 0.00032
+            the estimates reach fewer than 18 powers of ten down, because memory is bounded.
 
     The other arguments are those of `Instrument`.
     """
@@ -110,14 +113,15 @@ class Summary(Instrument):
             else:
                 with self.definition.lock:
                     window = self._window
-                    # Not called as a method: interpreted, that takes longer.
+                    # In interpreted code a call as a method would take longer.
                     monotonic = MEASURING_CLOCK.monotonic
                     now = monotonic()
                     if now >= window.slice_ends_at:
                         self._check_has_value()  # the window of a parent never begins
                         window.move_on(now)
-                    # What newest.add() does with nearly every value: interpreted, the call itself
-                    # would make this slower than prometheus_client's, which has no quantiles.
+                    # The same as newest.add() does with nearly every value. In interpreted code
+                    # the call itself would make this slower than prometheus_client's Summary, which
+                    # has no quantiles.
                     sketch = window.newest
                     bins = sketch.positive
                     position = -1
@@ -125,7 +129,8 @@ class Summary(Instrument):
                         logarithm = log(value) if COMPILED else log2(value)
                         position = ceil(logarithm * sketch.bins_per_log) - bins.lowest
                     try:
-                        # A negative one would be counted from the end.
+                        # A negative position would count from the end of the list. BINS_MAX raises
+                        # IndexError instead.
                         bins.counts[position if position >= 0 else BINS_MAX] += 1
                     except IndexError:
                         sketch.add(value)
@@ -157,11 +162,11 @@ class Summary(Instrument):
         return Summary("", "", _parent=self)
 
     def take(self, value: float) -> None:
-        """Observe what a timer has measured."""
+        """Count the duration that a timer has measured."""
         self.observe(value)
 
     def values(self) -> list[float]:
-        """Return the value of each form, all of one moment."""
+        """Return the value of each form, all read at one moment."""
         now = MEASURING_CLOCK.monotonic()
         if self._direct:
             sketches = self._window.snapshot(now)
@@ -185,7 +190,8 @@ def _check_quantiles(quantiles: Iterable[Any]) -> tuple[float, ...]:
     return tuple(sorted({float(quantile) for quantile in checked}))
 
 
-# The compiler's own check of an argument's type is a TypeError too, before these are called.
+# In compiled code the compiler checks the types of these arguments, and raises TypeError too,
+# before it calls the functions.
 
 
 def _check_relative_error(relative_error: float) -> float:

@@ -1,4 +1,4 @@
-"""Context managers that are decorators too: time a block, count its exceptions, track it."""
+"""Context managers and decorators that time a block, count its exceptions, or track its runs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Timer:
     """Reports how long a block or a call took, in seconds.
 
     Args:
-        instrument: what is timed; may still lack its label values, if `labels()` is called in
-            the block.
+        instrument: the instrument that gets the duration. It may be a parent, if the block calls
+            `labels()` of the timer.
     """
 
     __slots__ = ("_instrument", "_seconds", "_started_at")
@@ -41,11 +41,11 @@ class Timer:
 
     @property
     def duration(self) -> float | None:
-        """How long the block took that ended last, in seconds; None before one has ended."""
+        """The duration of the block that ended last, in seconds; None before one has ended."""
         return None if self._seconds < 0.0 else self._seconds
 
     def labels(self, *values: object, **labels: object) -> None:
-        """Choose the label values from within the block, when they are known at last."""
+        """Choose the label values within the block, if they become known only there."""
         self._instrument = self._instrument.labels(*values, **labels)
 
     def __enter__(self) -> Timer:
@@ -71,8 +71,8 @@ class ExceptionCounter:
     """Counts the exceptions that leave a block or a call.
 
     Args:
-        counter: what is incremented.
-        exception_types: which exceptions count.
+        counter: the counter that is incremented.
+        exception_types: the class, or the classes, of the exceptions that count.
     """
 
     __slots__ = ("_counter", "_exception_types")
@@ -103,7 +103,7 @@ class InProgressTracker:
     """Raises a gauge by one while a block or a call runs.
 
     Args:
-        gauge: what is raised and lowered.
+        gauge: the gauge that is raised and lowered.
     """
 
     __slots__ = ("_gauge",)

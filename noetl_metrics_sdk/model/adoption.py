@@ -1,4 +1,7 @@
-"""Samples of other libraries' collectors, checked, and made this package's own."""
+"""Check samples of other libraries' collectors, and convert them to samples of this package.
+
+Why so: docs/decisions/exposition.md.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.model.metric import MetricType, Sample, Series
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 
-# The types that prometheus_client has and the table has not.
+# The types of the table, and those that only prometheus_client has, which become gauges.
 _TYPES = {
     **{str(metric_type): metric_type for metric_type in MetricType},
     "unknown": MetricType.GAUGE,
@@ -21,28 +24,29 @@ _TYPES = {
 
 
 def adopt(family: Any, sample: Any, now: float) -> Sample:
-    """Return a prometheus_client-shaped sample as one of this package's.
+    """Return a sample of the shape of prometheus_client's as a sample of this package.
 
     Args:
-        family: what the sample belongs to, with its `type`, `documentation` and `unit`.
-        sample: has a `name`, `labels`, a `value` and a `timestamp`.
-        now: the time of a sample that has none, in seconds since the epoch.
+        family: the sample's family, with its `type`, `documentation` and `unit`.
+        sample: the sample, with a `name`, `labels`, a `value` and a `timestamp`.
+        now: the time for a sample that has none, in seconds since the epoch.
 
     Raises:
-        InvalidMetricError: it cannot be a row of the table.
-        TypeError, ValueError, AttributeError, ArithmeticError: it has not the shape of a sample.
+        InvalidMetricError: the sample cannot be a row of the table.
+        TypeError, ValueError, AttributeError, ArithmeticError: the sample or its family does not
+            have this shape.
     """
     series = adopt_series(family, sample)
     return Sample(series, float(sample.value), checked_time(sample.timestamp, now))
 
 
 def adopt_series(family: Any, sample: Any) -> Series:
-    """Return the series of a prometheus_client-shaped sample; raises as `adopt` does."""
+    """Return the series of a sample of the shape of prometheus_client's; raise as `adopt` does."""
     metric_type = _TYPES.get(family.type)
     if metric_type is None:
         raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
     if str(sample.name).endswith("_created"):
-        # When a series began is a gauge beside it, as in the text format.
+        # The time at which a series began is a gauge of its own, as in the text format.
         metric_type = MetricType.GAUGE
     series = Series(
         sample.name, metric_type, dict(sample.labels), family.documentation, family.unit or ""
@@ -55,7 +59,7 @@ def check_series(series: Series) -> None:
     """Check a series that a collector has built by itself.
 
     Raises:
-        InvalidMetricError: its name, its type, a label or a text cannot be stored.
+        InvalidMetricError: the table cannot store its name, its type, a label or a text.
     """
     check_metric_name(series.name)
     if not isinstance(series.type, MetricType):
@@ -73,7 +77,7 @@ def checked_time(timestamp: Any, now: float) -> float:
     """Return a sample's time, or `now` if it has none.
 
     Raises:
-        InvalidMetricError: it is NaN or infinite.
+        InvalidMetricError: the time is NaN or infinite.
     """
     if timestamp is None:
         return now

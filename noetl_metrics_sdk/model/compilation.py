@@ -1,4 +1,4 @@
-"""What the source says to the compiler, where the compiler's own package is not installed.
+"""The decorators that tell the compiler something, also where its own package is not installed.
 
 This module itself is not compiled.
 """
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 else:
 
     def mypyc_attr(**_attributes: object) -> object:
-        """Return what leaves a class as it is."""
+        """Return a decorator that leaves a class as it is."""
         return lambda decorated: decorated

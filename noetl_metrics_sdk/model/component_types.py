@@ -1,4 +1,4 @@
-"""Which types of components there are."""
+"""The types of components."""
 
 from __future__ import annotations
 

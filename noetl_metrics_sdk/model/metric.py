@@ -1,9 +1,9 @@
-"""What a metric is: its type, its series, and a sample of it.
+"""The words for metrics: the type, the series, the sample, and the family.
 
-A *series* is a name and a label set; a *sample* is one value of one series at one time; a
-*metric family* is what one instrument reports: all samples under one name. The shapes of
-`MetricFamily` and `Sample` are those of prometheus_client, so that collectors written for
-either work with both.
+A *series* is a name and a label set. A *sample* is one value of one series at one time. A *metric
+family* has all samples that one instrument reports under one name. `MetricFamily` and `Sample` have
+the shapes of prometheus_client's classes, so a collector that is written for one of the two
+packages works with both.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class MetricType(StrEnum):
 
 
 class Series:
-    """One time series: what stays the same from sample to sample.
+    """One time series: everything that stays the same from sample to sample.
 
-    Two series are equal when their name and their labels are; type, help text and unit
-    describe them. An instrument makes the series of a label set once and keeps it.
+    Two series are equal if their names and their labels are equal. Type, help text and unit only
+    describe a series.
 
     Args:
-        name: the sample's name, with its suffix (`jobs_total`, `job_seconds_bucket`).
+        name: the name of its samples, with its suffix (`jobs_total`, `job_seconds_bucket`).
         type: the type of its family.
-        labels: label name to label value; must not change afterwards.
-        help_text: what it measures.
-        unit: the unit of its values, `bytes` or `seconds` for example.
+        labels: label values by label name; the caller must not change them afterwards.
+        help_text: what the metric measures.
+        unit: the unit of the values, `bytes` or `seconds` for example.
     """
 
     __slots__ = ("_hash", "help_text", "labels", "name", "type", "unit")
@@ -66,7 +66,7 @@ class Series:
         return self.name == other.name and self.labels == other.labels
 
     def description(self) -> tuple[MetricType, str, str]:
-        """Return what two equal series may differ in: type, help text and unit."""
+        """Return the type, the help text and the unit, in which two equal series may differ."""
         return self.type, self.help_text, self.unit
 
     def __repr__(self) -> str:
@@ -77,7 +77,7 @@ class Series:
 class Sample(NamedTuple):
     """One value of one series at one time.
 
-    `timestamp` is in seconds since the epoch, or None before the collection has stamped it.
+    `timestamp` is in seconds since the epoch, or None until the collection stamps the sample.
     """
 
     series: Series
@@ -86,32 +86,32 @@ class Sample(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The series' name, as on a prometheus_client sample."""
+        """The series' name, where a sample of prometheus_client has it."""
         return self.series.name
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The series' labels, as on a prometheus_client sample."""
+        """The series' labels, where a sample of prometheus_client has them."""
         return self.series.labels
 
     @property
     def exemplar(self) -> None:
-        """None: prometheus_client's OpenMetrics writer asks every sample for one."""
+        """None; prometheus_client's OpenMetrics writer reads this attribute of every sample."""
 
     @property
     def native_histogram(self) -> None:
-        """None, as for `exemplar`."""
+        """None; it is here for the same reason as `exemplar`."""
 
 
 class MetricFamily:
-    """All samples of one instrument, with what describes them.
+    """All samples of one instrument, with their description.
 
     Args:
-        name: the family's name, without the samples' suffixes.
-        documentation: what it measures.
-        type: its type.
-        unit: the unit of its values.
-        samples: its samples.
+        name: the family's name, without the suffixes of the samples.
+        documentation: what the metric measures.
+        type: the type.
+        unit: the unit of the values.
+        samples: the samples.
     """
 
     __slots__ = ("documentation", "name", "samples", "type", "unit")

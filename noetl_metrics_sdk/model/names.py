@@ -1,4 +1,4 @@
-"""Which names, label values and ids are valid: what PostgreSQL and Prometheus can both hold."""
+"""Check names, label values and ids: PostgreSQL and Prometheus must both be able to hold them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from noetl_metrics_sdk.errors import InvalidMetricError
 
 NAME_LENGTH_MAX = 255
-"""A name is part of a B-tree key in PostgreSQL, which holds at most 2,704 bytes."""
+"""A name is part of a B-tree key in PostgreSQL, and such a key has at most 2,704 bytes."""
 
 # https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
 _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
-# What PostgreSQL's text and jsonb cannot hold: NUL, and halves of a surrogate pair.
+# PostgreSQL's text and jsonb cannot hold NUL and halves of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -22,7 +22,7 @@ def check_metric_name(name: str) -> str:
     """Return `name` if it is a valid metric name.
 
     Raises:
-        InvalidMetricError: it is not; the message says what a valid one looks like.
+        InvalidMetricError: the name is not valid; the message says what a valid one looks like.
     """
     return _check_name("metric name", name, _METRIC_NAME, "letters, digits, '_' and ':'")
 
@@ -32,10 +32,10 @@ def check_label_name(name: str, reserved: tuple[str, ...] = ()) -> str:
 
     Args:
         name: the label name.
-        reserved: names that the instrument needs for itself (`le`, `quantile`).
+        reserved: names of labels that the instrument gives its samples itself (`le`, `quantile`).
 
     Raises:
-        InvalidMetricError: it is not valid, begins with `__`, or is reserved.
+        InvalidMetricError: the name is not valid, begins with `__`, or is reserved.
     """
     _check_name("label name", name, _LABEL_NAME, "letters, digits and '_'", reserved)
     if name.startswith("__"):
@@ -55,11 +55,11 @@ def check_text(what: str, text: str) -> str:
     """Return `text` if PostgreSQL can hold it.
 
     Args:
-        what: what the text is, for the message: "label value", "unit".
+        what: the kind of the text, for the message: "label value", "unit".
         text: any string.
 
     Raises:
-        InvalidMetricError: it is no string, or has a NUL or half of a surrogate pair.
+        InvalidMetricError: the text is no string, or has a NUL or half of a surrogate pair.
     """
     if not isinstance(text, str):
         raise InvalidMetricError(f"{what} {text!r} is a {type(text).__name__}: it must be a string")
@@ -91,11 +91,11 @@ def _check_name(
 
 
 def _valid_name_like(name: str, reserved: tuple[str, ...]) -> str:
-    # Beginning with a letter it is good for a metric and for a label.
+    # A name that begins with a letter is valid for a metric and for a label.
     like = re.sub("[^a-zA-Z0-9_]", "_", name).lstrip("0123456789_")[:NAME_LENGTH_MAX]
     return f"my_{like}" if like in reserved else like or "jobs"
 
 
 def is_runtime_id(text: str) -> bool:
-    """Return whether a text is a runtime id: a whole number, not negative."""
+    """Return whether a text is a runtime id: a whole number that is not negative."""
     return text.isascii() and text.isdecimal()

@@ -1,4 +1,4 @@
-"""Numbers as text: bounds of buckets, quantiles and values, as Prometheus writes them."""
+"""Write numbers as text, as Prometheus does: bounds of buckets, quantiles and values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 
 
 def format_bound(bound: float) -> str:
-    """Return a bucket's bound as the label `le` has it, in prometheus_client's notation."""
+    """Return a bucket's bound as the text of the label `le`, in prometheus_client's notation."""
     if bound in (math.inf, -math.inf):
         return "+Inf" if bound > 0 else "-Inf"
     digits = repr(bound)
     point = digits.find(".")
-    # Go, and with it every Prometheus client, turns to exponents from a million on.
+    # Go writes numbers from a million on with an exponent, and every Prometheus client does as Go.
     if bound > 0 and "e" not in digits and point > 6:  # noqa: PLR2004
         mantissa = f"{digits[0]}.{digits[1:point]}{digits[point + 1 :]}".rstrip("0.")
         return f"{mantissa}e+{point - 1:02}"
@@ -19,7 +19,7 @@ def format_bound(bound: float) -> str:
 
 
 def format_value(value: float) -> str:
-    """Return a value as both formats write it."""
+    """Return a value as the text format and OpenMetrics write it."""
     if math.isfinite(value):
         return repr(value)
     if math.isnan(value):

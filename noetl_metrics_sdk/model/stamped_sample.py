@@ -1,8 +1,10 @@
-"""A sample on its way out: checked, stamped, and made of parts that are shared.
+"""A sample on its way out: checked, stamped, and made of parts that samples share.
 
-What never changes about a sample is in two objects that are made once: the *form*, which all
-series of an instrument share, and the *label set*, which all samples of a child share. A
-sample then costs two references and two numbers, and encoding it the digits of the two.
+The parts that never change are in two objects that are made once. All series of an instrument share
+the *form*, and all samples of a child share the *label set*. A sample then costs two references and
+two numbers, and encoding it costs the digits of the two numbers.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -15,30 +17,33 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.model.metric import MetricType
 
 SAMPLE_BYTES: Final = 160
-"""What a sample takes as it is sent beside its texts: field names, type, value and time."""
+"""How many bytes a sample takes besides its texts when it is sent: field names, type, value and
+time."""
 
 QUOTING_BYTES: Final = 3
-"""What JSON adds to a text: quotes, and a colon or a comma."""
+"""How many bytes JSON adds to a text: quotes, and a colon or a comma."""
 
-# Acyclic: they refer to nothing but strings, numbers and each other, so that compiled, the garbage
-# collector is not set to work by the thousands that a flush makes.
+# The classes below are acyclic: they refer only to strings, numbers and each other. So in compiled
+# code the garbage collector does not track them, and the thousands of samples of a flush do not
+# start it.
 
 
 @mypyc_attr(acyclic=True)
 @final
 class SampleForm:
-    """What the samples at one place of a metric family have in common.
+    """The description that all samples at one place of a metric family share.
 
-    A counter has one form; a histogram has one for each bucket, for the sum, and for the count.
+    A counter has one form. A histogram has one for each bucket, one for the sum, and one for the
+    count.
 
     Args:
         name: the samples' name, with its suffix.
         type: the type of the family.
-        help_text: what it measures.
+        help_text: what the metric measures.
         unit: the unit of the values.
         label_names: the names of the labels whose values are in the label set.
-        own_label: the name and value of the label that tells this form from the family's
-            others: `("le", "0.5")`; None if there is none.
+        own_label: the name and value of the label that tells this form from the other forms of the
+            family, like `("le", "0.5")`; None if there is none.
     """
 
     __slots__ = (
@@ -61,7 +66,7 @@ class SampleForm:
         self.label_names = label_names
         self.own_label = own_label
         self._hash = hash((name, type, help_text, unit, label_names, own_label))
-        # About what it adds to each of its samples as they are sent.
+        # About how many bytes the form adds to each of its samples when they are sent.
         texts = [name, help_text, unit, *label_names, *(own_label or ())]
         self.size_bytes = SAMPLE_BYTES + sum([len(text) + QUOTING_BYTES for text in texts])
 
@@ -83,7 +88,7 @@ class SampleForm:
         )
 
     def labels(self, label_set: LabelSet) -> dict[str, str]:
-        """Return the labels of the series of this form and that label set."""
+        """Return the labels of the series that has this form and the given label set."""
         labels = dict(zip(self.label_names, label_set.values, strict=True))
         if self.own_label is not None:
             labels[self.own_label[0]] = self.own_label[1]
@@ -93,10 +98,10 @@ class SampleForm:
 @mypyc_attr(acyclic=True)
 @final
 class LabelSet:
-    """The label values of a child, and what was encoded of them with its first sample.
+    """The label values of a child, and their JSON once the child's first sample is encoded.
 
     Args:
-        values: a value for each of the form's label names, in their order.
+        values: a value for each label name of the form, in the order of the names.
     """
 
     __slots__ = ("encoded", "size_bytes", "values")
@@ -113,10 +118,10 @@ class StampedSample:
     """One value of one series at one time, ready to be sent.
 
     Args:
-        form: what its series is one of.
-        label_set: which one it is.
+        form: the form of the series.
+        label_set: the label set of the series.
         value: any float.
-        timestamp: when it was taken, in seconds since the epoch.
+        timestamp: when the value was taken, in seconds since the epoch.
     """
 
     __slots__ = ("form", "label_set", "timestamp", "value")
@@ -131,7 +136,7 @@ class StampedSample:
 
     @property
     def size_bytes(self) -> int:
-        """About how many bytes it takes as it is sent."""
+        """About how many bytes the sample takes when it is sent."""
         return self.form.size_bytes + self.label_set.size_bytes
 
     @property

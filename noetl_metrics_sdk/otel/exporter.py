@@ -1,4 +1,4 @@
-"""The way in from OpenTelemetry: what its SDK has collected, delivered by this one.
+"""The way in from OpenTelemetry: a client delivers the data that OpenTelemetry's SDK collects.
 
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -7,7 +7,9 @@
     reader = PeriodicExportingMetricReader(NoetlMetricExporter(client))
     provider = MeterProvider(metric_readers=[reader])
 
-docs/ecosystem.md has the table of what becomes of what.
+docs/ecosystem.md has a table of OpenTelemetry's data points and the metrics that they become.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
-# What a gauge says is neither.
+# Without gauges: their values are neither cumulative nor deltas.
 _INSTRUMENTS_WITH_TEMPORALITY: tuple[type, ...] = (
     Counter,
     Histogram,
@@ -61,26 +63,27 @@ MILLISECONDS = 1_000
 
 
 class NoetlMetricExporter(MetricExporter):
-    """Hands what the SDK of OpenTelemetry has collected to a client of this one.
+    """Gives the metrics that OpenTelemetry's SDK has collected to a client of this SDK.
 
-    It is given to a `PeriodicExportingMetricReader`. An export takes as long as filling the
-    client's buffer; the client's thread delivers, with its retries, its spool and its ledger, and
-    each data point keeps its own time. A data point that cannot be a row is left out, counted as
-    an invalid sample (`stats().invalid_samples`) and logged once a metric.
+    A program gives the exporter to a `PeriodicExportingMetricReader`. An export only fills the
+    client's buffer, and takes no longer than that. The client's thread then delivers, with its
+    retries, its spool and its ledger. Each data point keeps its own time. A data point that cannot
+    be a row is left out. The client counts it as an invalid sample (`stats().invalid_samples`), and
+    logs each such metric once.
 
     Args:
-        client: the client that delivers; it is started if it was not. Its life is yours:
-            `shutdown()` of this exporter delivers and leaves it running. Unless one is given,
-            the exporter makes the process's client from the environment (see `init()`), and
-            shuts it down.
-        resource_labels: the keys of those attributes of the resource that become labels, like
+        client: the client that delivers. The exporter starts it if it is not started. The caller
+            shuts it down: `shutdown()` of this exporter delivers, and leaves the client running.
+            Without a client, the exporter makes the client of the process from the environment (see
+            `init()`), and shuts it down itself.
+        resource_labels: the keys of the resource's attributes that become labels, like
             `("service.name",)`.
-        preferred_aggregation: by class of instrument, how its measurements are aggregated, as for
-            every `MetricExporter`.
+        preferred_aggregation: how measurements are aggregated, by class of instrument, as for every
+            `MetricExporter`.
 
     Raises:
-        ConfigurationError: the client has been shut down, or the environment does not have the
-            settings, or the process has its client already.
+        ConfigurationError: the client has been shut down, or the environment lacks a setting, or
+            the process has a client already.
     """
 
     def __init__(
@@ -97,8 +100,8 @@ class NoetlMetricExporter(MetricExporter):
         )
         self._resource_labels = tuple(resource_labels)
         self._owns_client = client is None
-        # Started before the MeterProvider is made, so that at the process's end it is told to end
-        # after the provider's last collection.
+        # The client starts before the program makes the MeterProvider. So at the end of the process
+        # the provider collects a last time before the client ends.
         self._client = process_client.init() if client is None else client.start()
         self._has_shut_down = False
         self._has_refused = False
@@ -112,13 +115,14 @@ class NoetlMetricExporter(MetricExporter):
         """Put every data point into the client's buffer.
 
         Args:
-            metrics_data: what the reader has collected.
-            timeout_millis: not needed, as nothing here waits for the server.
-            kwargs: nothing that is used.
+            metrics_data: the data that the reader has collected.
+            timeout_millis: not used, as an export does not wait for the server.
+            kwargs: not used.
 
         Returns:
-            SUCCESS if all of them are in the buffer, or are what was sent of their series a short
-            time ago; FAILURE if one had to be left out, or after the shutdown.
+            SUCCESS if every data point is in the buffer, or is the same as the sample that was last
+            sent of its series a short time ago. FAILURE if one had to be left out, or after the
+            shutdown.
         """
         del timeout_millis, kwargs
         if self._has_shut_down or self._client.has_ended:
@@ -133,25 +137,25 @@ class NoetlMetricExporter(MetricExporter):
         return MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Wait until what was exported so far is delivered.
+        """Wait until everything that was exported so far is delivered.
 
         Args:
-            timeout_millis: how long to wait at most.
+            timeout_millis: how long to wait at most, in milliseconds.
 
         Returns:
-            Whether all of it was, in time, and nothing was dropped meanwhile.
+            Whether everything was delivered in time, and nothing was dropped meanwhile.
         """
         result = self._client.flush(max(0.0, timeout_millis) / MILLISECONDS)
         is_running = not self._client.has_ended
         return not result.timed_out and not result.dropped and (is_running or not result.pending)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Deliver what was exported, and take no more.
+        """Deliver everything that was exported, and refuse later exports.
 
         Args:
-            timeout_millis: how long it may take.
-            kwargs: `timeout`, the name under which `PeriodicExportingMetricReader` gives the
-                milliseconds.
+            timeout_millis: how long the shutdown may take, in milliseconds.
+            kwargs: may have `timeout`, the name under which `PeriodicExportingMetricReader` gives
+                the milliseconds.
         """
         if self._has_shut_down:
             return

@@ -1,6 +1,6 @@
-"""What OpenTelemetry calls things, in the words of Prometheus: names, units, attributes.
+"""Translate OpenTelemetry's names, units and attributes into those of Prometheus.
 
-After "Prometheus and OpenMetrics Compatibility" of OpenTelemetry's specification, "OTLP Metric
+It follows "Prometheus and OpenMetrics Compatibility" of OpenTelemetry's specification, "OTLP Metric
 points to Prometheus":
 https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
 """
@@ -19,10 +19,10 @@ RATIO = "ratio"
 
 _NOT_OF_A_METRIC_NAME = re.compile("[^a-zA-Z0-9:]+")
 _NOT_OF_A_LABEL_NAME = re.compile("[^a-zA-Z0-9]+")
-# https://ucum.org/ucum#para-6: what is in braces says what is counted, and is no unit.
+# https://ucum.org/ucum#para-6: a text in braces says which things are counted, and is no unit.
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
 
-# Codes of https://ucum.org/ucum, and the words that Prometheus has for them.
+# Units as codes of https://ucum.org/ucum, and the words of Prometheus for them.
 _UNITS = {
     "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds",
     "us": "microseconds", "ns": "nanoseconds",
@@ -43,8 +43,8 @@ def unit_word(unit: str, *, is_gauge: bool) -> str:
 
     Args:
         unit: the instrument's unit.
-        is_gauge: whether it is a gauge, for which the unit `1` says that it is a ratio; counters
-            often have it for want of another.
+        is_gauge: whether the instrument is a gauge. For a gauge the unit `1` means a ratio. A
+            counter often has it only because it has no other unit.
     """
     bare = _ANNOTATION.sub("", unit).strip()
     if bare == "1":
@@ -59,12 +59,12 @@ def unit_word(unit: str, *, is_gauge: bool) -> str:
 
 
 def metric_name(name: str, unit: str, *, is_counter: bool) -> str:
-    """Return a metric's name without a counter's `_total`, with its unit at the end.
+    """Return a metric's name with its unit at the end, and without the `_total` of a counter.
 
     Args:
         name: the instrument's name.
-        unit: its unit, as `unit_word()` writes it.
-        is_counter: whether it is a counter, whose `_total` comes behind the unit.
+        unit: the instrument's unit, as `unit_word()` writes it.
+        is_counter: whether the instrument is a counter, whose `_total` comes after the unit.
     """
     cleaned = _led_by_no_digit(_NOT_OF_A_METRIC_NAME.sub("_", name).rstrip("_"))
     if is_counter:
@@ -80,11 +80,14 @@ def label_name(key: str) -> str:
 
 
 def labels_of(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return attributes as labels; what comes under one name is joined by `;`, in order of keys.
+    """Return attributes as labels.
+
+    If several attributes get the same label name, their values are joined by `;`, in the order of
+    their keys.
 
     Args:
-        attributes: keys and values of any type.
-        prefix: what their names begin with.
+        attributes: values of any type by key.
+        prefix: the text before each key.
     """
     labels: dict[str, str] = {}
     for key in sorted(attributes):
@@ -97,8 +100,8 @@ def labels_of(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, str]
 def attribute_text(value: Any) -> str:
     """Return an attribute's value as text.
 
-    Strings are themselves, bytes are in base64, and all else is JSON, as "Common specification
-    concepts" has it for what is no OTLP:
+    A string is itself, bytes are in base64, and every other value is JSON. "Common specification
+    concepts" says so for protocols other than OTLP:
     https://opentelemetry.io/docs/specs/otel/common/#attribute
     """
     if isinstance(value, str):

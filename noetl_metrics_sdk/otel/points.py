@@ -1,4 +1,7 @@
-"""OpenTelemetry's data points as metric families of this package."""
+"""Convert OpenTelemetry's data points to metric families of this package.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +43,18 @@ _HistogramPoint = HistogramDataPoint | ExponentialHistogramDataPoint
 
 
 class Refusal(NamedTuple):
-    """A data point that is left out, and why."""
+    """The name of a metric with a data point that is left out, and the reason."""
 
     name: str
     error: Exception
 
 
 class Conversion:
-    """What the data of one export become.
+    """The families that the data of one export become, and the refusals.
 
     Args:
-        data: what the SDK of OpenTelemetry has collected.
-        resource_labels: the keys of those attributes of the resource that become labels.
+        data: the data that OpenTelemetry's SDK has collected.
+        resource_labels: the keys of the resource's attributes that become labels.
     """
 
     def __init__(self, data: MetricsData, resource_labels: Sequence[str]) -> None:
@@ -118,7 +121,7 @@ class Conversion:
         add("_count", point.count)
         if math.isnan(point.sum):
             raise InvalidMetricError("its sum is NaN and is left out: an observation is NaN")
-        # A sum of what may be negative goes down, and would pass for a restart.
+        # A sum of values that may be negative can go down, and would then look like a restart.
         if not point.count or point.min >= 0:
             add("_sum", point.sum)
 
@@ -176,7 +179,7 @@ def _labels_of_point(
 
 
 def _cumulative_buckets(point: _HistogramPoint) -> Iterator[tuple[float, int]]:
-    """Yield the upper bounds, and how many observations are not above each; infinity is last."""
+    """Yield each upper bound and how many observations are not above it; infinity comes last."""
     if isinstance(point, ExponentialHistogramDataPoint):
         yield from sorted(_exponential_buckets(point).items())
     else:

@@ -1,7 +1,9 @@
 """Await a call that blocks.
 
-The call gets a thread of its own, and not one of the event loop's executor: that has a bound,
-and a program whose jobs have taken all of its threads must be able to flush nevertheless.
+The call gets a thread of its own, and not one of the event loop's executor. The executor has a
+bound for its threads, and a program must be able to flush even if its jobs have taken all of them.
+
+Why so: docs/decisions/layout.md.
 """
 
 from __future__ import annotations
@@ -18,17 +20,17 @@ Answer = TypeVar("Answer")
 
 
 async def in_own_thread(name: str, call: Callable[[], Answer]) -> Answer:
-    """Return what `call()` returns, and let the event loop go on meanwhile.
+    """Return the result of `call()`, while the event loop goes on.
 
-    If the awaiting task is cancelled it ends at once; the call goes on to its own end, and its
-    answer is let go of.
+    If the awaiting task is cancelled, it ends at once. The call goes on to its own end, and its
+    result is discarded.
 
     Args:
         name: the thread's name.
-        call: what is called.
+        call: the call that blocks.
 
     Raises:
-        BaseException: what `call()` raises.
+        BaseException: the error that `call()` raises.
     """
     import asyncio  # noqa: PLC0415 - a worker without an event loop never needs it
 
@@ -36,7 +38,7 @@ async def in_own_thread(name: str, call: Callable[[], Answer]) -> Answer:
     answered: asyncio.Future[Answer] = loop.create_future()
 
     def answer(result: Answer) -> None:
-        if not answered.done():  # cancelled
+        if not answered.done():  # done already if the task was cancelled
             answered.set_result(result)
 
     def fail(error: BaseException) -> None:
@@ -44,7 +46,7 @@ async def in_own_thread(name: str, call: Callable[[], Answer]) -> Answer:
             answered.set_exception(error)
 
     def run() -> None:
-        # A loop that is closed has nobody left who waits.
+        # If the loop is closed, no caller waits any more.
         try:
             result = call()
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited

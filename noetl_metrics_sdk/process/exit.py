@@ -1,10 +1,14 @@
-"""Have something done when this process ends, also where `atexit` alone is not enough.
+"""Let clients finish when this process ends, also where `atexit` alone is not enough.
 
-A child of `multiprocessing` ends by `os._exit`: before Python 3.13 it runs no `atexit`
-callbacks, and since then only those registered after its start. It does run
-`multiprocessing.util.Finalize`, which forgets what the parent had registered; so a forked
-child registers anew, once multiprocessing has set it up. Children of Celery's `billiard` use the
-same finalizers, but for those of its pool: they end without, and all they do is tell Celery.
+A child of `multiprocessing` ends by `os._exit`. Before Python 3.13 it runs no `atexit` callbacks.
+Since then it runs only the callbacks that were registered after its start. It does run the
+finalizers of `multiprocessing.util.Finalize`, but only its own: multiprocessing forgets in a child
+the finalizers that the parent had registered. So a forked child registers a finalizer anew, once
+multiprocessing has set the child up. Children of Celery's `billiard` run the same finalizers. The
+processes of its pool are an exception: they end without them, and only Celery's signal
+`worker_process_shutdown` tells that they end.
+
+Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
@@ -22,16 +26,17 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 _FINALIZER_PRIORITY = 100
-"""Before multiprocessing's own queues are closed (-5 to 15): a job may still be reporting."""
+"""The finalizer runs before multiprocessing closes its own queues (-5 to 15), because a job may
+still report until then."""
 
 
 class Ending:
-    """What a client has to do before its process ends.
+    """The work that a client has to do before its process ends.
 
     Args:
-        finish: delivers what is buffered, and ends the client's threads.
-        deliver: delivers what is buffered, within some seconds, and lets the client go on.
-        seconds_max: how long `finish` may take.
+        finish: delivers the buffered samples, and ends the client's threads.
+        deliver: delivers the buffered samples within some seconds, and lets the client go on.
+        seconds_max: how long `finish` may take, in seconds.
     """
 
     def __init__(
@@ -44,17 +49,17 @@ class Ending:
         self.deliver = deliver
         self.seconds_max = seconds_max
         self.thread: int | None = None
-        """The thread that is finishing, by its identifier, for as long as it is at it."""
+        """The identifier of the thread that is finishing; None if there is none."""
 
 
-# Kept alive until they have finished: a worker need not hold on to its client.
+# Keeps the clients alive until they have finished, so a worker need not keep its client.
 _endings: dict[Ending, None] = {}
 _afterwards: list[Callable[[], None]] = []
 _is_known_to_celery = False
 
 
 def finish_at_exit(ending: Ending) -> None:
-    """Have `ending` finish its work when this process ends."""
+    """Let `ending` finish its work when this process ends."""
     _endings[ending] = None
     _tell_celery()
     if _is_multiprocessing_child():
@@ -62,45 +67,48 @@ def finish_at_exit(ending: Ending) -> None:
 
 
 def finish_at_exit_of_forked_child(ending: Ending) -> None:
-    """Repeat `finish_at_exit()` right after a fork, when the kind of child is not known yet."""
+    """Repeat `finish_at_exit()` in a child right after the fork.
+
+    At that moment it is not known yet whether multiprocessing has made the child.
+    """
     multiprocessing_util = _multiprocessing_util()
     if multiprocessing_util is not None:
         multiprocessing_util.register_after_fork(ending, _add_finalizer)
 
 
 def has_finished(ending: Ending) -> None:
-    """Let go of `ending`: there is nothing left for it to do."""
+    """Forget `ending`, which has no work left."""
     _endings.pop(ending, None)
 
 
 def after_all_have_finished(callback: Callable[[], None]) -> None:
-    """Have `callback` called when this process ends, after every ending has finished."""
+    """Call `callback` when this process ends, after every ending has finished."""
     _afterwards.append(callback)
 
 
 def finish_all() -> None:
-    """Have every ending finish its work.
+    """Let every ending finish its work.
 
-    Several threads may be at it at once, and each returns only when all is done: the first to
-    return may be what ends the process.
+    Several threads may call this at once. Each call returns only when all work is done, because the
+    thread that returns first may end the process.
     """
     while _endings:
         for ending in list(_endings):
             try:
                 ending.finish()
-            except Exception:  # the others have to finish all the same
+            except Exception:  # the other endings have to finish all the same
                 _logger.exception("what was to be done at the process's end failed")
             finally:
                 has_finished(ending)
 
 
 def seconds_to_finish() -> float:
-    """Return how long `finish_all()` may take."""
+    """Return how many seconds `finish_all()` may take."""
     return sum(ending.seconds_max for ending in list(_endings))
 
 
 def _at_exit(**_: object) -> None:
-    # Celery tells its receivers more than is needed here.
+    # Celery calls its receivers with arguments that are not needed here.
     _have_gevent_need_no_thread()
     finish_all()
     for callback in _afterwards:
@@ -108,18 +116,18 @@ def _at_exit(**_: object) -> None:
 
 
 def _add_finalizer(ending: Ending) -> None:
-    del ending  # all of them are finished by one finalizer
-    _tell_celery()  # it may have been imported after the client had started
+    del ending  # one finalizer finishes all endings
+    _tell_celery()  # the program may have imported Celery after the client had started
     multiprocessing_util = _multiprocessing_util()
     assert multiprocessing_util is not None
     multiprocessing_util.Finalize(None, _at_exit, exitpriority=_FINALIZER_PRIORITY)
 
 
 def _have_gevent_need_no_thread() -> None:
-    """Have gevent look up names on its own, where its resolver can have no thread any more.
+    """Make gevent look up host names without a thread, if its resolver can get no thread any more.
 
-    Python 3.12 refuses new threads as soon as the interpreter is ending. A process that has
-    connected before has the thread already.
+    From 3.12 on, Python refuses new threads as soon as the interpreter is ending. A process that
+    has connected before has the resolver's thread already.
     """
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("socket"):
@@ -137,12 +145,13 @@ def _is_multiprocessing_child() -> bool:
 
 
 def _multiprocessing_util() -> ModuleType | None:
-    # Only if somebody has imported it: otherwise no child of it can be running.
+    # None if the program has not imported the module: then multiprocessing has not made this
+    # process, nor any child of it.
     return sys.modules.get("multiprocessing.util")
 
 
 def _tell_celery() -> None:
-    """Have Celery say when a process of its prefork pool is about to end."""
+    """Ask Celery to call `_at_exit()` when a process of its prefork pool is about to end."""
     global _is_known_to_celery  # noqa: PLW0603 - once a process, and a forked child inherits it
     signals = sys.modules.get("celery.signals")
     if signals is not None and not _is_known_to_celery:

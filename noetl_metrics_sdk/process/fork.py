@@ -1,8 +1,10 @@
-"""What a forked child has to do before it may use this package.
+"""Reset this package in a forked child, before the child uses it.
 
-A lock that another thread held at the moment of the fork stays locked for ever in the child,
-background threads do not exist there, and what the parent counted is the parent's to report.
-So everything with a lock, a count or a thread registers here, and the child starts from zero.
+If another thread holds a lock at the moment of the fork, the lock stays locked in the child for
+ever. The child has no background threads. And the parent reports the counts that it made before the
+fork. So everything with a lock, a count or a thread registers here, and the child starts from zero.
+
+Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class ForkHandle:
-    """Stands for a store or a client in the list of what a forked child resets.
+    """Stands for a store or a client in the lists of what a forked child resets.
 
-    Compiled classes cannot be referred to weakly, so this is, and its owner keeps it: the two
-    live and die together.
+    There are no weak references to objects of compiled classes. So the lists have weak references
+    to handles, and each owner keeps its handle: both live equally long.
 
     Args:
-        reset: the owner's method that has it start from zero.
+        reset: the owner's method that makes it start from zero.
     """
 
     __slots__ = ("__weakref__", "reset")
@@ -31,20 +33,20 @@ class ForkHandle:
         self.reset = reset
 
 
-# Weak, so that registering keeps nothing alive.
+# The references are weak, so registering an owner does not keep it alive.
 _stores: weakref.WeakSet[ForkHandle] = weakref.WeakSet()
 _clients: weakref.WeakSet[ForkHandle] = weakref.WeakSet()
 _has_client_hook = False
 
 
 def reset_store_after_fork(reset: Callable[[], None]) -> ForkHandle:
-    """Have a registry or an instrument start from zero in a forked child.
+    """Make a store, like a registry or an instrument, start from zero in a forked child.
 
     Args:
-        reset: its method that does so.
+        reset: the store's method that makes it start from zero.
 
     Returns:
-        A handle that the store has to keep: it is reset for as long as the handle lives.
+        A handle that the store has to keep: a fork resets the store only while the handle lives.
     """
     handle = ForkHandle(reset)
     _stores.add(handle)
@@ -52,18 +54,19 @@ def reset_store_after_fork(reset: Callable[[], None]) -> ForkHandle:
 
 
 def restart_client_after_fork(restart: Callable[[], None]) -> ForkHandle:
-    """Have a client start afresh in a forked child, after every store has been reset.
+    """Make a client start afresh in a forked child, after every store has been reset.
 
-    A client starts threads, and hooks run in the order in which they were registered. If this
-    one ran before that of `logging`, a thread could wait for a lock of logging's at the moment
-    when logging's hook replaces it, and would wait for ever. So it is registered with the first
-    client, when all that a client's threads use has been imported.
+    A client starts threads, and Python runs the hooks in the order in which they were registered.
+    If this hook ran before logging's hook, a thread of the client could wait for a lock of logging
+    at the moment when logging's hook replaces the lock. The thread would then wait for ever. So the
+    first client registers this hook: by then all modules that a client's threads use are imported.
 
     Args:
-        restart: the client's method that does so.
+        restart: the client's method that makes it start afresh.
 
     Returns:
-        A handle that the client has to keep: it is restarted for as long as the handle lives.
+        A handle that the client has to keep: a fork restarts the client only while the handle
+        lives.
     """
     global _has_client_hook  # noqa: PLW0603 - once a process, like the hook
     handle = ForkHandle(restart)

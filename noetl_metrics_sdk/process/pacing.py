@@ -1,8 +1,10 @@
-"""Long loops in short slices, with the worker's own threads let through in between.
+"""Run long loops in short slices, and let the worker's own threads run in between.
 
-Compiled code does not give up the GIL inside a loop, and interpreted code only after
-`sys.getswitchinterval()`, 5 ms unless changed. A loop over thousands of series therefore rests
-of its own accord.
+Compiled code does not give up the GIL inside a loop. Interpreted code gives it up only after
+`sys.getswitchinterval()`, which is 5 ms by default. So a loop over thousands of series rests of its
+own accord.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -13,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SLICE_SECONDS: Final = 0.001
-"""How long a loop runs before it lets others through: a fifth of the switch interval."""
+"""How long a loop runs before it lets other threads run: a fifth of the switch interval."""
 
 REST_SECONDS: Final = 0.00005
-"""Long enough for a thread that waits for the GIL to wake up and take it."""
+"""How long a rest is: long enough for a thread that waits for the GIL to wake up and take it."""
 
 STEPS_BETWEEN_RESTS: Final = 64
-"""After how many steps of a loop it asks whether a rest is due: asking costs a clock's reading."""
+"""After how many steps a loop asks whether a rest is due; each time it has to read a clock."""
 
 
 @final
 class Pacer:
-    """Tells a loop when to rest; each thread has its own.
+    """Tells a loop when to rest; each thread has its own pacer.
 
     Args:
         monotonic: a monotonic clock, in seconds.
@@ -39,7 +41,7 @@ class Pacer:
         self._rest_at = 0.0
 
     def start(self) -> None:
-        """Begin a slice: the thread has just waited for something else."""
+        """Begin a slice; called when the thread has just waited for something else."""
         self._rest_at = self._monotonic() + SLICE_SECONDS
 
     def rest_if_due(self) -> None:
@@ -48,9 +50,9 @@ class Pacer:
             self.rest()
 
     def rest(self) -> None:
-        """Let others through and begin a new slice.
+        """Let other threads run, and begin a new slice.
 
-        Called around a loop too if the thread has more to do before and after it.
+        A thread also calls this before and after a loop, if it has more to do before and after it.
         """
         self._sleep(REST_SECONDS)
         self.start()

@@ -1,4 +1,4 @@
-"""A thread that does one thing at an interval, and at once when asked."""
+"""A thread that runs an action at an interval, and at once when a caller asks for it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 JITTER = 0.1
-"""By which part an interval varies, so that a fleet of workers does not report in step."""
+"""By what part of itself an interval varies: otherwise a fleet of workers would report in step."""
 
 
 class PeriodicThread:
-    """Runs an action every so often until it is stopped.
+    """Runs an action again and again until it is stopped.
 
     Args:
         name: the thread's name.
         interval: the seconds between two runs, give or take the jitter.
-        action: what is run; what it raises is logged, and the next run comes all the same.
+        action: the action. If it raises, the thread logs the error and goes on to the next run.
         random: returns a number from 0 up to 1.
         first_delay: the seconds before the first run.
     """
@@ -42,7 +42,7 @@ class PeriodicThread:
         self._action = action
         self._random = random
         self._first_delay = first_delay
-        # Guards the two numbers and the flags below; never held while the action runs.
+        # Guards the two numbers and the flags below. Never held while the action runs.
         self._state = threading.Condition()
         self._requested_runs = 0
         self._granted_runs = 0
@@ -56,10 +56,14 @@ class PeriodicThread:
         self._thread.start()
 
     def run_now(self, deadline: float, clock: Clock) -> bool:
-        """Have a run that begins now, and wait until it is over.
+        """Ask for a run that begins after this call, and wait until it is over.
+
+        Args:
+            deadline: how long to wait at most, as a time of the monotonic clock.
+            clock: the clock.
 
         Returns:
-            False if the deadline (of the monotonic clock) came first.
+            False if the deadline came first.
         """
         with self._state:
             self._requested_runs += 1
@@ -72,7 +76,11 @@ class PeriodicThread:
             return self._granted_runs >= wanted
 
     def stop(self, deadline: float, clock: Clock) -> bool:
-        """Have a last run and end the thread.
+        """Ask for a last run, after which the thread ends, and wait for that.
+
+        Args:
+            deadline: how long to wait at most, as a time of the monotonic clock.
+            clock: the clock.
 
         Returns:
             False if the thread was still running at the deadline.
@@ -84,8 +92,8 @@ class PeriodicThread:
                 lambda: self._over or not self._thread.is_alive(),
                 timeout=seconds_until(deadline, clock),
             )
-        # Joined but once: a signal handler may stop what it has interrupted in here, and a join
-        # within a join may wait for itself.
+        # Joined only once: a signal handler may interrupt this join and call stop() again, and a
+        # join within a join may wait for itself.
         if self._over and not self._joined:
             self._joined = True
             self._thread.join(timeout=seconds_until(deadline, clock))
@@ -100,7 +108,7 @@ class PeriodicThread:
                 granting = self._requested_runs
             try:
                 self._action()
-            except BaseException:  # also SystemExit: other people's code runs here
+            except BaseException:  # not our code, may raise SystemExit
                 _logger.exception("%s: a run failed", self._thread.name)
             with self._state:
                 self._granted_runs = granting

@@ -1,8 +1,11 @@
-"""Hear of a signal when it arrives, whatever the main thread is doing.
+"""Notice a signal when it arrives, whatever the main thread is doing.
 
-Python runs the handler of a signal in the main thread, between two instructions: so not during
-a long call of C code, and not at all if the signal came in the moment before a call that blocks
-for ever. The remedy is Python's own: `signal.set_wakeup_fd`, with a thread that listens.
+Python runs the handler of a signal in the main thread, between two instructions. So it does not run
+the handler during a long call of C code. It does not run it at all if the signal came in the moment
+before a call that blocks for ever. Python has the remedy itself: `signal.set_wakeup_fd`, and here a
+thread listens to it.
+
+Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ _READ_BYTES_MAX = 4096
 
 
 class SignalWatch:
-    """A thread that is told of every signal for which Python has a handler.
+    """A thread that hears of every signal for which Python has a handler.
 
-    A process has one such place. If somebody else has it, an event loop for example, it stays
-    theirs, and this watch hears nothing.
+    A process has only one file descriptor for this. If the program uses it already, in an event
+    loop for example, the program keeps it, and this watch hears of no signal.
 
     Args:
         notice: called in the thread, with the signal's number.
@@ -35,10 +38,13 @@ class SignalWatch:
         self._writer: socket.socket | None = None
 
     def begin(self) -> None:
-        """Begin to listen, unless it does already. Only the main thread can."""
+        """Begin to listen, unless the watch does so already.
+
+        Only the main thread can: in any other this does nothing.
+        """
         if self._writer is not None:
             return
-        # A socket, because gevent makes it one for which only the greenlet waits.
+        # A socket and no pipe: gevent patches sockets, so only the greenlet waits for it.
         reader, writer = socket.socketpair()
         writer.setblocking(False)
         if self._claim(writer):
@@ -60,7 +66,8 @@ class SignalWatch:
         try:
             current = signal.set_wakeup_fd(_NOBODYS)
         except ValueError:
-            # Not closed: its number would become another file's, and signals be written there.
+            # The socket stays open: its number could become the number of another file, and Python
+            # would write signals into that.
             self._writer = writer
             return
         if current != writer.fileno():
@@ -68,7 +75,7 @@ class SignalWatch:
         writer.close()
 
     def begin_in_forked_child(self) -> None:
-        """Begin anew: what is inherited would tell the parent of this process's signals."""
+        """Begin anew: the inherited socket would tell the parent of this process's signals."""
         was_listening = self._writer is not None
         self.end()
         if was_listening:
@@ -91,5 +98,5 @@ class SignalWatch:
 
 
 def _restore(file_number: int) -> None:
-    with suppress(OSError):  # its owner has closed it
+    with suppress(OSError):  # its owner may have closed it
         signal.set_wakeup_fd(file_number, warn_on_full_buffer=False)

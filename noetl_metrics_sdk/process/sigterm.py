@@ -1,15 +1,17 @@
-"""End as SIGTERM asks for, once what is buffered has gone out.
+"""End the process as SIGTERM asks for, after the buffered samples are delivered.
 
-By default SIGTERM ends a process on the spot, and what is buffered is lost. Where nobody else
-handles it, this module does: every client finishes as at a normal exit, and then the same
-signal ends the process, so that whoever waits for it sees what it would have seen.
+By default SIGTERM ends a process on the spot, and the buffered samples are lost. If the program
+does not handle SIGTERM, this module does. Every client finishes as at a normal exit, and then the
+same signal ends the process. So a parent that waits for the process sees the usual exit status.
 
-The handler itself delivers nothing. It runs in the main thread, on top of whatever that was
-doing: in the middle of an increment, or of an application's own critical section, with a lock
-that the collector thread needs. So a thread delivers, and the handler keeps the main thread
-from going on only for a moment, which is enough for a server nearby. If more time is needed, or
-a lock that the main thread holds, the main thread goes on until the end comes. And where the
-main thread does not come to run a handler, a watch has the same done.
+The handler itself delivers nothing. It runs in the main thread, on top of the code that it has
+interrupted. That may be the middle of an increment, or of a critical section of the application,
+and the main thread may hold a lock that the collecting thread needs. So a thread delivers. The
+handler holds the main thread up only for a moment, which is enough for a server nearby. If the
+delivery needs more time, or a lock that the main thread holds, the main thread goes on until the
+process ends. If the main thread does not come to run the handler, a watch does the same work.
+
+Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
@@ -35,36 +37,38 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.process.exit import Ending
 
 HOLD_SECONDS_MAX = 0.5
-"""How long the main thread is kept from going on."""
+"""How long the handler holds the main thread up at most."""
 HOLD_PART = 0.25
-"""Which part of the time for the delivery that is at most: collecting gets half of it, and may
-need what the main thread holds."""
+"""What part of the time for the delivery the handler holds the main thread up at most. Collecting
+gets half of that time, and may need a lock that the main thread holds."""
 GRACE_SECONDS = 1.0
-"""How long after the deadline the process ends, even if a client does not keep to it."""
+"""How long after the deadline the process ends, even if a client takes longer."""
 INIT_PID = 1
 
 
 class _State:
-    """What the handler knows; a forked child has it as it was in its parent."""
+    """The state of the handler; a forked child has the state that its parent had at the fork."""
 
     def __init__(self) -> None:
         self.endings: dict[Ending, None] = {}
         self.watch = SignalWatch(_notice)
-        # Does what `signal.signal` does in the main thread only.
+        # Sets a handler in any thread; `signal.signal` does so in the main thread only.
         self.set_handler_anywhere: Callable[[int, int], object]
-        # Who has begun to end a process, by its id: the main thread, or the watch.
+        # By process id, a token of the one call that has begun to end the process: either the
+        # main thread's or the watch's.
         self.ended_by: dict[int, object] = {}
-        # The main thread has a shutdown to complete first, and there can be no other thread.
+        # True if the main thread has to complete a shutdown first, and no new thread can be
+        # started.
         self.ends_after_shutdown = False
         self.has_fork_hooks = False
-        # Of the thread that forks: the signals that it had blocked before.
+        # For the thread that forks: the signals that it had blocked before.
         self.forking = threading.local()
 
 
 def deliver_before_sigterm(ending: Ending) -> None:
-    """Have SIGTERM end this process only after a delivery, if nothing else handles it.
+    """Make SIGTERM end this process only after a delivery, if the program does not handle it.
 
-    Only the main thread may install a handler: in any other, this does nothing.
+    Only the main thread may install a handler. In any other thread, this does not install one.
     """
     _state.endings[ending] = None
     _hold_back_while_forking()
@@ -75,7 +79,7 @@ def deliver_before_sigterm(ending: Ending) -> None:
 
 
 def leave_sigterm(ending: Ending) -> None:
-    """Restore the default after the last client has been shut down."""
+    """Restore the default handler once the last client has been shut down."""
     _state.endings.pop(ending, None)
     if _state.ends_after_shutdown and _is_ending():
         _finish_and_end()
@@ -100,11 +104,12 @@ def _is_ending() -> bool:
 
 def _begin_watch() -> None:
     try:
-        # Here, and not in the watch's thread: one of a forked child may not be able to import.
+        # Imported here and not in the watch's thread: that thread may not be able to import in a
+        # forked child.
         import ctypes  # noqa: PLC0415 - only for a client that has installed the handler
 
         set_handler = ctypes.pythonapi.PyOS_setsig
-    except (ImportError, AttributeError):  # built without, or another Python
+    except (ImportError, AttributeError):  # built without ctypes, or not CPython
         return
     set_handler.argtypes = [ctypes.c_int, ctypes.c_void_p]
     set_handler.restype = ctypes.c_void_p
@@ -115,7 +120,8 @@ def _begin_watch() -> None:
 def _handle(signal_number: int, frame: FrameType | None) -> None:
     del frame
     if os.getpid() == INIT_PID:
-        # The first process of a container is not ended by a signal that it does not handle.
+        # A signal that the first process of a container does not handle does not end it. So this
+        # only delivers, and the process goes on.
         if not _starts_thread(_flush_all):
             _flush_all()
         return
@@ -125,13 +131,13 @@ def _handle(signal_number: int, frame: FrameType | None) -> None:
             _state.ends_after_shutdown = True
         else:
             _finish_and_end()
-    # It raises in gevent's event loop, which may not wait, and then need not.
+    # In gevent's event loop, which must not wait, this raises. Then no wait is needed.
     with suppress(Exception):
         threading.Event().wait(_hold_seconds())
 
 
 def _is_shutting_down() -> bool:
-    """Whether this is the thread that shuts a client down; whoever delivers has to wait for it."""
+    """Return whether this thread shuts a client down; a delivering thread has to wait for it."""
     me = threading.get_ident()
     return any(ending.thread == me for ending in list(_state.endings))
 
@@ -143,7 +149,7 @@ def _hold_seconds() -> float:
 
 
 def _notice(signal_number: int) -> None:
-    """Do the handler's work in the thread of the watch, if it is the handler's to do."""
+    """Do the handler's work in the thread of the watch, if the handler would have to do it."""
     if signal_number == signal.SIGTERM and _is_ours() and os.getpid() != INIT_PID:
         _state.set_handler_anywhere(signal_number, signal.SIG_DFL)
         if _is_first_to_end():
@@ -156,9 +162,10 @@ def _is_first_to_end() -> bool:
 
 
 def _starts_thread(work: Callable[[], None]) -> bool:
-    """Run `work` in a thread; return False if there can be no new one.
+    """Run `work` in a new thread; return False if no new thread can be started.
 
-    `threading.Thread.start()` waits for a lock that the interrupted main thread may hold.
+    It does not use `threading.Thread.start()`, which waits for a lock that the interrupted main
+    thread may hold.
     """
     try:
         _thread.start_new_thread(work, ())
@@ -193,18 +200,19 @@ def _end() -> None:
 
 
 def _end_if_asked() -> None:
-    """End by the signal also where the main thread has come to its own end meanwhile."""
+    """End by the signal, even if the main thread has come to its own end meanwhile."""
     if _is_ending():
         _end()
 
 
 def _hold_back_while_forking() -> None:
-    """Have SIGTERM wait until a forked child can handle it.
+    """Block SIGTERM during a fork, until the forked child can handle it.
 
-    In a child Python forgets the signals that came before it has put itself in order, and the
-    clients are not in order before their own hooks have run; so a hook behind theirs lets the
-    signal in. A pool that ends its children right after their start would wait for ever for one
-    that has missed it. In the parent, other threads still take the signal.
+    In a child, Python forgets the signals that came before it has put itself in order. And the
+    clients are not in order before their own hooks have run. So a hook that runs after theirs lets
+    the signal in. Without this, a pool that ends its children right after their start would wait
+    for ever for a child that has missed the signal. In the parent, other threads still take the
+    signal.
     """
     if not _state.has_fork_hooks and hasattr(os, "register_at_fork"):
         _state.has_fork_hooks = True

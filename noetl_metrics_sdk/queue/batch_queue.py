@@ -1,4 +1,7 @@
-"""From samples in the buffer to batches with a name; on disk, if that is wanted, before they go."""
+"""Cut the samples of the buffer into named batches, and put those on disk first if that is wanted.
+
+Why so: docs/decisions/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ _logger = logging.getLogger("noetl_metrics_sdk")
 class BatchQueue:
     """Cuts batches from the buffer, and keeps them until they are settled.
 
-    A batch has its name from the moment it is cut, so that sending it again is seen to be a
-    repeat. They are sent in the order of their names: the server remembers only the last one of
-    each process.
+    A batch gets its name when it is cut, so the server knows a second request with it as a repeat.
+    The queue gives out the batches in the order of their names, because the server remembers only
+    the last name of each process.
 
     Args:
-        buffer: where the samples come from, and the ledger of what becomes of them.
-        encoder: turns them into JSON.
-        boot_id: names this process; no other ever has it.
+        buffer: has the samples that wait, and the ledger of all samples.
+        encoder: encodes the samples as JSON.
+        boot_id: names this process; no other process ever has it.
         samples_max: how many samples a batch has at most.
-        bytes_max: how long a body is at most.
-        pacer: rests while many samples are encoded.
-        spool: where batches wait on disk; None for memory only.
+        bytes_max: how many bytes the body of a request has at most.
+        pacer: rests during the loop that encodes samples.
+        spool: keeps batches on disk; None to keep them in memory only.
     """
 
     def __init__(
@@ -57,16 +60,16 @@ class BatchQueue:
         self._bytes_max = bytes_max
         self._pacer = pacer
         self._spool = spool
-        # Guards everything below and the spool, also while the disk is at work: the delivery
-        # thread sends batches, and the collecting thread puts them on disk meanwhile. No job ever
-        # takes it. The buffer's lock may be taken while it is held.
+        # Guards everything below and the spool, and is held while the disk works: the delivery
+        # thread takes batches to send, and the collecting thread puts batches on disk meanwhile. No
+        # job ever takes it. The buffer's lock may be taken while it is held.
         self._lock = threading.RLock()
         self._batches_cut = 0
-        # What is left of the batch that is under way: more than one if it was split.
+        # The parts that are left of the batch under way: more than one only if it was split.
         self._parts: deque[Part] = deque()
 
     def current(self) -> Batch | None:
-        """Return the batch to send now: the one under way, or the next; None if all is sent."""
+        """Return the batch to send now: the one under way, or the next; None if none is left."""
         with self._lock:
             if not self._parts:
                 self._parts.extend(self._next_parts_locked())
@@ -76,18 +79,19 @@ class BatchQueue:
             return Batch(name.key, items)
 
     def settle(self, rejected: int = 0, known: int | None = None) -> None:
-        """Count the current batch as sent, but for some samples that the server rejected.
+        """Count the current batch as sent, except for the samples that the server rejected.
 
         Args:
-            rejected: how many it rejected.
-            known: how many samples it knows under the batch's name, if that is in doubt: a repeat
-                is answered as the whole was of which it is the first part, or as its own first
-                part was.
+            rejected: how many samples the server rejected.
+            known: how many samples the server knows under the batch's name; None if it knows all
+                samples of the current batch and no others. After a split the server may answer a
+                repeat with the number of the whole, of which the current batch is the first part,
+                or with the number of the current batch's own first part.
         """
         with self._lock:
             if known is not None:
                 while 0 < known < len(self._parts[0].items) and self._split_locked():
-                    pass  # until the first part is what is known
+                    pass  # until the first part is the one that the server knows
             samples = self._finish_current_locked()
             while known and self._parts and samples + len(self._parts[0].items) <= known:
                 samples += self._finish_current_locked()
@@ -97,19 +101,19 @@ class BatchQueue:
                 self._buffer.settle_dropped(rejected, "rejected")
 
     def drop(self, reason: str) -> int:
-        """Drop the current batch, never to be sent again; return how many samples it had."""
+        """Drop the current batch for ever, and return how many samples it had."""
         with self._lock:
             samples = self._finish_current_locked()
             self._buffer.settle_dropped(samples, reason)
             return samples
 
     def split(self) -> bool:
-        """Replace the current batch by its halves; return False if it is but one sample."""
+        """Replace the current batch by its halves; return False if it has only one sample."""
         with self._lock:
             return self._split_locked()
 
     def secure(self) -> None:
-        """Put what is in the buffer on disk, if batches are kept there and the disk takes them."""
+        """Put the samples of the buffer on disk, if there is a spool and the disk takes them."""
         if self._spool is not None:
             with self._lock:
                 self._secure_locked()
@@ -118,13 +122,14 @@ class BatchQueue:
         """Return the buffer's ledger, and how many of the pending samples are safe on disk.
 
         Args:
-            timeout: how long to wait for a disk that is at work, in seconds. After it nothing is
-                said to be safe.
+            timeout: how long to wait while the disk works, in seconds. If the time runs out, the
+                result says that no sample is safe.
         """
         if self._spool is None or not self._lock.acquire(timeout=timeout):
             return self._buffer.ledger(), 0
         try:
-            # Nothing is settled in between: what is safe is part of what is pending.
+            # Both are read under the lock, so no sample is settled in between: the samples on disk
+            # are among the pending ones.
             return self._buffer.ledger(), self._spool.stats().samples
         finally:
             self._lock.release()
@@ -134,14 +139,14 @@ class BatchQueue:
         return None if self._spool is None else self._spool.stats()
 
     def close(self) -> None:
-        """Put what is left on disk, and leave it to the next process."""
+        """Put the remaining samples on disk, and leave them to the next process."""
         if self._spool is not None:
             with self._lock:
                 self._secure_locked()
                 self._spool.close()
 
     def abandon(self) -> None:
-        """Let go of the parent's files in a forked child."""
+        """Close the parent's files in a forked child."""
         if self._spool is not None:
             self._spool.abandon()
 
@@ -172,17 +177,18 @@ class BatchQueue:
                     return parts
             if not len(self._buffer):
                 return []
-            # A sample may have come since: it is for memory only if the disk does not take it.
+            # A sample may have come since the buffer was put on disk. It goes out from memory only
+            # if the disk does not take it.
             if self._spool is None or not self._spool.takes_more():
                 items, _ = self._cut()
-                if items:  # or none of those taken could be encoded
+                if items:  # empty if none of the samples could be encoded
                     return [Part(self._next_name(), items)]
 
     def _secure_locked(self) -> None:
         assert self._spool is not None
         while len(self._buffer) and self._spool.takes_more():
             items, samples = self._cut()
-            # A name is used once, whatever becomes of the file.
+            # Each name is used once, even if the disk does not take the file.
             if items and not self._spool.add(Part(self._next_name(), items)):
                 self._buffer.put_back(samples)
 
@@ -191,26 +197,27 @@ class BatchQueue:
         return BatchName.of(self._boot_id, self._batches_cut)
 
     def _cut(self) -> tuple[list[bytes], list[StampedSample]]:
-        """Take a batch's samples from the buffer; return their JSON, and themselves."""
+        """Take the samples of a batch from the buffer; return their JSON, and the samples."""
         taken = self._buffer.take(self._samples_max)
         items: list[bytes] = []
         samples: list[StampedSample] = []
         if not taken:
             return items, samples
         size = ENVELOPE_BYTES
-        # The thread has just read an answer or collected, and will build a request from this.
+        # The thread has just read an answer or collected, and will build a request afterwards. All
+        # of it needs the GIL, so the thread rests before this loop and after it.
         self._pacer.rest()
         for position, sample in enumerate(taken):
             if position % STEPS_BETWEEN_RESTS == 0:
                 self._pacer.rest_if_due()
             try:
                 item = self._encoder.encode(sample)
-            except Exception:  # a sample that slipped past every check must not hold up the others
+            except Exception:  # a sample that passed every check must not hold up the others
                 self._buffer.settle_dropped(1, "not_encodable")
                 _logger.exception("a sample of %r is dropped", sample.name)
                 continue
             size += len(item) + 1
-            # A sample that is too long on its own travels alone: the server will say so.
+            # A sample that is too long by itself gets a batch of its own, which the server refuses.
             if size > self._bytes_max and items:
                 self._buffer.put_back(taken[position:])
                 break

@@ -1,7 +1,9 @@
-"""Samples that wait for delivery, bounded, and the ledger of what became of each.
+"""Keep the samples that wait for delivery, within bounds, and the ledger of all samples.
 
-At any moment `added == sent + dropped + pending`: a sample is counted in exactly one place, so
-nothing can be lost without a reason that the worker can read.
+At any moment `added == sent + dropped + pending`. The buffer counts each sample in exactly one
+place, so no sample is lost without a reason that the worker can read.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -20,26 +22,28 @@ DROP_OLDEST: Final = "drop_oldest"
 DROP_NEWEST: Final = "drop_newest"
 BLOCK: Final = "block"
 OVERFLOW_POLICIES: Final = (DROP_OLDEST, DROP_NEWEST, BLOCK)
-"""What a full buffer does: forget the oldest samples, refuse the new ones, or have whoever adds
-them wait for room, and refuse them when there was none in time."""
+"""What a full buffer does: it drops the oldest samples, it refuses the new ones, or it makes the
+caller that adds samples wait for room, and refuses them if there is none in time."""
 
 BYTES_MAX: Final = 64 * 1024 * 1024
-"""How many bytes wait at most unless it is said otherwise."""
+"""How many bytes of samples wait at most, by default."""
 
 
 class Ledger(NamedTuple):
-    """What became of the samples so far.
+    """The counts of all samples that were added so far.
 
-    `pending` are waiting or on their way, in memory or on disk; `dropped` counts by reason:
+    `pending` samples wait or are on their way, in memory or on disk. `dropped` counts by reason:
 
     | reason | what happened |
     |---|---|
     | `buffer_full` | the buffer was full |
-    | `rejected` | the server named the sample bad |
+    | `rejected` | the server said that the sample is bad |
     | `batch_rejected` | the server refused the whole batch |
-    | `too_large` | one sample alone exceeds what the server takes |
-    | `not_encodable` | it has no form in JSON |
-    | `spool_full`, `spool_expired`, `spool_damaged` | on disk: too much, too old, unreadable |
+    | `too_large` | the sample alone is larger than a request that the server takes |
+    | `not_encodable` | the sample has no form in JSON |
+    | `spool_full` | there were too many bytes on disk |
+    | `spool_expired` | the batch was on disk for too long |
+    | `spool_damaged` | the batch on disk could not be read |
     """
 
     added: int
@@ -49,18 +53,18 @@ class Ledger(NamedTuple):
 
     @property
     def settled(self) -> int:
-        """How many samples need nothing more: sent or dropped."""
+        """How many samples were sent or dropped, and need nothing more."""
         return self.added - self.pending
 
 
 class SampleBuffer:
-    """A first-in-first-out queue, bounded in samples and bytes.
+    """A first-in-first-out queue with a bound for its samples and a bound for its bytes.
 
     Args:
-        samples_max: how many samples wait at most; those that were taken do not count.
-        bytes_max: how many bytes those take at most, about as they are sent. A sample that alone
-            exceeds it waits alone.
-        overflow: what happens when it is full, one of `OVERFLOW_POLICIES`.
+        samples_max: how many samples wait at most, without those that were taken for a batch.
+        bytes_max: how many bytes the waiting samples take at most, in about the size in which they
+            are sent. A sample that is larger by itself may wait as the only one.
+        overflow: what a full buffer does, one of `OVERFLOW_POLICIES`.
         block_timeout: how long `block` waits for room, in seconds.
     """
 
@@ -75,9 +79,9 @@ class SampleBuffer:
         self._bytes_max = bytes_max
         self._overflow = overflow
         self._block_timeout = block_timeout
-        # Guards everything below. No other lock is taken while it is held. Re-entrant: a
-        # finalizer that records a sample may run while its own thread is in here. Notified when
-        # samples are taken, for those who wait for room.
+        # Guards everything below. No other lock is taken while it is held. Re-entrant, because a
+        # finalizer may run while its own thread holds the lock, and may record a sample. `take()`
+        # notifies the callers that wait for room.
         self._lock = threading.Condition(threading.RLock())
         self._queue: deque[StampedSample] = deque()
         self._size_bytes = 0
@@ -97,14 +101,15 @@ class SampleBuffer:
     def add(
         self, samples: Iterable[StampedSample], when_full: Callable[[], None] | None = None
     ) -> list[StampedSample]:
-        """Append samples; return those that were dropped for want of room, already counted.
+        """Append samples; return those that were dropped for lack of room, which are counted.
 
         Args:
-            samples: what is appended.
-            when_full: called before waiting for room: has somebody take what is here.
+            samples: the samples to append.
+            when_full: called before the caller waits for room; it makes another thread take samples
+                from the buffer.
         """
-        # Read first: an iterable that raises then adds nothing, and one that records samples
-        # itself has them counted once.
+        # The iterable is read first. If it raises, no sample is added. If it records samples
+        # itself, those are counted once.
         batch = list(samples)
         if self._overflow == DROP_OLDEST:
             return self._add_dropping_oldest(batch)
@@ -113,7 +118,7 @@ class SampleBuffer:
             has_room = self._append_what_fits_locked(waiting)
         if not has_room and self._overflow == BLOCK:
             if when_full is not None:
-                when_full()  # takes locks of its own
+                when_full()  # called without the lock, as it takes locks of its own
             with self._lock:
                 self._lock.wait_for(
                     lambda: self._append_what_fits_locked(waiting), self._block_timeout
@@ -124,7 +129,7 @@ class SampleBuffer:
         return list(waiting)
 
     def adopt(self, count: int) -> None:
-        """Count samples that are on disk already, of a process that is gone, as added and taken."""
+        """Count samples that a dead process has left on disk as added and taken."""
         with self._lock:
             self._added += count
             self._taken += count
@@ -141,7 +146,7 @@ class SampleBuffer:
             return taken
 
     def put_back(self, samples: list[StampedSample]) -> None:
-        """Return samples that were taken to the head of the queue."""
+        """Put samples that were taken back at the head of the queue."""
         with self._lock:
             self._queue.extendleft(reversed(samples))
             self._taken -= len(samples)
@@ -149,19 +154,19 @@ class SampleBuffer:
                 self._size_bytes += sample.size_bytes
 
     def settle_sent(self, count: int) -> None:
-        """Count samples that were taken as sent."""
+        """Count some of the taken samples as sent."""
         with self._lock:
             self._taken -= count
             self._sent += count
 
     def settle_dropped(self, count: int, reason: str) -> None:
-        """Count samples that were taken as dropped."""
+        """Count some of the taken samples as dropped."""
         with self._lock:
             self._taken -= count
             self._dropped[reason] += count
 
     def ledger(self) -> Ledger:
-        """Return what became of the samples so far, as of one moment."""
+        """Return the counts of all samples, read at one moment."""
         with self._lock:
             dropped = {reason: count for reason, count in self._dropped.items() if count}
             return Ledger(self._added, self._sent, len(self._queue) + self._taken, dropped)

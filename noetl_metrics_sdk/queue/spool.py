@@ -1,8 +1,11 @@
-"""Batches that wait on disk, the oldest first, within bounds; memory alone where that fails.
+"""Keep batches on disk, the oldest first, within bounds; they stay in memory if the disk fails.
 
-A batch is on disk before it is sent and gone once it is settled. What a process leaves behind when
-it is killed is taken over by the next one of the same component, under the names that it had: what
-was sent and not acknowledged is then seen to be a repeat.
+The client puts a batch on disk before it sends it, and removes it once it is settled. When a
+process is killed, the next process of the same component takes its batches over, under the names
+that they have. If the dead process had sent a batch without getting an acknowledgement, the server
+then knows the batch as a repeat.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -24,16 +27,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 RETRY_SECONDS: Final = 30.0
-"""How long after a failure the disk is left alone."""
+"""For how many seconds after a failure the spool does not write to the disk."""
 
 
 class SpoolStats(NamedTuple):
-    """What is on disk, and whether the disk takes more.
+    """The counts of what is on disk, and whether the disk takes more.
 
     | field | meaning |
     |---|---|
-    | `batches`, `samples`, `size_bytes` | what waits on disk |
-    | `adopted` | samples that were taken over from processes that are gone |
+    | `batches`, `samples`, `size_bytes` | how many batches, samples and bytes wait on disk |
+    | `adopted` | samples that this process has taken over from dead processes |
     | `is_available` | False while batches are kept in memory only, because the disk failed |
     """
 
@@ -46,13 +49,13 @@ class SpoolStats(NamedTuple):
 
 @dataclass(slots=True)
 class SpooledBatch:
-    """A batch on disk, or what is left of it.
+    """A batch on disk, or the parts of it that are left.
 
     Args:
-        path: its file.
-        samples: how many of its samples are not settled.
-        size_bytes: what it takes on disk.
-        expires_at: when it is too old, by a monotonic clock.
+        path: the batch's file.
+        samples: how many samples of the batch are not settled.
+        size_bytes: how many bytes the file takes.
+        expires_at: when the batch is too old, by a monotonic clock, in seconds.
     """
 
     path: Path
@@ -62,18 +65,19 @@ class SpooledBatch:
 
 
 class Spool:
-    """The batches of this process, and of those whose folders it has taken over.
+    """The batches of this process, and those of the dead processes whose folders it took over.
 
-    It is not thread-safe: its only user, the batch queue, holds its own lock.
+    It is not thread-safe. Its only user, the batch queue, holds its own lock during each call.
 
     Args:
         component_folder: the folder of this component.
         boot_id: names this process's folder.
-        bytes_max: how much is kept on disk at most; beyond it the oldest batches are dropped.
+        bytes_max: how many bytes are kept on disk at most; beyond it the spool drops the oldest
+            batches.
         age_max: after how many seconds a batch is dropped.
         clock: the time.
-        adopt: is told how many samples were taken over.
-        drop: is told how many samples were dropped, and why.
+        adopt: called with the number of samples that were taken over.
+        drop: called with the number of samples that were dropped, and the reason.
     """
 
     def __init__(
@@ -106,7 +110,7 @@ class Spool:
         self._adopted_samples = 0
 
     def stats(self) -> SpoolStats:
-        """Return what is on disk."""
+        """Return the counts of what is on disk."""
         under_way = self._under_way is not None
         return SpoolStats(
             len(self._waiting) + under_way, self._samples, self._size_bytes,
@@ -143,7 +147,7 @@ class Spool:
         return True
 
     def next_parts(self) -> list[Part]:
-        """Return the parts of the oldest batch, which is then under way; none if there is none."""
+        """Return the parts of the oldest batch, which is then under way; none if no batch waits."""
         self._open_once()
         while self._waiting:
             batch = self._waiting.popleft()
@@ -158,7 +162,7 @@ class Spool:
         return []
 
     def replace(self, parts: Sequence[Part]) -> None:
-        """Have the batch under way consist of these parts, which are still to be sent."""
+        """Replace the batch under way on disk by these parts of it, which are still to be sent."""
         batch = self._under_way
         if batch is None:
             return
@@ -166,8 +170,8 @@ class Spool:
         try:
             size_bytes = self._folder.write(batch.path, parts)
         except OSError as error:
-            # Whoever took it over would not know of the parts, and send the whole: better that
-            # nobody finds it, and the parts are in memory only.
+            # A process that took the old file over would not know of the parts, and would send the
+            # whole. So the file is removed, and the parts are kept in memory only.
             self._note_failure(error)
             self._under_way = None
             self._remove(batch)
@@ -176,7 +180,7 @@ class Spool:
             batch.size_bytes = size_bytes
 
     def settle(self, samples: int) -> None:
-        """Settle samples of the batch under way; remove it from disk once all are settled."""
+        """Settle samples of the batch under way, and remove its file once all are settled."""
         batch = self._under_way
         if batch is None:
             return
@@ -187,13 +191,13 @@ class Spool:
             self._remove(batch)
 
     def close(self) -> None:
-        """Leave the folder to others, or remove it if it is empty."""
+        """Leave the folder to the next process, or remove it if it is empty."""
         self._is_closed = True
         if self._folder is not None:
             self._folder.close()
 
     def abandon(self) -> None:
-        """Let go of the folder in a forked child: it is the parent's."""
+        """Give the folder up in a forked child, as it belongs to the parent."""
         if self._folder is not None:
             self._folder.abandon()
 
@@ -211,7 +215,8 @@ class Spool:
             self._note_failure(error)
             return
         for file in files:
-            # By the wall clock, as the process that wrote it is gone.
+            # The age is by the wall clock, as the process that wrote the file is gone, and its
+            # monotonic times with it.
             age = max(0.0, self._clock.time() - file.written_at)
             expires_at = self._clock.monotonic() + self._age_max - age
             self._append(SpooledBatch(file.path, file.samples, file.size_bytes, expires_at))
@@ -227,7 +232,7 @@ class Spool:
             self._note_failure(error)
 
     def _read(self, batch: SpooledBatch) -> list[Part]:
-        """Return the parts of a batch as far as they can be read; count what cannot as dropped."""
+        """Return the readable parts of a batch, and count the unreadable samples as dropped."""
         try:
             parts = read(batch.path)
         except OSError as error:
@@ -257,7 +262,8 @@ class Spool:
         try:
             batch.path.unlink(missing_ok=True)
         except OSError as error:
-            # Whoever takes it over sends it again, and the server knows it.
+            # A process that takes the file over sends the batch again, and the server knows the
+            # batch as a repeat.
             self._note_failure(error)
 
     def _note_failure(self, error: OSError) -> None:

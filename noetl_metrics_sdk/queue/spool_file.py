@@ -1,11 +1,13 @@
-"""A batch as the bytes of a file: checksummed records, of which a damaged tail is cut off.
+"""A batch as the bytes of a file: records with checksums, read up to the first damaged one.
 
     noetl-spool 1
     <CRC-32, 8 hexadecimal digits> <length> <record>    one line a record
 
-The first record is a JSON object that names the parts of the batch, in the order in which they
-are sent; each further one holds some of the samples, each the JSON that is sent, in an array's
-notation without its brackets. JSON written here has no line breaks in it.
+The first record is a JSON object that names the parts of the batch, in the order in which they are
+sent. Each further record holds some of the samples, separated by tabs. A sample is the JSON that is
+sent. No JSON in the file has line breaks.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
 
 _FIRST_LINE: Final = b"noetl-spool 1"
 ITEMS_PER_RECORD: Final = 100
-"""How many samples a damaged byte costs beside all that come after them."""
+"""How many samples a record holds. A damaged byte costs the samples of its record and of all later
+records."""
 
-# Between two samples of a record. A tab does not occur in JSON that has no white space between
-# its tokens, as it is escaped within strings.
+# Separates two samples of a record. The samples' JSON has no tab: there is no white space between
+# its tokens, and its strings have an escape for a tab.
 _BETWEEN: Final = b"\t"
 
 
 class Part(NamedTuple):
-    """A batch, or the part of one that was split: its name and its samples."""
+    """A batch, or a part of a batch that was split: its name, and the JSON of its samples."""
 
     name: BatchName
     items: Sequence[bytes]
@@ -49,7 +52,7 @@ def encode(parts: Sequence[Part]) -> bytes:
 
 
 def decode(content: bytes) -> list[Part]:
-    """Return what can be read of a file's bytes: the parts up to the first damage, none empty."""
+    """Return the parts in a file's bytes, up to the first damage, without empty parts."""
     first_line, *lines = content.split(b"\n")
     if first_line != _FIRST_LINE:
         return []
@@ -69,7 +72,7 @@ def decode(content: bytes) -> list[Part]:
 
 
 def samples_named(first_lines: bytes) -> int | None:
-    """Return how many samples a file ought to hold, by its first two lines; None if damaged."""
+    """Return how many samples a file should hold, by its first two lines; None if damaged."""
     first_line, *lines = first_lines.split(b"\n")
     header = _checked(lines[0]) if first_line == _FIRST_LINE and lines else None
     named = _named(header) if header is not None else None

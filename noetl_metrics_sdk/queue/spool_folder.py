@@ -1,13 +1,16 @@
-"""A folder with the batches of one process, owned by whoever holds the lock in it.
+"""A folder with the batches of one process, owned by the process that holds the lock in it.
 
     <directory>/<component>/<boot id>/lock
     <directory>/<component>/<boot id>/<boot id>-<sequence>-<samples>.batch
     <directory>/<component>/<boot id>/<boot id of a dead process>/…
 
-The lock is the operating system's (flock): it goes when its holder does, whatever ends it, and a
-process that comes later moves the folder into its own. The whole folder at once: the server takes
-a batch with a lower number than the last one for a repeat, so those of one boot id must never be in
-two hands, at whatever moment the heir is killed.
+The lock is the operating system's (flock). When a process ends, the operating system releases its
+lock, whatever has ended the process. A later process then moves the folder into its own, as a whole
+and at once. The server takes a batch with a lower number than the last one for a repeat. So two
+processes must never both have batches of one boot id, at whatever moment the process that takes a
+folder over is killed.
+
+Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
@@ -36,7 +39,10 @@ _LOCK_NAME = "lock"
 
 
 class SpooledFile(NamedTuple):
-    """A file with a batch: where it is, what it ought to hold, and since when."""
+    """A file with a batch: its path, its name and size, its samples, and when it was written.
+
+    `samples` is how many samples the file should hold. `written_at` is in seconds since the epoch.
+    """
 
     path: Path
     boot_id: str
@@ -47,7 +53,7 @@ class SpooledFile(NamedTuple):
 
 
 class SpoolFolder:
-    """One process's folder, with its lock held.
+    """The folder of this process, which holds its lock.
 
     Args:
         path: the folder.
@@ -60,13 +66,14 @@ class SpoolFolder:
 
     @classmethod
     def create(cls, component_folder: Path, boot_id: str) -> SpoolFolder:
-        """Make the folder of this process.
+        """Make the folder of this process, and take its lock.
 
         Raises:
-            OSError: it cannot be made, or this platform has no such locks.
+            OSError: the folder cannot be made, or this platform has no such locks.
         """
         path = component_folder / boot_id
-        # Under another name until it is locked, or somebody could take it over meanwhile.
+        # The folder has another name until it is locked: otherwise another process could take it
+        # over before that.
         being_made = component_folder / f"{_BEING_MADE}{boot_id}"
         being_made.mkdir(mode=0o700, parents=True)
         lock = os.open(being_made / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -79,12 +86,12 @@ class SpoolFolder:
         return cls(path, lock)
 
     def take_over(self) -> None:
-        """Bring in the batches of processes of this component that are gone."""
+        """Move the folders of this component's dead processes into this one."""
         for path in self.path.parent.iterdir():
             if path.name.startswith(_BEING_MADE) or path == self.path:
                 continue
             try:
-                # Not created: a folder without a lock is being removed.
+                # The lock is not created here: a folder without one is being removed.
                 lock = os.open(path / _LOCK_NAME, os.O_RDWR)
             except OSError:
                 continue
@@ -92,12 +99,13 @@ class SpoolFolder:
                 _lock(lock)
                 self._move_in(path)
             except OSError:
-                pass  # its owner lives; or the disk fails, and the next process may have more luck
+                pass  # its owner lives, or the disk fails; then the next process tries again
             finally:
                 os.close(lock)
 
     def _move_in(self, path: Path) -> None:
-        # First what it has itself taken over: folders are never deeper than that.
+        # First the folders that the dead process had itself taken over. So folders never nest
+        # deeper than one level.
         for folder in [*_folders_in(path), path]:
             if not _remove_if_empty(folder):
                 folder.rename(self.path / folder.name)
@@ -105,7 +113,7 @@ class SpoolFolder:
         _sync_folder(self.path.parent)
 
     def files(self) -> list[SpooledFile]:
-        """Return the batches in it, in the order in which they are to be sent."""
+        """Return the files with batches, in the order in which they have to be sent."""
         folders = [self.path, *_folders_in(self.path)]
         batches = [path for folder in folders for path in folder.glob("*.batch")]
         found = [file for path in batches if (file := _described(path))]
@@ -114,23 +122,24 @@ class SpoolFolder:
             began_at[file.boot_id] = min(
                 began_at.get(file.boot_id, file.written_at), file.written_at
             )
-        # Those of a process by their numbers; of processes, the oldest first.
+        # The batches of a process are in the order of their numbers. The process with the oldest
+        # batch comes first.
         return sorted(found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence))
 
     def path_of(self, part: Part) -> Path:
-        """Return where a batch is put that was not split yet."""
+        """Return the path for a batch that was not split."""
         name = part.name
         return self.path / f"{name.boot_id}-{name.sequence:019d}-{len(part.items)}.batch"
 
     def write(self, path: Path, parts: Sequence[Part]) -> int:
-        """Put a batch on disk, whole or not at all, in the place of what is there.
+        """Put a batch on disk, whole or not at all, and replace the file if it exists.
 
         Args:
-            path: its file in this folder.
-            parts: the batch, or what is left of it.
+            path: the batch's file, in this folder or in one that was taken over.
+            parts: the batch, or the parts of it that are left.
 
         Returns:
-            The bytes that it takes.
+            The size of the file in bytes.
 
         Raises:
             OSError: the disk is full, read-only, or broken.
@@ -141,7 +150,7 @@ class SpoolFolder:
             _write(being_written, content)
             being_written.rename(path)
         except OSError:
-            # What is there of it takes room that a full disk has not got.
+            # A file that was written in part takes up room on a disk that may be full.
             with suppress(OSError):
                 being_written.unlink(missing_ok=True)
             raise
@@ -149,17 +158,17 @@ class SpoolFolder:
         return len(content)
 
     def close(self) -> None:
-        """Give the folder up: remove it if it is empty, or leave it to be taken over."""
+        """Give the folder up: remove it if it is empty, or leave it to the next process."""
         if self._lock is None:
             return
-        # On a read-only disk it is left as it is.
+        # On a read-only disk the folder stays as it is.
         with suppress(OSError):
             for folder in [*_folders_in(self.path), self.path]:
                 _remove_if_empty(folder)
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the lock's file descriptor; in a forked child the parent keeps the lock."""
+        """Close the lock's file descriptor; in a forked child the parent keeps the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -190,7 +199,7 @@ def _described(path: Path) -> SpooledFile | None:
         path,
         named[1],
         int(named[2]),
-        # Of a damaged one its name says how many it once had.
+        # If the file is damaged, its name says how many samples it once had.
         int(named[3]) if samples is None else samples,
         status.st_size,
         status.st_mtime,
@@ -198,17 +207,17 @@ def _described(path: Path) -> SpooledFile | None:
 
 
 def read(path: Path) -> list[Part]:
-    """Return the parts that a file holds, as far as they can be read.
+    """Return the parts that a file holds, as far as they are readable.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return decode(path.read_bytes())
 
 
 def _write(path: Path, content: bytes) -> None:
-    # Unbuffered: a child that is forked in the middle of this has a copy of a buffer, and must not
-    # write it out a second time.
+    # Unbuffered: a child that is forked in the middle of this would have a copy of the buffer, and
+    # would write it a second time.
     with path.open("wb", buffering=0) as file:
         left = memoryview(content)
         while left:
@@ -223,7 +232,8 @@ def _lock(descriptor: int) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    # So that the name outlives a power cut too. Not every file system can.
+    # The name of a file outlives a power cut only if the folder is synced. Not every file system
+    # can do that.
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

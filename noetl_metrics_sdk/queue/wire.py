@@ -1,8 +1,10 @@
-"""A batch of samples as the bytes of `POST /api/metrics`.
+"""Encode a batch of samples as the bytes of `POST /api/metrics`.
 
-What never changes is encoded once and kept: of a form the name, type, help, unit and constant
-labels, of a label set its labels. A sample then costs its two numbers. The body's form is
-`docs/protocol.md`.
+The parts that never change are encoded once and kept: the name, type, help, unit and constant
+labels of a form, and the labels of a label set. For a sample only its two numbers are then encoded.
+docs/protocol.md describes the body.
+
+Why so: docs/decisions/hot-path.md.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
 
 FORMS_CACHED_MAX = 100_000
-"""How many encoded forms are kept; beyond it the cache starts afresh."""
+"""How many encoded forms are kept. When there are more, the cache starts afresh."""
 
 ENVELOPE_BYTES = 64
-"""What a body has around its samples: braces, the runtime id, the key of the array."""
+"""How many bytes a body has around its samples: braces, the runtime id, the key of the array."""
 
-# A form whose labels clash with those that tell this process apart: encoded anew every time.
+# Stands for a form with a label of the same name as an identity label. It is encoded anew for every
+# sample.
 _NOT_CACHEABLE: Final = b""
 _AFTER_LABELS: Final = b'},"metric_value":'
 
@@ -32,8 +35,8 @@ _AFTER_LABELS: Final = b'},"metric_value":'
 class Batch(NamedTuple):
     """Samples that travel together and are accepted together.
 
-    `key` names the batch for ever: `boot id:sequence`, the `Idempotency-Key` of the request.
-    `items` are the samples, each as its JSON.
+    `key` names the batch for ever: it is `boot id:sequence`, and the `Idempotency-Key` of the
+    request. `items` are the samples, each as its JSON.
     """
 
     key: str
@@ -44,7 +47,7 @@ class Batch(NamedTuple):
         head = b'{"runtime_id":' + json.dumps(runtime_id).encode() + b',"metrics":['
         if not self.items:
             return head + b"]}"
-        # All at once: a body may have a million bytes, and each copy of it counts.
+        # One join makes the body: it may have a million bytes, and each copy of it takes time.
         parts = list(self.items)
         parts[0] = head + parts[0]
         parts[-1] += b"]}"
@@ -53,14 +56,14 @@ class Batch(NamedTuple):
 
 @final
 class SampleEncoder:
-    """Encodes samples, remembering what it said of each form and label set.
+    """Encodes samples, and keeps the bytes of each form and label set.
 
     Args:
-        constant_labels: labels that every sample gets. A label of the series itself wins over
-            a constant one of the same name.
-        identity_labels: labels that tell this process from others, and win over the series'
-            own, which become `exported_…`, as Prometheus names them: totals of two processes
-            must never mix.
+        constant_labels: labels that every sample gets. A label of the series itself wins over a
+            constant label of the same name.
+        identity_labels: labels that tell this process from others. They win over labels of the
+            series, because the totals of two processes must never mix. The label of the series then
+            becomes `exported_…`, as Prometheus names it.
     """
 
     __slots__ = ("_constant_labels", "_heads", "_identity_labels", "_tail", "_tail_timestamp")
@@ -73,7 +76,7 @@ class SampleEncoder:
         self._constant_labels = dict(constant_labels)
         self._identity_labels = dict(identity_labels or {})
         self._heads: dict[SampleForm, bytes] = {}
-        # The samples of one collection all have the same time.
+        # The time of the last sample, encoded: all samples of one collection have the same time.
         self._tail_timestamp = 0.0
         self._tail = _encode_tail(0.0)
 
@@ -113,7 +116,7 @@ class SampleEncoder:
         return head
 
     def _encode_head(self, form: SampleForm, labels: Mapping[str, str]) -> bytes:
-        """Return the JSON up to the last of these labels, and of those of this process."""
+        """Return the JSON up to and including these labels and the labels of this process."""
         all_labels = dict(labels)
         for name, value in self._identity_labels.items():
             if name in all_labels:
@@ -131,9 +134,9 @@ class SampleEncoder:
 
 
 def json_number(value: float) -> str:
-    """Return a value as JSON: a number, or the string that stands for what JSON has none for."""
-    if value - value == 0.0:  # as it is for all but NaN and the infinities
-        # Not that of a subclass: NumPy's shows itself otherwise.
+    """Return a value as JSON: a number, or a string for NaN and the infinities."""
+    if value - value == 0.0:  # true for all numbers except NaN and the infinities
+        # The repr() of a subclass may differ, as NumPy's does. So such a number is converted.
         return repr(value) if type(value) is float else repr(float(value))
     if isnan(value):
         return '"NaN"'

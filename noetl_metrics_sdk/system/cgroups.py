@@ -1,9 +1,10 @@
-"""What the process's cgroup may use and does use, read from files and nothing else.
+"""Read from files what the process's cgroup may use, and what it uses.
 
-In a container the host's figures do not say when the kernel will throttle or kill; the cgroup's
-do. Three layouts occur: v2, v1, and both ("hybrid"), with each controller in one of them. The
-limits above a cgroup hold for it as well, so that the tightest counts. A container often sees
-a part of the hierarchy only: its own cgroup as `/` (a cgroup namespace), or one sub-tree.
+In a container the host's figures do not say when the kernel will throttle or kill the process. The
+cgroup's figures do. Three layouts occur: v2, v1, and both ("hybrid"), with each controller in one
+of the two. The limits of the cgroups above a cgroup hold for it as well, so the tightest limit
+counts. A container often sees only a part of the hierarchy: its own cgroup as `/` (a cgroup
+namespace), or one sub-tree.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 PROC_SELF = Path("/proc/self")
 
 _UNLIMITED_MIN = 1 << 60
-"""v1 writes "no limit" as the largest multiple of the page size below 2**63, whatever that is."""
+"""A memory limit from which on there is no limit, in bytes.
+
+v1 writes "no limit" as the largest multiple of the page size below 2**63, and page sizes differ.
+"""
 
 _V1_CONTROLLERS = frozenset({"cpu", "cpuacct", "memory"})
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
@@ -27,7 +31,10 @@ _OCTAL = re.compile(r"\\([0-3][0-7]{2})")
 
 
 class CgroupMount(NamedTuple):
-    """A mounted cgroup hierarchy; `controllers` is empty for v2, `root` is what is mounted."""
+    """A mounted cgroup hierarchy.
+
+    `controllers` is empty for v2. `root` is the path of the cgroup that is mounted at `point`.
+    """
 
     controllers: frozenset[str]
     root: str
@@ -35,14 +42,14 @@ class CgroupMount(NamedTuple):
 
 
 class CgroupChain(NamedTuple):
-    """The process's cgroup in one hierarchy, then each one above it that can be seen."""
+    """The process's cgroup in one hierarchy, then each visible cgroup above it."""
 
     version: int
     directories: tuple[Path, ...]
 
 
 def parse_number(text: str | None) -> int | None:
-    """Return the one whole number that `text` is, or None if it is anything else."""
+    """Return `text` as a whole number, or None if it is anything else."""
     stripped = (text or "").strip(" \t\n")
     return int(stripped) if _NUMBER.fullmatch(stripped) else None
 
@@ -54,14 +61,14 @@ def parse_cpu_max(text: str | None) -> float | None:
 
 
 def parse_flat_keyed(text: str | None) -> dict[str, int]:
-    """Return the lines "key number" of a `cpu.stat`; other lines are left out."""
+    """Return number by key, from the lines "key number" of a `cpu.stat`, without other lines."""
     pairs = (line.partition(" ") for line in (text or "").splitlines())
     numbers = ((key, parse_number(value)) for key, _, value in pairs)
     return {key: number for key, number in numbers if number is not None}
 
 
 def parse_memberships(text: str) -> dict[str, str]:
-    """Return controller to cgroup path, from `/proc/self/cgroup`; v2's controller is ""."""
+    """Return cgroup path by controller, from `/proc/self/cgroup`; the controller of v2 is ""."""
     memberships: dict[str, str] = {}
     for line in text.split("\n"):
         hierarchy, _, rest = line.partition(":")
@@ -92,11 +99,15 @@ def _cores(quota_text: str | None, period_text: str | None) -> float | None:
 
 
 def _text(path: Path) -> str | None:
-    """Return the file's text, or None if there is none; a refusal is the caller's to count."""
+    """Return the file's text, or None if there is no such file.
+
+    Raises:
+        OSError: the system refuses to read the file, which the caller counts.
+    """
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        # ValueError: a path that no file can have, with a NUL for example.
+        # ValueError is raised for a path that no file can have, with a NUL for example.
         return None
 
 
@@ -105,7 +116,7 @@ def _number(path: Path) -> int | None:
 
 
 def _conventional_mounts(root: Path) -> Iterator[CgroupMount]:
-    """Where the hierarchies are by convention, for when mountinfo does not say."""
+    """Yield the hierarchies at their conventional places, used if mountinfo does not name them."""
     for point in (root, root / "unified"):
         if (point / "cgroup.controllers").exists():
             yield CgroupMount(frozenset(), "/", point)
@@ -116,7 +127,7 @@ def _conventional_mounts(root: Path) -> Iterator[CgroupMount]:
 
 
 def _parts_below(mount: CgroupMount, path: str) -> tuple[str, ...] | None:
-    """Return the way from the mount to the cgroup `path`, or None if it is not below it."""
+    """Return the folders from the mount to the cgroup `path`, or None if `path` is not below it."""
     try:
         parts = PurePosixPath(path).relative_to(mount.root).parts
     except ValueError:
@@ -125,16 +136,16 @@ def _parts_below(mount: CgroupMount, path: str) -> tuple[str, ...] | None:
 
 
 def _is_of_the_machine(version: int, mount: CgroupMount) -> bool:
-    """Whether the mount's top is the root of the whole machine: its figures are no container's."""
-    # Of v2's files `cgroup.events` is in every cgroup but that one, of v1's `release_agent`
-    # in that one only, and a cgroup namespace changes neither.
+    """Return whether the mount's top is the root cgroup of the machine, and of no container."""
+    # In v2 every cgroup except the root has the file `cgroup.events`. In v1 only the root has
+    # `release_agent`. A cgroup namespace changes neither.
     if version == 1:
         return (mount.point / "release_agent").exists()
     return not (mount.point / "cgroup.events").exists()
 
 
 def _find(what: str, memberships: Mapping[str, str], mounts: list[CgroupMount]) -> CgroupChain:
-    # In a hybrid layout each controller is in v1 or in v2, and v1's are those with a name.
+    # In a hybrid layout each controller is in v1 or in v2. Those in v1 have a name.
     for version, name in ((1, what), (2, "")):
         own = [m for m in mounts if (name in m.controllers if name else not m.controllers)]
         if own and name in memberships:
@@ -144,8 +155,8 @@ def _find(what: str, memberships: Mapping[str, str], mounts: list[CgroupMount]) 
 
 def _chain(version: int, mounts: Sequence[CgroupMount], path: str) -> CgroupChain:
     found = ((mount, _parts_below(mount, path)) for mount in mounts)
-    # A mount that does not hold the path, as in a container without a cgroup namespace of its
-    # own, still shows the container's cgroup at its top.
+    # The path may be below none of the mounts, as in a container without a cgroup namespace of its
+    # own. A mount still shows the container's cgroup at its top.
     mount, parts = next((pair for pair in found if pair[1] is not None), (mounts[0], ()))
     own = mount.point.joinpath(*(parts or ()))
     chain = (own, *own.parents)[: len(parts or ()) + 1]
@@ -153,13 +164,13 @@ def _chain(version: int, mounts: Sequence[CgroupMount], path: str) -> CgroupChai
 
 
 class ProcessCgroups:
-    """The cgroups that the process is in at this moment.
+    """The cgroups that the process is in when the object is made.
 
-    Each method reads its files anew and returns None where there is no such figure: no limit,
-    no such controller, or a process that is in no cgroup but the machine's root.
+    Each method reads its files anew. It returns None if there is no such figure: if there is no
+    limit, or no such controller, or if the process is only in the machine's root cgroup.
 
     Args:
-        root: where the cgroup hierarchies are mounted.
+        root: the directory where the cgroup hierarchies are mounted.
         proc_self: the directory with the process's `cgroup` and `mountinfo`.
 
     Raises:
@@ -181,34 +192,36 @@ class ProcessCgroups:
         return _tightest(self._cpu, _cpu_limit_cores)[0]
 
     def cpu_usage_seconds(self) -> float | None:
-        """Return the CPU time that the process's cgroup has used."""
+        """Return the CPU time that the process's cgroup has used, in seconds."""
         if self._cpuacct.version == 1:
             nanoseconds = _nearest(self._cpuacct, lambda at: _number(at / "cpuacct.usage"))
             return None if nanoseconds is None else nanoseconds / 1e9
         return _nearest(self._cpuacct, lambda at: _cpu_stat_seconds(at, "usage_usec", 1e6))
 
     def cpu_throttled_seconds(self) -> float | None:
-        """Return for how long the tightest CPU limit has held its cgroup back."""
+        """Return for how many seconds the tightest CPU limit has held its cgroup back."""
         _, limiting = _tightest(self._cpu, _cpu_limit_cores)
-        # Time is counted where the limit is, not in the cgroups below that it slows down.
+        # The kernel counts this time in the cgroup that has the limit, and not in the cgroups below
+        # it that are slowed down.
         chain = self._cpu._replace(directories=(limiting,)) if limiting else self._cpu
         key, per_second = ("throttled_time", 1e9) if chain.version == 1 else ("throttled_usec", 1e6)
         return _nearest(chain, lambda at: _cpu_stat_seconds(at, key, per_second))
 
     def memory_limit_bytes(self) -> float | None:
-        """Return the tightest memory limit."""
+        """Return the tightest memory limit, in bytes."""
         return _tightest(self._memory, _memory_limit_bytes)[0]
 
     def memory_usage_bytes(self) -> float | None:
-        """Return the memory that the process's cgroup uses, with the page cache."""
+        """Return the memory that the process's cgroup uses, with the page cache, in bytes."""
         return _nearest(self._memory, lambda at: _memory_usage_bytes(self._memory.version, at))
 
     def memory_usage_percent(self) -> float | None:
-        """Return how full the cgroup is that sets the tightest memory limit."""
+        """Return how full the cgroup with the tightest memory limit is, in percent."""
         limit, limiting = _tightest(self._memory, _memory_limit_bytes)
         if not limit or limiting is None:
             return None
-        # Siblings fill the same limit: the process's own share of it would hide a full one.
+        # Sibling cgroups fill the same limit. The usage of the process's cgroup alone could be low
+        # while the limit is reached.
         usage = _memory_usage_bytes(self._memory.version, limiting)
         return None if usage is None else 100.0 * usage / limit
 
@@ -237,13 +250,13 @@ def _cpu_stat_seconds(directory: Path, key: str, per_second: float) -> float | N
 def _tightest(
     chain: CgroupChain, limit_of: Callable[[int, Path], float | None]
 ) -> tuple[float | None, Path | None]:
-    """Return the smallest limit and its cgroup: the outermost one of those that are equal."""
+    """Return the smallest limit and its cgroup; of equal limits, that of the outermost cgroup."""
     limits = ((limit_of(chain.version, at), at) for at in reversed(chain.directories))
     found = ((limit, at) for limit, at in limits if limit is not None)
     return min(found, key=lambda pair: pair[0], default=(None, None))
 
 
 def _nearest(chain: CgroupChain, figure_of: Callable[[Path], float | None]) -> float | None:
-    """Return the figure of the nearest cgroup that has it: the kernel accounts it there."""
+    """Return the figure of the nearest cgroup that has it, where the kernel counts it."""
     figures = (figure_of(at) for at in chain.directories)
     return next((figure for figure in figures if figure is not None), None)

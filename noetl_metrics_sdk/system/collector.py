@@ -1,8 +1,7 @@
-"""The system metrics: what the host, the process and its container do.
+"""The system metrics: the figures of the host, the process and its container.
 
-Nothing here is started by importing it, and nothing is remembered outside of a
-`SystemCollector`, so that two of them, or a parent and its forked child, never mix up their
-readings.
+Importing this module starts nothing. All state is in a `SystemCollector`, so two collectors never
+mix up their readings, and neither do a parent and its forked child.
 """
 
 from __future__ import annotations
@@ -47,22 +46,23 @@ __all__ = ["SYSTEM_METRIC_GROUPS", "SystemCollector"]
 _logger = logging.getLogger("noetl_metrics_sdk")
 
 SERIES_PER_FAMILY_MAX = 2_000
-"""As many series as an instrument may have: a host can have any number of interfaces."""
+"""How many series a family may have: as many as an instrument. A host can have any number of
+interfaces."""
 
-# What the platform, its files and their parsing raise for a reading that is not to be had. A
-# Warning is raised by psutil where the application makes errors of warnings.
+# The errors that the platform, its files and their parsing raise if there is no reading. psutil
+# raises a Warning if the application turns warnings into errors.
 _READING_ERRORS = (
     psutil.Error,
     ArithmeticError,
     AttributeError,
     LookupError,
     OSError,
-    RuntimeError,  # NotImplementedError among them
+    RuntimeError,  # includes NotImplementedError
     TypeError,
     ValueError,
     Warning,
 )
-# What says that this platform does not have the reading at all, which is nothing to warn of.
+# These errors mean that the platform does not have the reading at all. That needs no warning.
 _NOT_ON_THIS_PLATFORM = (AttributeError, FileNotFoundError, NotImplementedError)
 
 _CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
@@ -76,23 +76,23 @@ _CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
 
 
 class SystemCollector:
-    """Collects the system metrics, each group of which can be left out.
+    """Collects the system metrics, in groups; each group can be left out.
 
-    A reading that the platform does not have or does not allow is left out by itself: its
-    metric is never 0 for want of a figure, and `collect()` does not raise. Usage in percent
-    needs a previous reading and is there from the second `collect()` on.
+    If the platform does not have or does not allow a reading, only that reading is left out. Its
+    metric is never 0 because there is no figure, and `collect()` does not raise. Usage in percent
+    needs a previous reading, so it begins with the second `collect()`.
 
-    One thread at a time may call `collect()`. Counters are cumulative, as the system keeps
-    them. docs/system-metrics.md has every metric.
+    Only one thread at a time may call `collect()`. Counters are cumulative, as the system keeps
+    them. docs/system-metrics.md lists every metric.
 
     Args:
         groups: which of `SYSTEM_METRIC_GROUPS` to collect.
-        monotonic: the clock that usage is measured against.
-        cgroup_root: where the cgroup hierarchies are mounted.
+        monotonic: the clock that usage is measured against, in seconds.
+        cgroup_root: the directory where the cgroup hierarchies are mounted.
         proc_self: the `/proc` directory of this process, for its cgroups.
 
     Raises:
-        ConfigurationError: a group that does not exist.
+        ConfigurationError: a group does not exist.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class SystemCollector:
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """How often each reading has failed, by the reading's name; a copy."""
+        """How often each reading has failed, by the reading's name, as a copy."""
         return dict(self._failures)
 
     def collect(self) -> Iterable[MetricFamily]:
-        """Return the families of this moment, without those that have no reading."""
+        """Return the families with their current values, without those that have no reading."""
         families: dict[str, MetricFamily] = {}
         for group in self._groups:
             for name, labels, value in self._readings[group](self._guard):
@@ -127,7 +127,7 @@ class SystemCollector:
         return list(families.values())
 
     def describe(self) -> Iterable[MetricFamily]:
-        """Return every family that `collect()` may return, without samples."""
+        """Return every family that `collect()` may return, without its samples."""
         return [
             empty_family(name)
             for name, defined in FAMILY_DEFINITIONS.items()
@@ -135,7 +135,7 @@ class SystemCollector:
         ]
 
     def _reset_after_fork(self) -> None:
-        # Every earlier reading and failure is the parent's.
+        # All earlier readings and failures belong to the parent.
         self._forget()
         self._garbage_collector.reset_after_fork(self._guard)
 
@@ -203,5 +203,5 @@ def _checked_groups(groups: Iterable[str]) -> tuple[str, ...]:
 
 
 def _storable(text: str) -> str:
-    r"""Return a label value that UTF-8 can hold: a path's stray bytes become `\udcXX`."""
+    r"""Return a label value that UTF-8 can hold: a path's undecodable bytes become `\udcXX`."""
     return text.encode("utf-8", "backslashreplace").decode()

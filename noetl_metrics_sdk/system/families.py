@@ -1,8 +1,8 @@
-"""Every system metric: its group, its name, its unit, its labels and what it means.
+"""The table of all system metrics: the group, name, unit, labels and meaning of each.
 
-The one place where these are written down. `SystemCollector` makes its families from this
-table, so that it cannot report a metric that is not here; a test compares the table with
-docs/system-metrics.md. A name that ends in `_total` is a counter, every other one a gauge.
+`SystemCollector` makes its families from this table, so it cannot report a metric that is not here.
+A test compares the table with docs/system-metrics.md. A metric whose name ends in `_total` is a
+counter, and every other metric is a gauge.
 """
 
 from __future__ import annotations
@@ -144,11 +144,11 @@ _TABLE: dict[str, dict[str, tuple[str, tuple[str, ...], str]]] = {
 }
 
 SYSTEM_METRIC_GROUPS: tuple[str, ...] = tuple(_TABLE)
-"""The groups of system metrics, each of which can be left out."""
+"""The groups of system metrics. Each can be left out."""
 
 
 class FamilyDefinition(NamedTuple):
-    """What one system metric is."""
+    """The description of one system metric."""
 
     group: str
     unit: str
@@ -161,11 +161,11 @@ FAMILY_DEFINITIONS: dict[str, FamilyDefinition] = {
     for group, families in _TABLE.items()
     for name, described in families.items()
 }
-"""Sample name to definition, for every metric that a `SystemCollector` can report."""
+"""The definition of every metric that a `SystemCollector` can report, by sample name."""
 
 
 def sample_suffix(name: str) -> str:
-    """Return what `name` has after its family's name: `_total` for a counter, else nothing."""
+    """Return the suffix of a sample's name: `_total` for a counter, and an empty text otherwise."""
     return _COUNTER_SUFFIX if name.endswith(_COUNTER_SUFFIX) else ""
 
 

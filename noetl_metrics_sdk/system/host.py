@@ -1,9 +1,9 @@
-"""What psutil says about the host.
+"""Read the figures of the host by psutil.
 
-Every reading is a generator of points that takes a *guard*: a context manager, given the
-reading's name, that keeps what the platform does not have from reaching the other readings.
-A value of None is left out. Whatever has to be remembered from one reading to the next is
-kept here, by each object for itself: psutil's own `cpu_percent` shares it between callers.
+Every reading is a generator of points, and takes a *guard*. The guard gets a reading's name and
+returns a context manager. If the platform does not have the reading, the context manager catches
+the error, and the other readings go on. The collector leaves out a value of None. Each object
+remembers its own previous reading, because psutil's `cpu_percent` shares one between all callers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Point = tuple[str, Mapping[str, str], float | None]
 Guard = Callable[[str], AbstractContextManager[None]]
 Reading = Callable[[Guard], Iterator[Point]]
 
-# Without any medium of their own: file systems on loop devices are on a disk that is counted,
-# and swapping to compressed memory is in the swap group.
+# These devices have no medium of their own. A file system on a loop device is on a disk that is
+# counted itself, and the swap group counts swapping to compressed memory.
 _NO_DISK = re.compile(r"(loop|z?ram|fd)\d+")
 
 _DISK_FIELDS = {
@@ -46,22 +46,22 @@ _NETWORK_FIELDS = {
 
 
 class CpuUsage:
-    """CPU usage, from CPU times that this object remembers from its previous reading."""
+    """CPU usage since the previous reading, whose CPU times this object remembers."""
 
     def __init__(self) -> None:
         self._before: Any = None
         self._cores_before: Sequence[Any] = ()
 
     def read(self, guard: Guard) -> Iterator[Point]:
-        """Yield the usage of all cores together and of each, and how many there are."""
+        """Yield the usage of all cores together, the usage of each, and the number of cores."""
         with guard("cpu_usage"):
             now = psutil.cpu_times()
             before, self._before = self._before, now
             yield "system_cpu_usage_percent", {"core": "all"}, _busy_percent(before, now)
         with guard("cpu_usage_by_core"):
             cores = psutil.cpu_times(percpu=True)
-            # psutil numbers the cores that are online: once one has come or gone, a number
-            # may mean another core than before.
+            # psutil numbers the cores that are online. If a core has come or gone, a number may
+            # stand for another core than before.
             known = len(cores) == len(self._cores_before)
             previous = self._cores_before if known else [None] * len(cores)
             self._cores_before = cores
@@ -72,21 +72,24 @@ class CpuUsage:
 
 
 def _busy_percent(before: Any, now: Any) -> float | None:
-    """Return the busy share of the time between two `cpu_times()`, or None if none passed."""
+    """Return how busy the CPU was between two `cpu_times()`, in percent; None if no time passed."""
     if before is None:
         return None
-    # A field can go backwards (iowait does): count it as having stood still, as top does.
+    # A field can go backwards, as iowait does. It then counts as unchanged, as in top.
     deltas = {
         field: max(0.0, new - old) for field, old, new in zip(now._fields, before, now, strict=True)
     }
-    # The kernel counts a guest's time in "user" and "nice" already, and iowait is idle time.
+    # The kernel has counted a guest's time in "user" and "nice" already. And iowait is idle time.
     total = sum(deltas.values()) - deltas.get("guest", 0.0) - deltas.get("guest_nice", 0.0)
     idle = deltas["idle"] + deltas.get("iowait", 0.0)
     return min(100.0, max(0.0, 100.0 * (total - idle) / total)) if total > 0 else None
 
 
 def read_load(guard: Guard) -> Iterator[Point]:
-    """Yield the load averages; where there are none psutil would make some up, os does not."""
+    """Yield the load averages.
+
+    They are read from `os`: if the platform has none, psutil would make some up.
+    """
     with guard("load"):
         for window, average in zip(("1m", "5m", "15m"), os.getloadavg(), strict=True):
             yield "system_load_average", {"window": window}, average
@@ -104,7 +107,7 @@ def read_memory(guard: Guard) -> Iterator[Point]:
 
 
 def read_swap(guard: Guard) -> Iterator[Point]:
-    """Yield the host's swap space and what went in and out of it."""
+    """Yield the host's swap space, and how many bytes were swapped in and out."""
     with guard("swap"):
         swap = psutil.swap_memory()
         yield "system_swap_total_bytes", {}, swap.total
@@ -118,7 +121,7 @@ def read_swap(guard: Guard) -> Iterator[Point]:
 
 
 def _has_swap_activity() -> bool:
-    """Whether psutil knows what was swapped: where it does not, it says 0."""
+    """Return whether psutil knows how much was swapped; if it does not, it reports 0."""
     if psutil.LINUX:
         return "pswpin " in Path(psutil.PROCFS_PATH, "vmstat").read_text(encoding="utf-8")
     return not psutil.WINDOWS
@@ -127,7 +130,7 @@ def _has_swap_activity() -> bool:
 def read_disks(guard: Guard) -> Iterator[Point]:
     """Yield each disk's I/O."""
     with guard("disk"):
-        # nowrap would add to the counters from a cache that the whole process shares.
+        # With nowrap, psutil would add to the counters from a cache that the whole process shares.
         disks = psutil.disk_io_counters(perdisk=True, nowrap=False) or {}
         for device, counters in disks.items():
             if not _NO_DISK.fullmatch(device):
@@ -153,10 +156,10 @@ def _counted(
 def read_filesystems(guard: Guard) -> Iterator[Point]:
     """Yield the space of each physical file system, once."""
     with guard("filesystem"):
-        # What is mounted last on a directory hides what was mounted there before.
+        # If several file systems are mounted on a directory, the last one hides the others.
         mounts = {mount.mountpoint: mount for mount in psutil.disk_partitions(all=False)}
         devices: set[str] = set()
-        # A bind mount shows the same file system again: the shortest path stands for it.
+        # A bind mount shows the same file system again. The shortest path stands for all of them.
         for mountpoint in sorted(mounts, key=lambda path: (len(path), path)):
             mount = mounts[mountpoint]
             if mount.device in devices:
@@ -172,7 +175,7 @@ def read_filesystems(guard: Guard) -> Iterator[Point]:
                 yield "system_filesystem_size_bytes", labels, usage.total
                 yield "system_filesystem_available_bytes", labels, usage.free
                 yield "system_filesystem_used_bytes", labels, usage.used
-                # As df has it: what only root could still write to counts neither way.
+                # As in df, space that only root can write to counts neither as used nor as free.
                 percent = _percent(usage.used, usage.used + usage.free)
                 yield "system_filesystem_usage_percent", labels, percent
 

@@ -1,4 +1,4 @@
-"""What the platform and the interpreter say about this process and its garbage collector."""
+"""Read the figures of this process and of its garbage collector."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class ProcessMetrics:
     """The process's own figures, under Prometheus' names.
 
     Args:
-        monotonic: the clock that CPU time is set against.
-        process_time: the process's CPU time; finer than the clock ticks that psutil reads.
+        monotonic: the clock that CPU time is measured against, in seconds.
+        process_time: returns the process's CPU time in seconds. It is finer than the clock ticks
+            that psutil reads.
     """
 
     def __init__(
@@ -39,14 +40,15 @@ class ProcessMetrics:
         self._before: _CpuReading | None = None
 
     def read(self, guard: Guard) -> Iterator[Point]:
-        """Yield the figures of the process that calls this."""
+        """Yield the figures of the calling process."""
         with guard("process_cpu"):
             now = _CpuReading(os.getpid(), self._process_time(), self._monotonic())
             before, self._before = self._before, now
             yield "process_cpu_seconds_total", {}, now.seconds
             yield "process_cpu_usage_percent", {}, _usage_percent(before, now)
         with guard("process"):
-            # Made anew each time: one that was kept would be the parent's after a fork.
+            # Made anew for each reading: after a fork, an object that was kept would still stand
+            # for the parent.
             process = psutil.Process()
             with process.oneshot():
                 yield from _read_gauges(process, guard)
@@ -86,13 +88,13 @@ _GAUGES: dict[str, Callable[[psutil.Process], float | None]] = {
 
 
 class GarbageCollector:
-    """What the interpreter's garbage collector has done, generation by generation."""
+    """The counts of the interpreter's garbage collector, by generation."""
 
     def __init__(self) -> None:
         self._at_fork: list[dict[str, int]] = []
 
     def read(self, guard: Guard) -> Iterator[Point]:
-        """Yield the counts since the process began."""
+        """Yield the counts since the process began or was forked."""
         with guard("garbage_collector"):
             for generation, counts in enumerate(gc.get_stats()):
                 labels = {"generation": str(generation)}
@@ -101,7 +103,7 @@ class GarbageCollector:
                     yield name, labels, counts[field] - inherited.get(field, 0)
 
     def reset_after_fork(self, guard: Guard) -> None:
-        """Begin at zero: what was counted so far is the parent's to report."""
+        """Begin at zero, because the parent reports the counts from before the fork."""
         with guard("garbage_collector"):
             self._at_fork = gc.get_stats()
 

@@ -1,7 +1,8 @@
-"""Connections to a server, pooled, through the proxies that the environment names.
+"""Make pooled connections to a server, through the proxies that the environment names.
 
-httpx's own transport takes no network backend, and a client that is given a transport no longer
-reads the environment; so both are here. Which requests a proxy is for is left to httpx, as mounts
+httpx's own transport takes no network backend. And an httpx client that is given a transport no
+longer reads proxies from the environment. So this module has both. httpx itself decides which
+requests go through which proxy, by mounts
 (https://www.python-httpx.org/advanced/transports/#mounting-transports).
 """
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 2
 KEEPALIVE_SECONDS = 5.0
-"""As httpx has it: after this long without a request a connection is closed."""
+"""After how many seconds without a request a connection is closed; it is httpx's default."""
 CONNECTION_ERRORS: tuple[type[Exception], ...] = (
     TimeoutError,
     httpx.HTTPError,
@@ -34,19 +35,19 @@ CONNECTION_ERRORS: tuple[type[Exception], ...] = (
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
 )
-"""What a request raises that gets no answer, or none that can be read."""
+"""The errors that a request raises if it gets no answer, or none that can be read."""
 
 
 class PooledTransport(httpx.BaseTransport):
-    """httpx's transport over httpcore's pool; it raises httpcore's errors as they are.
+    """A transport for httpx over httpcore's pool; it raises httpcore's errors as they are.
 
     Args:
         backend: opens the connections.
-        ssl_context: how TLS connections are checked, to the server and to the proxy.
-        proxy_url: the proxy: `http`, `https`, `socks5` or `socks5h`; None connects directly.
+        ssl_context: checks TLS connections, to the server and to the proxy.
+        proxy_url: the proxy's URL: `http`, `https`, `socks5` or `socks5h`; None connects directly.
 
     Raises:
-        ConfigurationError: the proxy's URL is not valid, or needs a package that is not there.
+        ConfigurationError: the proxy's URL is not valid, or needs a package that is not installed.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PooledTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return once the answer's headers are there."""
+        """Send a request, and return when the headers of the answer have arrived."""
         assert isinstance(request.stream, httpx.SyncByteStream)
         answer = self._pool.handle_request(
             httpcore.Request(
@@ -75,7 +76,7 @@ class PooledTransport(httpx.BaseTransport):
                 extensions=request.extensions,
             )
         )
-        # httpcore leaves the type of the values open.
+        # httpcore does not annotate the type of the values.
         extensions = cast("dict[str, Any]", answer.extensions)  # pyright: ignore[reportUnknownMemberType]
         return httpx.Response(
             answer.status, headers=answer.headers, stream=_Content(answer), extensions=extensions
@@ -104,17 +105,17 @@ def http_client(
     ssl_context: ssl.SSLContext,
     proxies: Mapping[str, str | None],
 ) -> httpx.Client:
-    """Return a client for requests to a server.
+    """Return an httpx client for requests to a server.
 
     Args:
-        server_url: the server's address, which the paths of requests are appended to.
-        headers: sent with every request.
+        server_url: the server's address, to which the paths of requests are appended.
+        headers: headers that are sent with every request.
         backend: opens the connections.
-        ssl_context: how TLS connections are checked.
-        proxies: patterns of URLs with their proxy, or None for none at all.
+        ssl_context: checks TLS connections.
+        proxies: the proxy's URL by pattern of URLs; None for no proxy.
 
     Raises:
-        ConfigurationError: a proxy's URL is not valid, or needs a package that is not there.
+        ConfigurationError: a proxy's URL is not valid, or needs a package that is not installed.
     """
     return httpx.Client(
         base_url=server_url,
@@ -130,13 +131,13 @@ def http_client(
 def make_ssl_context(
     authorities: str | None, certificate: str | None, key: str | None
 ) -> ssl.SSLContext:
-    """Return how TLS connections are checked, and what this side shows of itself.
+    """Return an SSL context that checks the server's certificate and shows this client's own.
 
     Args:
-        authorities: the PEM file of who may have signed the server's certificate; None for those
-            that httpx trusts.
+        authorities: the PEM file of the authorities that may have signed the server's certificate;
+            None for those that httpx trusts.
         certificate: the PEM file of this client's certificate, or None.
-        key: the PEM file of its key, or None if it is in the same file.
+        key: the PEM file of the certificate's key, or None if it is in the same file.
 
     Raises:
         ConfigurationError: a file cannot be read, or is not of this kind.
@@ -166,14 +167,14 @@ def _refuse_to_ask() -> str:
 
 
 def environment_proxies() -> dict[str, str | None]:
-    """Return which proxies the environment names for which URLs, as httpx reads it.
+    """Return the proxies that the environment names, as httpx reads it.
 
-    Of `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case; of the system's
-    settings on macOS and Windows if there are none of them
+    It reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case. If
+    there are none of them, it reads the system's settings on macOS and Windows
     (https://www.python-httpx.org/environment_variables/#proxies).
 
     Returns:
-        Patterns for httpx to mount, with a proxy's URL, or None for no proxy.
+        The proxy's URL, or None for no proxy, by pattern of URLs for httpx to mount.
     """
     found = getproxies()
     exempt = [host.strip() for host in found.get("no", "").split(",")]
@@ -196,7 +197,8 @@ def _pattern(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("/")[0])
     except ValueError:
-        # A name stands for what is below it too, unless it begins with a dot: then for only that.
+        # A name stands for itself and for all names below it. If it begins with a dot, it stands
+        # only for the names below it.
         return f"all://*{host}"
     return f"all://{host}" if address.version == 4 else f"all://[{host}]"  # noqa: PLR2004 - IPv4
 
@@ -208,7 +210,7 @@ def _proxy(url: str, ssl_context: ssl.SSLContext) -> httpcore.Proxy:
         raise ConfigurationError(f"the environment names a proxy that is not valid: {error}") from (
             error
         )
-    # httpcore would say so only in the delivery thread, at the first request.
+    # httpcore would raise this only in the delivery thread, at the first request.
     if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ConfigurationError(
             f"the environment names the proxy {proxy.url}, and SOCKS needs a package that is not "

@@ -1,13 +1,13 @@
-"""One deadline for all the network operations of a request.
+"""Give all network operations of a request one deadline.
 
-A socket's time-out is for a single operation: a server that sends a byte every few seconds, or
-takes one, never meets it. So a network backend of httpcore's
-(https://www.encode.io/httpcore/network-backends/) gives every connect, handshake, read and write
-no more than what is left of the request.
+A socket's time-out is for a single operation. If a server sends or takes a byte every few seconds,
+no operation ever reaches it. So this module has a network backend for httpcore
+(https://www.encode.io/httpcore/network-backends/). It gives every connect, handshake, read and
+write no more time than is left for the request.
 
-A timer that shuts the socket down was turned down: it is a thread for every request, and one more
-thing to restart in a forked child. Resolving a host name is the one wait that is not bounded here,
-as the system's resolver takes no time-out; it has one of its own (resolv.conf(5)).
+A timer that shuts the socket down was turned down: it needs a thread for every request, and a
+forked child would have to restart it. Resolving a host name is the only wait without a bound here.
+The system's resolver takes no time-out, but has one of its own (resolv.conf(5)).
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
 PART_BYTES = 64 * 1024
-"""How much is handed to a socket at once. An SSL socket takes all of it before it returns."""
+"""How many bytes are given to a socket at once. An SSL socket takes all of them before it
+returns."""
 
 
 class Deadline:
-    """When the request that is under way has to have ended.
+    """The time at which the request under way has to have ended.
 
-    One for all connections of a transport, which has one request under way at a time. Until the
-    first has started nothing is left, so that no operation is ever without a bound.
+    All connections of a transport share one deadline, as a transport has only one request under way
+    at a time. Before the first request starts, no time is left. So no operation is ever without a
+    bound.
 
     Args:
         monotonic: a monotonic clock, in seconds.
@@ -45,7 +47,7 @@ class Deadline:
         self._seconds = 0.0
 
     def start(self, seconds: float) -> None:
-        """Begin a request that may take some seconds."""
+        """Set the deadline for a request that begins now and may take some seconds."""
         self._seconds = seconds
         self._at = self._monotonic() + seconds
 
@@ -53,10 +55,10 @@ class Deadline:
         """Return how many seconds an operation may take, more than 0.
 
         Args:
-            timeout: what the operation's own time-out is, in seconds, if it has one.
+            timeout: the operation's own time-out, in seconds, or None if it has none.
 
         Raises:
-            TimeoutError: nothing is left.
+            TimeoutError: no time is left.
         """
         left = self._at - self._monotonic()
         if left <= 0:
@@ -67,11 +69,11 @@ class Deadline:
     def raising(
         self, late: type[httpcore.TimeoutException], broken: type[httpcore.NetworkError]
     ) -> Generator[None]:
-        """Raise, for what an operation raises, the errors that httpcore expects of it.
+        """Replace the errors that an operation raises by those that httpcore expects.
 
         Args:
-            late: for a time-out, whoever has noticed it.
-            broken: for any other error of a socket.
+            late: raised for a time-out, of this deadline, of httpcore or of the socket.
+            broken: raised for any other error of a socket.
         """
         try:
             yield
@@ -81,7 +83,7 @@ class Deadline:
             raise broken(str(error)) from error
 
     def _reason(self, error: Exception) -> str:
-        # TCP's own time-outs come with an errno. They are not ours, and may come sooner.
+        # TCP's own time-outs come with an errno. They are not this deadline, and may come sooner.
         cause = error.__cause__ or error
         return str(error) if isinstance(cause, OSError) and cause.errno else self._text
 
@@ -111,9 +113,10 @@ class DeadlineBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to the first address of a host that answers.
 
-        `socket.create_connection` gives each address the whole time-out. Here each gets an equal
-        share of what is left: one that never answers, an IPv6 address behind a broken tunnel for
-        example, must not keep the next from being tried, in this attempt and in every later one.
+        `socket.create_connection` gives each address the whole time-out. Here each address gets an
+        equal share of the time that is left. An address may never answer, for example an IPv6
+        address behind a broken tunnel. It must not keep the next address from being tried, neither
+        in this attempt nor in every later one.
         """
         options = list(socket_options or ())
 
@@ -134,7 +137,7 @@ class DeadlineStream(httpcore.NetworkStream):
     """A connection whose operations all end by the deadline.
 
     Args:
-        stream: one of `httpcore.SyncBackend`.
+        stream: a stream of `httpcore.SyncBackend`.
         deadline: the deadline of the request that is under way.
     """
 
@@ -143,18 +146,19 @@ class DeadlineStream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has arrived, at least a byte; nothing at the connection's end."""
+        """Return the bytes that have arrived: at least one, or none at the connection's end."""
         try:
             with self._deadline.raising(httpcore.ReadTimeout, httpcore.ReadError):
                 return self._stream.read(max_bytes, self._deadline.left(timeout))
         except BaseException:
-            # httpcore closes it too, but not while it makes itself known to a SOCKS proxy.
+            # httpcore closes the stream too, but not during its handshake with a SOCKS proxy.
             self.close()
             raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send everything."""
-        # The stream's own loop would give each part that the socket takes the whole time-out.
+        # This does not use the stream's own loop, which would give the whole time-out to each part
+        # that the socket takes.
         to = cast("socket.socket", self._stream.get_extra_info("socket"))
         unsent = memoryview(buffer)
         with self._deadline.raising(httpcore.WriteTimeout, httpcore.WriteError):
@@ -172,7 +176,7 @@ class DeadlineStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        """Return a stream that speaks TLS over this one; on a failure the connection is closed."""
+        """Return a stream that speaks TLS over this one, and close the connection on a failure."""
         try:
             with self._deadline.raising(httpcore.ConnectTimeout, httpcore.ConnectError):
                 if self.get_extra_info("ssl_object") is not None:
@@ -185,12 +189,12 @@ class DeadlineStream(httpcore.NetworkStream):
             raise
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of a stream: its socket, for example."""
+        """Return information that httpcore asks of a stream, for example its socket."""
         return self._stream.get_extra_info(info)
 
 
 def _numeric_addresses(host: str, port: int) -> list[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-    # Not the address of the answer itself: that one has lost an IPv6 address's scope.
+    # The address in the answer itself is not used, as it has lost the scope of an IPv6 address.
     return [socket.getnameinfo(address, numeric)[0] for *_, address in found]

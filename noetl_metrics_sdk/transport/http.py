@@ -1,4 +1,4 @@
-"""The transport to a server: HTTP requests out, an acknowledgement or one of the errors back."""
+"""The transport to a server: it sends HTTP requests, and returns the answers or raises errors."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ METRICS_PATH = "/api/metrics"
 UNSUPPORTED_MEDIA_TYPE = 415
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 COMPRESS_FROM_BYTES = 1_024
-"""A smaller body gains nothing from compression."""
+"""From how many bytes on a body is compressed. A smaller one gains nothing from it."""
 GZIP_LEVEL = 1
-"""The fastest: metrics compress tenfold at any level, and the worker's CPU is not ours."""
+"""The fastest level. Metrics compress tenfold at any level, and the worker needs its CPU itself."""
 REASONS_MAX = 10
 """How many of a server's reasons for rejected samples are kept for the log."""
 
@@ -51,11 +51,11 @@ class HttpTransport:
 
     Args:
         server_url: the server's address, like `http://localhost:8082`.
-        headers: sent with every request: credentials, for example.
+        headers: headers that are sent with every request: credentials, for example.
         monotonic: a monotonic clock, in seconds.
-        now: seconds since the epoch, to read a `Retry-After` that is a date.
-        ssl_context: how TLS connections are checked; as httpx does it unless given.
-        proxies: patterns of URLs with their proxy; from the environment unless given.
+        now: returns the seconds since the epoch, to read a `Retry-After` that is a date.
+        ssl_context: checks TLS connections; httpx's own unless given.
+        proxies: the proxy's URL by pattern of URLs; read from the environment unless given.
 
     Raises:
         ConfigurationError: the environment names a proxy that cannot be used.
@@ -75,13 +75,14 @@ class HttpTransport:
         self._server_url = server_url
         self._headers = dict(headers or {})
         self._connections_of_parents: list[httpx.Client] = []
-        # What imports modules is done here and not in the delivery thread: a process that is
-        # forked while a thread imports a module can never import it. Making the client does so,
-        # and so does the first look-up of a host name, which needs this codec.
+        # Everything that imports modules is done here and not in the delivery thread: if a process
+        # is forked while a thread imports a module, the child can never import it. Making the
+        # httpx client imports modules. So does the first look-up of a host name, which needs this
+        # codec.
         codecs.lookup("idna")
         self._ssl_context = ssl_context or httpx.create_ssl_context()
         self._proxies = environment_proxies() if proxies is None else proxies
-        # What the log says of it: without a user name and password.
+        # The URL for the log, without a user name and password.
         self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
         self._connect()
         self._fork_handle = reset_store_after_fork(self._reset_after_fork)
@@ -98,15 +99,16 @@ class HttpTransport:
         )
 
     def _reset_after_fork(self) -> None:
-        # The connections are the parent's. They are kept, not closed: closing a TLS connection
-        # here would end it for the parent too. What is shared is the certificates, whose loading
-        # takes a forked child longer than all the rest, and the proxies: macOS does not let a
-        # forked child read them from the system's settings.
+        # The connections belong to the parent. The child keeps them and does not close them:
+        # closing a TLS connection here would end it for the parent too. The child goes on to use
+        # the parent's certificates, because loading them takes longer than all the rest, and the
+        # parent's proxies, because macOS does not let a forked child read them from the system's
+        # settings.
         self._connections_of_parents.append(self._client)
         self._connect()
 
     def register(self, registration: Registration, timeout: float) -> str:
-        """Register a component; return its runtime id."""
+        """Register a component, and return its runtime id."""
         answer = self._post(_route(registration, "register"), _described(registration), timeout)
         runtime_id = answer.get("runtime_id")
         if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id)):
@@ -114,12 +116,12 @@ class HttpTransport:
         return str(runtime_id)
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
-        """Say that the component is alive."""
+        """Tell the server that the component is alive."""
         body = {"name": registration.name, "kind": registration.component_type}
         self._post(_route(registration, "heartbeat"), body, timeout)
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
-        """Deliver a batch; return once the server has committed it."""
+        """Deliver a batch, and return when the server has committed it."""
         body = batch.body(runtime_id)
         headers = {"Idempotency-Key": batch.key, "Content-Type": "application/json"}
         # RFC 7694: a server says in a response which encodings it takes in a request.
@@ -130,7 +132,7 @@ class HttpTransport:
             answer = self._request(METRICS_PATH, body, headers, timeout)
         except RejectedError as error:
             if error.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in headers:
-                # Another server answers now than the one that offered it.
+                # Another server answers now than the one that offered to take gzip.
                 self._server_takes_gzip = False
                 raise RecoverableError(f"without compression next: {error}") from error
             raise
@@ -186,14 +188,14 @@ class HttpTransport:
 
 
 def error_of_status(status: int, message: str, retry_after: float | None) -> DeliveryError:
-    """Return the error that a status other than 2xx stands for.
+    """Return the error for a status other than 2xx.
 
     | status | error |
     |---|---|
     | 401, 403 | `UnauthorizedError` |
     | 404 | `UnknownRuntimeError` |
     | 413 | `PayloadTooLargeError` |
-    | 408, 425, 429, 5xx, and what is no HTTP error at all (1xx, 3xx) | `RecoverableError` |
+    | 408, 425, 429, 5xx, and statuses that are no HTTP error (1xx, 3xx) | `RecoverableError` |
     | any other 4xx | `RejectedError` |
     """
     if status in {401, 403}:
@@ -208,14 +210,14 @@ def error_of_status(status: int, message: str, retry_after: float | None) -> Del
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
-    """Return what a `Retry-After` header asks for, in either of its forms (RFC 9110, 10.2.3).
+    """Return the time that a `Retry-After` header asks for, in either form (RFC 9110, 10.2.3).
 
     Args:
-        header: the header's value: seconds, or an HTTP date.
-        now: seconds since the epoch.
+        header: the header's value: seconds, or an HTTP date; None if there is no header.
+        now: the current time, in seconds since the epoch.
 
     Returns:
-        Seconds from now, at least 0; None if there is no header or it cannot be read.
+        Seconds from now, at least 0; None if there is no header, or if it is not valid.
     """
     if header is None:
         return None
@@ -282,5 +284,5 @@ def _reason(content: bytes) -> str:
 
 
 def _described_error(error: Exception) -> str:
-    # Some of httpx's errors have no text of their own.
+    # Some errors of httpx have no text of their own.
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,8 +1,9 @@
-"""TLS inside TLS: to a server that speaks it, through a proxy that speaks it too.
+"""TLS inside TLS: to a server that speaks TLS, through a proxy that speaks TLS too.
 
-An SSL socket cannot wrap another, so this is one by hand, over any stream. httpcore has one as
-well, but its time-outs are for each single read of the socket, of which a record may take many
-(https://docs.python.org/3/library/ssl.html#ssl.SSLContext.wrap_bio).
+An SSL socket cannot wrap another SSL socket. So this module implements TLS over any stream by hand
+(https://docs.python.org/3/library/ssl.html#ssl.SSLContext.wrap_bio). httpcore has such a stream as
+well, but its time-outs are for each single read of the socket, and a TLS record may take many
+reads.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TLS_RECORD_BYTES = 16 * 1024
-"""The most that a record carries (RFC 8446, 5.1)."""
+"""How many bytes a record carries at most (RFC 8446, 5.1)."""
 
 
 class NestedTlsStream(httpcore.NetworkStream):
-    """TLS over another stream, whose reads and writes have their bounds from there.
+    """TLS over another stream, which bounds the time of all reads and writes.
 
     Args:
         stream: the stream below. It raises httpcore's errors.
-        ssl_context: how the server is checked.
-        server_hostname: the name in its certificate.
+        ssl_context: checks the server.
+        server_hostname: the name that the server's certificate must have.
 
     Raises:
         ssl.SSLError: the handshake failed.
@@ -49,7 +50,7 @@ class NestedTlsStream(httpcore.NetworkStream):
         self._exchange(self._tls.do_handshake, None)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has arrived, at least a byte; nothing at the connection's end."""
+        """Return the bytes that have arrived: at least one, or none at the connection's end."""
         try:
             return self._exchange(partial(self._tls.read, max_bytes), timeout)
         except ssl.SSLError as error:
@@ -70,11 +71,11 @@ class NestedTlsStream(httpcore.NetworkStream):
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of a stream: whether it is readable, for example."""
+        """Return information that httpcore asks of a stream, for example whether it is readable."""
         return self._tls if info == "ssl_object" else self._stream.get_extra_info(info)
 
     def _exchange(self, step: Callable[[], T], timeout: float | None) -> T:
-        """Take a step of TLS, with as many reads and writes below as it needs."""
+        """Take a step of TLS, with as many reads and writes of the stream below as it needs."""
         while True:
             try:
                 result = step()

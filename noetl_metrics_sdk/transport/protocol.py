@@ -1,7 +1,7 @@
-"""The one seam for I/O: what the delivery thread asks of a transport.
+"""The one seam for I/O: the methods of a transport that the delivery thread calls.
 
-`HttpTransport` speaks to a server; `testing.InMemoryTransport` keeps everything in memory; the
-reference server reports its own metrics over a transport that writes to its store.
+`HttpTransport` speaks to a server. `testing.InMemoryTransport` keeps everything in memory. The
+reference server reports its own metrics through a transport that writes to its store.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registration:
-    """What a component says of itself when it registers.
+    """The description with which a component registers.
 
     Args:
-        name: the component's name; registering a name again answers the same id.
+        name: the component's name. If it registers again, it gets the same id.
         component_type: `worker_pool`, `server_api` or `broker`.
         labels: labels of the component.
-        hostname: where this process runs.
+        hostname: the name of the host that this process runs on.
         pid: the id of this process.
-        runtime: what its jobs run on.
-        meta: versions and whatever else is worth knowing.
+        runtime: the runtime of the component's jobs.
+        meta: versions, and other information about the process.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Registration:
 
 
 class Receipt(NamedTuple):
-    """The server's answer to a batch: every sample of it is either inserted or rejected.
+    """The server's answer to a batch; the server has inserted or rejected each of its samples.
 
-    `bytes_sent` is what the body took on its way, if the transport knows.
+    `bytes_sent` is the size of the body as it was sent, if the transport knows it.
     """
 
     inserted: int
@@ -52,31 +52,31 @@ class Receipt(NamedTuple):
 
 
 class Transport(Protocol):
-    """Carries batches to wherever they are kept.
+    """Carries batches to the place where they are stored.
 
-    Every call returns within about `timeout` seconds, or raises one of the `DeliveryError`s.
-    Calls come from one thread at a time, but not always from the same one.
+    Within about `timeout` seconds every call returns, or raises one of the `DeliveryError`s. Only
+    one thread calls at a time, but it is not always the same thread.
     """
 
     def register(self, registration: Registration, timeout: float) -> str:
-        """Register a component; return its runtime id."""
+        """Register a component, and return its runtime id."""
         ...
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
-        """Say that the component is alive.
+        """Tell the server that the component is alive.
 
         Raises:
-            UnknownRuntimeError: the server does not know it (any more).
+            UnknownRuntimeError: the server does not know the component, or no longer knows it.
         """
         ...
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
-        """Deliver a batch; return once it is safe on the other side.
+        """Deliver a batch, and return when it is safe on the receiving side.
 
-        Sending a batch with the key of one that was delivered changes nothing.
+        If a batch with the same key was delivered before, the call changes nothing there.
         """
         ...
 
     def close(self) -> None:
-        """Release connections; may be called more than once."""
+        """Close the connections; a caller may call this more than once."""
         ...

@@ -1,4 +1,4 @@
--- How many jobs ended how: the last value of each series, added up over the workers.
+-- How many jobs ended with each status: the last value of each series, added up over the workers.
 SELECT job_type, status, exception, sum(metric_value)::bigint AS jobs
 FROM (
     SELECT DISTINCT ON (m.labels)

@@ -1,4 +1,4 @@
--- The daily partitions, and what is in them.
+-- The daily partitions: the name, the day and the size of each.
 SELECT
     partition.relname AS partition,
     substring(pg_get_expr(partition.relpartbound, partition.oid) FROM 'FROM \(''(.{10})') AS day,

@@ -1,5 +1,6 @@
--- Quantiles of the job durations over all workers: histograms add up, so their buckets are added
--- and a quantile is interpolated in the bucket that holds it, as PromQL's histogram_quantile does.
+-- Quantiles of the job durations over all workers. Histograms add up: the query adds the buckets of
+-- all workers, and interpolates a quantile in the bucket that holds it, as PromQL's
+-- histogram_quantile does.
 WITH last_values AS (
     SELECT DISTINCT ON (m.labels)
         m.labels ->> 'job_type' AS job_type,

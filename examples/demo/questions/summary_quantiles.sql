@@ -1,5 +1,5 @@
--- The size of the inputs as each worker's own sketch has it, within 1 percent; sketches of
--- several workers do not add up, so each worker has its line.
+-- The size of the inputs by each worker's own sketch, within 1 percent. Quantiles of several
+-- workers do not add up, so each worker has its own line.
 SELECT DISTINCT ON (m.labels ->> 'worker_id', m.labels ->> 'quantile')
     m.labels ->> 'worker_id' AS worker_id,
     m.labels ->> 'quantile' AS quantile,

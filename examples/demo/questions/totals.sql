@@ -1,5 +1,5 @@
--- The last value of every series of a metric, added up by job type and outcome, to be compared
--- with what these workers say that they did.
+-- The last value of every series of a metric, added up by job type and outcome. The demo compares
+-- the totals with these workers' own reports.
 SELECT
     coalesce(job_type, '') AS job_type,
     coalesce(status, '') AS status,

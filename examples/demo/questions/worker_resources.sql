@@ -1,4 +1,4 @@
--- What each worker process used, from the system-metrics thread.
+-- The CPU time and memory of each worker process, as its system-metrics thread has read them.
 SELECT
     m.labels ->> 'worker_id' AS worker_id,
     round((max(metric_value) FILTER (WHERE metric_name = 'process_cpu_seconds_total'))::numeric, 2)
