@@ -174,7 +174,7 @@ class Settings:
         text,
         None,
         "file of the tokens that are let in, each a line as python -m server_stub.tokens writes "
-        "it; read again when it changes. Without tokens anybody is let in",
+        "it; read again when it changes. Without tokens every caller is let in",
     )
     # Line breaks separate the lines too: a variable may hold the content of a token file.
     tokens: str | None = setting(
