@@ -43,7 +43,7 @@ class StopSignals:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Hold the signals back until the block ends: half a start of PostgreSQL is hard to stop."""
+        """Hold signals back until the block ends: half a start of PostgreSQL is hard to stop."""
         self._held = True
         yield
         self._held = False
