@@ -1,4 +1,7 @@
-"""`python -m server_stub`: the server as a process."""
+"""`python -m server_stub`: the server as a process.
+
+Why so: docs/decisions/processes.md.
+"""
 
 from __future__ import annotations
 
@@ -65,10 +68,10 @@ def main() -> int:
 
 
 def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> None:
-    # First, because it fails at once where the port is taken.
+    # The server listens first, because that fails at once if the port is taken.
     listener = stack.enter_context(listen(settings.host, settings.port))
     check_exposure(settings, listener)
-    # Whatever is wrong with them is said before a database is started for nothing.
+    # The operator hears of wrong certificates and tokens before the server starts a database.
     check_certificates(settings)
     TokenSource(settings, time.monotonic)
     database_url = settings.database_url
@@ -101,7 +104,7 @@ def _serve(
     on_ready: Callable[[], None],
     stop_signals: StopSignals,
 ) -> None:
-    """Serve in this process, until a signal."""
+    """Serve in this process until a signal arrives."""
     limits = ConnectionLimits(
         settings.connections_max, settings.header_seconds_max, settings.body_seconds_max
     )
@@ -118,7 +121,7 @@ def _serve(
 
 
 def _without_password(database_url: str) -> str:
-    """Return the database's connection string, for psql for example, without its password."""
+    """Return the database's connection string without its password, for psql for example."""
     parts = conninfo_to_dict(database_url)
     return make_conninfo(
         **{name: str(value) for name, value in parts.items() if name != "password"}

@@ -1,4 +1,7 @@
-"""The application: its routes, and what lives as long as it does."""
+"""The application: its routes, and what lives as long as it does.
+
+Why so: docs/decisions/layout.md.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +64,10 @@ def create_app(
     """Return the application.
 
     Args:
-        database_url: the database, whose schema is there (`schema.apply_schema`).
+        database_url: the URL of the database, which has its schema (`schema.apply_schema`).
         settings: the limits and intervals.
-        clock: the time of samples that have none of their own; whatever is about partitions and
-            retention goes by the database's.
+        clock: returns the time for samples that have none of their own. Partitions and retention
+            go by the database's clock.
 
     Raises:
         StartupError: the tokens cannot be used.
@@ -86,7 +89,7 @@ def create_app(
     )
     app.state.resources = resources
     _add_routes(app)
-    # The last one is the outermost.
+    # The middleware that is added last is the outermost.
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
     app.add_middleware(BodyTimeout, seconds_max=settings.body_seconds_max)
     app.add_middleware(Authentication, tokens=tokens)
@@ -98,7 +101,7 @@ def create_app(
 
 
 def _resources(database_url: str, settings: Settings, clock: Callable[[], datetime]) -> Resources:
-    """Return what the routes work with, wired together; nothing is connected yet."""
+    """Return the objects that the routes use, wired together; none of them is connected yet."""
     statistics = Statistics()
     time_outs = TimeOuts(settings.lock_timeout_seconds, settings.statement_timeout_seconds)
     database = Database(database_url, settings.pool_size, time_outs)
@@ -148,9 +151,9 @@ def _insertion(
 async def _running(
     database_url: str, settings: Settings, resources: Resources
 ) -> AsyncGenerator[None]:
-    """Hold the connections open, and run what runs in the background, while the block does."""
+    """Hold the connections open, and run the background tasks, while the block runs."""
     statistics = resources.statistics
-    # The last of the server's own metrics needs the loop and the pool.
+    # Self-reporting ends first: its last batch needs the loop and the pool.
     async with (
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),

@@ -1,4 +1,4 @@
-"""From flags and environment variables to the settings; `--help`."""
+"""Flags and environment variables become the settings; `--help`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         try:
             values[name] = definition.parse(given)
         except ValueError as error:
-            # What may hold a password or a token does not belong on a terminal.
+            # A value that may hold a password or a token does not belong on a terminal.
             shown = "" if definition.confidential else f" is {given!r}:"
             parser.error(f"{source}{shown} {error}")
     settings = Settings(**values)
@@ -84,7 +84,7 @@ def _shown(default: object) -> str:
 
 
 def _check(settings: Settings) -> None:
-    """Refuse settings of which each is valid, but not beside the others."""
+    """Refuse settings that are valid one by one, but not together."""
     if settings.storage == "remote-write" and None in {
         settings.remote_write_url,
         settings.history_url,
@@ -94,7 +94,7 @@ def _check(settings: Settings) -> None:
             f"samples are written, and {flag_name('history_url')}, where they are read"
         )
     for pattern, days in settings.metric_retention_days.items():
-        # Readers and maintenance look into the days of the retention without asking for names.
+        # Within the days of the retention, readers and maintenance do not look at names.
         if days < settings.retention_days:
             raise ValueError(
                 f"{flag_name('metric_retention_days')}: {pattern}={days} is shorter than "

@@ -3,20 +3,21 @@
 ServerError
 ├── BodyMalformedError         the body is not JSON, not of a known form, or not gzip
 ├── BodyTooLargeError          the body is too large, before or after decompression
-├── EncodingUnknownError       the Content-Encoding is none that the server takes
+├── EncodingUnknownError       the server does not take this Content-Encoding
 ├── ParameterInvalidError      a query parameter, header or name is not valid
 ├── ComponentNotFoundError     no such component is registered
-├── TokenInvalidError          there is no token, or it is not known
+├── TokenInvalidError          the request has no token, or one that the server does not know
 ├── ForbiddenError             the token is not for this route, or not for this component
-├── StoreUnavailableError      the database cannot take it now; try again after `retry_after`
+├── StoreUnavailableError      the database is away or busy; try again later
 │   ├── PartitionBlockedError  something stands in the way of a partition
 │   └── HistoryUnavailableError  the time-series database does not answer a query
-├── ReceiverUnavailableError   a time-series database cannot take it now, or cannot be reached
+├── ReceiverUnavailableError   a time-series database is busy, or cannot be reached
 ├── ReceiverRefusedError       a time-series database takes the request, but not these samples
 └── StartupError               the server cannot start; the message is for the operator
 
-The message of each but the last one becomes the `detail` of the answer: it says what to change
-and never holds SQL. The table from error to status is in `responses.py`.
+The message of an error becomes the `detail` of the answer: it says what to change and never holds
+SQL. The receiver's errors and `StartupError` have no answer of their own: their messages are for
+the operator. The table from error to status is in `web/responses.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class BodyTooLargeError(ServerError):
 
 
 class EncodingUnknownError(ServerError):
-    """The body is encoded in a way that the server does not know."""
+    """The server does not know the encoding of the body."""
 
 
 class ParameterInvalidError(ServerError):
@@ -47,7 +48,7 @@ class ComponentNotFoundError(ServerError):
 
 
 class TokenInvalidError(ServerError):
-    """The caller has not said who they are."""
+    """The request has no token, or one that the server does not know."""
 
 
 class ForbiddenError(ServerError):
@@ -59,7 +60,7 @@ class StoreUnavailableError(ServerError):
 
     Args:
         message: what to tell the client.
-        retry_after_seconds: when to try again.
+        retry_after_seconds: after how many seconds the client may try again.
     """
 
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
@@ -80,7 +81,8 @@ class ReceiverUnavailableError(ServerError):
 
     Args:
         message: what to tell the operator.
-        retry_after_seconds: when it wants to be asked again, or None.
+        retry_after_seconds: after how many seconds the database wants the next request, or None if
+            it does not say.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
@@ -89,7 +91,7 @@ class ReceiverUnavailableError(ServerError):
 
 
 class ReceiverRefusedError(ServerError):
-    """The time-series database refuses these samples, and would again."""
+    """The time-series database refuses these samples, and would refuse them again."""
 
 
 class StartupError(ServerError):

@@ -31,10 +31,10 @@ SHUTDOWN_SECONDS = 5.0
 async def self_reporting(
     intake: Intake, components: Components, registry: Registry, settings: Settings
 ) -> AsyncGenerator[None]:
-    """Report the server's own metrics while the block runs, and what is left at its end.
+    """Report the server's own metrics while the block runs, and the remaining ones at its end.
 
     Args:
-        intake: takes the batches, as it takes those of the workers.
+        intake: takes the batches, as it takes the workers' batches.
         components: registers the server.
         registry: the server's instruments.
         settings: the server's name.
@@ -49,7 +49,7 @@ async def self_reporting(
     try:
         yield
     finally:
-        # It waits for its thread, which waits for this loop.
+        # The shutdown waits for the delivery thread, and that thread waits for this loop.
         await asyncio.to_thread(client.shutdown, SHUTDOWN_SECONDS)
 
 
@@ -59,7 +59,7 @@ class StoreTransport:
     Args:
         intake: takes the batches.
         components: registers the server.
-        loop: the server's loop, which is not the caller's thread.
+        loop: the server's event loop, which runs in another thread than the caller.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class StoreTransport:
         """Do nothing: the pool belongs to the server."""
 
     def _run(self, work: Coroutine[Any, Any, Any], timeout: float) -> Any:
-        """Run on the server's loop, and turn the server's errors into the SDK's."""
+        """Run work on the server's loop, and raise the server's errors as the SDK's."""
         try:
             running = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""What the text of a flag or an environment variable stands for; each refuses what is not valid."""
+"""Parsers of the texts of flags and environment variables; each refuses an invalid text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A field name is a token (RFC 9110, section 5.6.2); of the values, what every client can send.
+# A field name is a token (RFC 9110, section 5.6.2). A value has only characters that every client
+# can send.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
 _NAME_PATTERN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?")
 
@@ -29,7 +30,7 @@ def postgresql_url(value: str) -> str:
     """Return the URL of a PostgreSQL.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such URL.
     """
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL like postgresql://user:password@host:5432/database")
@@ -40,7 +41,7 @@ def http_url(value: str) -> str:
     """Return the URL of an HTTP server.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such URL.
     """
     try:
         parts = urlsplit(value)
@@ -53,10 +54,10 @@ def http_url(value: str) -> str:
 
 
 def headers(value: str) -> dict[str, str]:
-    """Return HTTP headers, of lines `Name: value` that semicolons or line breaks separate.
+    """Return HTTP headers: lines `Name: value`, separated by semicolons or line breaks.
 
     Raises:
-        ValueError: a line is not of that form; the message has its number and not the line.
+        ValueError: a line is not of that form; the message has the line's number but not its text.
     """
     found: dict[str, str] = {}
     lines = [line.strip() for line in value.replace("\n", ";").split(";")]
@@ -80,7 +81,7 @@ def switch(value: str) -> bool:
 
 
 def choice(*choices: str) -> Callable[[str], str]:
-    """Return a parser of a text that is one of a few."""
+    """Return a parser that takes one of these texts."""
 
     def parse(value: str) -> str:
         if value not in choices:

@@ -27,11 +27,11 @@ _Value = TypeVar("_Value")
 
 
 class Definition(NamedTuple):
-    """What is said of a setting besides its name and its type.
+    """The definition of a setting besides its name and its type.
 
-    `parse` returns what the text of a flag or a variable stands for, and raises ValueError with
-    what is right. `default` is the value where neither is given. A setting that is `confidential`
-    may hold a password or a token, so that no message shows its value.
+    `parse` returns the value of a flag's or a variable's text. It raises ValueError with a message
+    that says what is right. `default` is the value if an operator gives neither. A `confidential`
+    setting may hold a password or a token, so no message shows its value.
     """
 
     parse: Callable[[str], Any]
@@ -45,13 +45,13 @@ def setting(
 ) -> _Value:
     """Return the field of a setting, with its `Definition`."""
     definition = Definition(parse, default, help_text, confidential)
-    # A copy for each instance: a dataclass refuses a dictionary that all of them would share.
+    # Each instance gets a copy: a dataclass refuses a dictionary that all of them would share.
     return field(default_factory=lambda: copy(default), metadata={"definition": definition})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator can set; `python -m server_stub --help` shows what stands here."""
+    """The settings of an operator; `python -m server_stub --help` shows them."""
 
     host: str = setting(text, "127.0.0.1", "address to listen on")
     port: int = setting(integer(0, 65535), 8082, "port to listen on; 0 takes any free one")
@@ -131,7 +131,7 @@ class Settings:
         "time-series database to export every sample to, by Prometheus remote write: "
         "http://localhost:8428/api/v1/write for VictoriaMetrics",
     )
-    # With `auto` it is the newest that the receiver takes.
+    # With `auto` the server uses the newest version that the receiver takes.
     remote_write_version: str = setting(
         choice("auto", "1.0", "2.0"), "auto", "version of the protocol; auto asks the receiver"
     )
@@ -142,7 +142,7 @@ class Settings:
         "semicolons; for Authorization or X-Scope-OrgID",
         confidential=True,
     )
-    # The query API is that of Prometheus, and has what was exported.
+    # The query API is the one of Prometheus. It has the samples that the server exported.
     history_url: str | None = setting(
         http_url,
         None,
@@ -174,9 +174,9 @@ class Settings:
         text,
         None,
         "file of the tokens that are let in, each a line as python -m server_stub.tokens writes "
-        "it; read again when it changes. Without tokens anybody is let in",
+        "it; read again when it changes. Without tokens every caller is let in",
     )
-    # Line breaks separate them as well, as in a variable that holds the content of such a file.
+    # Line breaks separate the lines too: a variable may hold the content of a token file.
     tokens: str | None = setting(
         text, None, "lines as in the token file, separated by semicolons", confidential=True
     )

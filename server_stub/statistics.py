@@ -14,21 +14,26 @@
 | `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
 
-Of the export:
+The export has these:
 
 | metric | meaning |
 |---|---|
 | `noetl_api_export_samples_total` | samples that the receiver has acknowledged |
 | `noetl_api_export_samples_dropped_total` | samples that it will never have, by reason |
-| `noetl_api_export_samples_repeated_total` | samples that were sent again, perhaps lost there |
+| `noetl_api_export_samples_repeated_total` | samples sent again: the receiver may have lost them |
 | `noetl_api_export_failures_total` | attempts that failed and are repeated |
 | `noetl_api_export_lag_seconds` | how long the oldest sample has waited to be exported |
-| `noetl_api_export_loss_in_seconds` | how long it is until it is dropped without: alarm on this |
+| `noetl_api_export_loss_in_seconds` | how long until it is dropped unexported: alarm on this |
 
-Reasons are `out_of_order` and `refused` (both by the receiver), `invalid` (a name that the protocol
-does not have), `same_millisecond` (as a later sample of the series) and `expired` (before the
-receiver took it). The last two metrics are as of the latest turn of this server: of several, the
-worst counts.
+These are the reasons for dropping a sample:
+
+- `out_of_order` and `refused`: the receiver refuses it.
+- `invalid`: the protocol does not have its name.
+- `same_millisecond`: its series has a later sample in the same millisecond.
+- `expired`: it expired before the receiver took it.
+
+This server sets the last two metrics in each of its turns. With several servers the worst value
+counts.
 """
 
 from __future__ import annotations
@@ -44,7 +49,7 @@ class ExportStatistics:
     """The counters of the export.
 
     Args:
-        registry: the server's.
+        registry: the server's registry.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -76,10 +81,12 @@ class ExportStatistics:
 
 
 class ExportGauges:
-    """What only a server has that exports: without values they would raise alarms.
+    """The gauges of the export.
+
+    Only a server that exports makes them, because without values they would raise alarms.
 
     Args:
-        registry: the server's.
+        registry: the server's registry.
     """
 
     def __init__(self, registry: Registry) -> None:

@@ -19,8 +19,8 @@ def parse_timestamp(value: str | float) -> datetime:
         value: an ISO 8601 string with an offset, or seconds since the epoch.
 
     Raises:
-        ValueError: it is neither, or lies outside the years 1 to 9999; the message says what a
-            right one looks like.
+        ValueError: it is neither, or it lies outside the years 1 to 9999; the message says what is
+            right.
     """
     try:
         if isinstance(value, str):
@@ -35,7 +35,7 @@ def parse_timestamp(value: str | float) -> datetime:
 
 
 def parse_timestamp_parameter(text: str) -> datetime:
-    """Return the point in time of a query parameter, where epoch seconds are text as well.
+    """Return the point in time of a query parameter, which has epoch seconds as text too.
 
     Raises:
         ValueError: as `parse_timestamp`.
@@ -64,7 +64,7 @@ def from_epoch_microseconds(microseconds: int) -> datetime:
 
 
 def format_timestamp(moment: datetime) -> str:
-    """Return a point in time as every answer has it: ISO 8601 in UTC, to the microsecond."""
+    """Return a point in time as every answer writes it: ISO 8601 in UTC, to the microsecond."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

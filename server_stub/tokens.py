@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make a token: print it, this once, and then the line for the token file."""
+    """Make a token: print it, once only, and then its line for the token file."""
     parser = argparse.ArgumentParser(
         prog="python -m server_stub.tokens",
         description="Makes tokens. A token file has one a line: " + LINE_FORM,
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _append(path: Path, token: Token) -> None:
-    """Append a token's line to a file, if the file is valid with it."""
+    """Append a token's line to a file, unless that would make the file invalid."""
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     added = token.line() + "\n"
     if before and not before.endswith("\n"):

@@ -1,4 +1,7 @@
-"""Who may do what: the scope that a request needs, and what a caller has."""
+"""Who may do what: the scope that a request needs, and the scopes that a caller has.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from server_stub.auth.tokens import Token
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
-"""What needs no token: probes have none, and the description is no secret."""
+"""The paths that need no token: probes have none, and the API's description is no secret."""
 
 WRITE_PATHS = frozenset(
     {
@@ -27,14 +30,14 @@ WRITE_PATHS = frozenset(
         "/api/runtime/deregister",
     }
 )
-"""What a worker sends to, by any method but GET."""
+"""The paths that a worker sends to, by any method except GET and HEAD."""
 
 
 def required_scope(method: str, path: str) -> Scope | None:
     """Return the scope that a request needs, or None if it needs no token.
 
-    What only reads needs `read`, whatever the route; what is not known needs `admin`, so that a
-    route that is added is closed until it is named here.
+    A request that only reads needs `read`, whatever its route. A path that this module does not
+    name needs `admin`, so a route that a developer adds is closed until this module names it.
     """
     if path in OPEN_PATHS:
         return None
@@ -45,9 +48,9 @@ def required_scope(method: str, path: str) -> Scope | None:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
-    `token` is None where none is asked for: on a server without tokens, or at an open route.
+    `token` is None if the server asks for none: it has no tokens, or the route is open.
     """
 
     token: Token | None = None
@@ -59,14 +62,14 @@ class Caller:
 
     @property
     def bound_to(self) -> BoundComponent | None:
-        """The only component that the caller may write for, or None if it may for all."""
+        """The only component that the caller may write for, or None if it may write for all."""
         return None if self.token is None else self.token.bound_to
 
     def check_scope(self, scope: Scope) -> None:
-        """Refuse what the token is not for.
+        """Refuse a request that the token is not for.
 
         Raises:
-            ForbiddenError: the token has not this scope, nor `admin`.
+            ForbiddenError: the token has neither this scope nor `admin`.
         """
         if self.token is None or {scope, Scope.ADMIN} & self.token.scopes:
             return
@@ -79,7 +82,7 @@ class Caller:
         """Refuse to write for a component that the token is not for.
 
         Raises:
-            ForbiddenError: it is bound to another.
+            ForbiddenError: the token is bound to another component.
         """
         bound_to = self.bound_to
         if bound_to is not None and bound_to != BoundComponent(component_type, name):
@@ -90,10 +93,10 @@ class Caller:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Return who sent a request, as `authentication` has found out."""
-    # A coroutine, because FastAPI runs plain functions in a thread.
+    """Return the sender of a request, which `Authentication` has found out."""
+    # This is a coroutine, because FastAPI runs plain functions in a thread.
     return cast("Caller", request.scope["caller"])
 
 
 Authenticated = Annotated[Caller, Depends(caller_of)]
-"""The parameter by which a route learns who calls it."""
+"""The parameter that tells a route its caller."""

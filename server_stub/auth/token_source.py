@@ -1,4 +1,7 @@
-"""Where the tokens come from: a file that is read again when it changes, and the settings."""
+"""Where the tokens come from: a file that is read again when it changes, and the settings.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 CHECK_SECONDS = 1.0
-"""How often the file is looked at, at most."""
+"""The least time between two looks at the file."""
 
 _logger = logging.getLogger(__name__)
 
 
 class TokenSource:
-    """The tokens that are let in.
+    """The tokens that the server lets in.
 
     Args:
         settings: names the file, or has tokens itself.
         monotonic: a monotonic clock, in seconds.
 
     Raises:
-        StartupError: a token is not valid, there is none in the file, or it cannot be read.
+        StartupError: a token is not valid, the file has no token, or it cannot be read.
     """
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float]) -> None:
@@ -51,14 +54,14 @@ class TokenSource:
 
     @property
     def is_configured(self) -> bool:
-        """Whether there are tokens; without, anybody is let in."""
+        """Whether there are tokens; without tokens, the server lets every caller in."""
         return bool(self._tokens)
 
     def current(self) -> tuple[Token, ...]:
-        """Return the tokens, those of a file as it was at most a second ago.
+        """Return the tokens; those from the file are as it was at most a second ago.
 
-        A file that cannot be used any more is an error in the log, and the tokens stay what they
-        were: whoever writes it half must not lock everybody out.
+        If the file cannot be used any more, the server logs an error and keeps the tokens that it
+        has: an operator who has written only half of the file must not lock every caller out.
         """
         now = self._monotonic()
         if self._path is None or now - self._checked_at < CHECK_SECONDS:
@@ -72,7 +75,7 @@ class TokenSource:
                 _logger.info("read %d tokens from %s", len(self._tokens), self._path)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
-                self._version = None  # it is new when it is back
+                self._version = None  # the file counts as new when it is back
             if self._version != before:
                 _logger.error(  # noqa: TRY400 - the message says it all
                     "the token file %s cannot be used, the tokens stay as they were: %s",
@@ -84,7 +87,7 @@ class TokenSource:
     def _read(self) -> tuple[Token, ...]:
         if self._path is None:
             return self._given
-        # The version first: a change while the file is read is then seen at the next look.
+        # The version comes first: if the file changes while it is read, the next look sees that.
         self._version = self._file_version()
         tokens = parse_tokens(self._path.read_text(encoding="utf-8"))
         given = {token.name for token in self._given}

@@ -1,7 +1,9 @@
-"""Tokens: what is known of one, and the line of a token file that says it. Pure.
+"""Tokens: what the server knows of one, and its line in a token file. Pure.
 
-A token is 256 random bits, so there is nothing to guess, and a fast hash is as good a record of it
-as a slow one. Only the hash is kept: a reader of the file cannot use it.
+A token is 256 random bits. There is nothing to guess, so a fast hash is as good as a slow one. The
+server keeps only the hash, which a reader of the file cannot use as a token.
+
+Why so: docs/decisions/security.md.
 """
 
 from __future__ import annotations
@@ -48,9 +50,9 @@ class BoundComponent:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token: its name, what it is for, and its hash.
+    """What the server knows of a token: its name, its scopes, and its hash.
 
-    `bound_to` is the component that it may write for, or None if it may for all.
+    `bound_to` is the component that it may write for, or None if it may write for all.
     """
 
     name: str
@@ -59,18 +61,20 @@ class Token:
     bound_to: BoundComponent | None = None
 
     def line(self) -> str:
-        """Return the token's line of a token file."""
+        """Return the token's line in a token file."""
         scopes = ",".join(scope for scope in Scope if scope in self.scopes)
         line = f"{self.name} {scopes} sha256:{self.digest.hex()}"
         return line if self.bound_to is None else f"{line} runtime={self.bound_to}"
 
 
 def parse_tokens(text: str) -> tuple[Token, ...]:
-    """Return the tokens of a token file: one a line, but for empty lines and those with a `#`.
+    """Return the tokens of a token file, which has one a line.
+
+    Empty lines, and lines that begin with a `#`, are skipped.
 
     Raises:
-        ValueError: a line is not valid, or there is no token; the line is named, not shown, as
-            somebody may have put a token itself there.
+        ValueError: a line is not valid, or there is no token. The message names the line and does
+            not show it, because an operator may have put a token itself there.
     """
     tokens: list[Token] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -89,7 +93,7 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
 
 
 def _parse_line(line: str) -> Token:
-    # The last field is a component's name, which may have spaces in it.
+    # The last field has a component's name, which may have spaces in it.
     fields = line.split(maxsplit=3)
     if len(fields) < 3:  # noqa: PLR2004 - the three that there must be
         raise ValueError(f"it must be {LINE_FORM}")
@@ -127,10 +131,10 @@ def make_token(
     """Return a token.
 
     Args:
-        name: what the log calls it.
-        scopes: what it is for.
+        name: the token's name in the log.
+        scopes: what the token lets its bearer do.
         digest: its SHA-256.
-        bound_to: the component that it may write for, or None if it may for all.
+        bound_to: the component that it may write for, or None if it may write for all.
 
     Raises:
         ValueError: the name or a scope is not valid, or an admin is bound to a component.
@@ -154,15 +158,15 @@ def make_token(
 
 
 def hash_token(secret: str) -> bytes:
-    """Return the SHA-256 of a token as it is presented."""
+    """Return the SHA-256 of a token as a client presents it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 def find_token(secret: str, tokens: Iterable[Token]) -> Token | None:
-    """Return the token that is presented, or None if there is none such.
+    """Return the token that a client presents, or None if the server does not know it.
 
-    How long it takes says nothing of how near a wrong one came: hashes are compared, each to its
-    end, with all that there are.
+    The time that this takes does not tell how near a wrong token came: the function compares its
+    hash with the hashes of all tokens, each to its end.
     """
     digest = hash_token(secret)
     found = None

@@ -1,4 +1,7 @@
-"""The labels of a series with those of its component, made once and kept. Pure."""
+"""The labels of a series together with its component's, made once and kept. Pure.
+
+Why so: docs/decisions/exposition.md.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ from noetl_metrics_sdk.exposition.samples import ExposedLabels
 from noetl_metrics_sdk.model.names import check_label_name
 
 LABEL_SETS_KEPT = 32_768
-"""How many are kept between pages, of about a kilobyte each. More series than that are made anew
-for every page."""
+"""How many sets of labels the server keeps between pages, of about a kilobyte each. If there are
+more series, it makes labels anew for every page."""
 
 
 @lru_cache(LABEL_SETS_KEPT)
 def exposed_labels(
     runtime_id: int, component_name: str, component_type: str, own: str | None
 ) -> ExposedLabels:
-    """Return the labels under which a series is shown.
+    """Return the labels under which a page shows a series.
 
     Args:
-        runtime_id: the component that reported it.
-        component_name: its name.
-        component_type: its type.
+        runtime_id: the id of the component that reported the series.
+        component_name: the component's name.
+        component_type: the component's type.
         own: the series' own labels, as JSON, or None.
 
     Raises:
-        InvalidMetricError: a page cannot hold a label's name.
+        InvalidMetricError: a label has a name that a page cannot hold.
     """
     labels: dict[str, str] = {}
     added = {

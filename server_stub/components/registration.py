@@ -21,7 +21,7 @@ CAPACITY_MAX = 2**31 - 1
 PROCESS_ID_MAX = 2**32 - 1
 DOCUMENT_CHARACTERS_MAX = 64 * 1024
 
-# JSON escapes a NUL; behind an even number of backslashes it is the text "u0000" instead.
+# JSON escapes a NUL as \u0000. After an even number of backslashes, "u0000" is text instead.
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -53,7 +53,7 @@ def _check_document(document: Any) -> Any:
 
 Capacity = Annotated[int, Field(ge=0, le=CAPACITY_MAX), BeforeValidator(_refuse_boolean)]
 ProcessId = Annotated[int, Field(ge=0, le=PROCESS_ID_MAX), BeforeValidator(_refuse_boolean)]
-# The pattern is for the description: what is checked is said better by the validator.
+# The pattern is for the OpenAPI description. The validator checks, with a better message.
 _NOT_BLANK: dict[str, Any] = {"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}
 Name = Annotated[
     str,
@@ -90,7 +90,7 @@ class RegistrationBody(ComponentBody):
     meta: Document | None = None
 
     def _runtime_document(self) -> dict[str, Any] | None:
-        # The table has no columns of their own for what a process is and where it runs.
+        # The table has no columns for what a process is and where it runs.
         document: dict[str, Any] = {}
         if isinstance(self.runtime, dict):
             document |= self.runtime
@@ -119,7 +119,7 @@ def new_runtime_id() -> int:
     """Return an id for a new component.
 
     A NoETL server on the same database numbers its components by snowflake ids: milliseconds
-    since 2024, shifted, which stay below 2**62 until 2058. These are random above that, so
-    that the two never meet, and need no sequence in common.
+    since 2024, shifted. Those stay below 2**62 until 2058. The ids of this function are random
+    and above that. So the two never meet, and they need no sequence in common.
     """
     return 2**62 + secrets.randbits(62)

@@ -9,7 +9,7 @@ RUNTIME_ID_PATTERN = (
     "^([0-9]{1,18}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}|922[0-2][0-9]{15}"
     "|9223[0-2][0-9]{14}|92233[0-6][0-9]{13})$"
 )
-"""The same as a regular expression, for OpenAPI; up to the last few in a million."""
+"""The same bound as a regular expression, for OpenAPI, without the largest few in ten million."""
 
 
 def parse_runtime_id(value: str | float) -> int:
@@ -22,7 +22,7 @@ def parse_runtime_id(value: str | float) -> int:
     if isinstance(value, int):
         number = value
     elif isinstance(value, float):
-        # To JSON, 7.0 is a whole number as well.
+        # In JSON, 7.0 is a whole number too.
         number = int(value) if value.is_integer() else -1
     elif value.isascii() and value.isdecimal() and len(value) <= len(str(RUNTIME_ID_MAX)):
         number = int(value)

@@ -1,6 +1,6 @@
-"""What the server keeps and finds in the table `noetl.runtime`: the registered components.
+"""The registered components, which the server keeps in the table `noetl.runtime`.
 
-Every method raises `StoreUnavailableError` when the database is away or busy.
+Every method raises `StoreUnavailableError` if the database is away or busy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Components:
         self._database = database
 
     async def find_registered(self, runtime_ids: Collection[int]) -> set[int]:
-        """Return those of the ids that are registered."""
+        """Return the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
         return set(await self._database.scalars("components/find_by_id.sql", parameters))
 
@@ -82,13 +82,13 @@ class Components:
 async def with_component_id(
     connection: AsyncConnection[Any], filters: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return filters with a component's name replaced by its id, where only one has that name.
+    """Return filters with a component's name replaced by its id, if only one has that name.
 
-    The indexes have the id, and the planner knows what to expect of it.
+    The indexes have the id, and the planner can estimate how many rows it has.
 
     Args:
         connection: in a transaction.
-        filters: filter to value, of those in `sql/filters/`.
+        filters: the value of each filter, by its name in `sql/filters/`.
     """
     if "component_name" not in filters or "runtime_id" in filters:
         return filters

@@ -1,4 +1,7 @@
-"""The export while a server runs, with what it needs for itself."""
+"""The export while a server runs, with a connection of its own.
+
+Why so: docs/decisions/export.md.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ _logger = logging.getLogger(__name__)
 async def exporting(
     database_url: str, settings: Settings, statistics: Statistics
 ) -> AsyncGenerator[None]:
-    """Export while the block runs, if the settings say where to.
+    """Export while the block runs, if the settings name a receiver.
 
     Args:
         database_url: the database.
-        settings: where to, and how.
-        statistics: counts what is exported.
+        settings: the receiver, and how to export.
+        statistics: counts the samples that are exported.
     """
     if settings.remote_write_url is None:
         async with _connected(database_url) as database:
@@ -56,7 +59,7 @@ async def exporting(
 
 @asynccontextmanager
 async def _connected(database_url: str) -> AsyncGenerator[Database]:
-    """Hold one connection open while the block runs, which no request ever waits for."""
+    """Hold one connection open while the block runs; no request ever waits for it."""
     database = Database(database_url, 1)
     await database.open()
     try:

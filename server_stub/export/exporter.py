@@ -1,9 +1,11 @@
 """The export: every row of `noetl.metric` to a time-series database, once and in order.
 
-A turn is one transaction, in which nobody else exports: some rows are read, sent, and the position
-moves on once the receiver has acknowledged them. A server that dies in the middle leaves the
-position where it was, and another takes over at once; what was sent by then is sent again, as the
-same samples.
+A turn is one transaction, in which no other server exports. The server reads some rows and sends
+them, and moves the position on once the receiver has acknowledged them. If the server dies in the
+middle, the position stays where it was, and another server takes over at once. It sends again what
+the first one has sent by then, as the same samples.
+
+Why so: docs/decisions/export.md.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Assembled, Family
 
 HORIZON_SECONDS = 5.0
-"""How long transactions that insert are waited for in a turn."""
+"""How long a turn waits for transactions that insert."""
 
 PAUSE_SECONDS_MAX = 30.0
 """The longest pause after a failure, unless the receiver asks for more."""
@@ -39,13 +41,13 @@ PAUSE_SECONDS_MAX = 30.0
 REFUSAL_LOG_SECONDS = 60.0
 
 _OUT_OF_ORDER = ("out of order", "out-of-order", "duplicate sample", "too old", "out of bounds")
-"""What receivers say of samples that are older than others of their series."""
+"""How receivers say that samples are older than others of their series."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Refusal(StrEnum):
-    """Why a receiver will never take samples, as the statistics say it."""
+    """Why a receiver will never take samples, as the statistics name it."""
 
     OUT_OF_ORDER = "out_of_order"
     REFUSED = "refused"
@@ -56,9 +58,9 @@ class Exporter:
 
     Args:
         database: a pool of its own, so that requests never wait for a connection because of it.
-        receiver: where metrics go.
+        receiver: the time-series database that the samples are written to.
         settings: the pause between turns, and how long rows are held.
-        statistics: counts what happens to them.
+        statistics: counts what happens to the samples.
         monotonic: returns the seconds of the monotonic clock.
     """
 
@@ -77,7 +79,7 @@ class Exporter:
         self._gauges = ExportGauges(statistics.registry)
         self._assembly = Assembly()
         self._portion_size = PortionSize()
-        # Up to it all rows can be seen, and no later one can come between.
+        # Up to this id all rows can be seen, and no later row can come in between.
         self._horizon = 0
         self._families = WrittenFamilies()
         self._interruptions_handled = 0
@@ -101,7 +103,7 @@ class Exporter:
                 self._statistics.failures.inc()
                 log = _logger.warning if failures == 1 else _logger.info
                 log("the export waits for %.1f s: %s", pause_seconds, error)
-            except Exception:  # the loop must outlive what nobody foresaw
+            except Exception:  # the loop must outlive an unforeseen error
                 failures += 1
                 pause_seconds = PAUSE_SECONDS_MAX
                 self._statistics.failures.inc()
@@ -116,7 +118,7 @@ class Exporter:
 
         Raises:
             ReceiverUnavailableError: the receiver takes nothing now; the position is as it was.
-            StoreUnavailableError: the database is away or busy; likewise.
+            StoreUnavailableError: the database is away or busy; the position is as it was.
         """
         async with self._database.transaction() as connection:
             position = ExportPosition(connection, self._settings)
@@ -128,15 +130,16 @@ class Exporter:
             if portion is None:
                 return False
             families = self._families.missing(portion.assembled)
-            # Without samples it is a question whether the receiver is still the one that it was.
+            # A request without samples asks whether the receiver may have been restarted.
             is_asked = bool(portion.assembled.series) or progress.settled < progress.acknowledged
             refusal = await self._try_write(portion.assembled, families) if is_asked else None
             reached = portion.reached
             if refusal is Refusal.OUT_OF_ORDER and portion.is_repeat:
-                # It does not take what is older than what it has: so it has lost nothing.
+                # The receiver takes no samples that are older than those that it has. So it has
+                # lost nothing.
                 reached = progress.acknowledged
             elif refusal is not None and portion.row_count > 1:
-                # One bad sample has a receiver refuse all that come with it.
+                # Because of one bad sample, a receiver refuses all that come with it.
                 self._portion_size.narrow(portion.row_count)
                 return True
             await write_families(connection, families)
@@ -163,8 +166,8 @@ class Exporter:
         self._gauges.loss_in.set(backlog.loss_in_seconds)
 
     async def _next_portion(self, position: ExportPosition, progress: Progress) -> Portion | None:
-        """Return what is to be sent next; None where it is not known yet what that is."""
-        # What has been acknowledged before is repeated apart: it may be refused as known.
+        """Return the rows to send next; None if the export has to wait to know them."""
+        # Rows that were acknowledged before are sent apart: the receiver may refuse them as known.
         horizon: int | None = progress.acknowledged
         if progress.position >= progress.acknowledged:
             horizon = await self._final_horizon(position, progress)
@@ -187,7 +190,7 @@ class Exporter:
         return self._horizon
 
     async def _try_write(self, assembled: Assembled, families: list[Family]) -> Refusal | None:
-        """Return why the receiver refuses the samples for good; None where it has taken them."""
+        """Return why the receiver refuses the samples for good; None if it has taken them."""
         try:
             await self._receiver.write(assembled, families)
         except ReceiverRefusedError as error:
@@ -199,7 +202,7 @@ class Exporter:
         return None
 
     def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
-        # One message of many that are alike.
+        # The log gets one message of many that are alike.
         now = self._monotonic()
         if now >= self._next_refusal_logged_at:
             self._next_refusal_logged_at = now + REFUSAL_LOG_SECONDS

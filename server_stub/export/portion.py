@@ -1,4 +1,7 @@
-"""What the export sends in one turn, and how much that is. Pure: no I/O, no clock."""
+"""The rows that the export sends in one turn, and how many. Pure: no I/O, no clock.
+
+Why so: docs/decisions/export.md.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Assembled, Assembly, Row
 
 ROWS_MAX = 5_000
-"""Rows in a turn: what receivers like in one request, and some 50 ms of work."""
+"""The most rows of a turn: as many as receivers like in one request, and some 50 ms of work."""
 
 
 class Portion(NamedTuple):
     """Rows that are sent together.
 
-    `reached` is the id up to which the receiver has everything once it has taken them; `is_last`
-    says that no row follows yet, and `is_repeat` that the receiver has acknowledged them before.
+    `reached` is the id up to which the receiver has every row once it has taken these. `is_last`
+    says that no row follows yet. `is_repeat` says that the receiver has acknowledged these rows
+    before.
     """
 
     assembled: Assembled
@@ -28,17 +32,17 @@ class Portion(NamedTuple):
 
 
 class PortionSize:
-    """How many rows a turn takes: fewer while a row is searched for that the receiver refuses."""
+    """How many rows a turn takes: fewer while it searches for a row that the receiver refuses."""
 
     def __init__(self) -> None:
         self.row_limit = ROWS_MAX
 
     def narrow(self, row_count: int) -> None:
-        """Take half of the rows next time: one of them has had all of them refused."""
+        """Take half of the rows next time: the receiver has refused all because of one of them."""
         self.row_limit = row_count // 2
 
     def widen(self) -> None:
-        """Take twice as many rows next time, up to what a turn takes at most."""
+        """Take twice as many rows next time, up to `ROWS_MAX`."""
         self.row_limit = min(ROWS_MAX, self.row_limit * 2)
 
 
@@ -50,7 +54,7 @@ def portion_of(
     Args:
         rows: the rows up to the horizon, at most `row_limit` of them.
         row_limit: how many were asked for.
-        horizon: an id up to which every row that there will ever be can be seen.
+        horizon: an id. Every row up to it can be seen, and no other will ever come.
         acknowledged: the id up to which the receiver has acknowledged rows before.
         assembly: makes series of the rows.
     """

@@ -1,4 +1,7 @@
-"""What the export reads of the database, and how far it has come there."""
+"""How far the export has come, and what it reads from the database.
+
+Why so: docs/decisions/export.md.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ _logger = logging.getLogger(__name__)
 class Progress(NamedTuple):
     """How far the export has come, as ids of rows.
 
-    What comes after `position` is sent next. Up to `acknowledged` it has been before, and up to
-    `settled` for so long that the receiver has it on disk.
+    The server sends the rows after `position` next. The receiver has acknowledged the rows up to
+    `acknowledged`, and those up to `settled` so long ago that it has them on disk.
     """
 
     position: int
@@ -37,10 +40,10 @@ class Progress(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What is still to be exported.
+    """How far behind the export is.
 
-    `lag_seconds` is the age of the oldest row, and `loss_in_seconds` how long it is until it is
-    dropped without having been exported.
+    `lag_seconds` is the age of the oldest row that is not exported yet. `loss_in_seconds` is the
+    time until that row is dropped unexported.
     """
 
     lag_seconds: float
@@ -48,7 +51,7 @@ class Backlog(NamedTuple):
 
 
 class ExportPosition:
-    """The export, as one transaction sees it that has claimed it.
+    """The position of the export, in a transaction that claims it.
 
     Args:
         connection: in a transaction.
@@ -61,7 +64,7 @@ class ExportPosition:
         self._settling = timedelta(seconds=settings.export_settling_seconds)
 
     async def try_claim(self) -> Progress | None:
-        """Have nobody else export until the transaction ends.
+        """Keep other servers from exporting until the transaction ends.
 
         Returns:
             How far the export has come; None while another server exports.
@@ -81,18 +84,18 @@ class ExportPosition:
         return Backlog._make(row)
 
     async def final_horizon(self, wait_seconds: float) -> int | None:
-        """Return an id up to which every row that there will ever be can be seen.
+        """Return an id up to which every row can be seen, and no other will ever come.
 
-        Ids are handed out before their rows become visible, and not in the order in which they do.
-        So the last id is read first, and then waited for those transactions that may have got one
-        up to it: whoever inserts holds a lock on the table before the first id is handed out, until
-        its rows can be seen, or never will.
+        PostgreSQL hands ids out before their rows become visible, and rows do not become visible in
+        the order of their ids. So the server first reads the last id. Then it waits for the
+        transactions that may have got an id up to that one. Such a transaction holds a lock on the
+        table from before its first id until its rows can be seen, or never will.
 
         Args:
-            wait_seconds: how long to wait for them.
+            wait_seconds: how long to wait for these transactions.
 
         Returns:
-            The id; None if one of them goes on for longer.
+            The id; None if one of the transactions takes longer.
         """
         found = await self._connection.execute(read_sql("export/horizon.sql"))
         row = await found.fetchone()
@@ -112,7 +115,7 @@ class ExportPosition:
 
     async def rows(self, position: int, horizon: int, limit: int) -> list[Row]:
         """Return the first rows with ids after `position` and up to `horizon`."""
-        # By the primary key, whatever the planner expects of it.
+        # PostgreSQL reads by the primary key, whatever the planner expects.
         await self._connection.execute(read_sql("query/plan_in_order.sql"))
         cursor = self._connection.cursor(binary=True)
         await cursor.execute(
@@ -122,16 +125,16 @@ class ExportPosition:
         return [Row._make(row) for row in await cursor.fetchall()]
 
     async def advance(self, position: int) -> None:
-        """Say that everything up to an id has been acknowledged."""
+        """Note that the receiver has acknowledged every row up to an id."""
         await self._connection.execute(
             read_sql("export/advance.sql"),
             {"position": position, "hold": self._hold, "settling": self._settling},
         )
 
     async def begin_anew(self) -> None:
-        """Have every row sent, whatever was sent before."""
+        """Have the export send every row, whatever it has sent before."""
         await self._connection.execute(read_sql("export/begin_anew.sql"))
 
     async def rewind(self) -> None:
-        """Have everything that is not settled sent again."""
+        """Have the export send every row again that is not settled."""
         await self._connection.execute(read_sql("export/rewind.sql"))

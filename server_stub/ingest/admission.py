@@ -1,4 +1,4 @@
-"""How much of requests' bodies the server holds at once; what does not fit is to come again."""
+"""How many bytes of bodies the server holds at once; a client sends again what does not fit."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Admission:
         self.bytes_held = 0
 
     def room(self, bytes_expected: int) -> Room:
-        """Return room for a body, to be held by `with`.
+        """Return room for a body; the caller holds it by `with`.
 
         Args:
-            bytes_expected: how large it is, or can be.
+            bytes_expected: how large the body is, or can be.
 
         Raises:
             StoreUnavailableError: too many bodies are held already.
@@ -50,15 +50,15 @@ class Admission:
         self.bytes_held += count
 
     def give_back(self, count: int) -> None:
-        """Count bytes as held no more."""
+        """Count bytes as no longer held."""
         self.bytes_held -= count
 
 
 class Room:
-    """The room that one request has; it ends with the block.
+    """The room of one request; it ends with the `with` block.
 
     Args:
-        admission: whose room it is.
+        admission: the room for all bodies, of which this one takes its part.
     """
 
     def __init__(self, admission: Admission) -> None:
@@ -69,7 +69,7 @@ class Room:
         """Take more room: for a body that was decompressed, for example.
 
         Raises:
-            StoreUnavailableError: there is none.
+            StoreUnavailableError: there is no more room.
         """
         self._admission.take(count)
         self._bytes += count

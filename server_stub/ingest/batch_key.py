@@ -1,4 +1,7 @@
-"""The Idempotency-Key of a batch."""
+"""The Idempotency-Key of a batch.
+
+Why so: docs/decisions/ingest.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _SEQUENCE = re.compile(r"[0-9]{1,19}")
 
 
 class BatchKey(NamedTuple):
-    """What names a batch for ever: the process that sent it, and its number there."""
+    """The name of a batch for ever: the process that sent it, and the batch's number there."""
 
     boot_id: str
     sequence: int

@@ -1,7 +1,9 @@
-"""The body of `POST /api/metrics`: bytes to samples. Pure: no I/O, no clock.
+"""The body of `POST /api/metrics`: bytes become samples. Pure: no I/O, no clock.
 
-A sample that cannot be read is rejected on its own, with a reason that says what a right one looks
-like; only a body that is no JSON, or of no known form, is refused whole.
+The server rejects a sample that it cannot read on its own, with a reason that says what is right.
+It refuses a whole body only if the body is no JSON, of no known form, or has too many samples.
+
+Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REASON_LENGTH_MAX = 300
-"""A reason quotes what was wrong, which may be as long as the body."""
+"""A reason quotes the wrong value, which may be as long as the body."""
 
 EXPECTED_FORM = (
     'send {"runtime_id": …, "metrics": [sample, …]}, an array of samples, or one sample; '
@@ -34,9 +36,9 @@ _EXPECTED_FIELDS = (
 
 
 class Sample(msgspec.Struct, gc=False):
-    """A sample as a client wrote it; `labels` is JSON, b"" where it has none.
+    """A sample as a client wrote it; `labels` is JSON, or b"" if it has none.
 
-    Labels stay as they are because the same ones come with every batch.
+    The labels stay undecoded, because the same ones come with every batch.
     """
 
     metric_name: str
@@ -57,10 +59,10 @@ class Reject(NamedTuple):
 
 
 class ParsedBody(NamedTuple):
-    """A body taken apart.
+    """The parts of a body.
 
-    `runtime_id` and `component_name` are those of the envelope, where it has them. `positions`
-    are the samples' places in the request; those of the rejects are missing among them.
+    `runtime_id` and `component_name` come from the envelope, if it has them. `positions` has the
+    place of each sample in the request; the places of the rejects are missing there.
     """
 
     runtime_id: int | None
@@ -118,12 +120,12 @@ def parse_body(body: bytes, samples_max: int) -> ParsedBody:
         BodyMalformedError: it is not JSON or not of a known form.
         BodyTooLargeError: it has too many samples.
     """
-    # Objects are made of no more samples than are allowed, however many the body has.
+    # The server makes objects of no more samples than it allows, however many the body has.
     if body.count(b'"metric_name"') <= samples_max:
         try:
             return _parse_at_once(body)
         except (msgspec.DecodeError, RecursionError):
-            pass  # one sample at least is wrong: which one, and how, takes longer
+            pass  # at least one sample is wrong: finding which one, and how, takes longer
     envelope = _take_apart(body)
     if len(envelope.metrics) > samples_max:
         raise BodyTooLargeError(
@@ -168,12 +170,12 @@ def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | 
 
 
 def reason_of(error: ValueError) -> str:
-    """Return why a sample is rejected, in no more than an answer has room for."""
+    """Return why a sample is rejected, in at most `REASON_LENGTH_MAX` characters."""
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
         detail = f"{error}; right is {_EXPECTED_FIELDS}"
     else:
         detail = str(error)
-    # What a client sent may hold half of a surrogate pair, which no answer can carry.
+    # A client's text may hold half of a surrogate pair, which no answer can carry.
     storable = detail.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
     if len(storable) <= REASON_LENGTH_MAX:
         return storable
@@ -192,8 +194,8 @@ def _take_apart(body: bytes) -> _UnreadEnvelope:
         except (msgspec.ValidationError, RecursionError):
             raise
         except msgspec.DecodeError:
-            # msgspec refuses the escape of a lone surrogate wherever it stands; the one sample
-            # that has it must not sink the others, so the slower parser takes such a body.
+            # msgspec refuses the escape of a lone surrogate wherever it stands. The sample that
+            # has it must not sink the others, so the slower parser reads such a body.
             return _decode_leniently(body)
     except RecursionError:
         raise BodyMalformedError(f"the body is nested too deeply: {EXPECTED_FORM}") from None
@@ -236,7 +238,7 @@ def _read_sample(unread: Any) -> Sample:
         return _sample_decoder.decode(unread)
     lenient = msgspec.convert(unread, _LenientSample)
     labels = lenient.labels or {}
-    # Nothing but a text with half of a surrogate pair brings a body here.
+    # Only a body whose text has half of a surrogate pair comes here.
     for what, text in msgspec.structs.asdict(lenient).items():
         if isinstance(text, str):
             check_text(what, text)

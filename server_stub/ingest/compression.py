@@ -1,4 +1,4 @@
-"""Undoing a request's Content-Encoding, without inflating more than is allowed."""
+"""Decodes a request's Content-Encoding, without inflating more than is allowed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import zlib
 from server_stub.errors import BodyMalformedError, BodyTooLargeError, EncodingUnknownError
 
 ACCEPTED_ENCODING = "gzip"
-"""What responses name in Accept-Encoding (RFC 7694)."""
+"""The encoding that responses name in Accept-Encoding (RFC 7694)."""
 
 GZIP_MEMBERS_MAX = 100
-"""A body of a million empty members costs time without growing in size."""
+"""A body of a million empty members would cost time without growing in size."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
@@ -26,7 +26,7 @@ def decode_body(body: bytes, content_encoding: str, bytes_max: int) -> bytes:
 
     Raises:
         EncodingUnknownError: the encoding is neither gzip nor identity.
-        BodyMalformedError: the body is not gzip, is cut short, or has bytes behind its end.
+        BodyMalformedError: the body is not gzip, is cut short, or has bytes after its end.
         BodyTooLargeError: the decoded body would exceed `bytes_max`.
     """
     match content_encoding.strip().lower():

@@ -1,8 +1,10 @@
 """Rows of `noetl.metric` in the binary format of COPY. Pure.
 
-PostgreSQL reads it with less work than text: nothing to unescape, no numbers and times to parse.
-The source is PostgreSQL's documentation of COPY, section "Binary Format", and of its columns'
-`…recv` functions.
+PostgreSQL reads it with less work than text: it has nothing to unescape, and no numbers and times
+to parse. The source is PostgreSQL's documentation of COPY, section "Binary Format", and of the
+`…recv` functions of the columns' types.
+
+Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
-"""Signature, flags, and the length of an extension that is not there."""
+"""The signature, the flags, and 0 as the length of the extension."""
 
 TRAILER = struct.pack(">h", -1)
 
@@ -43,7 +45,7 @@ def row_head(runtime_id: int, timestamp: datetime) -> bytes:
 def row_tail(
     metric_name: str, metric_type: str, labels_json: bytes, help_text: str | None, unit: str | None
 ) -> bytes:
-    """Return the end of a row, behind its value: what is the same for all samples of a series."""
+    """Return the end of a row, after its value: all samples of a series have the same one."""
     return b"".join(
         [
             _field(metric_name.encode()),

@@ -1,7 +1,9 @@
-"""A batch to where samples are kept: all of it once, or nothing, in one transaction.
+"""Inserts a batch: all of it once, or nothing, in one transaction.
 
 The transaction locks the components of the batch, claims its name, and has a destination write the
 samples: into the table `noetl.metric`, or to a time-series database.
+
+Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Family
 
 INSERT_ATTEMPTS = 3
-"""Once to find the partition missing, once to insert, once more when midnight comes between."""
+"""Once to find the partition missing, once to insert, once more if midnight comes in between."""
 
 _logger = logging.getLogger(__name__)
 
@@ -51,12 +53,12 @@ class Destination(Protocol):
         ...
 
     def note_committed(self, families: Sequence[Family]) -> None:
-        """Note that the transaction is committed in which `write` returned these families."""
+        """Note that the transaction in which `write` returned these families is committed."""
         ...
 
 
 class Inserted(NamedTuple):
-    """The outcome of an insert: the answer, how many rows it made, and how many partitions."""
+    """The outcome of an insert: the answer, what it says in numbers, and the partitions made."""
 
     answer: dict[str, Any]
     rows: int
@@ -71,9 +73,9 @@ class Insertion:
     Args:
         database: the pool of connections; the schema must be there.
         partitions: makes a partition that is missing.
-        series: what is known of the components' series.
-        bounds: which times are right.
-        destination: where samples go.
+        series: the series that the components have reported.
+        bounds: which times a sample may have.
+        destination: where the samples go.
     """
 
     def __init__(
@@ -101,14 +103,14 @@ class Insertion:
 
         Args:
             parsed: the batch.
-            key: what names it, if the client named it.
-            received_at: the time of samples that have none of their own.
-            bound_to: the only component that it may be for, or None for any.
+            key: the batch's name, if the client gave it one.
+            received_at: the time for samples that have none of their own.
+            bound_to: the only component that the batch may be for, or None for any.
 
         Raises:
-            ComponentNotFoundError: it is of a component that is not registered.
-            ForbiddenError: it is of another component than it may be for.
-            ParameterInvalidError: the name that it gives is that of several components.
+            ComponentNotFoundError: the batch is of a component that is not registered.
+            ForbiddenError: the batch is of another component than it may be for.
+            ParameterInvalidError: several components have the name that the batch gives.
             StoreUnavailableError: the database is away or busy; nothing was inserted.
         """
         partitions_created = 0
@@ -116,7 +118,8 @@ class Insertion:
             try:
                 inserted = await self._try_insert(parsed, key, received_at, bound_to)
             except errors.CheckViolation as error:
-                # The table's own checks have names; a missing partition has none.
+                # An error of one of the table's checks has the check's name. An error about a
+                # missing partition has none.
                 if error.diag.constraint_name is not None or attempt == INSERT_ATTEMPTS:
                     raise
                 _logger.warning("today's partition is missing and is made for an insert")
@@ -135,7 +138,7 @@ class Insertion:
         async with self._database.transaction() as connection:
             owners = await find_owners(connection, parsed, bound_to)
             encoder = RowEncoder(self._series, owners.by_value, received_at, self._bounds)
-            # What nearly every batch is answered: a claim needs an answer before the rows.
+            # Nearly every batch gets this answer. The claim needs one before the rows are written.
             expected = _answer(parsed, owners, ())
             if key is not None and not await _claim(connection, key, expected):
                 return await _answer_repeat(connection, key, parsed, owners, encoder)
@@ -164,7 +167,7 @@ async def _answer_repeat(
     owners: Owners,
     encoder: RowEncoder,
 ) -> Inserted:
-    """Return the first answer, or what it would have been where a later one has taken its place."""
+    """Return the first answer, or make it anew if a later batch's answer has taken its place."""
     cursor = await connection.execute(read_sql("ingest/last_batch.sql"), {"boot_id": key.boot_id})
     found = await cursor.fetchone()
     if found is not None and found[0] == key.sequence:

@@ -1,4 +1,4 @@
-"""From a request's body to committed rows: the path of every batch, whoever brings it."""
+"""From a request's body to committed rows: the path of every batch, the server's own too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server_stub.statistics import Statistics
 
 INFLATED_AT_ONCE_BYTES_MAX = 8 * 1024
-"""A compressed body up to this size is decompressed in less time than a thread takes to begin."""
+"""The server decompresses a body up to this size in less time than a thread takes to begin."""
 
 INFLATING_AT_ONCE_MAX = 2
 
@@ -31,10 +31,10 @@ class Intake:
     """Takes batches.
 
     Args:
-        insertion: puts them into the database.
+        insertion: inserts the batches.
         settings: the limits.
-        statistics: counts what happens to them.
-        clock: the time of samples that have none of their own.
+        statistics: counts what happens to the batches.
+        clock: returns the time for samples that have none of their own.
         inflating: how many large bodies are decompressed at once.
     """
 
@@ -59,13 +59,13 @@ class Intake:
         Args:
             body: the request's body.
             content_encoding: its Content-Encoding, or "".
-            key: what names the batch, if the client named it.
+            key: the batch's name, if the client gave it one.
             room: the request's share of memory, which grows by what the body decompresses to.
             bound_to: the only component that the batch may be for, or None for any.
 
         Raises:
-            ServerError: the body is refused, its component is not registered or is another than
-                the batch may be for, or the database is away; nothing was inserted.
+            ServerError: the server refuses the body, the component is not registered, the batch
+                may not be for this component, or the database is away. Nothing was inserted.
         """
         decoded = await self._decode(body, content_encoding)
         if room is not None and decoded is not body:
@@ -84,7 +84,7 @@ class Intake:
         bytes_max = self.settings.body_bytes_decompressed_max
         if not content_encoding or len(body) <= INFLATED_AT_ONCE_BYTES_MAX:
             return decode_body(body, content_encoding, bytes_max)
-        # zlib lets other threads run, so that requests are answered meanwhile; few at a time,
-        # because how large a body becomes is known only afterwards.
+        # zlib lets other threads run, so the server answers requests meanwhile. It decompresses few
+        # bodies at a time, because it learns only afterwards how large each of them becomes.
         async with self.inflating:
             return await asyncio.to_thread(decode_body, body, content_encoding, bytes_max)

@@ -1,4 +1,7 @@
-"""Whose the samples of a batch are: the components that it names, held while it is inserted."""
+"""The components that a batch names, which the server locks while it inserts the batch.
+
+Why so: docs/decisions/ingest.md.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,9 @@ _OWNER_MISSING = (
 class Owners(NamedTuple):
     """The components of a batch.
 
-    `by_value` has, for everything that a sample says in `runtime_id`, None for nothing, the
-    component's id, or the reason why the sample is rejected. `shared` is the one component of the
-    whole batch, if it is one. `components` has the name and the type of each id.
+    `by_value` has an entry for each `runtime_id` of a sample, and for None if a sample has none:
+    the component's id, or the reason why the sample is rejected. `shared` is the component of the
+    whole batch, if there is only one. `components` has the name and the type of each id.
     """
 
     by_value: Mapping[str | float | None, int | str]
@@ -38,17 +41,17 @@ class Owners(NamedTuple):
 async def find_owners(
     connection: AsyncConnection[Any], parsed: ParsedBody, bound_to: BoundComponent | None = None
 ) -> Owners:
-    """Find and hold the components of a batch until the transaction ends.
+    """Find the components of a batch, and lock them until the transaction ends.
 
     Args:
         connection: in the transaction that inserts the batch.
         parsed: the batch.
-        bound_to: the only component that it may be for, or None for any.
+        bound_to: the only component that the batch may be for, or None for any.
 
     Raises:
-        ComponentNotFoundError: the one that the envelope names is not registered, or none of those
-            that the samples name.
-        ForbiddenError: the envelope names another than it may be for.
+        ComponentNotFoundError: the component that the envelope names is not registered, or none of
+            the components that the samples name is.
+        ForbiddenError: the envelope names another component than `bound_to`.
         ParameterInvalidError: several components have the name that the envelope gives.
     """
     by_value: dict[str | float | None, int | str] = {}

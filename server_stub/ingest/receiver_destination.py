@@ -1,4 +1,9 @@
-"""A batch into a time-series database instead of `noetl.metric`: acknowledged, or not taken."""
+"""Writes a batch to a time-series database, instead of `noetl.metric`.
+
+The server takes the batch only if that database has acknowledged it.
+
+Why so: docs/decisions/ingest.md.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,8 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Assembled, Family, Row
 
 REQUESTS_MAX = 64
-"""How many requests the search for refused samples may take; what is refused after them is not
-searched further."""
+"""How many requests the search for refused samples may take. After these the server rejects all
+samples of a refused request."""
 
 _Positioned = tuple[int, "Row"]
 
@@ -33,7 +38,7 @@ class ReceiverDestination:
 
     Args:
         receiver: the time-series database.
-        statistics: counts what it has no place for.
+        statistics: counts the samples that the database has no place for.
     """
 
     def __init__(self, receiver: Receiver, statistics: ExportStatistics) -> None:
@@ -54,7 +59,7 @@ class ReceiverDestination:
         Args:
             connection: in the transaction that claims the batch.
             parsed: the batch.
-            encoder: checks the samples; gets those that the time-series database refuses.
+            encoder: checks the samples; gets the rejects of the time-series database too.
             owners: the components.
 
         Returns:

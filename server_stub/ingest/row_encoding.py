@@ -1,4 +1,7 @@
-"""Samples to rows as PostgreSQL reads them, and to rejects. Pure: no I/O, no clock."""
+"""Samples become rows as PostgreSQL reads them, or rejects. Pure: no I/O, no clock.
+
+Why so: docs/decisions/ingest.md.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,10 @@ class TimeBounds(NamedTuple):
 
 
 class _Origin(NamedTuple):
-    """Who reported a sample, and when it was taken.
+    """The component that reported a sample, and when the sample was taken.
 
-    `owner` and `timestamp` are what the sample says of that, in `runtime_id` and `timestamp`;
-    `tails` has the end of the rows of each of the component's series.
+    `owner` and `timestamp` are the sample's own `runtime_id` and `timestamp`, as the client wrote
+    them. `tails` has the end of the rows of each of the component's series.
     """
 
     owner: str | float | None
@@ -41,19 +44,19 @@ class _Origin(NamedTuple):
     tails: Mapping[SeriesKey, bytes]
 
 
-# The origin of no sample, and before the first one: a NaN equals nothing.
+# The origin before the first sample. No sample has it, because a NaN equals nothing.
 _NO_ORIGIN = _Origin(math.nan, math.nan, 0, datetime.min.replace(tzinfo=UTC), {})
 
 
 class RowEncoder:
-    """Encodes the samples of one request; `rejects` are those that cannot be stored.
+    """Encodes the samples of one request; `rejects` has the samples that cannot be stored.
 
     Args:
-        series: what is known of the components' series.
-        owners: what a sample may say in `runtime_id`, None for nothing, to the component's id, or
-            to the reason why it is refused.
-        received_at: the time of samples that have none of their own.
-        bounds: which times are right.
+        series: the series that the components have reported.
+        owners: the component's id, or the reason why a sample is rejected, by the sample's
+            `runtime_id`, or by None if it has none.
+        received_at: the time for samples that have none of their own.
+        bounds: which times a sample may have.
     """
 
     __slots__ = (
@@ -87,7 +90,7 @@ class RowEncoder:
         owner, timestamp, runtime_id, taken_at, tails = origin
         head = b""
         for position, sample in samples:
-            # As `_series_key` has it, which would be a call for each sample: 5 % more time.
+            # This is `_series_key`, without its call for each sample: that takes 5 % more time.
             key = (
                 sample.metric_name,
                 sample.metric_type,
@@ -97,8 +100,8 @@ class RowEncoder:
             )
             tail = tails.get(key)
             value = sample.metric_value
-            # Nearly all samples pass by this, and nothing of them is left to check: their series is
-            # known, their origin is that of the sample before, and their value is a float.
+            # Nearly all samples need no further check: their series is known, they have the origin
+            # of the sample before, and their value is a float.
             if (
                 tail is None
                 or sample.runtime_id != owner
@@ -112,7 +115,7 @@ class RowEncoder:
                     head = row_head(runtime_id, taken_at)
                 if tail is None:
                     continue
-            # All are joined at the end: to make each row of its parts first takes 5 % more time.
+            # All parts are joined at the end: joining the parts of each row takes 5 % more time.
             parts += (head, pack_value(VALUE_BYTES, value), tail)
         return b"".join(parts)
 
@@ -122,8 +125,8 @@ class RowEncoder:
         """Return samples as rows, each with its place in the request.
 
         Args:
-            samples: likewise.
-            components: name and type of each component.
+            samples: each with its place in the request.
+            components: the name and the type of each component, by its id.
         """
         return [
             (position, Row(
@@ -138,7 +141,7 @@ class RowEncoder:
         """Add the samples that cannot be stored to `rejects`, and encode none.
 
         Args:
-            samples: likewise.
+            samples: each with its place in the request.
         """
         for _ in self._storable(samples):
             pass
@@ -161,11 +164,11 @@ class RowEncoder:
             position: its place in the request.
             sample: the sample.
             key: its series.
-            origin: that of the sample before it, which nearly all samples of a batch share.
+            origin: the origin of the sample before; nearly all samples of a batch have the same.
 
         Returns:
-            Its origin, the end of its row and its value. For a reject the end is None; its origin
-            is that of the sample before if its own is not valid.
+            The sample's origin, the end of its row, and its value. For a reject the end is None,
+            and the origin is the one of the sample before if its own is not valid.
         """
         try:
             if sample.runtime_id != origin.owner or sample.timestamp != origin.timestamp:
@@ -179,8 +182,8 @@ class RowEncoder:
             return origin, tail, _parse_value(sample.metric_value)
         except ValueError as error:
             self.rejects.append(Reject(position, reason_of(error)))
-            # With the origin that has been found: to make room for this component's series, the
-            # table may have forgotten the component of the sample before.
+            # The caller goes on with the origin that was found: to make room for this component's
+            # series, the table may have forgotten the component of the sample before.
             return origin, None, math.nan
 
     def _owner_of(self, sample: Sample) -> int:

@@ -1,8 +1,10 @@
-"""Which series each component has reported: checked and encoded once, and bounded. Pure.
+"""The series that each component has reported: checked and encoded once, and bounded. Pure.
 
-A series comes with every batch, so what never changes of its rows is kept: a sample then costs its
-two numbers, on this side too. The table is what the limit on series counts in; each server process
-has its own.
+A series comes with every batch, so the server keeps the part of its rows that never changes. A
+sample then costs the server a look-up and two numbers. The limit on series goes by this table, and
+each server process has a table of its own.
+
+Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from datetime import date
 
 SERIES_CACHED_MAX = 300_000
-"""How many series are kept for all components, at some 600 bytes each; beyond it the component that
-has reported nothing for longest is forgotten, and counted anew when it comes back."""
+"""How many series the server keeps for all components, at some 600 bytes each. Beyond that it
+forgets the component that has been silent for longest, and counts it anew when it comes back."""
 
 _TYPES = frozenset(metric_type.value for metric_type in MetricType)
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
@@ -33,8 +35,9 @@ SeriesKey = tuple[str, str, bytes, str | None, str | None]
 class SeriesLimits(NamedTuple):
     """How large a series may be, and how many a component may have.
 
-    `labels_max` labels, each value and the texts of at most `text_length_max` characters, and
-    `series_max` series of one component in one UTC day.
+    A series has at most `labels_max` labels. The value of a label, the help text and the unit have
+    at most `text_length_max` characters each. A component has at most `series_max` series in one
+    UTC day.
     """
 
     labels_max: int
@@ -43,7 +46,7 @@ class SeriesLimits(NamedTuple):
 
 
 class ComponentSeries:
-    """The series of one component in one UTC day; `tails` has the end of each one's rows."""
+    """The series of one component in one UTC day; `tails` has the end of the rows of each."""
 
     __slots__ = ("day", "tails")
 
@@ -56,15 +59,15 @@ class SeriesTable:
     """The series of every component.
 
     Args:
-        limits: what a series may be.
-        cached_max: how many series are kept.
+        limits: how large a series may be, and how many a component may have.
+        cached_max: how many series the table keeps.
     """
 
     def __init__(self, limits: SeriesLimits, cached_max: int = SERIES_CACHED_MAX) -> None:
         self._limits = limits
         self._cached_max = cached_max
         self._cached = 0
-        # The one that has reported last comes last.
+        # The component that has reported last comes last.
         self._by_component: dict[int, ComponentSeries] = {}
 
     def of(self, runtime_id: int, day: date) -> ComponentSeries:
@@ -78,10 +81,11 @@ class SeriesTable:
         return found
 
     def add(self, runtime_id: int, day: date, key: SeriesKey) -> bytes:
-        """Check a series that is new; return the end of its rows, as `tails` keeps it from now on.
+        """Check a new series; return the end of its rows, which `tails` keeps from now on.
 
         Raises:
-            ValueError: it cannot be stored, or is one too many; the message says what is right.
+            ValueError: the series cannot be stored, or is one too many; the message says what is
+                right.
         """
         tails = self.of(runtime_id, day).tails
         if len(tails) >= self._limits.series_max:

@@ -1,8 +1,10 @@
-"""A batch into the table `noetl.metric`, by COPY.
+"""Writes a batch into the table `noetl.metric`, by COPY.
 
-Rows are encoded while PostgreSQL takes those before them, so that a batch takes little longer than
-its COPY. The components are held already, for the whole batch, and PostgreSQL is spared the look-up
-of each row's component, where it allows that (`noetl.skip_row_checks`).
+The server encodes rows while PostgreSQL takes the rows before them, so a batch takes little longer
+than its COPY. The transaction has locked the batch's components already. So PostgreSQL need not
+look up the component of each row, where it allows that (`noetl.skip_row_checks`).
+
+Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Family
 
 ROWS_WRITTEN_AT_ONCE = 500
-"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests their turn."""
+"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests get their turn."""
 
 
 class TableDestination:
@@ -42,11 +44,11 @@ class TableDestination:
         Args:
             connection: in the transaction that claims the batch.
             parsed: the batch.
-            encoder: makes the rows; gets the samples that cannot be stored.
+            encoder: makes the rows; gets the rejects.
             owners: the components, which are locked.
 
         Returns:
-            Nothing: each row says what its family is.
+            No families: each row has its own type, help text and unit.
         """
         del owners
         if not parsed.samples:

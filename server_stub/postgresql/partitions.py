@@ -1,7 +1,9 @@
 """The partitions of `noetl.metric`: made, found, rebuilt and dropped, all by the database's clock.
 
-Every method raises `StoreUnavailableError` when the database is away or busy, and those that make
-partitions `PartitionBlockedError` when that takes an operator.
+Every method raises `StoreUnavailableError` if the database is away or busy. A method that makes
+partitions raises `PartitionBlockedError` if an operator has to make room for one first.
+
+Why so: docs/decisions/partitions.md.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 RETRY_AFTER_SECONDS = 60
-"""When to send again what an operator has to make room for."""
+"""When a client sends a batch again, after an operator may have made room for its partition."""
 
 REBUILD_TIME_OUTS = TimeOuts(lock_seconds=5.0, statement_seconds=3600.0)
-"""Nobody waits for the copy of the rows that are kept, however many they are."""
+"""The copy of the kept rows may take long: no query and no insert of today's rows waits for it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -40,9 +42,9 @@ class Attempt(Enum):
 
     DONE = auto()
     NOT_DUE = auto()
-    """Rows of it live longer than that, or another server was faster."""
+    """Some rows of the partition live longer, or another server was faster."""
     IN_USE = auto()
-    """It gave up, rather than hold up the inserts that wait behind it."""
+    """The attempt gave up, rather than hold up the inserts that wait behind it."""
 
 
 class Partitions:
@@ -50,7 +52,7 @@ class Partitions:
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: the retention, and that of names.
+        settings: the retention, and the retention by name.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -59,7 +61,7 @@ class Partitions:
         self._days_by_pattern = dict(settings.metric_retention_days)
 
     async def set_retention(self) -> None:
-        """Make the configured retention the database's own."""
+        """Write the configured retention into the database."""
         rules = {"retention": self._retention, "days_by_pattern": self._days_by_pattern}
         await self._database.scalars("partitions/set_retention.sql", adapted(rules))
 
@@ -83,15 +85,15 @@ class Partitions:
         return sum(name is not None for name in created)
 
     async def missing_partitions(self) -> list[str]:
-        """Return which of today's and tomorrow's partitions are not there."""
+        """Return which of today's and tomorrow's partitions are missing."""
         return await self._database.scalars("partitions/missing_partitions.sql")
 
     async def list_expired_partitions(self) -> list[str]:
-        """Return the partitions that have something to expire, whole or in part, oldest first."""
+        """Return the partitions of which all or some rows have expired, oldest first."""
         return await self._database.scalars("partitions/list_expired_partitions.sql")
 
     async def count_unexported(self, partition_name: str) -> int:
-        """Return how many rows of a partition are lost to the export if it is dropped now."""
+        """Return how many rows the export loses if a partition is dropped now."""
         parameters = {"partition_name": partition_name}
         return int(sum(await self._database.scalars("partitions/count_unexported.sql", parameters)))
 
@@ -113,13 +115,14 @@ class Partitions:
     ) -> Attempt:
         """Replace a partition by one that has only the rows which live longer.
 
-        They are copied once, and the copy is put in its place in as many attempts as that takes,
-        all in one transaction: whatever breaks it off leaves the partition as it was.
+        PostgreSQL copies these rows once. The copy then takes the partition's place, in several
+        attempts if need be. All this is one transaction: if anything breaks it off, the partition
+        stays as it was.
 
         Args:
-            partition_name: one of which some rows have expired.
-            attempts: how often to try for the place, at most.
-            pause_seconds: how long inserts that waited behind an attempt go on before the next.
+            partition_name: a partition of which some rows have expired.
+            attempts: the most attempts to put the copy in the partition's place.
+            pause_seconds: the pause between two attempts, in which inserts that waited go on.
         """
         parameters = {"partition_name": partition_name}
         try:
@@ -145,10 +148,10 @@ class Partitions:
         """Make the partitions that are needed, and forget old batches, unless another server does.
 
         Returns:
-            The names of the partitions made; None when it is another server's turn.
+            The names of the partitions made; None if it is another server's turn.
         """
         with _explained():
-            # One transaction, which is all that a lock can last for behind a pgbouncer.
+            # All is one transaction: behind a pgbouncer, a lock can last no longer.
             async with self._database.transaction() as connection:
                 if await scalars_in(connection, "partitions/try_maintenance_turn.sql") == [False]:
                     return None
@@ -161,7 +164,7 @@ class Partitions:
 
 async def _try_swap(connection: AsyncConnection[Any], parameters: dict[str, str]) -> bool:
     try:
-        # A savepoint: what it has locked is free again, and the copy is still there.
+        # This is a savepoint: if the swap fails, its locks are free again, and the copy stays.
         async with connection.transaction():
             await scalars_in(connection, "partitions/swap_kept_metrics.sql", parameters)
     except _IN_USE:
@@ -171,13 +174,13 @@ async def _try_swap(connection: AsyncConnection[Any], parameters: dict[str, str]
 
 @contextmanager
 def _explained() -> Generator[None]:
-    """Say which table or bound stands in a partition's way: that is for an operator to change."""
+    """Log which table or bound stands in a partition's way: an operator has to change that."""
     try:
         yield
     except OperationalError:
         raise
     except DatabaseError as error:
-        _logger.error(  # noqa: TRY400 - the message is the database's, the traceback nobody's
+        _logger.error(  # noqa: TRY400 - the database's message says it, and a traceback no more
             "a partition of noetl.metric cannot be made: %s", error
         )
         raise PartitionBlockedError(

@@ -1,4 +1,4 @@
-"""Making and migrating the schema `noetl`."""
+"""Makes and migrates the schema `noetl`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 def apply_schema(database_url: str) -> None:
-    """Make the schema, or apply the migrations that it misses; changes nothing when up to date.
+    """Make the schema, or apply the migrations that it lacks; change nothing if it is up to date.
 
     Args:
         database_url: the database.
@@ -51,7 +51,7 @@ def check_version(server_version: int) -> None:
         server_version: the number that PostgreSQL gives itself, like 150004.
 
     Raises:
-        StartupError: it is older than the oldest that works.
+        StartupError: it is older than the oldest version that works.
     """
     major_version = server_version // 10_000
     if major_version < POSTGRESQL_VERSION_MIN:

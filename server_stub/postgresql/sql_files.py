@@ -13,8 +13,8 @@ _ROOT = files("server_stub") / "sql"
 def read_sql(path: str) -> LiteralString:
     """Return the text of a file below `sql/`.
 
-    It is part of the package and holds nothing of a request, so it counts as a literal, which
-    is what psycopg's types ask of a query.
+    The file is part of the package and holds nothing of a request. So its text counts as a literal,
+    which psycopg's types ask of a query.
 
     Args:
         path: `components/heartbeat.sql` for example.

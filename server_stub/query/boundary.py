@@ -1,8 +1,10 @@
-"""What is read from PostgreSQL and what from a time-series database: a boundary in time. Pure.
+"""The boundary in time between a time-series database and PostgreSQL. Pure.
 
-Samples taken before the boundary come from the time-series database, all others from PostgreSQL, so
-that one which is in both is in an answer once. The boundary lies within the retention, so that it
-stays readable on both sides while somebody turns pages.
+The server reads the samples taken before the boundary from the time-series database, and all others
+from PostgreSQL. So a sample that is in both is in an answer once. The boundary lies within the
+retention, so both sides of it stay readable while a client turns pages.
+
+Why so: docs/decisions/queries.md.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 OVERLAP = timedelta(minutes=10)
-"""How long before a row leaves PostgreSQL it is read from the time-series database."""
+"""How long before a row leaves PostgreSQL the server reads it from the time-series database."""
 
 
 class Boundary(NamedTuple):
     """Where the history ends.
 
-    `history_from` is where a reader wants it to begin, `ends_at` where PostgreSQL takes over, both
-    whole milliseconds; `has_recent` says whether PostgreSQL has anything at all.
+    The reader wants the history from `history_from` on. PostgreSQL takes over at `ends_at`. Both
+    are whole milliseconds. `has_recent` says whether PostgreSQL has samples at all.
     """
 
     history_from: datetime
@@ -37,13 +39,13 @@ class Boundary(NamedTuple):
     has_recent: bool
 
     def end_milliseconds(self, end_time: datetime | None) -> int:
-        """Return where the history of a question ends, which may end before."""
+        """Return where the history of a query ends, which may itself end earlier."""
         if end_time is None or end_time >= self.ends_at:
             return milliseconds(self.ends_at)
         return milliseconds(end_time + timedelta(microseconds=999))  # rounded up
 
     def sources(self, end_time: datetime | None) -> list[dict[str, Any]]:
-        """Return which part of an answer came from where, as it says it."""
+        """Return the `sources` of an answer: which part of it came from which database."""
         history_end = self.ends_at if end_time is None else min(end_time, self.ends_at)
         if not self.has_recent:
             return [_source("history", self.history_from, end_time)]
@@ -61,7 +63,7 @@ class Boundaries:
     """Draws boundaries.
 
     Args:
-        settings: whether there is a time-series database to read, and whether it has everything.
+        settings: whether there is a time-series database to read, and whether it has all samples.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,13 +75,13 @@ class Boundaries:
     def draw(
         self, start_time: datetime | None, now: datetime, drawn: datetime | None = None
     ) -> Boundary | None:
-        """Return the boundary of a question; None where PostgreSQL alone answers it.
+        """Return the boundary of a query; None if PostgreSQL alone answers it.
 
         Args:
-            start_time: where the range of the question begins; None for the retention.
+            start_time: where the range of the query begins; None for the retention.
             now: the time.
-            drawn: where the history of the page before ended; holds for as long as what lies behind
-                it is in PostgreSQL still.
+            drawn: where the history of the page before ended. It stays there for as long as
+                PostgreSQL still has the rows that follow it.
         """
         if not self._has_history:
             return None

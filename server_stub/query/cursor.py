@@ -1,8 +1,10 @@
 """The cursor of a query: where its next page begins.
 
 It is opaque to clients. It holds the last row's time and `metric_id`, by which rows are ordered,
-the time before which rows come from the history, and a digest of the query, so that it cannot be
-taken to another query, where it would skip rows without a word.
+and the time before which rows come from the history. It also holds a digest of the query, because
+it would skip rows of another query without a word: there the server refuses it.
+
+Why so: docs/decisions/queries.md.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ _LAYOUT = struct.Struct(f">qqq{_DIGEST_BYTES}s")
 class Position(NamedTuple):
     """A row's place in the order of a query.
 
-    `metric_id` is negative for one of the history, which has none: it is made of its labels.
-    `boundary_ms` is where the history ends, in milliseconds since the epoch; 0 without one.
+    `metric_id` is negative for a row of the history, which has no ids: it stands for the row's
+    series. `boundary_ms` is where the history ends, in milliseconds since the epoch; 0 without a
+    history.
     """
 
     timestamp: datetime
@@ -57,7 +60,7 @@ def decode_cursor(cursor: str, query: Mapping[str, str]) -> Position:
         query: the query that it came with.
 
     Raises:
-        ParameterInvalidError: it is no cursor, or one of another query.
+        ParameterInvalidError: it is no cursor, or a cursor of another query.
     """
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)

@@ -1,8 +1,10 @@
 """The latest samples of all components as a page for Prometheus. Pure: no I/O, no clock.
 
-Every series gets the labels `runtime_id`, `component` and `component_type`. A label of the
-sample's own that has one of these names becomes `exported_…`, as Prometheus itself names it.
-How the page is written, and what is left out of it, is the SDK's `exposition`.
+Every series gets the labels `runtime_id`, `component` and `component_type`. If a sample has a label
+of its own with one of these names, that label becomes `exported_…`, as Prometheus itself names it.
+The SDK's `exposition` writes the page, and decides what is left out of it.
+
+Why so: docs/decisions/exposition.md.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 class LatestSample(NamedTuple):
     """The latest sample of one series, with the component that reported it.
 
-    `labels` is JSON, as PostgreSQL writes it; `taken_at` is in seconds since the epoch, and of
-    histograms only, whose parts have to be of one moment.
+    `labels` is JSON, as PostgreSQL writes it. `taken_at` is in seconds since the epoch. Only the
+    samples of histograms have it, because their parts have to be of one moment.
     """
 
     runtime_id: int
@@ -44,9 +46,9 @@ def render(
     """Return the page.
 
     Args:
-        samples: at most one sample of each series. One whose name or label names no page can
-            hold is left out, and counted.
-        page_format: how it is written.
+        samples: at most one sample of each series. If no page can hold the name or a label name of
+            a sample, the sample is left out and counted.
+        page_format: the format of the page.
     """
     shown: list[ExposedSample] = []
     known: set[str] = set()

@@ -1,4 +1,7 @@
-"""A page of the history: window by window, in the direction of the page, until it is full."""
+"""Reads a page of the history: window by window, in the direction of the page, until it is full.
+
+Why so: docs/decisions/queries.md.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.history import History
 
 WINDOW_MS = 60_000
-"""The first window; each next one is longer, as long as a page would need many of them."""
+"""The length of the first window. Each next one is longer while a page would need many of them."""
 
 WINDOW_GROWTH = 8
 WINDOW_SAMPLES_MAX = 50_000
-"""What has more samples is read in shorter windows."""
+"""A window with more samples is read in shorter windows."""
 
 
 class Range(NamedTuple):
@@ -30,7 +33,7 @@ class Range(NamedTuple):
 
 
 class HistoryRow(NamedTuple):
-    """A sample of the history in the place of a row; `metric_id` stands for its labels."""
+    """A sample of the history in the place of a row; `metric_id` stands for its series."""
 
     timestamp_ms: int
     metric_id: int
@@ -51,11 +54,11 @@ async def read_page(
 
     Args:
         history: the time-series database.
-        selector: of the series.
+        selector: the selector of the series.
         within: the range.
         limit: how many samples.
-        position: time and id after which to begin.
-        newest_first: whether the order is that of falling times.
+        position: the time and the id after which to begin.
+        newest_first: whether the newest samples come first.
 
     Raises:
         ParameterInvalidError: there are too many samples in one millisecond.
@@ -63,7 +66,7 @@ async def read_page(
     """
     start, end = within
     if position is not None:
-        # What is of the same millisecond may come before the position or after it.
+        # A sample of the same millisecond may come before the position or after it.
         if newest_first:
             end = min(end, position[0] + 1)
         else:
@@ -82,7 +85,7 @@ async def read_page(
         if count > SAMPLES_MAX:
             raise too_many_samples()
         if count < limit - len(rows):
-            # Little: the next one may be longer.
+            # The window has few samples, so the next one may be longer.
             window_ms *= WINDOW_GROWTH
         if count:
             found = _rows_of(await history.read(selector, *window))
@@ -96,11 +99,11 @@ async def read_page(
 
 
 def as_row(row: HistoryRow, family: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a sample as the table's rows are answered.
+    """Return a sample in the form in which the server answers the table's rows.
 
     Args:
         row: the sample.
-        family: `metric_type`, `help_text` and `unit` of its name.
+        family: the `metric_type`, `help_text` and `unit` of its name.
     """
     series = row.series
     return {

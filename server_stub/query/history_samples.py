@@ -1,4 +1,7 @@
-"""The samples of a chart that are older than what PostgreSQL has."""
+"""The samples of a chart that are older than the samples in PostgreSQL.
+
+Why so: docs/decisions/queries.md.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,12 @@ class Past(NamedTuple):
 
 
 class HistorySamples:
-    """Reads what a chart needs of the history.
+    """Reads the samples that a chart needs from the history.
 
     Args:
-        families: what is said of the names in it.
+        families: the families of the names in the history.
         history: the time-series database, or None.
-        boundaries: tells what is read from it.
+        boundaries: tells which samples are read from it.
     """
 
     def __init__(
@@ -61,17 +64,17 @@ class HistorySamples:
         end_time: datetime,
         now: datetime,
     ) -> Past | None:
-        """Return the samples of a metric that are read from the history; None without one.
+        """Return the samples of a metric that are read from the history; None without a history.
 
         Args:
             metric_name: the metric.
             filters: as `SeriesReader.select_series` takes them.
-            start_time: from when on.
-            end_time: until before when.
+            start_time: where the range begins.
+            end_time: the end of the range, which does not belong to it.
             now: the time.
 
         Raises:
-            ParameterInvalidError: there are too many.
+            ParameterInvalidError: there are too many samples.
             HistoryUnavailableError: the time-series database does not answer.
         """
         boundary = self._boundaries.draw(start_time, now)

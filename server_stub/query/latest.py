@@ -1,4 +1,7 @@
-"""The latest sample of each series, for a page for Prometheus."""
+"""The latest sample of each series, for a page for Prometheus.
+
+Why so: docs/decisions/exposition.md.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class LatestSamples:
-    """Reads the latest samples, of `noetl.metric` or, where that is empty, of the history.
+    """Reads the latest samples from `noetl.metric`, or from the history if no samples are there.
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: the lookback; whether samples are in a time-series database only.
+        settings: the lookback, and whether samples are only in a time-series database.
         history: that time-series database.
-        families: what is said of the names in it.
+        families: the families of the names in it.
     """
 
     def __init__(

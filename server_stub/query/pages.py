@@ -1,4 +1,7 @@
-"""Pages of samples, from PostgreSQL and from what a time-series database has kept of older ones."""
+"""Pages of samples: recent ones from PostgreSQL, and older ones from a time-series database.
+
+Why so: docs/decisions/queries.md.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Page(NamedTuple):
-    """Rows as they are answered, the place of the last one if more follow, and the sources."""
+    """The rows of an answer, the place of the last one if more rows follow, and the sources."""
 
     rows: list[dict[str, Any]]
     next_position: Position | None
@@ -47,8 +50,8 @@ class Pages:
     Args:
         recent: the rows of PostgreSQL.
         history: the time-series database, or None.
-        families: what is said of the names in it.
-        boundaries: tells what is read from which.
+        families: the families of the names in it.
+        boundaries: tells which samples are read from which database.
     """
 
     def __init__(
@@ -73,8 +76,8 @@ class Pages:
             now: the time.
 
         Raises:
-            ParameterInvalidError: the history has too much for a page, or the cursor is of rows
-                that have left PostgreSQL.
+            ParameterInvalidError: the history has too many samples for a page, or the cursor is of
+                rows that the server no longer reads from PostgreSQL.
             StoreUnavailableError: a database is away or busy.
         """
         position: Position | None = filters.get("position")
@@ -84,7 +87,7 @@ class Pages:
         boundary = self._boundaries.draw(filters.get("start_time"), now, drawn)
         if boundary is not None and position is not None:
             _check_age(position, boundary)
-        # One more than asked for tells whether there is a next page.
+        # One row more than the client asked for tells whether there is a next page.
         if boundary is None:
             found = await self._recent(filters, order, limit + 1, None)
         else:
@@ -99,7 +102,7 @@ class Pages:
     async def _across(
         self, boundary: Boundary, filters: Mapping[str, Any], order: str, limit: int
     ) -> list[_Placed]:
-        """Return rows of both databases, in the order of the page: first one, then the other."""
+        """Return rows of both databases in the page's order: first one database, then the other."""
         databases = [_Database.HISTORY, _Database.POSTGRESQL]
         if order == "desc":
             databases.reverse()
@@ -166,7 +169,7 @@ class Pages:
 
 
 def _database_of(position: Position) -> _Database:
-    """Return which database the row of a position was read from: the history has no ids."""
+    """Return the database of a position's row: rows of the history have negative ids."""
     return _Database.HISTORY if position.metric_id < 0 else _Database.POSTGRESQL
 
 

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _DETAIL_LENGTH_MAX = 500
-"""A message quotes what was wrong, which may be as long as the address of a request."""
+"""A message quotes the wrong value, which may be as long as the address of a request."""
 
 
 def parse_filters(parameters: Mapping[str, object]) -> dict[str, Any]:
-    """Return the filters among query parameters as the stores take them.
+    """Return the filters among query parameters, in the form that the readers take.
 
     Args:
-        parameters: name to text; None for one that was not given. Those that are no filters are
-            left out.
+        parameters: the text of each parameter by its name; None for a parameter that was not given.
+            Parameters that are no filters are left out.
 
     Raises:
-        ParameterInvalidError: one is not valid.
+        ParameterInvalidError: a parameter is not valid.
     """
     filters: dict[str, Any] = {}
     for name, parse in _PARSERS.items():

@@ -1,7 +1,9 @@
-"""Quantiles over time, from what the buckets of histograms have grown by. Pure.
+"""Quantiles over time, from the increases of histograms' buckets. Pure.
 
 A quantile is the `histogram_quantile` of PromQL for classic histograms
 (https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile).
+
+Why so: docs/decisions/queries.md.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ BUCKET_LABEL = "le"
 """The label that tells the upper bound of a histogram's bucket."""
 
 BUCKETS_LEAST = 2
-"""One of them is that up to infinity, which says nothing of where its observations are."""
+"""One of them is the bucket up to infinity, which does not tell where its observations are."""
 
 _SUFFIX = "_bucket"
 
@@ -34,9 +36,9 @@ def quantile_curves(quantile: float, increases: Iterable[Curve]) -> list[Curve]:
 
     Args:
         quantile: from 0 to 1.
-        increases: the increase of each bucket, grouped by the groups' labels and, last, `le`. A
-            bucket without a point at a time has not grown, as long as another of its group has
-            one. Those without a bound are left out.
+        increases: the increase of each bucket, grouped by the groups' labels and, last, `le`. If a
+            bucket has no point at a time, and another of its group has one, the bucket has not
+            grown. Buckets without a bound are left out.
     """
     groups: dict[tuple[str, ...], dict[float, list[Curve]]] = {}
     for curve in increases:
@@ -56,7 +58,7 @@ def _quantile_curve(
 ) -> Curve:
     counts_by_time: dict[float, dict[float, float]] = {}
     for bound, curves in by_bound.items():
-        # One bound may be written in two ways: 1 and 1.0.
+        # Clients may write one bound in two ways: 1 and 1.0.
         for curve in curves:
             for time, count in zip(curve.times, curve.values, strict=True):
                 counts = counts_by_time.setdefault(time, dict.fromkeys(by_bound, 0.0))
@@ -67,7 +69,7 @@ def _quantile_curve(
 
 
 def parse_bound(text: str) -> float | None:
-    """Return the upper bound that a label `le` says, or None where it says none."""
+    """Return the upper bound that a label `le` gives, or None if it gives none."""
     try:
         bound = float(text)
     except ValueError:
@@ -80,13 +82,13 @@ def histogram_quantile(quantile: float, counts: Mapping[float, float]) -> float:
 
     Args:
         quantile: from 0 to 1.
-        counts: upper bound to how many observations are no greater.
+        counts: how many observations are no greater than a bound, by upper bound.
 
     Returns:
-        A value interpolated linearly within the bucket that the quantile falls in, whose lower
-        bound is 0 if it is the lowest one and its upper bound is above 0. The highest bound but
-        infinity where it falls above all others. NaN without an observation or without a bucket
-        up to infinity.
+        A value that is interpolated linearly within the bucket that the quantile falls in. The
+        lowest bucket has the lower bound 0 if its upper bound is above 0. If the quantile falls
+        above all bounds but infinity, the highest of these. NaN without an observation, or without
+        a bucket up to infinity.
     """
     bounds = sorted(counts)
     if len(bounds) < BUCKETS_LEAST or bounds[-1] != math.inf:
@@ -109,7 +111,7 @@ def histogram_quantile(quantile: float, counts: Mapping[float, float]) -> float:
 
 
 def _never_falling(heights: list[float]) -> list[float]:
-    """Return cumulative counts that never fall: those of several processes may come apart."""
+    """Return cumulative counts that never fall; the counts of several processes may fall."""
     risen: list[float] = []
     highest = -math.inf
     for height in heights:

@@ -1,4 +1,7 @@
-"""Rows of the table `noetl.metric`, by filters and in order: what a page is made of."""
+"""Rows of the table `noetl.metric`, by filters and in order, for pages.
+
+Why so: docs/decisions/queries.md.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class RecentRows:
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: retention, and how far ahead samples may be.
+        settings: the retention, and how far ahead samples may be.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -37,8 +40,8 @@ class RecentRows:
         """Return metrics within the retention of their names, as named tuples.
 
         Args:
-            filters: filter to value, of those in `sql/filters/`, and the `limit`; `position` is
-                the row after which to begin.
+            filters: the value of each filter, by its name in `sql/filters/`, and the `limit`. The
+                rows begin after the one at `position`.
             order: `asc` or `desc`, by time and, at one time, by `metric_id`.
 
         Raises:
@@ -60,11 +63,11 @@ class RecentRows:
 def select_visibility(
     retention: Retention, metric_name: str | None
 ) -> tuple[str | None, dict[str, Any]]:
-    """Return which file of `sql/filters/` leaves out what has expired, if any, and its parameters.
+    """Return the file of `sql/filters/` that leaves out expired rows, or None, and its parameters.
 
     Args:
         retention: the retention of every name.
-        metric_name: the only name that is asked for, or None.
+        metric_name: the only name that the query asks for, or None.
     """
     if not retention.by_pattern:
         return "unexpired", {"retention": retention.unless_named}
@@ -89,7 +92,7 @@ def select_metrics_query(
     Args:
         filters: the names of the filters.
         order: `asc` or `desc`.
-        visibility: as `select_visibility` has it.
+        visibility: as `select_visibility` returns it.
     """
     parts: list[LiteralString] = [read_sql("query/select_metrics.sql")]
     if visibility is not None:
@@ -102,7 +105,7 @@ def select_metrics_query(
 
 
 def is_of_a_series(filters: Collection[str]) -> bool:
-    """Return whether filters ask for what idx_metrics_runtime_name has in the order of a page.
+    """Return whether idx_metrics_runtime_name has the rows of filters in the order of a page.
 
     Args:
         filters: the names of the filters.

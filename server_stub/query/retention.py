@@ -1,4 +1,7 @@
-"""How long readers see the metrics of a name. Pure: no I/O, no clock."""
+"""How long readers see the metrics of a name. Pure: no I/O, no clock.
+
+Why so: docs/decisions/partitions.md.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,20 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 ANY_ENDING = "*"
-"""What a pattern ends in that stands for all names which begin so."""
+"""The end of a pattern that stands for all names with this beginning."""
 
 
 class Retention:
-    """The retention of every name, as `noetl.metric_retention_of()` has it.
+    """The retention of every name, as `noetl.metric_retention_of()` returns it.
 
     Args:
-        settings: how long metrics are kept, and which of them longer.
+        settings: how long metrics are kept, and which of them are kept longer.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.unless_named = timedelta(days=settings.retention_days)
-        # The first that matches is the longest; a whole name comes before the beginning of names
-        # that it is itself.
+        # The first pattern that matches is the longest one. A whole name comes before the same text
+        # as the beginning of names.
         self.by_pattern = {
             pattern: max(timedelta(days=days), self.unless_named)
             for pattern, days in sorted(
@@ -34,7 +37,7 @@ class Retention:
         self.longest = max(self.unless_named, *self.by_pattern.values(), timedelta(0))
 
     def by_name(self, metric_name: str) -> timedelta | None:
-        """Return a name's own retention; None for one that has the retention of all.
+        """Return a name's own retention; None for a name that has the retention of all.
 
         Args:
             metric_name: any text.

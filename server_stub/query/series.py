@@ -1,4 +1,7 @@
-"""What the table `noetl.metric` says of one metric over time, for charts."""
+"""One metric over time, from the table `noetl.metric`, for charts.
+
+Why so: docs/decisions/queries.md.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,9 @@ _LOOKING_BACK = frozenset({"sum", "increase"})
 class Curve(NamedTuple):
     """One series of an answer.
 
-    `group_values` are the values of what the answer is grouped by, in that order, and empty where
-    there is none; `times` are the starts of buckets, in seconds since the epoch, rising.
+    `group_values` has the value of each label that the answer is grouped by, in their order, and an
+    empty text for a missing one. `times` has the starts of buckets, in seconds since the epoch,
+    rising.
     """
 
     group_values: Sequence[str]
@@ -56,8 +60,8 @@ class SeriesReader:
 
     Args:
         database: the pool of connections; the schema must be there.
-        settings: retention, lookback, and how far ahead samples may be.
-        history: reads what is older.
+        settings: the retention, the lookback, and how far ahead samples may be.
+        history: reads older samples.
     """
 
     def __init__(self, database: Database, settings: Settings, history: HistorySamples) -> None:
@@ -83,7 +87,7 @@ class SeriesReader:
             aggregation: how the samples of a bucket become one value; a file of `sql/series/`.
             buckets: the buckets.
             group_by: the labels that make the groups.
-            filters: filter to value, of `FILTERS`.
+            filters: the value of each filter, by its name in `FILTERS`.
             now: the time.
 
         Raises:
@@ -124,7 +128,7 @@ class SeriesReader:
         """Return the parameters of `series_query`.
 
         Args:
-            metric_name: as for `select_series`, like all others.
+            metric_name: as for `select_series`, like all other arguments.
             aggregation: the aggregation.
             buckets: the buckets.
             group_by: the labels.
@@ -158,7 +162,7 @@ def series_query(aggregation: str, *, has_history: bool = False) -> LiteralStrin
 
     Args:
         aggregation: the name of one of them.
-        has_history: whether samples of a time-series database are passed to it.
+        has_history: whether the query gets samples of a time-series database.
     """
     return (
         read_sql("series/samples.sql")

@@ -51,7 +51,7 @@ def cover(
 
     Args:
         start_time: where the range begins; None for an hour before its end.
-        end_time: where it ends; None for now.
+        end_time: where the range ends; None for now.
         step_seconds: how long a bucket is.
         now: the time.
 

@@ -29,7 +29,7 @@ router = APIRouter(tags=["metrics"])
 class ExpositionQuery(BaseModel):
     """Which components are on the page; all filters given must hold."""
 
-    # A filter that is misspelt must not answer everything.
+    # A misspelt filter must not choose everything.
     model_config = ConfigDict(extra="forbid")
 
     runtime_id: str | None = Field(None, description="Of this component")

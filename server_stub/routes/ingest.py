@@ -45,7 +45,7 @@ _SAMPLE: dict[str, Any] = {
         },
     },
 }
-# The body is taken whatever its samples are like: each is accepted or rejected on its own.
+# The server takes a body whatever its samples are like: it accepts or rejects each on its own.
 _SAMPLES: dict[str, Any] = {
     "type": "array",
     "items": {"anyOf": [_SAMPLE, {"description": "anything else is rejected on its own"}]},
@@ -127,9 +127,9 @@ async def insert_metrics(
 
     A sample that cannot be stored is rejected on its own and named in the answer. With an
     `Idempotency-Key`, a batch that was there already gets its first answer with the status
-    `duplicate`; where a later batch of the same process has come since, the counts are those
-    of the samples just sent. With a token that is bound to a component, a batch for another is
-    refused, and so is each sample that names another itself.
+    `duplicate`. If a later batch of the same process has come since, the answer counts the samples
+    just sent. If the token is bound to a component, the server refuses a batch for another
+    component, and rejects each sample that names another component itself.
     """
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
     with server.admission.room(_bytes_expected(request, server)) as room:
@@ -141,7 +141,7 @@ async def insert_metrics(
 
 
 def _bytes_expected(request: Request, server: Resources) -> int:
-    """Return how large the body is, or may be where the client does not say."""
+    """Return how large the body is, or may be if the client does not say."""
     announced = request.headers.get("content-length", "")
     limit = server.settings.body_bytes_max
     if announced.isdecimal() and len(announced) <= len(str(limit)):

@@ -52,10 +52,10 @@ class Health(BaseModel):
     responses=problems(),
 )
 async def clean_up(server: Server) -> Response:
-    """Drop every partition all of whose rows are past the retention.
+    """Drop every partition of which all rows are past the retention.
 
-    Of one of which some rows live longer by their names, only these are left; the message says of
-    how many.
+    If some rows of a partition live longer because of their names, only these rows stay. The
+    message names such partitions.
     """
     dropped, rebuilt = await server.maintenance.clean_up_partitions()
     message = f"Dropped {len(dropped)} expired partitions"
@@ -96,7 +96,7 @@ async def create_partitions(
 
 @router.get("/healthz", summary="Is the server alive?", response_model=Health)
 async def healthz() -> Response:
-    """Answer without asking anybody else."""
+    """Answer without asking the database."""
     return json_response({"status": "ok"})
 
 

@@ -57,7 +57,7 @@ class MetricPage(BaseModel):
 class ComponentQuery(BaseModel):
     """The parameters of a query of one component; all filters given must hold."""
 
-    # A filter that is misspelt must not answer everything.
+    # A misspelt filter must not choose everything.
     model_config = ConfigDict(extra="forbid")
 
     metric_name: str | None = Field(None, description="Of this name")
@@ -89,8 +89,9 @@ _PROBLEMS = problems(HTTPStatus.BAD_REQUEST)
 async def query_metrics(server: Server, query: Annotated[MetricQuery, Query()]) -> Response:
     """Return the samples within the retention that match every filter, newest first.
 
-    Every sample that was there when the first page was asked for is on exactly one page,
-    whatever arrives meanwhile. What arrives is on a later page if its time is still to come.
+    Every sample that was there when the client asked for the first page is on exactly one page,
+    whatever arrives meanwhile. A sample that arrives is on a later page if its time is still to
+    come.
     """
     return await _page(server, query, parse_filters(query.model_dump()))
 
@@ -120,7 +121,7 @@ async def query_component_metrics(
 
 
 async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any]) -> Response:
-    # The cursor belongs to what selects and orders the rows.
+    # The cursor belongs to the filters and the order of the rows.
     identity = {name: str(value) for name, value in filters.items()} | {"order": query.order}
     if query.cursor is not None:
         filters = filters | {"position": decode_cursor(query.cursor, identity)}

@@ -1,4 +1,4 @@
-"""What the routes work with, made once for each running server."""
+"""The objects that the routes use, made once for each running server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Everything that lives as long as the server does."""
+    """The objects that live as long as the server does."""
 
     settings: Settings
     statistics: Statistics
@@ -42,9 +42,9 @@ class Resources:
 
 async def resources_of(request: Request) -> Resources:
     """Return the resources of the server that a request came to."""
-    # A coroutine, because FastAPI runs plain functions in a thread.
+    # This is a coroutine, because FastAPI runs plain functions in a thread.
     return cast("Resources", request.app.state.resources)
 
 
 Server = Annotated[Resources, Depends(resources_of)]
-"""The parameter by which a route gets the resources."""
+"""The parameter that gives a route the resources."""

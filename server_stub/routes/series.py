@@ -1,4 +1,7 @@
-"""One metric over time, for charts."""
+"""One metric over time, for charts.
+
+Why so: docs/decisions/queries.md.
+"""
 
 # FastAPI reads the annotations of a route at run time, so their types are imported at run time.
 # ruff: noqa: TC001
@@ -60,7 +63,7 @@ class SeriesAnswer(BaseModel):
 class SeriesQuery(BaseModel):
     """The parameters of a chart."""
 
-    # A filter that is misspelt must not answer everything.
+    # A misspelt filter must not choose everything.
     model_config = ConfigDict(extra="forbid")
 
     metric_name: str = Field(description="The metric; for quantile, with or without _bucket")

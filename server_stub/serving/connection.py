@@ -1,6 +1,8 @@
-"""A connection: uvicorn's, but there are only so many, and none waits for its client for ever.
+"""Uvicorn's connection, with bounds on how many there are and how long each waits for its client.
 
-Uvicorn itself gives a client five seconds between two requests, and as long as it likes within one.
+Uvicorn itself gives a client five seconds between two requests, and any time within one.
+
+Why so: docs/decisions/security.md.
 """
 
 from __future__ import annotations
@@ -48,12 +50,12 @@ class ConnectionLimits(NamedTuple):
 
 
 class Connection(H11Protocol):
-    """A connection whose client has to come to the point.
+    """A connection that ends if its client is too slow.
 
-    What ends it: headers that are not complete in time, from when it was opened or from their first
-    byte; the body of a request that is answered already, if it still comes after that time; an
-    answer that is not read. The body of a request that is not answered yet is the application's to
-    bound (`middleware.BodyTimeout`).
+    It ends in three cases. The headers are not complete in time, counted from the connection's
+    opening or from their first byte. The request is answered, and its body still comes after that
+    time. The client does not read an answer. The application bounds the body of a request that is
+    not answered yet (`web.body_bounds.BodyTimeout`).
     """
 
     limits: ClassVar[ConnectionLimits]
@@ -80,12 +82,12 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
-        if self.transport.is_closing():  # TLS hands on what was on its way
+        if self.transport.is_closing():  # TLS still hands on the bytes that were on their way
             return
         was_between_requests = self.conn.their_state is h11.IDLE
         super().data_received(data)
         if not was_between_requests:
-            self._stop_waiting()  # for the rest of a body; for headers there is the full time
+            self._stop_waiting()  # the wait was for the rest of a body; headers get the full time
         if self._is_client_behind():
             self._wait()
         else:
@@ -105,7 +107,7 @@ class Connection(H11Protocol):
         self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, unless an answer has begun already."""
+        """Answer a request that cannot be read, unless an answer has begun already."""
         del msg
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.write(_NOT_HTTP)
@@ -130,7 +132,7 @@ class Connection(H11Protocol):
         return self.conn.their_state is h11.IDLE
 
     def _wait(self) -> None:
-        # Not anew with each byte: that is just what a slow client would like.
+        # The time does not begin anew with each byte: a slow client would like just that.
         if self._waiting is None:
             self._waiting = self._after(
                 self.limits.header_seconds_max, "neither completed its request nor closed"
@@ -150,14 +152,14 @@ class Connection(H11Protocol):
 
 
 def connection_class(limits: ConnectionLimits) -> type[Connection]:
-    """Return the class of connections within limits, for uvicorn to make them of."""
+    """Return the class of which uvicorn makes connections with these limits."""
     return type("LimitedConnection", (Connection,), {"limits": limits})
 
 
 def loop_factory(limits: ConnectionLimits) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return what makes an event loop whose servers bound a TLS handshake too.
+    """Return a maker of event loops whose servers bound a TLS handshake too.
 
-    Uvicorn leaves that at asyncio's minute, and a connection is none of its own until then.
+    Uvicorn leaves that bound at asyncio's minute, and gets a connection only after the handshake.
     """
 
     class Loop(asyncio.SelectorEventLoop):

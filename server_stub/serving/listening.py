@@ -20,7 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to an address, and takes no connections yet.
 
     Raises:
-        StartupError: it cannot be had.
+        StartupError: the server cannot bind to the address.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -38,10 +38,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def check_exposure(settings: Settings, listener: socket.socket) -> None:
-    """Refuse to listen without tokens where others than this machine's users can come.
+    """Refuse to listen without tokens at an address that other machines reach.
 
     Raises:
-        StartupError: they can.
+        StartupError: they reach it, and the settings have no tokens and do not allow that.
     """
     if _has_tokens(settings) or settings.allow_anonymous or _address(listener).is_loopback:
         return
@@ -53,7 +53,7 @@ def check_exposure(settings: Settings, listener: socket.socket) -> None:
 
 
 def log_exposure(settings: Settings, listener: socket.socket) -> None:
-    """Say who is let in, where that is more than an operator may think."""
+    """Log who is let in, if that is more than an operator may expect."""
     address = _address(listener)
     if not _has_tokens(settings):
         if address.is_loopback:
@@ -78,7 +78,7 @@ def _address(listener: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6A
 
 
 def certificates(settings: Settings) -> dict[str, Any]:
-    """Return what uvicorn has to know of TLS."""
+    """Return uvicorn's options for TLS."""
     if settings.tls_certificate is None:
         return {}
     wants_client_certificate = settings.tls_client_ca is not None
@@ -94,7 +94,7 @@ def check_certificates(settings: Settings) -> None:
     """Read the certificates once.
 
     Raises:
-        StartupError: one cannot be read, or something of it is missing.
+        StartupError: a file cannot be used, or there are files for TLS but no certificate.
     """
     if settings.tls_certificate is None:
         if settings.tls_key is not None or settings.tls_client_ca is not None:
@@ -122,7 +122,7 @@ def check_certificates(settings: Settings) -> None:
 
 
 def _refuse_to_ask() -> str:
-    raise ValueError("the key has a password; there is nobody to ask for it")
+    raise ValueError("the key has a password; the server cannot ask for it")
 
 
 def url_of(settings: Settings, listener: socket.socket) -> str:

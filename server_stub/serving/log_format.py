@@ -1,4 +1,4 @@
-"""What a line of the log looks like: text for people, JSON for programs, one line an event."""
+"""The form of a line of the log: text for people, JSON for programs, one line an event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from server_stub.serving.request_id import current_request_id
 
 FIELDS = "fields"
-"""The name in `extra` under which an event gives what JSON shows one by one."""
+"""The name in `extra` under which an event gives the values that JSON shows one by one."""
 
 
 def install_log(log_format: str) -> None:
@@ -22,26 +22,26 @@ def install_log(log_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Warnings would be the only lines in another form.
+    # Without this, warnings would be the only lines in another form.
     logging.captureWarnings(capture=True)
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, where, the message, and which request it is about."""
+    """Writes an event as text: time, level, logger, message, and the id of the request."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line, without a traceback."""
-        # A line break that a client had in what it sent must not begin a line of its own.
+        # A line break that a client has sent must not begin a line of its own.
         line = super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
         request_id = current_request_id()
         return f"{line} [request {request_id}]" if request_id else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; `time` is in UTC."""
+    """Writes an event as one JSON object on a line; `time` is in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

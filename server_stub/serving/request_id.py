@@ -1,4 +1,4 @@
-"""Which request is being served: what its log lines and its answer have in common."""
+"""The id of the request that is being served, which its log lines and its answer have."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _VALID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 def begin_request(presented: str | None) -> str:
     """Give the request that is served from here on an id, and return it.
 
-    It holds to the end of the task, which each request has of its own, and is not taken back: what
-    answers and logs an exception that nobody has foreseen comes after every middleware.
+    The id holds to the end of the task, and each request has a task of its own. No middleware takes
+    the id back: the handler of unforeseen exceptions answers and logs after every middleware.
 
     Args:
-        presented: the request's `X-Request-ID`, which is taken if it can stand in a log.
+        presented: the request's `X-Request-ID`, which the server takes if it can stand in a log.
     """
     is_valid = presented is not None and _VALID.fullmatch(presented) is not None
     request_id = presented if is_valid and presented is not None else secrets.token_hex(16)

@@ -32,14 +32,14 @@ class Server(uvicorn.Server):
         self._limits = limits
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal, on a loop whose connections are bounded."""
+        """Serve until a signal arrives, on a loop whose connections are bounded."""
         with asyncio.Runner(loop_factory=loop_factory(self._limits)) as runner:
             runner.run(self.serve(sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take requests, and say so."""
         await super().startup(sockets)
-        # One that came before uvicorn had begun to listen to signals.
+        # A signal may have come before uvicorn began to listen to signals.
         self.should_exit = self.should_exit or self._stop_signals.requested
         if not self.should_exit:
             self._on_ready()

@@ -1,4 +1,7 @@
-"""The signals that stop the server, and the moments in which they have to wait."""
+"""The signals that stop the server, and the moments in which they have to wait.
+
+Why so: docs/decisions/processes.md.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ if TYPE_CHECKING:
 class StopSignals:
     """SIGTERM, Ctrl-C and a closed terminal: they end the process in order, with exit code 0.
 
-    Uvicorn takes them while it serves, and raises them again when it has ended; otherwise they
-    raise `SystemExit` here, except while they are held back.
+    Uvicorn takes them while it serves, and raises them again when it has ended. At other times they
+    raise `SystemExit` here, except while this class holds them back.
     """
 
     def __init__(self) -> None:
@@ -23,8 +26,8 @@ class StopSignals:
         self.requested = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._receive)
-        # Under nohup it is ignored, and stays so. Raised again as a SIGTERM, because uvicorn,
-        # while it serves, takes only that.
+        # Under nohup SIGHUP is ignored, and stays so. Otherwise it is raised again as a SIGTERM,
+        # because uvicorn does not take SIGHUP while it serves.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, self._pass_on)
 
@@ -40,7 +43,7 @@ class StopSignals:
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Let the block run to its end first: half a start of PostgreSQL is hard to stop."""
+        """Hold signals back until the block ends: half a start of PostgreSQL is hard to stop."""
         self._held = True
         yield
         self._held = False

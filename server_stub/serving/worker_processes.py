@@ -1,8 +1,10 @@
 """Several processes on one listening socket: started, watched, replaced, and ended in order.
 
-The parent serves nothing. It listens for the workers' ends and for signals, and owns what there is
-one of: the socket, the schema, the embedded PostgreSQL. Workers are forked, so that they have its
-settings and its socket, and end by themselves when the parent is gone.
+The parent serves nothing. It waits for signals, and for workers that end. It owns the socket, the
+schema and the embedded PostgreSQL, of which there is one each. It forks the workers, so they have
+its settings and its socket. A worker ends by itself when the parent is gone.
+
+Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 CONNECTIONS_PER_WORKER_MIN = 2
-"""One that is busy with maintenance leaves one for requests."""
+"""While maintenance uses one connection, requests have the other."""
 
 RESTART_PAUSE_SECONDS_MIN = 0.1
 RESTART_PAUSE_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
-"""Who has served for so long is replaced after the shortest pause again."""
+"""If a worker has served for so long, the parent replaces it after the shortest pause again."""
 
 STOP_SECONDS = 20.0
-"""How long workers get to answer what they have begun; then they are killed."""
+"""How long workers get to answer the requests that they have begun; then the parent kills them."""
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _context = multiprocessing.get_context("fork")
@@ -43,7 +45,7 @@ _logger = logging.getLogger(__name__)
 
 
 def share_of(settings: Settings) -> Settings:
-    """Return the settings of one worker: its share of what is bounded for the whole server."""
+    """Return the settings of one worker, with its share of the bounds of the whole server."""
     if settings.workers == 1:
         return settings
     return replace(
@@ -57,7 +59,7 @@ def share_of(settings: Settings) -> Settings:
 
 @dataclass
 class _Worker:
-    """One of the workers, or the place of one that is to be replaced."""
+    """A worker, or the place of a worker that the parent will replace."""
 
     number: int
     process: ForkProcess
@@ -69,13 +71,13 @@ class _Worker:
 
 
 class WorkerProcesses:
-    """The parent's side.
+    """Starts, watches, replaces and ends the workers, in the parent.
 
     Args:
         count: how many workers there are.
-        serve: what a worker does. It gets a function to call when it takes requests, and ends
-            after a SIGTERM.
-        monotonic: seconds of a clock that is never set.
+        serve: does a worker's work. It gets a function, which it calls when it takes requests. It
+            ends after a SIGTERM.
+        monotonic: returns the seconds of a clock that is never set.
     """
 
     def __init__(
@@ -87,9 +89,9 @@ class WorkerProcesses:
         self._count = count
         self._serve = serve
         self._monotonic = monotonic
-        # Nothing is ever written: a worker reads its end when the parent is gone.
+        # The parent never writes to this pipe: a worker reads its end when the parent is gone.
         self._life_reader, self._life_writer = os.pipe()
-        # Signals write to it, and so interrupt the wait.
+        # Signals write to this socket, and so interrupt the wait.
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -99,8 +101,8 @@ class WorkerProcesses:
         """Start the workers, keep them running, and end them.
 
         Args:
-            on_ready: called once, when all take requests.
-            is_stopping: whether a signal has asked for the end.
+            on_ready: called once, when all workers take requests.
+            is_stopping: returns whether a signal has asked for the end.
 
         Raises:
             StartupError: a worker ended before all had begun to serve.
@@ -142,7 +144,7 @@ class WorkerProcesses:
         return _Worker(number, process, reader, self._monotonic(), pause_seconds=pause_seconds)
 
     def _work(self, reader: Connection, writer: Connection) -> None:
-        """Serve, in the worker."""
+        """Serve in the worker."""
         signal.set_wakeup_fd(-1)
         os.close(self._life_writer)
         reader.close()
@@ -170,7 +172,8 @@ class WorkerProcesses:
         happened = wait(awaited, min(pauses, default=None))
         for worker in self._workers:
             if worker.replaced_at is None and worker.process.sentinel in happened:
-                worker.process.join()  # it closes its files a moment before it can be asked
+                # A worker closes its files a moment before its exit code is known.
+                worker.process.join()
         try:
             while self._wake_reader.recv(1024):
                 pass

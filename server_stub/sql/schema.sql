@@ -1,4 +1,4 @@
--- The whole schema as it is now. A database that has none of it gets this file; one that has an
+-- The whole schema as it is now. A database without the schema gets this file. A database with an
 -- older state of it gets the missing files of migrations/ instead. A test proves both equal.
 -- Everything is idempotent, because a NoETL server may have made the same tables before.
 
@@ -45,18 +45,19 @@ DROP INDEX IF EXISTS noetl.idx_metrics_runtime_id;
 DROP INDEX IF EXISTS noetl.idx_metrics_name;
 DROP INDEX IF EXISTS noetl.idx_metrics_runtime_name;
 DROP INDEX IF EXISTS noetl.idx_metrics_labels;
--- Rows come in batches of one component, so block ranges tell them apart well enough for what is
--- left to this index; idx_metrics_runtime_name begins with the same column.
+-- Rows come in batches of one component, so block ranges tell them apart well enough for the
+-- queries that are left to this index: idx_metrics_runtime_name begins with the same column.
 CREATE INDEX idx_metrics_runtime_id ON noetl.metric USING brin (runtime_id);
--- A metric, or one of a component, within a time, and in the order of time.
+-- For the rows of a metric, or of one metric of a component, within a time and in the order of
+-- time.
 CREATE INDEX idx_metrics_name ON noetl.metric (metric_name, timestamp);
 CREATE INDEX idx_metrics_runtime_name ON noetl.metric (runtime_id, metric_name, timestamp);
 CREATE INDEX IF NOT EXISTS idx_metrics_timestamp ON noetl.metric (timestamp);
--- Containment only, for half of the entries of the default.
+-- This index serves containment only, and has half of the entries of the default one.
 CREATE INDEX idx_metrics_labels ON noetl.metric USING gin (labels jsonb_path_ops);
 
 -- One row: how long a metric is kept. It stands in the database, so that
--- cleanup_expired_metrics() drops the same partitions whoever calls it.
+-- cleanup_expired_metrics() drops the same partitions for every caller.
 CREATE TABLE IF NOT EXISTS noetl.metric_retention (
     only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
     retention INTERVAL NOT NULL CHECK (retention >= interval '1 hour')
@@ -66,15 +67,15 @@ INSERT INTO noetl.metric_retention (retention)
 VALUES (interval '1 day')
 ON CONFLICT DO NOTHING;
 
--- Which metrics are kept longer: a name, or the beginning of names and a '*'. The longest one that a
--- name has counts, and metric_retention where it has none, or where that is longer.
+-- Which metrics are kept longer: a name, or the beginning of names and a '*'. For a name, the
+-- longest pattern that matches counts. metric_retention counts if none matches, or if it is longer.
 CREATE TABLE IF NOT EXISTS noetl.metric_retention_by_name (
     name_pattern TEXT PRIMARY KEY CHECK (name_pattern ~ '^[a-zA-Z_:][a-zA-Z0-9_:]*[*]?$'),
     retention INTERVAL NOT NULL CHECK (retention >= interval '1 hour')
 );
 
--- One row a reporting process: its last batch and the answer to it, so that a batch that is
--- sent again inserts nothing.
+-- One row for each reporting process: its last batch and the answer to it. So a batch that a client
+-- sends again inserts nothing.
 CREATE TABLE IF NOT EXISTS noetl.metric_batch (
     boot_id TEXT PRIMARY KEY,
     last_sequence BIGINT NOT NULL,
@@ -82,10 +83,10 @@ CREATE TABLE IF NOT EXISTS noetl.metric_batch (
     updated_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
--- One row where metrics are exported. Rows with a metric_id after `position` are sent next; those
--- up to `acknowledged` have been before, and those up to `settled` for so long that the receiver
--- has them on disk. `marked`, reached at `marked_at`, is settled next. A partition that has rows
--- which are not settled is kept for `hold` beyond the retention.
+-- One row if metrics are exported. The server sends the rows with a metric_id after `position`
+-- next. The receiver has acknowledged the rows up to `acknowledged`, and those up to `settled` so
+-- long ago that it has them on disk. `marked`, reached at `marked_at`, is settled next. A partition
+-- with rows that are not settled is kept for `hold` beyond the retention.
 CREATE TABLE IF NOT EXISTS noetl.metric_export (
     only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
     position BIGINT NOT NULL DEFAULT 0,
@@ -96,8 +97,8 @@ CREATE TABLE IF NOT EXISTS noetl.metric_export (
     hold INTERVAL NOT NULL CHECK (hold >= interval '0')
 );
 
--- What a time-series database does not say of its series: one row a name, the latest that was
--- exported.
+-- The type, the help text and the unit of each name, which a time-series database does not keep:
+-- one row a name, as it was exported last.
 CREATE TABLE IF NOT EXISTS noetl.metric_family (
     metric_name TEXT PRIMARY KEY,
     metric_type TEXT NOT NULL,
@@ -117,7 +118,7 @@ DROP FUNCTION IF EXISTS noetl.create_metric_partitions_ahead(integer);
 DROP FUNCTION IF EXISTS noetl.create_metric_partition(date);
 DROP FUNCTION IF EXISTS noetl.cleanup_expired_metrics();
 
--- The attached partitions and their bounds. One whose bounds are no times, as MINVALUE, has NULL.
+-- The attached partitions and their bounds. A bound that is no time, like MINVALUE, is NULL.
 CREATE OR REPLACE FUNCTION noetl.list_metric_partitions()
 RETURNS TABLE (partition_name text, lower_bound timestamptz, upper_bound timestamptz)
 LANGUAGE sql STABLE
@@ -134,10 +135,10 @@ AS $$
     WHERE i.inhparent = 'noetl.metric'::regclass
 $$;
 
--- Makes the partition of one UTC day. Returns its name, or NULL where it is there already.
--- It is attached rather than created in place, which would lock out every insert meanwhile. A table
--- that has its name, perhaps a partition that was detached, is left alone: the partition gets a
--- number behind its name.
+-- Makes the partition of one UTC day. Returns its name, or NULL if it is there already.
+-- It is attached rather than created in place, which would lock out every insert meanwhile. If
+-- there is a table of its name, perhaps a partition that was detached, that table is left alone:
+-- the partition gets a number behind its name.
 CREATE FUNCTION noetl.create_metric_partition(partition_date date) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -220,7 +221,7 @@ BEGIN
 END
 $$;
 
--- How many rows of a partition have not been exported; 0 where nothing is.
+-- How many rows of a partition have not been exported; 0 if there is no export.
 CREATE OR REPLACE FUNCTION noetl.count_unexported_metrics(partition_name text) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -285,8 +286,8 @@ AS $$
     FROM noetl.metric_retention AS r
 $$;
 
--- The names of the metrics in a partition. One look into an index for each finds the next, so it
--- takes no longer for many rows than for few; nothing for a partition that is gone.
+-- The names of the metrics in a partition. One look into an index finds the next name, so many rows
+-- take no longer than few. A partition that is gone has no names.
 CREATE OR REPLACE FUNCTION noetl.list_metric_names(partition_name text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -337,7 +338,7 @@ BEGIN
 END
 $$;
 
--- Whether something is to be removed from a partition that is past the retention of names without
+-- Whether there is something to remove from a partition that is past the retention of names without
 -- one of their own: rows of a name whose retention has ended too, or the partition, if it is empty.
 CREATE OR REPLACE FUNCTION noetl.has_expired_metrics(partition_name text, day_end timestamptz)
 RETURNS boolean
@@ -360,8 +361,8 @@ BEGIN
 END
 $$;
 
--- The partitions that have something to expire, as a whole or in part, oldest first. What counts is a
--- partition's true upper bound, whatever its name.
+-- The partitions that have expired as a whole or in part, oldest first. A partition counts by its
+-- true upper bound, whatever its name.
 CREATE OR REPLACE FUNCTION noetl.list_expired_metric_partitions() RETURNS SETOF text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -375,11 +376,12 @@ AS $$
     ORDER BY p.upper_bound
 $$;
 
--- Drops one expired partition; returns false where it is not there, has not expired, or has rows that
--- are kept. A drop locks the whole of noetl.metric, and whatever comes after it waits behind it: after
+-- Drops one expired partition. Returns false if it is not there, has not expired, or has rows that
+-- are kept. A drop locks the whole of noetl.metric, and every later request waits behind it. After
 -- the lock_timeout it gives up with lock_not_available, and the caller tries again later.
--- An autovacuum of the partition would hold it for minutes. It gives way to a lock that waits for
--- longer than deadlock_timeout, a second by default: that is done by one that keeps out nobody else.
+-- An autovacuum of the partition would hold the drop up for minutes. It gives way to a lock that
+-- waits for longer than deadlock_timeout, a second by default. So the function first waits for a
+-- lock that keeps no request out.
 CREATE OR REPLACE FUNCTION noetl.drop_expired_metric_partition(partition_name text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -405,17 +407,18 @@ BEGIN
 END
 $$;
 
--- Copies the rows that are kept of an expired partition into a table beside it, for
--- swap_kept_metrics() in the same transaction; returns its name, or NULL where there is nothing to
--- keep or to expire, or another server does it. Who reads noetl.metric, or inserts rows of
--- today, does not wait for it; who writes to this partition does, until the transaction ends.
--- As it is one transaction, whatever breaks it off leaves nothing behind.
+-- Copies the kept rows of an expired partition into a table beside it, for swap_kept_metrics() in
+-- the same transaction. Returns the table's name, or NULL if there is nothing to keep or to expire,
+-- or if another server does it. Readers of noetl.metric and inserts of today's rows do not wait for
+-- the copy. Transactions that write to this partition wait until the copy's transaction ends.
+-- As it is one transaction, it leaves nothing behind if anything breaks it off.
 CREATE OR REPLACE FUNCTION noetl.copy_kept_metrics(partition_name text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 SET datestyle = 'ISO'
--- For an autovacuum, which gives way to a lock that waits for longer than deadlock_timeout.
+-- This is long enough for an autovacuum to give way: it does so to a lock that waits for longer
+-- than deadlock_timeout.
 SET lock_timeout = '3s'
 AS $$
 DECLARE
@@ -490,8 +493,8 @@ BEGIN
 END
 $$;
 
--- Puts what copy_kept_metrics() has made in the place, and under the name, of the partition. Locks
--- noetl.metric as a drop does, with the same lock_timeout.
+-- Puts the table that copy_kept_metrics() has made in the partition's place, under the partition's
+-- name. Locks noetl.metric as a drop does, with the same lock_timeout.
 CREATE OR REPLACE FUNCTION noetl.swap_kept_metrics(partition_name text, rebuilt_name text)
 RETURNS void
 LANGUAGE plpgsql
@@ -527,10 +530,10 @@ BEGIN
 END
 $$;
 
--- Drops the expired partitions; returns those it dropped. One of which some rows live longer is
--- replaced by one that has these rows only. One that is in use is left for the
--- next call. The locks last until the transaction ends, so a server that must not hold up
--- inserts calls the functions for one partition once a transaction instead.
+-- Drops the expired partitions; returns those it dropped. If some rows of a partition live longer,
+-- a partition with only these rows takes its place. A partition that is in use is left for the next
+-- call. The locks last until the transaction ends, so a server that must not hold up inserts calls
+-- the functions for one partition once a transaction instead.
 CREATE FUNCTION noetl.cleanup_expired_metrics() RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -595,7 +598,7 @@ BEGIN
 END
 $$;
 
--- Sets which metrics are kept longer, and makes that all there are: name pattern to days.
+-- Sets which metrics are kept longer: the days of each name pattern. Removes all other rules.
 CREATE OR REPLACE FUNCTION noetl.set_metric_retention_by_name(days_by_pattern jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -613,9 +616,9 @@ BEGIN
 END
 $$;
 
--- For the rest of the transaction, the foreign key of noetl.metric is not looked up for every row:
--- whoever calls this holds the rows of noetl.runtime that its rows refer to. Does nothing, and
--- returns false, where the role may not do it, or somebody's own trigger would be passed over.
+-- For the rest of the transaction, PostgreSQL does not look up the foreign key of noetl.metric for
+-- every row: the caller holds the rows of noetl.runtime that its rows refer to. Does nothing, and
+-- returns false, if the role may not do it, or if an operator's own trigger would be passed over.
 CREATE OR REPLACE FUNCTION noetl.skip_row_checks() RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
 
 CONNECTIONS_MAX = 16
-"""How many batches are written to it at once, where they are written by requests."""
+"""How many batches are written to it at once, if requests write them."""
 
 
 class TimeSeriesDatabase(NamedTuple):
-    """What reads and writes it; None for what the settings do not want."""
+    """The reader and the writer of the database; None for one that the settings do not want."""
 
     history: History | None
     receiver: Receiver | None
@@ -36,10 +36,10 @@ class TimeSeriesDatabase(NamedTuple):
 
 
 def time_series_database(settings: Settings) -> TimeSeriesDatabase:
-    """Return what requests need of it.
+    """Return the reader and the writer that requests need.
 
     Args:
-        settings: where it is read and written.
+        settings: where the database is read and written.
     """
     history = receiver = None
     if settings.history_url is not None:

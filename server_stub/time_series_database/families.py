@@ -1,4 +1,4 @@
-"""What is said of names that were exported: a time-series database forgets it, PostgreSQL does not.
+"""The families of exported names: PostgreSQL keeps them, and a time-series database does not.
 
 A *family* is the type, the help text and the unit of a metric's name.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Assembled, Family
 
 UNKNOWN_FAMILY: dict[str, Any] = {"metric_type": "gauge", "help_text": None, "unit": None}
-"""What is said of a name that was never exported from here."""
+"""The family of a name that was never exported from this database."""
 
 
 class KnownFamilies:
-    """Reads what is said of names.
+    """Reads the families of names.
 
     Args:
         database: the pool of connections; the schema must be there.
@@ -32,16 +32,16 @@ class KnownFamilies:
         self._database = database
 
     async def read(self, filters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return what is said of each name, as `UNKNOWN_FAMILY` has it.
+        """Return the family of each name, in the form of `UNKNOWN_FAMILY`.
 
         Args:
-            filters: of which `metric_name` and `metric_type` are looked at.
+            filters: the filters, of which only `metric_name` and `metric_type` count.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
         name = filters.get("metric_name")
-        # The type of a name that was never exported is unknown: it is judged by `chosen_names`.
+        # The type of a name that was never exported is unknown, so `chosen_names` judges it.
         metric_type = None if name else filters.get("metric_type")
         parameters = {"metric_name": name, "metric_type": metric_type}
         async with self._database.transaction() as connection:
@@ -57,10 +57,10 @@ class KnownFamilies:
 def chosen_names(
     filters: Mapping[str, Any], families: Mapping[str, Mapping[str, Any]]
 ) -> set[str] | None:
-    """Return the names that filters of name and type choose; None for all there are.
+    """Return the names that filters of name and type choose; None for all names.
 
     Args:
-        filters: of which `metric_name` and `metric_type` are looked at.
+        filters: the filters, of which only `metric_name` and `metric_type` count.
         families: as `KnownFamilies.read` returns them for the same filters.
     """
     name, metric_type = filters.get("metric_name"), filters.get("metric_type")
@@ -71,13 +71,13 @@ def chosen_names(
 
 
 class WrittenFamilies:
-    """Which families are in the table by now, so that none is written with every batch."""
+    """The families that are in the table by now; the server does not write them again."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Family] = {}
 
     def missing(self, assembled: Assembled) -> list[Family]:
-        """Return the families of samples that are not in the table yet, or not as they are now."""
+        """Return the families of samples that the table does not have yet, or has otherwise."""
         found = {series.family.metric_name: series.family for series, _ in assembled.series}
         return [family for name, family in found.items() if self._by_name.get(name) != family]
 

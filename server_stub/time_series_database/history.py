@@ -1,7 +1,9 @@
-"""What a time-series database has kept, read by Prometheus' query API.
+"""Reads the samples of a time-series database, by Prometheus' query API.
 
 Source: https://prometheus.io/docs/prometheus/latest/querying/api/. A range selector in an instant
 query gives samples as they were written, each with its own time, in every engine that has this API.
+
+Why so: docs/decisions/queries.md.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class HistorySeries(NamedTuple):
-    """A series with samples: pairs of milliseconds since the epoch and value, rising."""
+    """A series with its samples: pairs of milliseconds since the epoch and value, by time."""
 
     metric_name: str
     runtime_id: int
@@ -63,8 +65,8 @@ class History:
     Args:
         url: the base of its query API, before `/api/v1`.
         headers: sent with every request.
-        timeout_seconds: how long an answer is waited for.
-        transport: in place of the network, for tests.
+        timeout_seconds: how long the server waits for an answer.
+        transport: used in place of the network, in tests.
     """
 
     def __init__(
@@ -89,9 +91,9 @@ class History:
         """Return about how many samples there are from `start_ms` until before `end_ms`.
 
         Args:
-            selector: of the series, as `selector_of` makes it.
-            start_ms: in milliseconds since the epoch.
-            end_ms: likewise.
+            selector: the selector of the series, as `selector_of` makes it.
+            start_ms: where the range begins, in milliseconds since the epoch.
+            end_ms: where the range ends, in milliseconds since the epoch.
 
         Raises:
             HistoryUnavailableError: the database is away or does not answer.
@@ -105,17 +107,17 @@ class History:
         """Return the samples from `start_ms` until before `end_ms`.
 
         Args:
-            selector: as for `count`, like the others.
-            start_ms: where the range begins.
-            end_ms: where it ends.
+            selector: the selector of the series, as `selector_of` makes it.
+            start_ms: where the range begins, in milliseconds since the epoch.
+            end_ms: where the range ends, in milliseconds since the epoch.
 
         Raises:
-            ParameterInvalidError: there are too many.
+            ParameterInvalidError: there are too many samples.
             HistoryUnavailableError: the database is away or does not answer.
         """
         if end_ms <= start_ms:
             return []
-        # Engines differ in whether the beginning belongs to a range: what is outside goes.
+        # Engines differ in whether the beginning belongs to a range. Samples outside are left out.
         found = await self._query(f"{selector}[{end_ms - start_ms}ms]", end_ms - 1)
         return _series_of(found, start_ms, end_ms)
 
@@ -123,7 +125,7 @@ class History:
         """Return the latest sample of each series that has one within the lookback.
 
         Args:
-            selector: of the series.
+            selector: the selector of the series.
             lookback_seconds: how old the sample may be.
 
         Raises:
@@ -136,7 +138,7 @@ class History:
         return _series_of(found, None, None)
 
     async def _query(self, query: str, time_ms: int | None) -> list[_Series]:
-        # Without VictoriaMetrics' cache and latency offset, which would hide the newest samples.
+        # VictoriaMetrics' cache and latency offset are off: they would hide the newest samples.
         data = {"query": query, "nocache": "1", "latency_offset": "0s"}
         if time_ms is not None:
             data["time"] = f"{time_ms / 1000:.3f}"
@@ -159,13 +161,13 @@ class History:
 
 
 def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None) -> str | None:
-    """Return the PromQL selector of what filters choose; None where that is nothing.
+    """Return the PromQL selector of the series that filters choose; None if they choose none.
 
-    No series was ever written that has a name which is not valid, and such a one, which a request
-    may ask for, would be read as PromQL.
+    A request may ask for a name that is not valid. No series was ever written with such a name, and
+    the database would read it as PromQL.
 
     Args:
-        filters: of `runtime_id`, `component_name` and `labels`; others are not looked at.
+        filters: the filters, of which only `runtime_id`, `component_name` and `labels` count.
         metric_names: the names to choose from, or None for all.
     """
     labels: Mapping[str, str] = filters.get("labels", {})
@@ -180,7 +182,7 @@ def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None
     matchers = [f'runtime_id="{filters["runtime_id"]}"' if "runtime_id" in filters else
                 'runtime_id!=""']  # fmt: skip
     if names is not None:
-        # The letters of valid names mean nothing in a regular expression.
+        # The characters of valid names have no meaning of their own in a regular expression.
         matchers.append(f'__name__=~"{"|".join(names)}"')
     if "component_name" in filters:
         matchers.append(f"component={_quoted(filters['component_name'])}")
@@ -199,7 +201,7 @@ def too_many_samples() -> ParameterInvalidError:
 
 
 def _quoted(value: str) -> str:
-    # JSON's escapes are among those of PromQL's strings.
+    # PromQL's strings have the escapes that JSON has.
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -214,7 +216,7 @@ def _series_of(
         runtime_id = labels.pop("runtime_id", "")
         component, component_type = labels.pop("component", ""), labels.pop("component_type", "")
         if not (name and runtime_id.isdecimal()):
-            continue  # of somebody else
+            continue  # another program has written this series
         for added in _ADDED:
             if f"exported_{added}" in labels:
                 labels[added] = labels.pop(f"exported_{added}")

@@ -1,11 +1,12 @@
 """The messages of Prometheus remote write, 1.0 and 2.0, as classes of protobuf. Pure.
 
-They are described here rather than generated: generated code wants the version of protobuf that it
-was generated for, or a later one. Fields that are never sent are left out, which the encoding
-allows.
+This module describes the messages, and protobuf makes the classes when the module is imported. The
+descriptions leave out fields that the server never sends, which the encoding allows.
 
 Sources: https://prometheus.io/docs/specs/prw/remote_write_spec/ (`prometheus.WriteRequest`) and
 https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/ (`io.prometheus.write.v2.Request`).
+
+Why so: docs/decisions/export.md.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Fields = Mapping[str, tuple[int, "int | str", bool]]
-    """Name to number, type and whether it is repeated."""
+    """The number and the type of each field by its name, and whether the field is repeated."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
@@ -36,7 +37,7 @@ VERSION_1: Mapping[str, Fields] = {
         "samples": (2, "Sample", True),
     },
     "MetricMetadata": {
-        # An enum, which is encoded as the number that it is.
+        # This is an enum, which protobuf encodes as its number.
         "type": (1, _Field.TYPE_INT32, False),
         "metric_family_name": (2, _Field.TYPE_STRING, False),
         "help": (4, _Field.TYPE_STRING, False),
@@ -78,7 +79,7 @@ def message_classes(package: str, messages: Mapping[str, Fields]) -> dict[str, A
 
     Args:
         package: the messages' protobuf package.
-        messages: name to fields.
+        messages: the fields of each message, by its name.
     """
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{package}.proto", package=package, syntax="proto3"
@@ -93,7 +94,7 @@ def message_classes(package: str, messages: Mapping[str, Fields]) -> dict[str, A
                 field.type_name = f".{package}.{kind}"
             else:
                 field.type = cast("_Field.Type.ValueType", kind)
-    # A pool of their own: another library of the process may describe the same messages.
+    # The messages have a pool of their own: another library of the process may describe them too.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {

@@ -1,9 +1,11 @@
 """The time-series database that metrics are written to, by Prometheus remote write.
 
-What is sent to it is acknowledged, refused for good, or to be sent again; a table here tells which
-from the status. Which version of the protocol it takes is asked by a request without samples: a
-receiver of 2.0 says how many samples it has written, and one that does not know 2.0 may take such
-a request for an empty one.
+The receiver acknowledges samples, refuses them for good, or has to get them again; a table here
+tells which from the status. The server asks for the version of the protocol by a request without
+samples: a receiver of 2.0 says how many samples it has written, and a receiver that does not know
+2.0 may take such a request for an empty one.
+
+Why so: docs/decisions/export.md.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Family
 
 REQUEST_SECONDS = 15.0
-"""How long an answer is waited for; shorter than a transaction may be idle."""
+"""How long the server waits for an answer; it is shorter than a transaction may be idle."""
 
 _REFUSALS = frozenset({
     HTTPStatus.BAD_REQUEST,  # Prometheus and Mimir: out of order, too old, too far in the future
@@ -34,11 +36,11 @@ _REFUSALS = frozenset({
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 })  # fmt: skip
-"""What is said of samples. All else is said of the request, or of the receiver's state: a wrong URL
-or password must not cost a sample."""
+"""The statuses that speak of samples. All others speak of the request, or of the receiver's state:
+a wrong URL or password must not cost a sample."""
 
 REFUSALS_UNQUESTIONED = 100
-"""The first refusal of so many is checked: is it of the samples, or of whatever is sent?"""
+"""The server checks the first refusal of so many: is it about the samples, or about any request?"""
 
 WRITTEN_HEADER = "X-Prometheus-Remote-Write-Samples-Written"
 SHOWN_CHARACTERS_MAX = 300
@@ -54,9 +56,10 @@ class Receiver:
     Args:
         url: where it takes remote write.
         headers: sent with every request.
-        version: of the protocol, `1.0` or `2.0`; `auto` takes the newest that it knows.
-        transport: in place of the network, for tests.
-        connections_max: how many requests are under way at once.
+        version: the version of the protocol, `1.0` or `2.0`; `auto` takes the newest that the
+            receiver knows.
+        transport: used in place of the network, in tests.
+        connections_max: how many requests may be under way at once.
     """
 
     def __init__(
@@ -73,13 +76,14 @@ class Receiver:
         self._refusals = 0  # since it has taken something
         self._expects_new_connection = False
         self.interruptions = 1
-        """How often it may have been restarted, before the first request as well: a connection has
-        ended without having been announced, or a request has failed. What it has acknowledged
-        shortly before may not have reached its disk."""
+        """How often the receiver may have been restarted. It may have been before the first
+        request, when a connection ended unannounced, when a request failed, and when it answered
+        with an error of its own. What it acknowledged shortly before may not have reached its
+        disk."""
         self._client = httpx.AsyncClient(
             headers={"User-Agent": "noetl-metrics-server", **headers},
             timeout=REQUEST_SECONDS,
-            # Kept until the other side ends it: a new one may be to another process.
+            # A connection is kept until the receiver ends it: a new one may be to another process.
             limits=httpx.Limits(max_connections=connections_max, keepalive_expiry=None),
             transport=transport,
         )
@@ -93,10 +97,10 @@ class Receiver:
 
         Args:
             assembled: the samples.
-            families: what is to be said of their names.
+            families: the families of their names that the receiver is told.
 
         Raises:
-            ReceiverRefusedError: it takes none or not all of them, and never will.
+            ReceiverRefusedError: the receiver takes none or not all of the samples, and never will.
             ReceiverUnavailableError: it is away or busy, or takes no remote write at all.
         """
         if self._version is None:
@@ -105,7 +109,7 @@ class Receiver:
         answer = await self._post(assembled, self._version, families)
         if answer.status_code in _REFUSALS:
             if self._refusals % REFUSALS_UNQUESTIONED == 0:
-                # What refuses a request without samples too is no receiver.
+                # If the other side refuses a request without samples too, it is no receiver.
                 await self._negotiate()
             self._refusals += 1
             raise ReceiverRefusedError(_shown(answer))
@@ -135,7 +139,7 @@ class Receiver:
     async def _post(
         self, assembled: Assembled, version: str, families: Sequence[Family]
     ) -> httpx.Response:
-        # Other threads have their turn meanwhile, and so has the event loop.
+        # The event loop and other threads have their turn meanwhile.
         content = await asyncio.to_thread(encode, assembled, version, families)
         try:
             answer = await self._client.post(

@@ -1,8 +1,10 @@
 """Samples as requests of Prometheus remote write. Pure: no I/O, no clock.
 
-A series is called as the exposition calls it: its name, its own labels, and `runtime_id`,
-`component` and `component_type` (`exposed_labels`). Times are in milliseconds, as that is what
-the protocol has; of two samples of one series in one millisecond the later one is written.
+A series has the name and the labels that the exposition gives it: its own labels, and `runtime_id`,
+`component` and `component_type` (`exposed_labels`). Times are in milliseconds, because the protocol
+has these. Of two samples of one series in one millisecond, the server writes the later one.
+
+Why so: docs/decisions/export.md.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SERIES_KEPT_MAX = 200_000
-"""How many series are kept between requests, of about a kilobyte each."""
+"""How many series the server keeps between requests, of about a kilobyte each."""
 
 CONTENT_TYPES = {
     "1.0": "application/x-protobuf",
     "2.0": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
 }
 VERSIONS = {"1.0": "0.1.0", "2.0": "2.0.0"}
-"""What the header X-Prometheus-Remote-Write-Version says for each."""
+"""The value of the header X-Prometheus-Remote-Write-Version for each version."""
 
 _V1 = message_classes("prometheus", VERSION_1)
 _V2 = message_classes("io.prometheus.write.v2", VERSION_2)
@@ -41,7 +43,7 @@ _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_c
 
 
 class Row(NamedTuple):
-    """A row of `noetl.metric`, with the component that it is of; `labels` is JSON."""
+    """A row of `noetl.metric`, with its component; `labels` is JSON."""
 
     metric_id: int
     runtime_id: int
@@ -57,7 +59,7 @@ class Row(NamedTuple):
 
 
 class Family(NamedTuple):
-    """What is said of a name: its type, help text and unit."""
+    """The family of a name: its type, help text and unit."""
 
     metric_name: str
     metric_type: str
@@ -66,11 +68,11 @@ class Family(NamedTuple):
 
 
 class WrittenSeries:
-    """A series as it is written.
+    """A series in the form in which the server writes it.
 
     Args:
-        labels: name to value, sorted by the names.
-        family: what is said of its name.
+        labels: pairs of name and value, sorted by the names.
+        family: the family of its name.
     """
 
     __slots__ = ("encoded_labels", "family", "labels")
@@ -87,8 +89,8 @@ class WrittenSeries:
 class Assembled(NamedTuple):
     """Samples by series, in the order of time, as pairs of milliseconds and value.
 
-    `invalid` counts rows whose names the protocol does not have, `merged` those of which a later
-    one is in the same millisecond.
+    `samples` counts them. `invalid` counts the rows with a name that the protocol does not have.
+    `merged` counts the rows whose series has a later one in the same millisecond.
     """
 
     series: list[tuple[WrittenSeries, list[tuple[int, float]]]]
@@ -98,11 +100,11 @@ class Assembled(NamedTuple):
 
 
 class Assembly:
-    """Makes series of rows; keeps what never changes of them."""
+    """Makes series of rows; keeps the part of them that never changes."""
 
     def __init__(self) -> None:
         self._by_row: dict[tuple[int, str, str | None], WrittenSeries | None] = {}
-        # Rows may write one series in several ways: a label that is empty is none.
+        # Rows may write one series in several ways: an empty label is no label.
         self._by_labels: dict[tuple[tuple[str, str], ...], WrittenSeries] = {}
 
     def assemble(self, rows: Iterable[Row]) -> Assembled:
@@ -131,7 +133,7 @@ class Assembly:
         merged = 0
         for samples in found.values():
             if len(samples) > 1:
-                # Stable, so that of one millisecond the last inserted is the last.
+                # The sort is stable: of one millisecond, the sample inserted last stays last.
                 samples.sort(key=_time_of)
                 latest = dict(samples)
                 merged += len(samples) - len(latest)
@@ -161,9 +163,9 @@ def encode(assembled: Assembled, version: str, families: Sequence[Family] = ()) 
     """Return the body of a request, compressed as the protocol wants it.
 
     Args:
-        assembled: what is written; may be nothing.
+        assembled: the samples; there may be none.
         version: `1.0` or `2.0`.
-        families: what is to be said of names; 2.0 says it with every series anyway.
+        families: the families that the request tells; with 2.0 every series tells its own anyway.
     """
     message = _version_1(assembled, families) if version == "1.0" else _version_2(assembled)
     return bytes(cramjam.snappy.compress_raw(message.SerializeToString()))

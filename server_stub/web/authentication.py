@@ -1,4 +1,7 @@
-"""Who is it? Every request is asked for its token before anything else is made of it."""
+"""The server asks every request for its token before it does anything else with it.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)  # RFC 6750, 2.1
 
 
 class Authentication:
-    """Lets in who has a token that is for what they want, and says who they are.
+    """Lets a request in if its token has the scope that it needs, and notes its caller.
 
-    It comes before routing, so that a stranger learns of no route, and before the body, so that
-    nobody has to read one.
+    It comes before routing, so a stranger learns of no route. It comes before the body, so the
+    server reads no stranger's body.
 
     Args:
         app: the application behind it.
-        tokens: those that are let in; anybody is where there are none.
+        tokens: the tokens that are let in; if there are none, every request is.
     """
 
     def __init__(self, app: ASGIApp, tokens: TokenSource) -> None:
@@ -53,7 +56,7 @@ class Authentication:
                 "this token is not known: it may have been replaced; ask the operator for one"
             )
         caller = Caller(token)
-        scope["caller"] = caller  # for the log, should it be refused
+        scope["caller"] = caller  # for the log, if the request is refused
         caller.check_scope(needed)
         return caller
 

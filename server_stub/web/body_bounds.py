@@ -1,4 +1,7 @@
-"""Around every request: how large its body may be, and how long it may take."""
+"""Around every request: how large its body may be, and how long it may take.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BodyLimit:
-    """Refuses a body that is too large while it comes in, rather than once it is in memory.
+    """Refuses a body that is too large while it arrives, before all of it is in memory.
 
     Args:
         app: the application behind it.
@@ -53,11 +56,11 @@ class BodyLimit:
 
 
 class BodyTimeout:
-    """Gives up on a body that does not come to its end in time, however slowly it comes.
+    """Gives up on a body that is not complete in time, even if it keeps arriving slowly.
 
     Args:
         app: the application behind it.
-        seconds_max: how long the whole body may take, from when the application asks for it.
+        seconds_max: how long the whole body may take after the application first asks for it.
     """
 
     def __init__(self, app: ASGIApp, seconds_max: float) -> None:
@@ -74,7 +77,7 @@ class BodyTimeout:
 
         async def receive_in_time() -> Message:
             nonlocal deadline, is_complete
-            if is_complete:  # what comes now is that the client has gone
+            if is_complete:  # the next message says that the client has gone
                 return await receive()
             if deadline is None:
                 deadline = asyncio.get_running_loop().time() + self._seconds_max
@@ -86,7 +89,7 @@ class BodyTimeout:
                     HTTPStatus.REQUEST_TIMEOUT,
                     f"the body was not complete within {self._seconds_max:g} s: "
                     "send smaller batches, or over a faster connection",
-                    # The rest of it would be taken for the next request.
+                    # The server would take the rest of the body for the next request.
                     headers={"Connection": "close"},
                 ) from None
             is_complete = not message.get("more_body", False)

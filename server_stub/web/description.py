@@ -17,11 +17,12 @@ _SCHEME = {
 
 
 class DescribedApplication(FastAPI):
-    """A FastAPI application that describes who may call what by the rule that decides it.
+    """A FastAPI application that describes who may call what, by the rule that decides it.
 
     Args:
-        needs_tokens: whether it asks for tokens; what it never answers is not described.
-        options: FastAPI's.
+        needs_tokens: whether it asks for tokens; if not, it never gives the answers 401 and 403,
+            and does not describe them.
+        options: FastAPI's own arguments.
     """
 
     def __init__(self, *, needs_tokens: bool, **options: Any) -> None:
@@ -32,7 +33,7 @@ class DescribedApplication(FastAPI):
         """Return the description."""
         described = super().openapi()
         components = described.setdefault("components", {})
-        # FastAPI keeps the description: it is done once.
+        # FastAPI keeps the description, so this is done once.
         if not self._needs_tokens or "securitySchemes" in components:
             return described
         components["securitySchemes"] = {"bearer": _SCHEME}

@@ -1,4 +1,4 @@
-"""Around every request: how many there are, how long they take, what encodings are taken."""
+"""Around every request: counts it, times it, and names the encodings that the server takes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from server_stub.statistics import Statistics
 
 INGEST_PATHS = frozenset({"/api/metrics", "/api/metrics/report"})
-"""Where compressed bodies are taken."""
+"""The paths where the server takes compressed bodies."""
 
 
 class Observation:
-    """Counts and times every request, and says that compressed bodies are taken (RFC 7694).
+    """Counts and times every request, and says that the server takes compressed bodies (RFC 7694).
 
     Args:
         app: the application behind it.
-        accepted_encoding: the encodings of bodies that are taken, for `Accept-Encoding`.
-        statistics: where requests are counted.
+        accepted_encoding: the encodings of bodies that the server takes, for `Accept-Encoding`.
+        statistics: counts and times the requests.
     """
 
     def __init__(self, app: ASGIApp, accepted_encoding: str, statistics: Statistics) -> None:
@@ -38,7 +38,7 @@ class Observation:
             return
         method = scope["method"]
         says_encoding = method == "POST" and scope["path"] in INGEST_PATHS
-        # Unless an answer begins, the server's own error answer is what the client gets.
+        # If no answer begins, the client gets the server's own error answer.
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
         async def send_observed(message: Message) -> None:
@@ -53,7 +53,7 @@ class Observation:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            # The template and not the path, which clients choose: series must stay few.
+            # The template and not the path: clients choose paths, and series must stay few.
             endpoint = getattr(scope.get("route"), "path", None) or "unmatched"
             self._statistics.requests.labels(endpoint, method, str(status)).inc()
             self._statistics.request_duration.labels(endpoint, method).observe(

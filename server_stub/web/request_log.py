@@ -19,11 +19,11 @@ _logger = logging.getLogger("server_stub.access")
 
 
 class RequestLog:
-    """Names every request, in its answer's `X-Request-ID` too, and logs what became of it.
+    """Gives every request an id, which its answer has as `X-Request-ID`, and logs its outcome.
 
     Args:
         app: the application behind it.
-        is_logging: whether there is a line for each request.
+        is_logging: whether the log gets a line for each request.
     """
 
     def __init__(self, app: ASGIApp, *, is_logging: bool) -> None:
@@ -37,7 +37,7 @@ class RequestLog:
             return
         presented = [value for name, value in scope["headers"] if name == b"x-request-id"]
         request_id = begin_request(presented[0].decode("latin-1") if presented else None)
-        # Unless an answer begins, the server's own error answer is what the client gets.
+        # If no answer begins, the client gets the server's own error answer.
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         bytes_received = bytes_sent = 0
 
@@ -70,7 +70,7 @@ def _log(
     caller = scope.get("caller")
     fields = {
         "method": scope["method"],
-        # The template: the path itself, and a query above all, may hold what is nobody's business.
+        # The template: a path, and a query above all, may hold what a log must not show.
         "route": getattr(scope.get("route"), "path", None) or "unmatched",
         "status": status,
         "duration_seconds": round(duration_seconds, 6),

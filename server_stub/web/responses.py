@@ -62,7 +62,7 @@ class Source(BaseModel):
 
 
 def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route for OpenAPI: those that every route has, and these."""
+    """Return the `responses` of a route for OpenAPI: these, and the ones that every route has."""
     always = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
     return {
         int(status): {"model": Problem, "description": status.phrase}
@@ -71,7 +71,7 @@ def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 
 def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Return an answer in JSON; a NaN or infinity in it must be a string already."""
+    """Return an answer in JSON; the caller has already made a NaN or infinity a string."""
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
@@ -80,8 +80,8 @@ def install_error_answers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     Args:
         app: the application.
-        routes: its routes, of which an answer of 405 names every method of the path (RFC 9110,
-            section 10.2.1); Starlette names those of the first one only.
+        routes: its routes. An answer of 405 names every method of the path (RFC 9110, section
+            10.2.1), for which Starlette would name only those of the first route.
     """
     app.state.routes = routes
     app.add_exception_handler(ServerError, _answer_server_error)
@@ -98,7 +98,7 @@ async def _answer_server_error(request: Request, error: Exception) -> Response:
 
 
 def error_response(error: ServerError) -> Response:
-    """Return the answer that one of the server's own errors stands for."""
+    """Return the answer for one of the server's own errors."""
     headers: dict[str, str] = {}
     if isinstance(error, StoreUnavailableError):
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -121,7 +121,7 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
-    """Return what pydantic says of one value: where it is, the value, and what is right."""
+    """Return what pydantic says of one value: its place, the value, and what is right."""
     where = ".".join(str(part) for part in problem["loc"])
     value = problem.get("input")
     if problem["type"] in {"missing", "json_invalid"} or value is None:
@@ -156,16 +156,16 @@ def _methods_of(request: Request) -> str:
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:
-    # A client that breaks off in its request is no failure of the server's, with a traceback; the
-    # answer is for the statistics only.
+    # If a client breaks off its request, the server has not failed, and logs no traceback. Only the
+    # statistics get this answer.
     del request, error
     return _problem(HTTPStatus.BAD_REQUEST, "the connection ended before the body did")
 
 
 async def _answer_unforeseen_error(request: Request, error: Exception) -> Response:
-    del request, error  # the server's log has its traceback; a stranger must not
+    del request, error  # the server's log has the traceback; a stranger must not have it
     request_id = current_request_id()
-    # Unlike every other answer this one does not pass the middleware that gives it the header.
+    # Unlike every other answer, this one does not pass the middleware that sets the header.
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"the server failed; its log says why, under the request id {request_id}. Try again later",
@@ -174,6 +174,6 @@ async def _answer_unforeseen_error(request: Request, error: Exception) -> Respon
 
 
 def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    # A client's text may hold half of a surrogate pair, which UTF-8 cannot.
+    # A client's text may hold half of a surrogate pair, which UTF-8 cannot encode.
     storable = detail.encode("utf-8", "backslashreplace").decode()
     return JSONResponse({"detail": storable}, int(status), dict(headers or {}))

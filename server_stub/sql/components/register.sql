@@ -1,5 +1,5 @@
--- What a repeated registration does not say stays as it is; a component that registers is ready
--- unless it says otherwise.
+-- A value that a repeated registration leaves out stays as it is. A component that registers is
+-- ready unless it says otherwise.
 INSERT INTO noetl.runtime AS known (
     runtime_id, name, component_type, base_url, status, labels, capabilities, capacity,
     runtime, last_heartbeat, created_at, updated_at

@@ -1,4 +1,4 @@
--- Rows up to an id have been acknowledged.
+-- The receiver has acknowledged the rows up to an id.
 UPDATE noetl.metric_export AS e
 SET
     position = %(position)s::bigint,

@@ -1,5 +1,5 @@
--- The age of the oldest row that has not been exported, and how long it is until its partition is
--- dropped all the same, in seconds. Where there is none, as if a row was inserted now.
+-- The age of the oldest row that has not been exported, and the time until its partition is dropped
+-- all the same, both in seconds. If all rows are exported, the answer is for a row inserted now.
 SELECT
     extract(epoch FROM now() - waiting.since)::float8 AS lag_seconds,
     extract(

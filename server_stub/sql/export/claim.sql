@@ -1,6 +1,6 @@
--- How far the export has come; until the end of the transaction nobody else exports. No row while
--- another server does. What a server that was stopped has claimed is free again after a while,
--- which may be longer than for a request: the receiver is waited for meanwhile.
+-- How far the export has come. Until the end of the transaction no other server exports. While
+-- another server exports, there is no row. The claim of a server that was stopped is free again
+-- after a while. This may take longer than for a request, because a turn waits for the receiver.
 SELECT
     e.position,
     e.acknowledged,

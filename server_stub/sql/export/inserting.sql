@@ -1,4 +1,4 @@
--- The transactions that may be inserting now, or those of them that were before.
+-- The transactions that may be inserting now; if `before` is given, only those that are in it.
 SELECT DISTINCT l.virtualtransaction
 FROM pg_locks AS l
 WHERE l.locktype = 'relation'

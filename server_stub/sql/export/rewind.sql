@@ -1,3 +1,3 @@
--- What is not settled is sent again.
+-- The export sends every row again that is not settled.
 UPDATE noetl.metric_export
 SET position = settled, marked = settled, marked_at = now()

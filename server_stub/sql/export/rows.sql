@@ -1,4 +1,4 @@
--- What is to be exported next, in the order of ids. Times in milliseconds, rounded down.
+-- The rows to export next, in the order of ids. Times are in milliseconds, rounded down.
 SELECT
     m.metric_id,
     m.runtime_id,

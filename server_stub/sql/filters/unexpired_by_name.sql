@@ -1,5 +1,5 @@
-    -- Names with a retention of their own are looked for among old rows only; rows have the expiry of
-    -- the others. The rules begin with the longest.
+    -- Only among old rows does the query look for names with a retention of their own, because
+    -- expires_at has the expiry of the other names. The rules begin with the longest.
     AND (
         m.created_at > now() - %(retention_unless_named)s::interval AND m.expires_at > now()
         OR m.created_at > now() - (

@@ -1,5 +1,5 @@
--- Answers a row for the first to bring this batch. A second one with the same key waits here for
--- the first one's transaction, and then gets no row.
+-- Returns a row to the first request with this batch. A second request with the same key waits here
+-- for the first one's transaction, and then gets no row.
 INSERT INTO noetl.metric_batch AS known (boot_id, last_sequence, answer)
 VALUES (%(boot_id)s, %(sequence)s, %(answer)s)
 ON CONFLICT (boot_id) DO UPDATE SET

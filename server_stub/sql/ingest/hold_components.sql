@@ -1,5 +1,5 @@
--- The components of a batch. What is held can't be removed before the batch is committed, as the
--- foreign key has it for each row by itself.
+-- The components of a batch. No transaction can remove them before the batch is committed. The
+-- foreign key would lock them in the same way for each row.
 SELECT runtime_id, name, component_type
 FROM noetl.runtime
 WHERE runtime_id = ANY(%(runtime_ids)s::bigint[]) OR name = %(name)s

@@ -1,5 +1,5 @@
--- The partitions that inserts need today and tomorrow and that are not there. What counts is the
--- bounds, whatever a partition's name.
+-- The partitions that inserts need today and tomorrow, and that are missing. A partition counts by
+-- its bounds, whatever its name.
 SELECT to_char(wanted.day, '"metric_"YYYY_MM_DD')
 FROM (
     SELECT (now() AT TIME ZONE 'UTC')::date + ahead AS day

@@ -1,5 +1,5 @@
 -- The latest sample of each series that is no older than the lookback. The bound on created_at
--- prunes the partitions, and hides what a clock in the future would keep for ever.
+-- prunes the partitions. It also hides samples of a clock in the future, which would stay for ever.
 SELECT DISTINCT ON (m.metric_name, m.runtime_id, m.labels)
     m.runtime_id,
     r.name AS component_name,

@@ -1,6 +1,6 @@
--- The bound on created_at prunes the partitions. What else a row must be to be seen is in
--- filters/unexpired.sql or filters/unexpired_by_name.sql, or nothing, if all rows are of one name
--- that has a retention of its own.
+-- The bound on created_at prunes the partitions. filters/unexpired.sql or
+-- filters/unexpired_by_name.sql leaves out the other expired rows. If all rows are of one name that
+-- has a retention of its own, the bound is enough.
 SELECT
     m.metric_id,
     m.runtime_id,

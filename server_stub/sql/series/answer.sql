@@ -1,5 +1,5 @@
--- One row a group: the values it is grouped by, the starts of its buckets as seconds since the
--- epoch, and their values. One point more than allowed tells that there are too many.
+-- One row for each group: the values of its labels, the starts of its buckets in seconds since the
+-- epoch, and their values. If there is one point more than allowed, there are too many.
 SELECT
     groups.group_values,
     array_agg(extract(EPOCH FROM p.bucket)::float8 ORDER BY p.bucket) AS bucket_starts,

@@ -1,5 +1,5 @@
--- Over the samples of the bucket that are numbers; NaN where none is. Not by avg(), which sums up
--- squares too and fails where they exceed what a double holds.
+-- The average of the samples of the bucket that are numbers; NaN if none is. This does not use
+-- avg(), which also sums up squares, and fails if they exceed what a double holds.
 points AS (
     SELECT
         group_id,

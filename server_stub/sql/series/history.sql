@@ -1,7 +1,7 @@
 
     UNION ALL
 
-    -- What was read from the time-series database: series, and samples with the number of theirs.
+    -- The samples from the time-series database, each with the number of its series.
     SELECT
         s.runtime_id,
         s.labels::jsonb AS labels,
@@ -14,7 +14,7 @@
     FROM (
         SELECT
             series_number,
-            -- From whole milliseconds, exactly.
+            -- Whole milliseconds become a time exactly.
             to_timestamp(0) + milliseconds * interval '1 millisecond' AS timestamp,
             metric_value
         FROM unnest(

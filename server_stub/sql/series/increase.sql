@@ -1,6 +1,6 @@
--- What each series has grown by from one sample to the next, in the bucket of the later one. A
--- value below the one before is that of a counter that began anew at 0. Of samples at one time the
--- one that came last counts; values that are no finite numbers are no counts.
+-- How much each series has grown from one sample to the next, in the bucket of the later one. If a
+-- value is below the one before, the counter began anew at 0. Of samples at one time, the one that
+-- came last counts. Values that are no finite numbers are no counts.
 counts AS (
     SELECT DISTINCT ON (series_id, timestamp)
         series_id,

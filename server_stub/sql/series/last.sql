@@ -1,4 +1,4 @@
--- The newest sample of the bucket that is a number; of two at one time, the one that came later.
+-- The newest sample of the bucket that is a number. Of two at one time, the one that came later.
 points AS (
     SELECT DISTINCT ON (group_id, bucket)
         group_id,

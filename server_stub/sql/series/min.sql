@@ -1,4 +1,4 @@
--- Over the samples of the bucket that are numbers; NaN where none is.
+-- The lowest sample of the bucket that is a number; NaN if none is.
 points AS (
     SELECT
         group_id,

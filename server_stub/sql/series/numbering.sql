@@ -1,6 +1,6 @@
 ),
 
--- Numbers rather than labels from here on: they are compared with every row.
+-- From here on series have numbers rather than labels, because every row is compared with them.
 series AS MATERIALIZED (
     SELECT
         row_number() OVER () AS series_id,
@@ -15,7 +15,7 @@ series AS MATERIALIZED (
                     WHEN 'runtime_id' THEN found.runtime_id::text
                     WHEN 'component_name' THEN r.name
                     WHEN 'component_type' THEN r.component_type
-                    -- A label that is missing is the same as one that is empty.
+                    -- A missing label is the same as an empty one.
                     ELSE coalesce(found.labels ->> wanted.name, '')
                 END
                 FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (name, place)

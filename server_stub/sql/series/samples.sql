@@ -1,7 +1,7 @@
--- What every aggregation of `GET /api/metrics/series` begins with: the samples of one metric, each
--- with the number of its series, the number of its group, and the start of its bucket. history.sql follows
--- where there is one, numbering.sql, one of the other files here, which makes `points` of them, and
--- then answer.sql.
+-- Every aggregation of `GET /api/metrics/series` begins with the samples of one metric, each with
+-- the start of its bucket. After this file come history.sql, if there is a history; numbering.sql,
+-- which gives numbers to series and groups; one of the other files here, which makes `points` of
+-- the samples; and answer.sql.
 -- The bounds on created_at prune the partitions: no sample is further ahead of its insertion than
 -- sample_ahead_seconds, and none outlives the retention.
 WITH samples AS MATERIALIZED (
@@ -26,7 +26,7 @@ WITH samples AS MATERIALIZED (
                     secs => %(looking_back_seconds)s::float8 + %(sample_ahead_seconds)s::float8
                 )
         AND m.created_at > now() - %(retention)s::interval
-        -- Rows have the expiry of names without a retention of their own.
+        -- expires_at has the expiry of names without a retention of their own.
         AND (m.expires_at > now() OR %(has_own_retention)s::boolean)
         AND (%(runtime_id)s::bigint IS NULL OR m.runtime_id = %(runtime_id)s::bigint)
         AND (%(metric_type)s::text IS NULL OR m.metric_type = %(metric_type)s::text)

@@ -1,6 +1,6 @@
--- At the end of each bucket, the sum of what every series is at then: its latest sample, if that
--- is in the bucket or no older than the lookback, as series that do not change are reported only
--- once in a while. Only buckets in which the group has a sample.
+-- At the end of each bucket, the sum of the latest samples of all series. A sample counts if it is
+-- in the bucket or no older than the lookback, because clients report series that do not change
+-- only once in a while. Only buckets in which the group has a sample have a sum.
 latest AS (
     SELECT DISTINCT ON (series_id, bucket)
         series_id,
@@ -17,7 +17,7 @@ held AS (
         group_id,
         metric_value,
         bucket AS first_bucket,
-        -- Until the next one, or until it is too old; least() takes no notice of a NULL.
+        -- A value holds until the next one, or until it is too old. least() ignores a NULL.
         greatest(
             bucket,
             least(

@@ -1,4 +1,4 @@
--- Remembers what the receiver does not. What has not changed is not written.
+-- Remembers families, because the receiver does not. A family that has not changed is not written.
 INSERT INTO noetl.metric_family AS f (metric_name, metric_type, help_text, unit)
 SELECT
     new.metric_name,
