@@ -1,4 +1,4 @@
-"""The settings: where they come from, and how bad ones are refused."""
+"""The settings: their sources, and how invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_setting_is_defined_with_a_help_text(capsys: pytest.CaptureFixture
 def test_a_bad_setting_is_named(
     capsys: pytest.CaptureFixture[str], flag: str, value: str, right: str
 ) -> None:
-    """The message names flag or variable, value and what is right; a password stays hidden."""
+    """The message names flag or variable, value and what is right; it hides a password."""
     variable = "NOETL_METRICS_SERVER_" + flag.removeprefix("--").replace("-", "_").upper()
     for arguments, variables, source in (
         ([f"{flag}={value}"], {}, flag), ([], {variable: value}, variable),
