@@ -83,7 +83,7 @@ def database_url(postgresql: Cluster) -> Generator[str]:
         yield url
 
 
-# What an older PostgreSQL does depends on no interpreter.
+# An older PostgreSQL does the same under every interpreter.
 @pytest.fixture(params=["embedded", pytest.param("system", marks=pytest.mark.once)])
 def each_database_url(request: pytest.FixtureRequest) -> Generator[str]:
     """Yield the URL of a new, empty database on each installed PostgreSQL."""

@@ -48,7 +48,7 @@ class Process:
 
 
 def worker(process: Process, dice: random.Random) -> Callable[[], None]:
-    """Return what a worker does in a step."""
+    """Return the function that does a step of a worker."""
     instruments = track_job("sql", registry=process.registry)._instruments
 
     def step() -> None:
@@ -66,7 +66,7 @@ def worker(process: Process, dice: random.Random) -> Callable[[], None]:
 
 
 def server(process: Process, statistics: Statistics, dice: random.Random) -> Callable[[], None]:
-    """Return what a server counts in a step."""
+    """Return the function that counts a step of a server."""
 
     def step() -> None:
         statistics.samples_inserted.inc(dice.randint(100, 200))

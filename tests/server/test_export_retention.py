@@ -7,7 +7,7 @@ import pytest
 from tests.server.application import Api, running_api
 from tests.server.receiving import FakeReceiver, export_to
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 HOLD_DAYS = 3

@@ -16,7 +16,7 @@ from tests.server.database_queries import at_once, query, scalar, today
 from tests.server.expired_days import CLEANUP, INSERT, LEFTOVERS, RULES, names_in, set_rules, store
 from tests.server_process import start_server
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 SWAP_WAITS = (

@@ -39,7 +39,7 @@ from tests.server.expired_days import (
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 ROWS = "SELECT m FROM noetl.metric AS m WHERE m.metric_name = ANY(%s) ORDER BY metric_id"

@@ -11,7 +11,7 @@ from server_stub.settings import DEFINITIONS, Settings
 
 
 def test_flags_win_over_variables_over_defaults() -> None:
-    """Every setting has a flag and a variable."""
+    """A flag wins over the variable of a setting, and the variable over the default."""
     assert parse_settings([], {}) == Settings()
     variables = {
         "NOETL_METRICS_SERVER_PORT": "1",

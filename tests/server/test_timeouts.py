@@ -16,7 +16,7 @@ from server_stub.errors import StoreUnavailableError
 from server_stub.postgresql.database import Database, TimeOuts
 from tests.server.application import running_api, sample
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 SHORT = {"lock_timeout_seconds": 0.3, "statement_timeout_seconds": 0.6}

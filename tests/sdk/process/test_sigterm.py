@@ -71,7 +71,7 @@ WAITS = {
 
 @pytest.mark.parametrize("waits", WAITS)
 def test_sigterm_delivers_what_is_buffered_and_then_ends_the_process(tmp_path, waits):
-    """Whatever the main thread waits for, everything is delivered, and then the signal ends it."""
+    """Whatever the main thread waits for, all samples go out; then the signal ends the process."""
     wait = WAITS[waits].format(ready=READY.strip())
     code, processes = terminate(f"start()\ncount(5)\n{wait}\n", tmp_path)
     assert (KILLED, [5.0]) == (code, totals(processes))
@@ -181,7 +181,7 @@ def test_sigterm_in_a_flush_a_shutdown_or_an_exit_loses_nothing(tmp_path, call):
 
 
 def test_the_main_thread_may_end_by_itself_meanwhile(tmp_path):
-    """If a delivery needs the main thread to go on, it does, and the signal still ends it."""
+    """If a delivery needs the main thread, that goes on; the signal still ends the process."""
     program = """
     may_go_on = threading.Event()
 

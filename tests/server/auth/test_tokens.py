@@ -25,8 +25,8 @@ from server_stub.tokens import main
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What the server does with requests and its database depends on no interpreter. Tests of processes,
-# documents and workers cover that it runs on each.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 HASH = hash_token("secret").hex()

@@ -17,7 +17,7 @@ from tests.server.receiving import FakeReceiver, Received, export_to
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 T = 1_700_000_000

@@ -20,8 +20,8 @@ from server_stub.ingest.compression import decode_body
 from server_stub.ingest.row_encoding import RowEncoder, TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
 
-# What the server does with requests and its database depends on no interpreter. Tests of processes,
-# documents and workers cover that it runs on each.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

@@ -18,7 +18,7 @@ from tests.server.database_queries import at_once, partition_name, partitions, q
 if TYPE_CHECKING:
     from tests.postgresql import Cluster
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 CATALOG = """

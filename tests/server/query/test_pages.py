@@ -22,7 +22,7 @@ from tests.server.application import insert, sample, values
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 

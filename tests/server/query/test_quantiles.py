@@ -56,7 +56,7 @@ def test_a_quantile_is_interpolated_within_its_bucket(
 def test_there_is_no_quantile_without_observations_or_the_last_bucket(
     counts: dict[float, float],
 ) -> None:
-    """Such a histogram has a NaN."""
+    """The quantile of such a histogram is NaN."""
     assert math.isnan(histogram_quantile(0.5, counts))
 
 

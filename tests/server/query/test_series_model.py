@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 T = 1_699_999_200

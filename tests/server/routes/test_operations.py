@@ -15,8 +15,8 @@ from tests.server.application import running_api
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What the server does with requests and its database depends on no interpreter. Tests of processes,
-# documents and workers cover that it runs on each.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 

@@ -13,7 +13,7 @@ from tests.server.charts import INF, NAN, T, ask, at, curve
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 

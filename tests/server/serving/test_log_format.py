@@ -11,8 +11,8 @@ import pytest
 from server_stub.serving.log_format import FIELDS, JsonFormatter, TextFormatter
 from server_stub.serving.request_id import begin_request
 
-# What the server does with requests and its database depends on no interpreter. Tests of processes,
-# documents and workers cover that it runs on each.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 
