@@ -1,7 +1,7 @@
 """A server in a process of its own that answers every exporter at once and keeps nothing.
 
-Usage: python benchmarks/answering_server.py; prints its port, and ends with its standard input.
-A path that begins with `/plain` does not offer to take gzip.
+Usage: python benchmarks/answering_server.py; prints its port, and ends with its standard input. It
+does not offer to take gzip at a path that begins with `/plain`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
                 {"status": "ok", "metrics_inserted": samples, "metrics_rejected": 0, "errors": []}
             )
 
-    do_PUT = do_POST  # noqa: N815 - what prometheus_client pushes with
+    do_PUT = do_POST  # noqa: N815 - prometheus_client pushes with PUT
 
     def _answer_json(self, answer: object) -> None:
         self._answer(json.dumps(answer).encode(), "application/json")

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import noetl_metrics_sdk as sdk
 
-# Kept open for as long as the benchmark runs.
+# Stay open for as long as the benchmark runs.
 _receivers: list[socket.socket] = []
 
 
 class Instruments(NamedTuple):
-    """One contender's instruments; None where it has no such thing."""
+    """One contender's instruments; None where it has no such instrument."""
 
     counter: Any
     gauge: Any
@@ -23,7 +23,7 @@ class Instruments(NamedTuple):
 
 
 def ours() -> Instruments:
-    """Return this project's."""
+    """Return this project's instruments."""
     registry = sdk.Registry()
     return Instruments(
         sdk.Counter("jobs", "d", registry=registry),
@@ -35,7 +35,7 @@ def ours() -> Instruments:
 
 
 def prometheus() -> Instruments:
-    """Return prometheus_client's; its Summary has no quantiles."""
+    """Return prometheus_client's instruments; its Summary has no quantiles."""
     import prometheus_client as client  # noqa: PLC0415 - each peer only where it is measured
 
     registry = client.CollectorRegistry()
@@ -49,7 +49,7 @@ def prometheus() -> Instruments:
 
 
 def opentelemetry() -> Instruments:
-    """Return the OpenTelemetry SDK's, with a reader that collects when it is asked."""
+    """Return the OpenTelemetry SDK's instruments, with a reader that collects on demand."""
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
 
@@ -61,7 +61,7 @@ def opentelemetry() -> Instruments:
 
 
 def datadog() -> Instruments:
-    """Return datadog's client, with aggregation; it sends to a socket that nobody reads."""
+    """Return datadog's instruments, with aggregation; they send to a socket that is never read."""
     from datadog.dogstatsd.base import DogStatsd  # noqa: PLC0415
 
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -45,7 +45,7 @@ START_SECONDS = 60.0
 
 @contextmanager
 def victoria_metrics() -> Generator[int]:
-    """Run an empty VictoriaMetrics while the block runs; give its port."""
+    """Run an empty VictoriaMetrics while the block runs; yield its port."""
     program = shutil.which("victoria-metrics")
     if program is None:
         raise SystemExit("victoria-metrics is not installed: Debian has a package of this name")
@@ -91,7 +91,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> bytes:
 
 
 def export_all(database_url: str, rows: int) -> float:
-    """Export everything into an empty VictoriaMetrics; return the samples a second."""
+    """Export every row into an empty VictoriaMetrics; return the samples a second."""
 
     async def export(port: int) -> float:
         database = Database(database_url, 1)
@@ -116,7 +116,7 @@ def export_all(database_url: str, rows: int) -> float:
 
 
 def lines_of(database_url: str) -> list[bytes]:
-    """Return the table as bodies of a line import, of as many samples as an export's requests."""
+    """Return the table as line-import bodies, with as many samples as an export's request each."""
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "SELECT m.metric_name, m.labels, m.runtime_id::text, r.name, r.component_type, "
@@ -158,7 +158,7 @@ def import_lines(bodies: list[bytes], rows: int) -> float:
 
 
 def check(port: int, way: str, rows: int) -> None:
-    """Raise if VictoriaMetrics does not say that it has so many rows of a way to write."""
+    """Raise if VictoriaMetrics does not report so many rows of a way to write."""
     page = ask(port, "GET", "/metrics").decode()
     (line,) = [
         it for it in page.splitlines() if it.startswith(f'vm_rows_inserted_total{{type="{way}"')
@@ -168,7 +168,7 @@ def check(port: int, way: str, rows: int) -> None:
 
 
 def insert_beside(database_url: str, *flags: str) -> float:
-    """Return the rows a second that one client inserts through a server with these flags."""
+    """Return how many rows a second one client inserts through a server with these flags."""
     batches = [make_batch(number, time.time()) for number in range(INSERTED_BATCHES)]
     with started_server([*server_command(database_url), *flags]) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -183,7 +183,7 @@ def insert_beside(database_url: str, *flags: str) -> float:
 
 
 def insert_while_catching_up(database_url: str) -> float:
-    """Return the same of a server that exports its whole table meanwhile."""
+    """Return the same for a server that exports its whole table meanwhile."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM noetl.metric_export")
         with victoria_metrics() as port:

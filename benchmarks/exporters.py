@@ -1,4 +1,4 @@
-"""10,000 labelled counters of each contender, and what delivers them to a server."""
+"""10,000 labelled counters of each contender, and their delivery to a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELP = "Requests that the worker has served"
 
 
 class Exporter(NamedTuple):
-    """One contender: what changes every series, and what delivers what there is."""
+    """One contender: a function that changes every series, and one that delivers."""
 
     change: Callable[[], None]
     flush: Callable[[], None]
@@ -24,12 +24,12 @@ class Exporter(NamedTuple):
 
 
 def label_values(series: int) -> list[tuple[str, str]]:
-    """Return the label sets that every contender has."""
+    """Return the label sets, the same for every contender."""
     return [("GET", f"/orders/{number}") for number in range(series)]
 
 
 def incrementing(children: list[Any]) -> Callable[[], None]:
-    """Return what increments each child once."""
+    """Return a function that increments each child once."""
 
     def change() -> None:
         for child in children:
@@ -39,7 +39,7 @@ def incrementing(children: list[Any]) -> Callable[[], None]:
 
 
 def ours(url: str, series: int) -> Exporter:
-    """Return this project's."""
+    """Return this project's exporter."""
     registry = sdk.Registry()
     counter = sdk.Counter(
         "worker_requests", HELP, ["method", "path"], unit="requests", registry=registry,
@@ -60,7 +60,7 @@ def ours(url: str, series: int) -> Exporter:
 
 
 def prometheus(url: str, series: int, *, push: bool) -> Exporter:
-    """Return prometheus_client's: pushed to a gateway, or only collected."""
+    """Return prometheus_client's exporter: it pushes to a gateway, or only collects."""
     import prometheus_client  # noqa: PLC0415 - each peer only where it is measured
 
     registry = prometheus_client.CollectorRegistry()
@@ -79,7 +79,7 @@ def prometheus(url: str, series: int, *, push: bool) -> Exporter:
 
 
 def opentelemetry(url: str, series: int, *, compresses: bool) -> Exporter:
-    """Return the OpenTelemetry SDK's, over OTLP and HTTP; its own default is not to compress."""
+    """Return the OpenTelemetry SDK's exporter, over OTLP and HTTP; by default without gzip."""
     from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415
         OTLPMetricExporter,
@@ -93,7 +93,7 @@ def opentelemetry(url: str, series: int, *, compresses: bool) -> Exporter:
             compression=Compression.Gzip if compresses else Compression.NoCompression,
         ),
         export_interval_millis=3_600_000,
-        # Unless raised, all series beyond 2,000 are one.
+        # Without this limit, all series beyond 2,000 become one.
         cardinality_limits={Counter: series + 1},
     )
     provider = MeterProvider([reader])
@@ -112,7 +112,7 @@ def opentelemetry(url: str, series: int, *, compresses: bool) -> Exporter:
 
 
 def serialized_only(_url: str, series: int, *, compresses: bool) -> Exporter:
-    """Return the limit: the same samples as dictionaries, through orjson, and gzip perhaps."""
+    """Return the limit: the same samples as dictionaries, through orjson, and gzip if asked for."""
     import gzip  # noqa: PLC0415
 
     import orjson  # noqa: PLC0415
@@ -144,7 +144,7 @@ def serialized_only(_url: str, series: int, *, compresses: bool) -> Exporter:
 
 PLAIN, GZIP = "plain", "gzip"
 
-# prometheus_client compresses nothing. What it takes to be scraped begins with its collect().
+# prometheus_client compresses nothing. The cost of a scrape begins with its collect().
 MAKERS: dict[tuple[str, str], Callable[[str, int], Exporter]] = {
     (OURS, PLAIN): lambda url, series: ours(f"{url}/plain", series),
     (OURS, GZIP): ours,

@@ -1,4 +1,4 @@
-"""One contender of `flush.py`, in a process of its own: nobody pays for the others' series.
+"""One contender of `flush.py`, in a process of its own, without the series of the others.
 
 Usage: python benchmarks/exporting_process.py NAME KIND URL SERIES; reads the name of a measurement
 from each line of its standard input, and answers each with figures in JSON.
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 def changed(exporter: Exporter) -> list[float]:
-    """Return the ms of CPU that all threads take for a flush after every series has changed."""
+    """Return the CPU time of all threads for a flush after every series has changed, in ms."""
     exporter.change()
     return unchanged(exporter)
 
 
 def unchanged(exporter: Exporter) -> list[float]:
-    """Return the same of a flush in which nothing has changed."""
+    """Return the CPU time of all threads for a flush without any change, in ms."""
     started_at = process_time()
     exporter.flush()
     return [(process_time() - started_at) * 1e3]
 
 
 def waits(exporter: Exporter) -> list[float]:
-    """Return the ms that another thread waits at the longest, beside a flush and without one."""
+    """Return the longest wait of another thread, beside a flush and without one, in ms."""
     exporter.change()
     during, seconds = longest_wait(exporter.flush)
     without, _ = longest_wait(partial(threading.Event().wait, seconds))
@@ -43,10 +43,10 @@ def waits(exporter: Exporter) -> list[float]:
 
 
 def longest_wait(work: Callable[[], object]) -> tuple[float, float]:
-    """Do some work beside a thread that does nothing but look at the clock.
+    """Do some work beside a thread that does nothing but read the clock.
 
     Returns:
-        The longest time between two of its looks, and how long the work took, in seconds.
+        The longest time between two readings, and how long the work took, in seconds.
     """
     started, done = threading.Event(), threading.Event()
     longest = 0.0
@@ -75,7 +75,7 @@ MEASUREMENTS = {"changed": changed, "unchanged": unchanged, "waits": waits}
 
 
 def main() -> None:
-    """Make the series, flush them once, and measure what is asked for."""
+    """Make the series, flush them once, and run the measurements that are asked for."""
     name, kind, url, series = sys.argv[1:]
     exporter = MAKERS[name, kind](url, int(series))
     exporter.flush()

@@ -45,13 +45,13 @@ GZIP_LEVELS = (1, 6, 9)
 
 
 def label_values(number: int) -> tuple[str, str, str, str, str]:
-    """Return the labels of a series of one name, as a page of the server has them."""
+    """Return the labels of each series of one name, as a page of the server has them."""
     component = number // 2
     return str(component), f"pool-{component}", "worker_pool", f"worker-{number % 2}", "completed"
 
 
 def peer_registry(series: int) -> prometheus_client.CollectorRegistry:
-    """Return prometheus_client's registry with the series, without the times of their making."""
+    """Return prometheus_client's registry with the series, without their times of creation."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = prometheus_client.CollectorRegistry()
     for name in range(NAMES):
@@ -74,7 +74,7 @@ def our_registry(series: int) -> Registry:
 
 
 def fill(database: psycopg.Connection[Any], series: int) -> None:
-    """Put one sample of each series into the table."""
+    """Store one sample of each series in the table."""
     components = {label_values(number)[:2] for number in range(series // NAMES)}
     with database.cursor() as cursor:
         cursor.executemany(
@@ -100,21 +100,21 @@ def fill(database: psycopg.Connection[Any], series: int) -> None:
 
 
 def latest_rows(database: psycopg.Connection[Any]) -> list[LatestSample]:
-    """Return the rows that the server makes its page of."""
+    """Return the rows from which the server makes its page."""
     lookback = timedelta(seconds=Settings().exposition_lookback_seconds)
     rows = database.execute(latest_samples_query(()), {"lookback": lookback}).fetchall()
     return [row for row in map(LatestSample._make, rows) if row.metric_name.startswith("metric_")]
 
 
 def milliseconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return how long a call takes, in milliseconds."""
     started_at = time.perf_counter()
     call()
     return (time.perf_counter() - started_at) * 1e3
 
 
 def get(port: int, headers: Mapping[str, str]) -> bytes:
-    """Return the body of a page, as it is sent."""
+    """Return the body of a page, as the server sends it."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/metrics", headers=dict(headers))
     answer = connection.getresponse()
@@ -126,7 +126,7 @@ def get(port: int, headers: Mapping[str, str]) -> bytes:
 
 
 def samples_of(page: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return what a page says of the series."""
+    """Return the samples of a page."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(page)

@@ -25,12 +25,12 @@ FOLDER = Path(__file__).parent
 
 
 class Process:
-    """A program of this folder that answers a line with a line.
+    """A program of this folder that answers each line with a line.
 
     Args:
-        stack: ends it.
+        stack: ends the program.
         program: its name.
-        arguments: what it is started with.
+        arguments: its command-line arguments.
     """
 
     def __init__(self, stack: ExitStack, program: str, *arguments: str) -> None:
@@ -46,10 +46,10 @@ class Process:
         stack.callback(self._input.close)
 
     def read(self) -> str:
-        """Return the next line that it prints.
+        """Return the next line that the program prints.
 
         Raises:
-            RuntimeError: it has ended.
+            RuntimeError: the program has ended.
         """
         line = self._output.readline()
         if not line:
@@ -97,7 +97,7 @@ def add_rows(
     measurement: str,
     rounds: int,
 ) -> None:
-    """Measure all in interleaved rounds; add a row for plain bodies and one for compressed."""
+    """Measure in interleaved rounds; add a row for plain bodies and one for compressed bodies."""
 
     def measurer(contender: Process) -> Callable[[], float]:
         return lambda: contender.measure(measurement)[0]
@@ -129,7 +129,7 @@ def add_waits(report: Report, row: str, found: list[list[float]]) -> None:
 
 
 def show_waits(report: Report) -> None:
-    """Print the waits: their columns are no contenders."""
+    """Print the waits, in a table of their own: its columns are no contenders."""
     print(f"\n{report.title}, {report.unit}")
     print(f"{'':34}{'median':>10}{'greatest':>10}{'idle: median':>16}{'greatest':>10}")
     for row, figures in report.rows.items():

@@ -40,8 +40,8 @@ class EmptyBlock:
         pass
 
 
-# Each loop is written out, so that it is the same bytecode for every contender but for the name
-# of the method. Its own cost is not subtracted.
+# Each loop is written out, so that every contender runs the same bytecode but for the name of the
+# method. The loop's own cost is not subtracted.
 
 
 def loop_inc(it: Any, calls: int) -> None:
@@ -131,8 +131,8 @@ def loop_empty_block(it: Any, calls: int) -> None:
             pass
 
 
-# Of each row: the instrument, and the loop of those that have prometheus_client's interface, of
-# OpenTelemetry, of datadog, and of the limit, with what the limit calls.
+# Each row has the instrument, and four loops: for contenders with prometheus_client's interface,
+# for OpenTelemetry, for datadog, and for the limit, with the callable of the limit.
 ROWS: dict[str, tuple[str, Any, Any, Any, tuple[Any, Any]]] = {
     "Counter.inc()": (
         "counter", loop_inc, loop_add_one, loop_increment, (loop_empty, empty),
@@ -181,7 +181,7 @@ def main() -> None:
 def timers(
     row: str, everyone: dict[str, Instruments], calls: int
 ) -> dict[str, Callable[[], float]]:
-    """Return for each contender what times its loop, in ns a call."""
+    """Return for each contender a function that times its loop, in ns a call."""
     instrument, pull, otel, dogstatsd, (limit_loop, limit) = ROWS[row]
     loops = {
         OURS: pull,
@@ -198,7 +198,7 @@ def timers(
 
 
 def timer(it: Any, loop: Callable[[Any, int], None], calls: int) -> Callable[[], float]:
-    """Return what runs a loop once and returns the ns a call."""
+    """Return a function that runs a loop once and returns the ns a call."""
 
     def measure() -> float:
         started_at = perf_counter()
@@ -232,7 +232,7 @@ def throughput(it: Any, loop: Callable[[Any, int], None], calls: int) -> float:
 
 
 def check_totals(everyone: dict[str, Instruments], chosen: Any) -> None:
-    """Compare our counter with all that was counted in it; print the same of prometheus_client.
+    """Compare our counter and prometheus_client's with their increments, and print both.
 
     Raises:
         AssertionError: an increment was lost.

@@ -23,7 +23,7 @@ MODULES = {
     "opentelemetry": "opentelemetry.sdk.metrics",
     "datadog": "datadog",
 }
-# What is installed is imported, and not the folder that this is run in.
+# -P: the interpreter imports the installed package, and not the folder in which it runs.
 INTERPRETER = (sys.executable, "-P", "-c")
 
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def timer(statement: str) -> Callable[[], float]:
-    """Return what runs a statement in a new interpreter and returns the ms it took."""
+    """Return a function that runs a statement in a new interpreter and returns the ms it took."""
 
     def measure() -> float:
         started_at = perf_counter()
@@ -58,7 +58,7 @@ def timer(statement: str) -> Callable[[], float]:
 
 
 def loaded(statement: str) -> int:
-    """Return how many modules there are after a statement."""
+    """Return how many modules are loaded after a statement."""
     program = f"{statement}\nimport sys\nprint(len(sys.modules))"
     answer = subprocess.run([*INTERPRETER, program], check=True, capture_output=True, text=True)
     return int(answer.stdout)

@@ -45,7 +45,7 @@ ROW_BY_ROW_SHARE = 20
 
 
 class Batch(NamedTuple):
-    """One request, and the same rows as COPY takes them."""
+    """One request, and its rows in the form that COPY takes."""
 
     runtime_id: int
     body: bytes
@@ -95,11 +95,11 @@ def encode_rows(body: bytes, runtime_id: int) -> bytes:
 
 
 class Contenders:
-    """Everybody who inserts the batches, into the same table of the same database.
+    """All contenders that insert the batches, into the same table of the same database.
 
     Args:
-        stack: ends the processes.
-        batches: what is inserted.
+        stack: ends their processes.
+        batches: the batches to insert.
     """
 
     def __init__(self, stack: ExitStack, batches: Sequence[Batch]) -> None:
@@ -121,7 +121,7 @@ class Contenders:
         self._sequence = 0
 
     def server(self, clients: int) -> float:
-        """Return the rows a second of this server."""
+        """Return how many rows a second this server inserts."""
 
         def send(batches: Sequence[Batch], client: int) -> None:
             self._post(self._port, batches, f"client-{self._sequence}-{client}")
@@ -129,14 +129,14 @@ class Contenders:
         return self._measure(clients, self._batches, send)
 
     def row_by_row(self, clients: int) -> float:
-        """Return the rows a second of a server that inserts row by row."""
+        """Return how many rows a second a server inserts row by row."""
         few = self._batches[: max(clients, len(self._batches) // ROW_BY_ROW_SHARE)]
         return self._measure(
             clients, few, lambda batches, _: self._post(self._row_server_port, batches, None)
         )
 
     def copy(self, clients: int) -> float:
-        """Return the rows a second of COPY, of the bytes that this server gives it."""
+        """Return how many rows a second COPY inserts, from the bytes that this server gives it."""
         statement = read_sql("ingest/copy_metrics.sql")
         return self._measure(
             clients, self._batches,
@@ -144,7 +144,7 @@ class Contenders:
         )  # fmt: skip
 
     def copy_text(self, clients: int) -> float:
-        """Return the rows a second of COPY in its text format."""
+        """Return how many rows a second COPY inserts in its text format."""
         statement = read_sql("ingest/copy_metrics.sql").replace("(FORMAT binary)", "")
         return self._measure(
             clients, self._batches,
@@ -177,7 +177,7 @@ class Contenders:
         batches: Sequence[Batch],
         insert: Callable[[Sequence[Batch], int], None],
     ) -> float:
-        """Return rows a second, into an empty table, with that many clients at once."""
+        """Return the rows a second into an empty table, with that many clients at once."""
         self._sequence += 1
         self._database.execute("TRUNCATE noetl.metric")
         self._database.execute("CHECKPOINT")
@@ -219,7 +219,8 @@ def main() -> None:
                 COPY_TEXT: partial(contenders.copy_text, clients),
                 ROW_BY_ROW: partial(contenders.row_by_row, clients),
             }
-            # Once uncounted: a server that runs knows its series, and PostgreSQL has its files.
+            # Once uncounted, as after some time of running: the server then knows its series, and
+            # PostgreSQL has its files.
             for contender in measured.values():
                 contender()
             figures = medians(measured, options.rounds)

@@ -39,14 +39,14 @@ class Nowhere:
     """A transport that keeps nothing."""
 
     def register(self, registration: Registration, timeout: float) -> str:  # noqa: ARG002
-        """Give an id."""
+        """Return an id."""
         return "1"
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Do nothing."""
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:  # noqa: ARG002
-        """Acknowledge all of it."""
+        """Acknowledge the whole batch."""
         return Receipt(len(batch.items), 0, (), duplicate=False)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Nowhere:
 
 
 def main() -> None:
-    """Measure each contender in a process of its own, or, in such a process, measure."""
+    """Measure each contender in a process of its own; in such a process, measure one contender."""
     if sys.argv[1:2] == ["measure"]:
         name, kind, series = sys.argv[2:]
         print(json.dumps(measure(name, kind, int(series))))
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measured_apart(name: str, kind: str, series: int) -> dict[str, float]:
-    """Measure in a process of its own."""
+    """Measure one contender in a process of its own."""
     command = [sys.executable, __file__, "measure", name, kind, str(series)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
@@ -102,7 +102,7 @@ def measure(name: str, kind: str, series: int) -> dict[str, float]:
 
 
 def make_ours(kind: str, series: int) -> tuple[Callable[[str, str], None], Callable[[], object]]:
-    """Return what uses a series of this project, and what flushes."""
+    """Return a function that uses a series of this project, and a function that flushes."""
     registry = sdk.Registry()
     client = sdk.MetricsClient(
         component_name="benchmark", registry=registry, transport=Nowhere(), system_metrics=(),
@@ -119,7 +119,7 @@ def make_ours(kind: str, series: int) -> tuple[Callable[[str, str], None], Calla
 def make_prometheus(
     kind: str, series: int
 ) -> tuple[Callable[[str, str], None], Callable[[], object]]:
-    """Return the same of prometheus_client."""
+    """Return the same functions for prometheus_client."""
     import prometheus_client as client  # noqa: PLC0415 - each peer only where it is measured
 
     del series
@@ -132,7 +132,7 @@ def make_prometheus(
 def make_opentelemetry(
     kind: str, series: int
 ) -> tuple[Callable[[str, str], None], Callable[[], object]]:
-    """Return the same of the OpenTelemetry SDK."""
+    """Return the same functions for the OpenTelemetry SDK."""
     from opentelemetry.sdk import metrics  # noqa: PLC0415
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
 
@@ -153,7 +153,7 @@ def make_opentelemetry(
 
 
 def user(made: Any, kind: str) -> Callable[[str, str], None]:
-    """Return what increments a series once, or observes a few values in it."""
+    """Return a function that increments a series once, or observes a few values in it."""
     if kind == "counter":
         return lambda a, b: made.labels(a, b).inc()
 

@@ -44,7 +44,7 @@ PAGE_LIMIT = 100
 
 
 class Question(NamedTuple):
-    """What is asked for over HTTP, and of PostgreSQL."""
+    """A question that is asked over HTTP, and of PostgreSQL."""
 
     path: str
     sql: str
@@ -64,7 +64,7 @@ def questions() -> dict[str, Question]:
     }  # fmt: skip
     page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
     lookback = {"lookback": timedelta(seconds=settings.exposition_lookback_seconds)}
-    # The store is asked for parameters only, and needs no database for them.
+    # The benchmark asks the store for parameters only, which needs no database.
     store = SeriesReader(None, settings, None)  # type: ignore[arg-type]
     buckets = cover(None, None, 60.0, datetime.now(UTC))
     chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
@@ -92,7 +92,7 @@ class Measurement:
     """Asks a server, and the database behind it.
 
     Args:
-        port: the server's.
+        port: the port of the server.
         database: a connection in autocommit.
     """
 
@@ -101,7 +101,7 @@ class Measurement:
         self._database = database
 
     def over_http(self, question: Question) -> float:
-        """Return how many milliseconds an answer takes until its last byte."""
+        """Return how many milliseconds pass until an answer's last byte."""
         started_at = time.perf_counter()
         self.answer(question)
         return (time.perf_counter() - started_at) * 1e3
@@ -136,12 +136,12 @@ def measure(
     Args:
         database_url: a database with the schema.
         rows: how many rows a full table has.
-        rest: each how many turns there is a row that no question is about.
+        rest: one of so many turns has the rows that no question is about.
         rounds: how often everything is measured.
 
     Returns:
-        What is stored; by question the figures in milliseconds; and how large each answer is, in
-        what it counts.
+        The stored rows; the figures by question, in milliseconds; and the size of each answer, in
+        the unit that it counts.
     """
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as database:
         stored = store_day(database, rows, rest)

@@ -52,10 +52,10 @@ FROM (
 
 
 class Traffic:
-    """Inserting clients and a querying one, each in a thread with a connection of its own.
+    """Clients that insert and one that queries, each in a thread with a connection of its own.
 
     Args:
-        port: the server's.
+        port: the port of the server.
     """
 
     def __init__(self, port: int) -> None:
@@ -92,7 +92,7 @@ class Traffic:
 
     def _insert(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        while True:  # once at least, however short the time
+        while True:  # at least once, however short the time
             started_at = time.perf_counter()
             answer = ask(connection, "POST", "/api/metrics", self._body)
             self.insert_seconds.append(time.perf_counter() - started_at)
@@ -127,9 +127,9 @@ def prepare(url: str, database: psycopg.Connection[Any]) -> None:
 
 
 def fill_expired_day(database: psycopg.Connection[Any], rows: int) -> None:
-    """Make a day that has expired, with rows in it, on disk and without work left behind."""
+    """Make a day that has expired, with its rows written to disk and no background work left."""
     database.execute("SELECT noetl.create_metric_partition(%s)", (EXPIRED_DAY,))
-    # The foreign key is not what is measured.
+    # The foreign key is not a part of the measurement.
     database.execute("SET session_replication_role = replica")
     database.execute(FILL, {"day": f"{EXPIRED_DAY} 00:00Z", "rows": rows})
     database.execute("RESET session_replication_role")
@@ -137,11 +137,11 @@ def fill_expired_day(database: psycopg.Connection[Any], rows: int) -> None:
 
 
 def drop_expired_day(port: int) -> tuple[float, int]:
-    """Drop it as an operator does; return how many seconds it took, and how many requests."""
+    """Drop the day as an operator does; return the seconds it took, and the number of requests."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     started_at = time.perf_counter()
     requests = 1
-    # One that has to wait for a reader five times gives up until it is asked again.
+    # After waiting for a reader five times, the server gives up until the next request.
     while ask(connection, "POST", "/api/metrics/cleanup")["dropped_count"] == 0:
         requests += 1
     seconds = time.perf_counter() - started_at
@@ -152,16 +152,16 @@ def drop_expired_day(port: int) -> tuple[float, int]:
 def rebuild_expired_day(
     url: str, database: psycopg.Connection[Any], rows: int, rules: str
 ) -> Traffic:
-    """Fill the day, remove what has expired beside traffic; return that, and how long it took."""
+    """Fill the day and remove expired rows beside traffic; return the traffic with its figures."""
     command = [*server_command(url), f"--metric-retention-days={rules}"]
     with ExitStack() as stack:
         port = stack.enter_context(started_server(command))
-        # Not before, as a server that starts cleans up.
+        # Not before the server starts, as it cleans up then.
         fill_expired_day(database, rows)
         traffic = stack.enter_context(Traffic(port).running())
         connection = http.client.HTTPConnection("127.0.0.1", port)
         started_at = time.perf_counter()
-        # One that is held back by readers five times gives up until it is asked again.
+        # After readers have held it back five times, the server gives up until the next request.
         while (
             "removed what has expired from 1"
             not in (ask(connection, "POST", "/api/metrics/cleanup")["message"])
@@ -185,7 +185,7 @@ def hold_back_the_drop(url: str, port: int) -> None:
 
 
 def measure_rebuilds(rows_dropped: int, waits: Report, counts: Report) -> Report:
-    """Rebuild days of a tenth of the rows; return how long it took, and add who waited."""
+    """Rebuild days of a tenth of the rows; return the time it took, and add the waits."""
     rebuilds = Report("Rebuilding an expired day of which rows live longer", "ms")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())

@@ -1,4 +1,4 @@
-"""Medians of interleaved rounds: what disturbs the machine disturbs every contender alike."""
+"""Medians of interleaved rounds: a disturbance of the machine hits every contender alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def medians(contenders: Mapping[Name, Callable[[], float]], rounds: int) -> dict
     Every round asks each contender once, and each round begins with another one.
 
     Args:
-        contenders: a name and what is measured: returns a figure.
+        contenders: each name, and the function that returns its figure.
         rounds: how many rounds.
     """
     names = list(contenders)
@@ -28,7 +28,7 @@ def medians(contenders: Mapping[Name, Callable[[], float]], rounds: int) -> dict
         first = number % len(names)
         for name in [*names[first:], *names[:first]]:
             gc.collect()
-            gc.disable()  # as timeit does: what is measured is the call
+            gc.disable()  # as timeit does: the measurement is of the call
             try:
                 figures[name].append(contenders[name]())
             finally:

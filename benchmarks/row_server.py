@@ -1,7 +1,7 @@
 """A metrics server as NoETL's was: every sample a model, and every row an INSERT of its own.
 
 Usage: python benchmarks/row_server.py DATABASE_URL; prints its port, and ends with its standard
-input. It takes the same body as `POST /api/metrics`, and commits once a request.
+input. It takes the same body as `POST /api/metrics`, and commits once for each request.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def make_app(database_url: str) -> FastAPI:
                 )  # fmt: skip
         return {"status": "ok", "metrics_inserted": len(batch.metrics)}
 
-    # The module's postponed annotations name what only this function knows.
+    # The module's postponed annotations use a name that only this function knows.
     insert.__annotations__ = {"batch": Batch}
     app.post("/api/metrics")(insert)
     return app

@@ -63,7 +63,7 @@ def fill(sketch: Sketch, values: Sequence[float]) -> None:
 
 
 def fill_new(make: Callable[[], Sketch], values: Sequence[float]) -> float:
-    """Count all values in a new sketch; return the ns a value."""
+    """Count all values in a new sketch; return the time for each value in ns."""
     sketch = make()
     started_at = perf_counter()
     fill(sketch, values)
@@ -71,7 +71,7 @@ def fill_new(make: Callable[[], Sketch], values: Sequence[float]) -> float:
 
 
 def ask(sketch: Sketch) -> float:
-    """Ask for the quantiles; return the µs it took."""
+    """Ask for the quantiles; return the time in µs."""
     started_at = perf_counter()
     quantiles_of(sketch)
     return (perf_counter() - started_at) * 1e6
@@ -86,7 +86,7 @@ def error(sketch: Sketch, values: Sequence[float]) -> float:
 
 
 def quantiles_of(sketch: Sketch) -> list[float]:
-    """Ask either kind of sketch."""
+    """Return the quantiles of either kind of sketch."""
     if isinstance(sketch, QuantileSketch):
         return sketch.quantiles(QUANTILES)
     return [sketch.get_quantile_value(quantile) or math.nan for quantile in QUANTILES]

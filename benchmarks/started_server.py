@@ -19,10 +19,10 @@ def server_command(database_url: str) -> list[str]:
 
 @contextmanager
 def started_server(command: Sequence[str]) -> Generator[int]:
-    """Run a server while the block runs; give the port that it prints once it takes requests.
+    """Run a server while the block runs; yield the port that it prints once it takes requests.
 
     Raises:
-        RuntimeError: it has ended before; the message has what it said.
+        RuntimeError: the server ended before; the message has its output.
     """
     with (
         tempfile.TemporaryFile("w+") as log,

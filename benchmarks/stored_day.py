@@ -1,4 +1,4 @@
-"""A day of samples in the table, as ten thousand series report them, made by PostgreSQL itself."""
+"""A day of samples in the table, as ten thousand series report them; PostgreSQL makes the rows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LABELS = {
     "worker_id": f"worker-{RUNTIME_ID}-4711",
 }  # fmt: skip
 
-# Every component reports its series one after the other, all components in turn. What is chosen is
-# there whole, and of the rest every `rest`th turn.
+# Every component reports its series one after the other, all components in turn. The chosen series
+# have all of their turns, and the rest has every `rest`th turn.
 _FILL = """
 INSERT INTO noetl.metric (
     runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp,
@@ -56,7 +56,7 @@ ORDER BY turn DESC, s.runtime_id
 
 
 class Stored(NamedTuple):
-    """How many rows there are, and how many of them each question is about."""
+    """How many rows the table has, and how many of them each question is about."""
 
     rows: int
     within_lookback: int
@@ -65,13 +65,13 @@ class Stored(NamedTuple):
 
 
 def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored:
-    """Fill an empty table with the samples of the last 23 hours; return what is there.
+    """Fill an empty table with the samples of the last 23 hours; return how many there are.
 
     Args:
-        database: a connection in autocommit, of a superuser, to a database whose schema is this
-            project's.
-        rows: how many rows, if the rest is there whole.
-        rest: of what no question is about, each how many turns one is there.
+        database: a connection in autocommit, of a superuser, to a database with this project's
+            schema.
+        rows: how many rows there would be if the rest had all of its turns.
+        rest: series that no question is about have one of so many turns.
     """
     database.execute("TRUNCATE noetl.metric, noetl.runtime")
     database.execute(
@@ -83,13 +83,13 @@ def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored
     pause_seconds = 23 * 3600 / turns
     turns_of_last_hour = min(turns - 1, int(3600 / pause_seconds))
     indexes = _drop_indexes(database)
-    # The foreign key is true by construction.
+    # The foreign key holds by construction.
     database.execute("SET session_replication_role = replica")
     _fill(database, turns_of_last_hour + 1, turns - 1, pause_seconds, rest)
     for definition in indexes:
         database.execute(definition.encode())
     database.execute("VACUUM noetl.metric")
-    # The last hour comes last, or it would be older than the lookback before it is asked for.
+    # The last hour comes last; otherwise it would be older than the lookback before a question.
     _fill(database, 0, turns_of_last_hour, pause_seconds, rest)
     database.execute("SET session_replication_role = origin")
     database.execute("ANALYZE noetl.metric")
@@ -114,7 +114,7 @@ def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored
 
 
 def _drop_indexes(database: psycopg.Connection[Any]) -> list[str]:
-    """Drop what is slow to fill row by row; return the definitions to make it anew."""
+    """Drop the indexes that are slow to fill row by row; return their definitions for later."""
     found = database.execute(
         """
         SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
@@ -124,7 +124,7 @@ def _drop_indexes(database: psycopg.Connection[Any]) -> list[str]:
     ).fetchall()
     for name, _ in found:
         database.execute(f"DROP INDEX {name}".encode())
-    # ON ONLY would leave the partitions without.
+    # ON ONLY would leave the partitions without indexes.
     return [definition.replace(" ON ONLY ", " ON ") for _, definition in found]
 
 

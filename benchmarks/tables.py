@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs, with the machine that the figures come from."""
+"""Tables for people and JSON for programs, with the machine on which the figures were measured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = {
 
 
 class Report:
-    """Collects rows and shows them, our figure beside every other and the ratio to it.
+    """Collects rows and shows them: our figure beside every other one, with the ratio to it.
 
     Args:
         title: what is measured.
@@ -48,7 +48,7 @@ class Report:
 
     def show(self) -> None:
         """Print the table."""
-        # In the order in which they appear, and the limit last.
+        # In order of appearance, with the limit last.
         others = list(dict.fromkeys(name for row in self.rows.values() for name in row))
         others.sort(key=lambda name: name == LIMIT)
         others.remove(OURS)
@@ -59,7 +59,7 @@ class Report:
             print(f"{row:34}{figures[OURS]:>20,.4g}{cells}")
 
     def ratios(self, row: str) -> dict[str, float]:
-        """Return how many times ours every other figure of a row is; the inverse of throughputs."""
+        """Return how many times ours each other figure of a row is; inverted for throughputs."""
         figures = self.rows[row]
         ours = figures.get(OURS)
         if ours is None:
@@ -86,7 +86,7 @@ def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
 
 
 def introduce() -> None:
-    """Print what is measured, and on what."""
+    """Print what is measured, and on which machine."""
     found = machine()
     build = "compiled" if found["compiled"] else "interpreted"
     print(f"{OURS} ({build}) on Python {found['python']}, {found['cpu']}, {found['cpus']} CPUs")
@@ -127,7 +127,7 @@ def installed() -> dict[str, str]:
 
 
 def machine() -> dict[str, object]:
-    """Return what the figures depend on."""
+    """Return the facts about the machine on which the figures depend."""
     return {
         "compiled": noetl_metrics_sdk.COMPILED,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Certificates as an operator makes them, by openssl."""
+"""Certificates as an operator makes them, with openssl."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ EXTENSIONS = (
 
 
 class Pair(NamedTuple):
-    """The files of a certificate and its key."""
+    """The files of a certificate and of its key."""
 
     certificate: str
     key: str
 
 
 class Authority:
-    """Somebody who signs certificates."""
+    """An authority that signs certificates."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         if shutil.which("openssl") is None:
@@ -49,7 +49,7 @@ class Authority:
         return pair
 
     def encrypt(self, key: str, encrypted: str) -> None:
-        """Write a key anew, with a password."""
+        """Write a key again, encrypted with a password."""
         run("pkcs8", "-topk8", "-in", key, "-out", encrypted, "-passout", "pass:hidden")
 
 

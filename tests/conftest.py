@@ -17,26 +17,26 @@ from tests.server_process import ServerProcess, start_server
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# No test asserts a time: not even Hypothesis, of a single example.
+# No test asserts how long it takes; Hypothesis asserts it of no example either.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
-    """Have the programs that tests start be ended by the signals that end programs.
+    """Have signals end the programs that tests start.
 
     Under nohup, and in the background of a script, a process ignores SIGHUP or SIGINT, and the
-    programs that it starts inherit that. What has a handler is not inherited.
+    programs that it starts inherit that. They do not inherit a handler.
     """
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
-    # Before pytest-xdist starts its workers, so that all of them have the same.
+    # Set before pytest-xdist starts its workers, so all of them have the same seed.
     os.environ.setdefault("NOETL_CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
 
 
 def pytest_report_header() -> str:
-    """Say what repeats the random faults of tests/chaos."""
+    """Print the seed that repeats the random faults of tests/chaos."""
     return f"NOETL_CHAOS_SEED={os.environ['NOETL_CHAOS_SEED']}"
 
 
@@ -44,12 +44,13 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have one worker of pytest-xdist run all tests that share what a module sets up.
 
-    A worker that runs one of them sets it up; other tests go to the worker that has nothing to do.
+    The worker sets it up once for all of them. The other tests go to the worker that has nothing
+    to do.
     """
     for item in items:
         shared = sorted(_module_fixtures(item))
         if shared:
-            # Each parameter of such a fixture is set up by itself.
+            # Each parameter of such a fixture has a set-up of its own.
             indices = getattr(getattr(item, "callspec", None), "indices", {})
             of_parameters = [f"{name}{indices[name]}" for name in shared if name in indices]
             group = " ".join([item.nodeid.partition("::")[0], *of_parameters])
@@ -78,15 +79,15 @@ def system_postgresql() -> Generator[Cluster]:
 
 @pytest.fixture
 def database_url(postgresql: Cluster) -> Generator[str]:
-    """A new, empty database on the embedded PostgreSQL."""
+    """Yield the URL of a new, empty database on the embedded PostgreSQL."""
     with postgresql.database() as url:
         yield url
 
 
-# What an older PostgreSQL does depends on no interpreter.
+# An older PostgreSQL does the same under every interpreter.
 @pytest.fixture(params=["embedded", pytest.param("system", marks=pytest.mark.once)])
 def each_database_url(request: pytest.FixtureRequest) -> Generator[str]:
-    """A new, empty database on each PostgreSQL that there is."""
+    """Yield the URL of a new, empty database on each installed PostgreSQL."""
     name = "postgresql" if request.param == "embedded" else "system_postgresql"
     cluster: Cluster = request.getfixturevalue(name)
     with cluster.database() as url:
@@ -95,7 +96,7 @@ def each_database_url(request: pytest.FixtureRequest) -> Generator[str]:
 
 @pytest.fixture
 def server(database_url: str) -> Generator[ServerProcess]:
-    """A server process on a database of its own; it has to end with code 0."""
+    """Yield a server process on a database of its own; the process has to end with code 0."""
     with ExitStack() as stack:
         running = start_server(database_url)
         assert running.process.stdout is not None

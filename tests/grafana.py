@@ -1,8 +1,9 @@
-"""What Grafana makes of a query before a database sees it, for tests that have no Grafana.
+"""Expands a query as Grafana does before a database sees it, for tests that have no Grafana.
 
-The macros are those of its PostgreSQL data source, in pkg/tsdb/grafana-postgresql-datasource
-(macros.go, and Interpolate in sqleng/sql_engine.go) of https://github.com/grafana/grafana; the
-variables are at https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/.
+The macros come from Grafana's PostgreSQL data source, in pkg/tsdb/grafana-postgresql-datasource
+(macros.go, and Interpolate in sqleng/sql_engine.go) of https://github.com/grafana/grafana. The
+variables are described at
+https://grafana.com/docs/grafana/latest/dashboards/variables/variable-syntax/.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 
 class Dashboard:
-    """A dashboard as it is imported.
+    """A dashboard as Grafana imports it.
 
     Args:
-        name: its file's name.
+        name: the name of its file.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,13 +36,13 @@ class Dashboard:
         }
 
     def interval_seconds(self, title: str) -> int:
-        """Return the least interval that a panel asks for."""
+        """Return the least interval that a panel asks for, in seconds."""
         interval = self.panels[title]["interval"]
         return int(interval[:-1]) * _UNIT_SECONDS[interval[-1]]
 
 
 class TimeRange(NamedTuple):
-    """What is picked in Grafana's time picker, in whole seconds since the epoch."""
+    """The range that a user picks in Grafana's time picker, in whole seconds since the epoch."""
 
     start: int
     end: int
@@ -53,7 +54,7 @@ def expanded_sql(
     """Return a query as PostgreSQL gets it.
 
     Raises:
-        ValueError: it has a macro that Grafana has not, or one that is not known here.
+        ValueError: the query has a macro that Grafana or this module does not know.
     """
     for name, values in variables.items():
         quoted = ",".join("'" + value.replace("'", "''") + "'" for value in values)
@@ -90,7 +91,7 @@ def _macro(name: str, arguments: list[str], shown: TimeRange, *, is_followed_by_
             assert arguments[1].endswith("s")
             seconds = arguments[1].removesuffix("s")
             group = f"floor(extract(epoch from {arguments[0]})/{seconds})*{seconds}"
-            # As before Grafana 5.3: behind a comma the group is a column of its own.
+            # As before Grafana 5.3: behind a comma the group becomes a column of its own.
             is_column = name == "__timeGroupAlias" or is_followed_by_comma
             return f'{group} AS "time"' if is_column else group
     raise ValueError(f"unknown macro ${name}")
@@ -102,10 +103,10 @@ def expanded_promql(
     """Return an expression as Prometheus gets it.
 
     Args:
-        expression: what the panel has.
-        shown: the range that is shown.
-        rate_interval: in place of `$__rate_interval`: at least four scrape intervals.
-        variables: to regular expressions.
+        expression: the expression of the panel.
+        shown: the time range that the dashboard shows.
+        rate_interval: the value of `$__rate_interval`: at least four scrape intervals.
+        variables: each variable's name, and its regular expression.
     """
     expression = expression.replace("$__rate_interval", rate_interval)
     expression = expression.replace("$__range", f"{shown.end - shown.start}s")

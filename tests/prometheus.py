@@ -23,7 +23,7 @@ needs_prometheus = pytest.mark.skipif(
 
 
 class Prometheus(PeerProgram):
-    """A Prometheus with a folder and a port of its own, which takes remote write."""
+    """A Prometheus with a folder and a port of its own; it takes remote write."""
 
     health_path = "/-/ready"
     relative_precision = 0.0
@@ -31,7 +31,7 @@ class Prometheus(PeerProgram):
 
     @property
     def write_url(self) -> str:
-        """Where it takes remote write."""
+        """Return the address that takes remote write."""
         return f"{self.url}/api/v1/write"
 
 
@@ -43,17 +43,18 @@ def running_prometheus(
     out_of_order_time_window: str = "0s",
     extra_flags: Sequence[str] = (),
 ) -> Generator[Prometheus]:
-    """Run one while the block runs, unless it is killed meanwhile.
+    """Run a Prometheus while the block runs, unless a test kills it meanwhile.
 
     Args:
-        folder: where its data and its log are.
-        scrape_configs: what is scraped, each second unless it says otherwise.
-        out_of_order_time_window: how much older than others of its series a sample may be.
-        extra_flags: of its command line.
+        folder: the folder of its data and its log.
+        scrape_configs: what it scrapes, each second unless a configuration says otherwise.
+        out_of_order_time_window: how much older than the newest sample of its series a sample may
+            be.
+        extra_flags: further flags of its command line.
     """
     assert PROGRAM is not None
     port = free_port()
-    # Its configuration is YAML, which JSON is a part of.
+    # Its configuration is YAML, and JSON is a part of YAML.
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": list(scrape_configs),

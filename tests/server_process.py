@@ -1,4 +1,4 @@
-"""A real server process for the tests."""
+"""A real server process for tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ServerProcess:
     process: subprocess.Popen[str]
 
     def stop(self) -> int:
-        """End it as an operator would; return its exit code."""
+        """End the server as an operator would; return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -41,9 +41,9 @@ class ServerProcess:
 def start_server(
     database_url: str, *flags: str, folder: Path | None = None, log: Path | None = None
 ) -> ServerProcess:
-    """Start a server on a free port; return it once it has said that it is ready.
+    """Start a server on a free port; return once it has printed that it is ready.
 
-    Relative paths in its flags are below the folder; its stderr goes to the file `log`.
+    Relative paths in its flags are below the folder. Its stderr goes to the file `log`.
     """
     with ExitStack() as stack:
         process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """An hour in a second: delivery threads that run one at a time, on a clock that jumps.
 
-A thread of the code under test hands over whenever it waits; when all of them wait, the clock jumps
-to the first moment that anybody waits for. The same seed gives the same run.
+A thread of the code under test yields to the next one whenever it waits. When all threads wait, the
+clock jumps to the first moment for which a thread waits. The same seed gives the same run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Task:
 
 
 class Simulation:
-    """Simulated time, and the threads and events that live in it. It is a `Clock`."""
+    """Simulated time, with its threads and events. It is a `Clock`."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -41,19 +41,19 @@ class Simulation:
         self._current: _Task | None = None
 
     def monotonic(self) -> float:
-        """Return the simulated seconds."""
+        """Return the simulated time of the monotonic clock, in seconds."""
         return self._now
 
     def time(self) -> float:
-        """Return the simulated seconds since the epoch."""
+        """Return the simulated time in seconds since the epoch."""
         return 1_700_000_000.0 + self._now
 
     def at(self, time: float, event: Callable[[], None]) -> None:
-        """Have something happen at a time."""
+        """Call a function at a time."""
         heapq.heappush(self._events, (time, next(self._numbers), event))
 
     def start(self, target: Callable[[], None]) -> None:
-        """Add a thread; it runs when the simulation does."""
+        """Add a thread; it runs when the simulation runs."""
         task = _Task()
 
         def run() -> None:
@@ -81,7 +81,8 @@ class Simulation:
         return predicate()
 
     def sleep(self, seconds: float, predicate: Callable[[], bool] = lambda: False) -> None:
-        """Let simulated time go by for the calling thread, or until something is so."""
+        """Let simulated time pass for the calling thread, or less of it if a condition holds
+        before."""
         task = self._current
         assert task is not None
         task.until, task.predicate = self._now + seconds, predicate
@@ -89,7 +90,7 @@ class Simulation:
         task.may_run.acquire()
 
     def run(self, until: float) -> None:
-        """Let everything happen up to a time."""
+        """Run all threads and events up to a time."""
         while True:
             ready = next((task for task in self._alive() if task.predicate()), None)
             if ready is None:

@@ -1,7 +1,7 @@
-"""What ARCHITECTURE.md says, kept true: who may import whom, folder by folder, and the tree.
+"""Check what ARCHITECTURE.md says: which folder may import which, and the tree.
 
-A folder, and a file beside the folders, may import of its own package only what stands in its row;
-the package's root re-exports and may import everything of its own.
+A folder, and a file beside the folders, may import from its own package only the modules that its
+row lists. The root of a package re-exports names and may import everything of its package.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ PLACES = [(package, place) for package, table in TABLES.items() for place in sor
 
 MODULES_IN_A_FOLDER_MAX = 15
 
-# The only importers of each dependency, and of what does I/O.
+# The only importers of each dependency, and of each module of the standard library that does I/O.
 ONLY_IMPORTERS = {
     "httpx": {
         "noetl_metrics_sdk.transport.connections",
@@ -125,10 +125,10 @@ ONLY_IMPORTERS = {
     },
     "h11": {"server_stub.serving.connection"},
 }
-# The server describes its routes by pydantic models, and FastAPI is all over its routes.
+# The server describes its routes by pydantic models, and all of its routes use FastAPI.
 SDK_ONLY = {"pydantic"}
 
-# These do no I/O and read no clock: time is passed in.
+# These modules do no I/O and read no clock: callers pass the time in.
 PURE = [
     "noetl_metrics_sdk.model.adoption",
     "noetl_metrics_sdk.model.component_types",
@@ -169,8 +169,8 @@ PURE = [
 ]
 IMPURE_IMPORTS = {"time", "os", "io", "socket", "pathlib", "subprocess", "asyncio"}
 
-# A package has one colour: event loops call coroutines of these modules of the SDK, and this one of
-# the server has a thread beside its event loop.
+# A package has one colour. These modules of the SDK have coroutines, which event loops call. This
+# module of the server runs a thread beside its event loop.
 COROUTINES = {
     "noetl_metrics_sdk.client.client",
     "noetl_metrics_sdk.client.process_client",
@@ -187,7 +187,7 @@ SQL = re.compile(
 
 
 def modules(package: str) -> dict[str, Path]:
-    """Return the files of a package by their dotted names, but for the `__init__` of folders."""
+    """Return the files of a package by their dotted names, without the `__init__` of folders."""
     return {
         dotted_name(path): path
         for path in sorted((ROOT / package).rglob("*.py"))
@@ -204,7 +204,7 @@ FOLDERS = sorted({path.parent for name, path in ALL_MODULES.items() if name.coun
 
 
 def place_of(module: str) -> str:
-    """Return the row of a module: its folder, or itself beside the folders."""
+    """Return the row of a module: its folder, or the module itself if it is beside the folders."""
     return module.split(".")[1]
 
 
@@ -213,7 +213,7 @@ def syntax_of(path: Path) -> ast.Module:
 
 
 def imported_from(path: Path) -> list[tuple[str, str]]:
-    """Return what a module imports, wherever in it: pairs of a dotted name and what of it."""
+    """Return every import of a module: pairs of a dotted name and the name imported from it."""
     found: list[tuple[str, str]] = []
     for node in ast.walk(syntax_of(path)):
         if isinstance(node, ast.Import):
@@ -224,17 +224,17 @@ def imported_from(path: Path) -> list[tuple[str, str]]:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the dotted names that a module imports, for typing or not."""
+    """Return the dotted names that a module imports, also those for typing only."""
     return {name for module, of_it in imported_from(path) for name in (module, f"{module}.{of_it}")}
 
 
 def imported_modules(module: str) -> set[str]:
-    """Return which modules of either package a module imports."""
+    """Return the modules of both packages that a module imports."""
     return imports(ALL_MODULES[module]) & set(ALL_MODULES)
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """Return the names along a circle of a graph, or none."""
+    """Return the names along a circle of a graph, or an empty list."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -244,13 +244,13 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
 
 @pytest.mark.parametrize("package", sorted(TABLES))
 def test_every_folder_and_every_file_beside_them_has_a_row(package):
-    """A new folder is given its place before it is filled."""
+    """A new folder gets its row before it gets files."""
     assert set(TABLES[package]) == {place_of(module) for module in modules(package)}
 
 
 @pytest.mark.parametrize(("package", "place"), PLACES)
 def test_a_folder_imports_only_what_stands_in_its_row(package, place):
-    """No folder imports what lies behind it on the way of the data; no row lists what is unused."""
+    """No folder imports what lies behind it on the data's way; no row lists an unused import."""
     imported = {
         place_of(name)
         for module in modules(package)
@@ -263,26 +263,26 @@ def test_a_folder_imports_only_what_stands_in_its_row(package, place):
 
 @pytest.mark.parametrize("package", sorted(TABLES))
 def test_no_two_folders_import_each_other_in_a_circle(package):
-    """Following a table down always ends."""
+    """The folders' imports form no circle."""
     assert [] == circle_in(TABLES[package])
 
 
 @pytest.mark.parametrize("package", sorted(TABLES))
 def test_no_two_files_import_each_other_in_a_circle(package):
-    """Any file can be read before the files that import it, also within a folder."""
+    """A reader can read each file before the files that import it, also within a folder."""
     assert [] == circle_in({module: imported_modules(module) for module in modules(package)})
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=dotted_name)
 def test_a_folder_has_few_enough_modules_to_be_taken_in_at_a_glance(folder):
-    """What grows beyond that is two folders."""
+    """A folder that grows beyond the limit becomes two folders."""
     count = sum(path.stem != "__init__" for path in folder.glob("*.py"))
     assert 0 < count <= MODULES_IN_A_FOLDER_MAX
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=dotted_name)
 def test_a_folder_says_in_one_sentence_what_it_owns_and_imports_nothing(folder):
-    """So there is no circle through it, and loading a module loads no other one beside it."""
+    """No circle goes through an `__init__`; loading a module loads no other module beside it."""
     tree = syntax_of(folder / "__init__.py")
     sentence = ast.get_docstring(tree) or ""
     assert sentence.endswith(".")
@@ -293,7 +293,7 @@ def test_a_folder_says_in_one_sentence_what_it_owns_and_imports_nothing(folder):
 
 @pytest.mark.parametrize("package", sorted(TABLES))
 def test_what_another_module_imports_has_no_underscore(package):
-    """Private is private: a name that is used elsewhere is one that others may rely on."""
+    """A name that another module imports is one that others may rely on, so it is not private."""
     private = [
         f"{module} imports {name} of {source}"
         for module, path in modules(package).items()
@@ -324,13 +324,13 @@ def test_the_sdk_does_not_know_the_server():
 
 @pytest.mark.parametrize("module", PURE)
 def test_a_pure_module_does_no_io_and_reads_no_clock(module):
-    """Time is passed in, and bytes are moved by other modules."""
+    """Callers pass the time in, and other modules move the bytes."""
     imported = {name.split(".")[0] for name in imports(ALL_MODULES[module])}
     assert set() == imported & IMPURE_IMPORTS
 
 
 def test_each_package_has_one_colour():
-    """The SDK has coroutines where an event loop calls it, the server a thread beside its own."""
+    """The SDK has coroutines only for event loops, the server a thread only beside its own loop."""
     coroutines = {
         module
         for module, path in modules("noetl_metrics_sdk").items()
@@ -343,7 +343,7 @@ def test_each_package_has_one_colour():
 
 
 def test_the_server_has_its_sql_in_files():
-    """No string of a module begins as a statement does."""
+    """No string in a module begins as an SQL statement does."""
     statements = [
         f"{module}: {node.value}"
         for module, path in modules("server_stub").items()
@@ -355,7 +355,8 @@ def test_the_server_has_its_sql_in_files():
 
 @pytest.mark.parametrize("package", sorted(TABLES))
 def test_architecture_md_shows_the_tree_as_it_is(package):
-    """Each folder stands there once, with its own sentence, and each file beside the folders."""
+    """ARCHITECTURE.md shows each folder once, with its own sentence, and each file beside the
+    folders."""
     tree = PAGE.partition(f"```text\n{package}/\n")[2].partition("```")[0]
     sentences = [
         (folder.name, ast.get_docstring(syntax_of(folder / "__init__.py")))
@@ -368,12 +369,12 @@ def test_architecture_md_shows_the_tree_as_it_is(package):
 
 
 def test_architecture_md_is_read_in_five_minutes():
-    """What would make it longer belongs into docs/."""
+    """ARCHITECTURE.md stays short; what would make it longer belongs into docs/."""
     assert PAGE_WORDS_MAX >= len(PAGE.split())
 
 
 def test_the_tests_that_architecture_md_names_are_there():
-    """An invariant is kept by a test, and not by a sentence."""
+    """Each invariant in ARCHITECTURE.md names a test that exists."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     defined = {
         name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)

@@ -24,18 +24,19 @@ class VictoriaMetrics(PeerProgram):
     """A VictoriaMetrics with a folder and a port of its own."""
 
     health_path = "/health"
-    # It keeps the values of a block of samples as whole numbers with one common exponent, and no
-    # NaN: https://docs.victoriametrics.com/faq/ on the precision of stored values.
+    # VictoriaMetrics keeps the values of a block of samples as whole numbers with one common
+    # exponent, and no NaN: https://docs.victoriametrics.com/faq/ on the precision of stored values.
     relative_precision = 1e-9
     extreme_values = (0.1, 1234.5, -0.25)
 
     @property
     def write_url(self) -> str:
-        """Where it takes remote write."""
+        """Return the address that takes remote write."""
         return f"{self.url}/api/v1/write"
 
     def show_what_was_written(self) -> None:
-        """Without this, a query that finds no series is answered the same way for ten seconds."""
+        """Have queries find new series at once; otherwise an empty answer is repeated for ten
+        seconds."""
         self.get("/internal/force_flush")
 
     def export(self, selector: str) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ class VictoriaMetrics(PeerProgram):
 def running_victoria_metrics(
     folder: Path, *, extra_flags: Sequence[str] = ()
 ) -> Generator[VictoriaMetrics]:
-    """Run one while the block runs, unless it is killed meanwhile."""
+    """Run a VictoriaMetrics while the block runs, unless a test kills it meanwhile."""
     assert PROGRAM is not None
     port = free_port()
     command = [
@@ -57,7 +58,7 @@ def running_victoria_metrics(
         f"-storageDataPath={folder / 'victoria-metrics'}",
         f"-httpListenAddr=127.0.0.1:{port}",
         "-retentionPeriod=10y",
-        # Of samples that are the same in series and time, one counts.
+        # Of samples with the same series and time, one counts.
         "-dedup.minScrapeInterval=1ms",
         "-search.latencyOffset=0s",
         "-memory.allowedBytes=256MB",

@@ -1,4 +1,4 @@
-"""Twenty minutes of a small fleet, told by a clock of its own, through the real SDK and server."""
+"""Have a small fleet report for twenty minutes of its own clock, by the real SDK and server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Process:
             url,
             registry=registry,
             clock=clock,
-            # Nothing happens by itself: the first collection is an hour away.
+            # No collection comes by itself: the first one is an hour away.
             random=lambda: 1.0,
             flush_interval=3_600,
             system_interval=3_600,
@@ -48,7 +48,7 @@ class Process:
 
 
 def worker(process: Process, dice: random.Random) -> Callable[[], None]:
-    """Return what a worker does in a step."""
+    """Return the function that does a step of a worker."""
     instruments = track_job("sql", registry=process.registry)._instruments
 
     def step() -> None:
@@ -58,7 +58,7 @@ def worker(process: Process, dice: random.Random) -> Callable[[], None]:
             instruments.processed.labels("sql", *outcome).inc()
         instruments.in_progress.labels("sql").set(dice.choice([1, 1, 1, 2, 5]))
         if dice.random() < 0.5:
-            # No server takes a sample of 1970: it is dropped, and counted.
+            # No server takes a sample of 1970: the server drops it and counts it.
             process.client.record("ancient", 1, timestamp=1.0)
         process.report()
 
@@ -66,7 +66,7 @@ def worker(process: Process, dice: random.Random) -> Callable[[], None]:
 
 
 def server(process: Process, statistics: Statistics, dice: random.Random) -> Callable[[], None]:
-    """Return what a server counts in a step."""
+    """Return the function that counts a step of a server."""
 
     def step() -> None:
         statistics.samples_inserted.inc(dice.randint(100, 200))
@@ -80,7 +80,7 @@ def server(process: Process, statistics: Statistics, dice: random.Random) -> Cal
 
 
 def observe(url: str) -> TimeRange:
-    """Have the fleet report; return the time in which it did, in whole buckets of two minutes."""
+    """Have the fleet report; return the time of its reports, in whole buckets of two minutes."""
     dice = random.Random(20_251_125)
     end = int(time.time()) // 120 * 120
     start = end - STEPS * STEP_SECONDS
@@ -100,7 +100,7 @@ def observe(url: str) -> TimeRange:
         steps = [worker(first, dice), worker(second, dice), server(serving, statistics, dice)]
         for number in range(STEPS):
             if number == STEPS // 2:
-                # Started anew under its old id: its counters begin at 0.
+                # The worker starts anew under its old id: its counters begin at 0.
                 second.client.shutdown()
                 clock.advance(1)
                 steps[1] = worker(started(Registry(), POOL, worker_id=WORKERS[1]), dice)

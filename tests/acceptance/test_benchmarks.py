@@ -1,4 +1,4 @@
-"""The benchmarks run, and show every contender; how fast anything is no test asserts."""
+"""The benchmarks run and show every contender. No test asserts how fast anything is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import noetl_metrics_sdk
 from tests.victoria_metrics import needs_victoria_metrics
 
-# How the contenders are found and shown depends on no interpreter.
+# Finding and showing the contenders does not depend on the interpreter.
 pytestmark = pytest.mark.once
 
 FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
@@ -22,7 +22,7 @@ PEERS = {"prometheus_client", "opentelemetry", "datadog"}
 
 def run(program, tmp_path, *sizes):
     path = tmp_path / "figures.json"
-    # The benchmarks find each other beside the program.
+    # The benchmarks import each other from the folder of the program.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     result = subprocess.run(
         [sys.executable, str(FOLDER / f"{program}.py"), "--json", str(path), *sizes],
@@ -42,7 +42,7 @@ def contenders(table):
 
 
 def test_the_hot_path_is_measured_beside_the_peers(tmp_path):
-    """Every kind of call is there, with the peers that have it and an empty call."""
+    """The tables show every kind of call, for each peer that has it and for an empty call."""
     tables, printed = run("hot_path", tmp_path, "--rounds", "2", "--calls", "50")
     calls = contenders(tables["One call"])
     everyone = {"noetl_metrics_sdk", *PEERS, "limit"}
@@ -58,7 +58,8 @@ def test_the_hot_path_is_measured_beside_the_peers(tmp_path):
 
 
 def test_a_flush_is_measured_beside_the_peers(tmp_path):
-    """A flush with and without changes, and how long it keeps other threads waiting."""
+    """The tables show a flush with and without changes, and how long it keeps other threads
+    waiting."""
     tables, _ = run("flush", tmp_path, "--rounds", "2", "--series", "30")
     flushes = contenders(tables["A flush of 30 series"])
     pushed = {"prometheus_client push", "prometheus_client collect()"}
@@ -79,7 +80,7 @@ def test_a_flush_is_measured_beside_the_peers(tmp_path):
 
 
 def test_memory_is_measured_beside_the_peers(tmp_path):
-    """A counter's and a histogram's series, before and after they were sent."""
+    """The tables show a series of a counter and of a histogram, before and after it was sent."""
     tables, _ = run("memory", tmp_path, "--series", "20")
     everyone = {"noetl_metrics_sdk", "prometheus_client", "opentelemetry"}
     assert {
@@ -90,7 +91,7 @@ def test_memory_is_measured_beside_the_peers(tmp_path):
 
 
 def test_importing_is_measured_beside_the_peers(tmp_path):
-    """An interpreter that imports each of them, and a bare one."""
+    """The tables show an interpreter that imports each contender, and a bare one."""
     tables, _ = run("import_time", tmp_path, "--rounds", "1")
     everyone = {"noetl_metrics_sdk", *PEERS}
     assert {
@@ -100,7 +101,7 @@ def test_importing_is_measured_beside_the_peers(tmp_path):
 
 
 def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
-    """Both are asked for the same quantiles, and both keep to the relative error."""
+    """The benchmark asks both for the same quantiles, and both keep to the relative error."""
     tables, _ = run("sketch", tmp_path, "--rounds", "1", "--values", "2000")
     (errors,) = tables["The largest error, of 0.01 that is allowed"]["rows"].values()
     assert 3 == len(errors)
@@ -108,7 +109,8 @@ def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
 
 
 def test_inserts_are_measured_beside_copy(tmp_path):
-    """One client and four, this server, a bare COPY in two formats, and a row at a time."""
+    """The tables show one client and four: this server, a bare COPY in two formats, a row at a
+    time."""
     tables, _ = run("ingest", tmp_path, "--rounds", "1", "--rows", "5000")
     everyone = {"noetl_metrics_sdk", "COPY", "COPY of text", "INSERT a row"}
     (table,) = tables.values()
@@ -116,7 +118,7 @@ def test_inserts_are_measured_beside_copy(tmp_path):
 
 
 def test_queries_are_measured_beside_postgresql(tmp_path):
-    """Each question over HTTP and its query alone, with all rows and with fewer."""
+    """The tables show each question over HTTP and as a bare query, with all rows and with fewer."""
     tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "30000")
     *both, growth = map(contenders, tables.values())
     questions = (
@@ -132,7 +134,7 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
 
 
 def test_the_page_is_measured_beside_generate_latest(tmp_path):
-    """The same series by prometheus_client, the page over HTTP, and what gzip does to it."""
+    """The tables show prometheus_client, with the same series, the page over HTTP, and gzip."""
     tables, _ = run("exposition", tmp_path, "--rounds", "1", "--series", "500")
     times = tables["A page of 500 series"]
     both = {"noetl_metrics_sdk", "prometheus_client"}
@@ -144,7 +146,7 @@ def test_the_page_is_measured_beside_generate_latest(tmp_path):
 
 
 def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
-    """A tenth of the rows and all of them are dropped under inserts, none of which fails."""
+    """A tenth of the rows and all of them are dropped while clients insert, and no insert fails."""
     tables, printed = run("retention", tmp_path, "--rows", "2000", "--seconds", "0")
     drops = tables["Dropping an expired day beside inserts and queries"]["rows"]
     assert {"200 rows", "2,000 rows"} == set(drops)
@@ -163,7 +165,7 @@ def test_dropping_a_day_is_measured_beside_inserts(tmp_path):
 
 
 def test_ratios_are_of_our_figure(tmp_path):
-    """A ratio says how many times ours another figure is; of throughputs, the inverse."""
+    """A ratio says how many times our figure another one is; for throughputs it is the inverse."""
     tables, _ = run("hot_path", tmp_path, "--rounds", "1", "--calls", "20")
     for title, exponent in (("One call", 1), ("Eight threads on one counter", -1)):
         for row, figures in tables[title]["rows"].items():
@@ -174,7 +176,7 @@ def test_ratios_are_of_our_figure(tmp_path):
 
 @needs_victoria_metrics
 def test_the_export_is_measured_beside_the_line_import(tmp_path):
-    """Both write every sample, and inserts are measured with and without an export."""
+    """The export and the line import write every sample; inserts run with and without an export."""
     tables, _ = run("export", tmp_path, "--rounds", "1", "--rows", "10000")
     written, inserted = map(contenders, tables.values())
     assert {"requests of 5,000 samples": {"noetl_metrics_sdk", "line import"}} == written

@@ -1,4 +1,4 @@
-"""The build: compiled where that can be done, pure Python where it cannot, and it says which."""
+"""The build compiles where it can, makes a pure Python wheel where it cannot, and says which."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCES = [
 ]  # fmt: skip
 NO_COMPILER = "/nonexistent/cc"
 
-# Calls a hook of the build backend as an installer does: in the folder of the project.
+# Calls a hook of the build backend as an installer does: from the project's folder.
 CALL = """
 import sys
 sys.path.insert(0, "build_backend")
@@ -31,7 +31,7 @@ print(getattr(mypyc_backend, sys.argv[1])(*sys.argv[2:]))
 
 @pytest.fixture(scope="module")
 def compiling():
-    """The part of the build that decides what is compiled."""
+    """Return the module of the build that decides what is compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BACKEND))
         import compiling as module  # noqa: PLC0415 - found only once its folder is on the path
@@ -41,7 +41,7 @@ def compiling():
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    """The source distribution, unpacked: nothing but what it brings is there."""
+    """Return the unpacked source distribution: a folder with nothing but what it brings."""
     folder = tmp_path_factory.mktemp("sdist")
     tree = folder / "tree"
     tree.mkdir()
@@ -69,7 +69,7 @@ def call(tree, environment, hook, *arguments):
 
 
 def build_wheel(tree, tmp_path, **environment):
-    """Return what the build printed, and the wheel's name and what is in it, if there is one."""
+    """Return what the build printed, and the wheel's name and its files if it made one."""
     before = sorted(path.name for path in tree.iterdir())
     result = call(tree, environment, "build_wheel", str(tmp_path))
     left = {path.name for path in tree.iterdir()} - set(before)
@@ -85,7 +85,8 @@ def build_wheel(tree, tmp_path, **environment):
 @pytest.mark.once
 @pytest.mark.timeout(300)
 def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_path):
-    """Every module of the hot path is an extension module; without a compiler it says so."""
+    """It compiles every module of the hot path to an extension module; without a compiler it says
+    so."""
     result, name, files = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="require")
     obstacle = compiling.obstacle()
     if obstacle is not None:
@@ -97,7 +98,7 @@ def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_pa
     extensions = {file.split(".")[0] for file in files if file.endswith((".so", ".pyd"))}
     modules = {f"noetl_metrics_sdk/{module}" for module in compiling.COMPILED_MODULES}
     assert {*modules, "noetl_metrics_sdk__mypyc"} == extensions
-    # The sources are there too: for tracebacks, type checkers and readers.
+    # The wheel has the sources too: for tracebacks, type checkers and readers.
     assert {f"{module}.py" for module in modules} <= set(files)
     with zipfile.ZipFile(tmp_path / name) as archive:
         archive.extractall(tmp_path / "installed")
@@ -117,7 +118,7 @@ def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_pa
 @pytest.mark.once
 @pytest.mark.parametrize("compiler", [NO_COMPILER, "false"])
 def test_without_a_compiler_that_works_the_wheel_is_pure(sdist, tmp_path, compiler):
-    """The installation succeeds, with nothing compiled in it, and says why."""
+    """Without a working compiler the installation succeeds with a pure wheel, and says why."""
     result, name, files = build_wheel(sdist, tmp_path, CC=compiler, NOETL_METRICS_COMPILE="auto")
     assert 0 == result.returncode, result.stderr
     assert name.endswith("-py3-none-any.whl")
@@ -129,14 +130,14 @@ def test_without_a_compiler_that_works_the_wheel_is_pure(sdist, tmp_path, compil
 
 
 def test_nothing_is_compiled_if_it_is_not_wanted(sdist, tmp_path):
-    """`no` makes a pure wheel without a warning, whatever is there."""
+    """`no` makes a pure wheel without a warning, whether or not there is a compiler."""
     result, name, _ = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="no")
     assert name.endswith("-py3-none-any.whl")
     assert "WARNING: noetl" not in result.stderr
 
 
 def test_a_required_compiler_that_is_missing_ends_the_build(sdist, tmp_path):
-    """`require` makes no wheel at all rather than a pure one."""
+    """Without a compiler, `require` makes no wheel at all rather than a pure one."""
     result, name, _ = build_wheel(sdist, tmp_path, CC=NO_COMPILER, NOETL_METRICS_COMPILE="require")
     assert (1, "") == (result.returncode, name)
     assert "NOETL_METRICS_COMPILE=require, but there is no C compiler: /nonexistent/cc" in (
@@ -145,7 +146,8 @@ def test_a_required_compiler_that_is_missing_ends_the_build(sdist, tmp_path):
 
 
 def test_a_setting_that_is_none_is_refused(sdist, tmp_path):
-    """A variable that cannot be obeyed is an error that names it, and what it may be."""
+    """The build refuses a value that it does not know; the error names the variable and the
+    choices."""
     result, name, _ = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="yes")
     assert (1, "") == (result.returncode, name)
     assert "NOETL_METRICS_COMPILE is 'yes': it must be auto, require or no" in result.stderr
@@ -165,5 +167,5 @@ def test_mypy_is_needed_only_where_something_is_compiled(sdist, compiling, envir
 
 
 def test_the_development_environment_has_the_build_s_own_compiler(compiling):
-    """What the tests compile with is what an installation compiles with."""
+    """The tests compile with the same compiler as an installation does."""
     assert f'"{compiling.MYPY}"' in (ROOT / "pyproject.toml").read_text()

@@ -1,4 +1,4 @@
-"""The demo: it ends with 0 when every figure is in the table, and says which differs when not."""
+"""The demo ends with 0 when every figure is in the table; otherwise it says which one differs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEMO = Path(__file__).parent.parent.parent / "examples" / "demo"
 
 @pytest.fixture
 def report_module(monkeypatch):
-    """The demo's own comparison, imported as the demo does."""
+    """Return the demo's own module of comparison, imported as the demo imports it."""
     monkeypatch.syspath_prepend(str(DEMO))
     import report  # noqa: PLC0415 - found only once its folder is on the path
 
@@ -28,7 +28,7 @@ def report_module(monkeypatch):
 
 
 def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
-    """It starts everything, answers every question, and agrees with the workers."""
+    """The demo starts everything, answers every question, and agrees with the workers."""
     result = subprocess.run(
         [sys.executable, str(DEMO), "--files", "30", "--workers", "2",
          "--data-directory", str(tmp_path / "kept")],
@@ -44,7 +44,7 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
 @pytest.mark.once
 @needs_victoria_metrics
 def test_the_demo_finds_every_figure_by_promql(tmp_path):
-    """With --victoria-metrics everything is exported too, and the sums are the same there."""
+    """With --victoria-metrics the demo exports everything too, and finds the same sums there."""
     result = subprocess.run(
         [sys.executable, str(DEMO), "--files", "30", "--workers", "2", "--victoria-metrics",
          "--data-directory", str(tmp_path / "kept")],
@@ -56,7 +56,7 @@ def test_the_demo_finds_every_figure_by_promql(tmp_path):
 
 
 def test_the_demo_names_what_another_database_has_otherwise(report_module):
-    """A figure that is missing or another one is named, with both, and where it was looked for."""
+    """The demo names a missing or different figure, with both values and the database it asked."""
     assert [
         "a/x: the workers did 2, VictoriaMetrics has 1",
         "b/y: the workers did 0, VictoriaMetrics has 3",
@@ -77,7 +77,7 @@ def test_the_demo_can_run_again_on_kept_data(tmp_path):
 
 
 def test_the_demo_notices_what_is_missing(server, report_module):
-    """A row that is gone from the table is named, with both figures."""
+    """The demo names a row that is missing in the table, with both figures."""
     files = "\n".join(str(path) for path in sorted(DEMO.glob("*.py")))
     finished = subprocess.run(
         [sys.executable, str(DEMO / "worker.py"), server.url],
@@ -101,7 +101,7 @@ def test_the_demo_notices_what_is_missing(server, report_module):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_can_be_interrupted(tmp_path, number):
-    """A signal in the middle of the work ends everything, with a word and no traceback."""
+    """A signal during the work ends everything, with a message and no traceback."""
     with subprocess.Popen(
         [sys.executable, str(DEMO), "--data-directory", str(tmp_path / "kept")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -121,7 +121,7 @@ def test_the_demo_can_be_interrupted(tmp_path, number):
     ("flag", "message"), [("--workers", "not a number above zero"), ("--files", "invalid")]
 )
 def test_the_demo_refuses_what_it_cannot_do(flag, message):
-    """A bad flag is named."""
+    """The demo names a bad flag."""
     value = "0" if flag == "--workers" else "many"
     result = subprocess.run(
         [sys.executable, str(DEMO), flag, value], capture_output=True, text=True, check=False

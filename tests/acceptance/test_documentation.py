@@ -1,6 +1,6 @@
-"""Every command and code block of the documentation is run, and shows what it says it shows.
+"""Run every command and code block of the documentation, and compare what the documents show.
 
-A document is worked through from top to bottom, as a reader would, against one server.
+The tests work through a document from top to bottom, as a reader would, against one server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DOCUMENTED_RECEIVER = "http://localhost:8428"
 RECEIVER_COMMAND = "victoria-metrics "
 RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
 
-# Set-up, which these tests have behind them, and where else each is run.
+# Set-up commands that ran before these tests, and where else each of them is run.
 DONE_ELSEWHERE = {
     "./scripts/demo": "test_demo.py runs what it starts",
     "./scripts/test": "it runs this test",
@@ -56,7 +56,7 @@ def blocks_of(document):
 
 
 class Reader:
-    """Somebody who does what a document says."""
+    """Does what a document says, as its reader would."""
 
     def __init__(self, server, folder, stack):
         self.server = server
@@ -87,7 +87,7 @@ class Reader:
         if all(command in DONE_ELSEWHERE for command in commands):
             self.output = None
         elif text.startswith(RECEIVER_COMMAND):
-            # With the flags that it is shown with, but for its folder and port.
+            # Start it with the documented flags, but with another folder and port.
             flags = shlex.split(text)[1:]
             assert flags[:2] == ["-storageDataPath=victoria-metrics", RECEIVER_ADDRESS]
             running = running_victoria_metrics(self.folder, extra_flags=flags[2:])
@@ -98,7 +98,7 @@ class Reader:
             self.run(["sh", "-eu", "-c", text])
 
     def start(self, flags):
-        """Start another server, which what follows is about; its port is any free one."""
+        """Start another server, for the blocks that follow; it takes any free port."""
         at = flags.index("--port")
         del flags[at : at + 2]
         self.server = start_server(self.server.database_url, *flags, folder=self.folder)
@@ -111,7 +111,7 @@ class Reader:
                 connection.execute(statement.encode())
 
     def follow_yaml(self, text):
-        """Have Prometheus' own tool check what is a configuration, or rules, of Prometheus."""
+        """Have promtool check a configuration, or rules, of Prometheus."""
         kind = "rules" if text.startswith("groups:") else "config"
         assert kind == "rules" or "scrape_configs:" in text
         (self.folder / "prometheus.yml").write_text(text, encoding="utf-8")
@@ -119,11 +119,11 @@ class Reader:
             self.run(["promtool", "check", kind, "prometheus.yml"])
 
     def follow_json(self, text):
-        """An answer that is shown has to be one."""
+        """Check that a JSON answer in a document is JSON."""
         json.loads(text)
 
     def follow_text(self, text):
-        """Compare what the last command has printed with what the document shows of it."""
+        """Compare the output of the last command with the output that the document shows."""
         if self.output is None:
             return
         printed = [comparable(line) for line in self.output.splitlines()]
@@ -142,13 +142,13 @@ class Reader:
 
 
 def comparable(line):
-    """Return a line without what differs from run to run: long numbers, this host's name."""
+    """Return a line without what differs between runs: long numbers and the name of this host."""
     return re.sub(r"\d{2,}", "N", line.replace(socket.gethostname(), "vm"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_a_document_does_what_it_says(document, server, tmp_path):
-    """Its blocks run from top to bottom, and print what it shows."""
+    """The blocks of a document run from top to bottom, and print what the document shows."""
     if shutil.which("curl") is None:
         pytest.skip("curl, which the documents use, is not installed")
     blocks = blocks_of(document)
@@ -179,7 +179,7 @@ def test_every_setting_is_documented():
 
 
 def test_every_link_leads_somewhere():
-    """A link to a file of this repository is a link to a file that is there."""
+    """The target of each link to a file of this repository exists."""
     others = ("ARCHITECTURE.md", "CONTRIBUTING.md", "examples/grafana/README.md")
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
     documents = [*DOCUMENTS, *decisions, *(ROOT / name for name in others)]

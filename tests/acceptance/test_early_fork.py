@@ -1,4 +1,4 @@
-"""A worker that forks while its client is only just starting."""
+"""A worker forks while its client is still starting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ for pid in children:
 
 
 def test_children_forked_right_after_the_start_deliver(server):
-    """Whatever the parent's threads were doing at that moment, each child has what it needs."""
+    """Each child delivers, whatever the threads of its parent were doing at the fork."""
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, server.url],
         capture_output=True, text=True, timeout=100, check=False,

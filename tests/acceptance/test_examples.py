@@ -1,4 +1,4 @@
-"""Every example runs, and what it counts is in the table."""
+"""Every example runs, and the table has what it counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def last_values(server, metric_name):
 
 
 def test_the_thread_pool(server):
-    """Forty jobs on four threads are counted, to the byte."""
+    """The table has the forty jobs of four threads, to the byte."""
     assert "40 jobs done" in run_example(server, "thread_pool.py")
     (series,) = last_values(server, "example_bytes_hashed_total").items()
     assert 40 * 1024 * 1024 == series[1]
@@ -50,7 +50,7 @@ def test_the_thread_pool(server):
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
 def test_the_process_pool(server, start_method):
-    """What the children have counted arrives, from each child under an id of its own."""
+    """Each child's counts arrive, under an id of its own."""
     assert "40 jobs done" in run_example(server, "process_pool.py", start_method)
     values = last_values(server, "example_bytes_compressed_total")
     assert 40 * 512 * 1024 == sum(values.values())
@@ -61,7 +61,7 @@ def test_the_process_pool(server, start_method):
 
 
 def test_the_asyncio_worker(server):
-    """Jobs that completed, failed and were cancelled are told apart."""
+    """The table tells completed, failed and cancelled jobs apart."""
     assert "outcomes: 18 ok" in run_example(server, "asyncio_worker.py")
     outcomes = {
         (dict(labels)["status"], dict(labels)["exception"]): value
@@ -77,7 +77,7 @@ def test_the_asyncio_worker(server):
 
 
 def test_the_opentelemetry_worker(server):
-    """What a program counts by OpenTelemetry is in the table, with the names of Prometheus."""
+    """The table has what a program counts by OpenTelemetry, under the names of Prometheus."""
     assert "10 jobs done" in run_example(server, "opentelemetry_worker.py")
     (orders,) = last_values(server, "example_orders_imported_total").items()
     assert 100 == orders[1]
@@ -92,7 +92,7 @@ def test_the_opentelemetry_worker(server):
 
 
 def test_the_prometheus_client_worker(server):
-    """Every type of prometheus_client is in the table, and no time of creation."""
+    """The table has every type of prometheus_client, and no time of creation."""
     assert "10 jobs done" in run_example(server, "prometheus_client_worker.py")
 
     def values(name, label=None):

@@ -27,7 +27,7 @@ VARIABLES = {"component": [POOL, SERVER], "worker": [*WORKERS, SERVER_ID]}
 
 
 class Fleet:
-    """What a fleet has reported: a server with its database, and the time of it."""
+    """A server with its database, and the time span in which a fleet reported to it."""
 
     def __init__(self, server):
         self.server = server
@@ -43,7 +43,7 @@ class Fleet:
             return connection.execute(query.encode()).fetchall()
 
     def panel(self, title):
-        """Return what a panel of time series shows: the name of each to its values by time."""
+        """Return what a panel of time series shows: each name with its values by time."""
         (target,) = POSTGRESQL.panels[title]["targets"]
         found: dict[str, dict[int, float]] = {}
         rows = self.rows(target["rawSql"], POSTGRESQL.interval_seconds(title))
@@ -53,7 +53,7 @@ class Fleet:
         return found
 
     def api(self, title, metric_name, aggregation, group_by="", **parameters):
-        """Ask the server for the same; return it in the same form."""
+        """Ask the server the same question; return the answer in the same form."""
         asked = {
             "metric_name": metric_name, "aggregation": aggregation, "group_by": group_by,
             "start_time": self.shown.start, "end_time": self.shown.end,
@@ -87,7 +87,7 @@ def fleet(postgresql):
 
 
 def same(expected, shown):
-    """Whether two answers agree, to the rounding of sums."""
+    """Return whether two answers agree, within the rounding of sums."""
     assert expected
     assert expected.keys() == shown.keys()
     for name, points in expected.items():
@@ -96,7 +96,7 @@ def same(expected, shown):
 
 @pytest.mark.parametrize("title", POSTGRESQL.panels)
 def test_every_query_of_postgresql_has_rows(fleet, title):
-    """The role of the README may run it, and it finds what was reported."""
+    """The role of the README may run every query, and each query finds rows."""
     for target in POSTGRESQL.panels[title]["targets"]:
         rows = fleet.rows(target["rawSql"], POSTGRESQL.interval_seconds(title))
         assert rows
@@ -104,7 +104,7 @@ def test_every_query_of_postgresql_has_rows(fleet, title):
 
 
 def test_the_variables_of_postgresql_find_components_and_workers(fleet):
-    """They offer what there is to be chosen, workers of the chosen components only."""
+    """The variables offer all components, and the workers of the chosen components only."""
     found = {
         name: [row[0] for row in fleet.rows(POSTGRESQL.variables[name]["query"])]
         for name in VARIABLES
@@ -114,13 +114,13 @@ def test_the_variables_of_postgresql_find_components_and_workers(fleet):
 
 
 def test_jobs_per_second_are_the_rates_of_the_api(fleet):
-    """By kind and outcome, over a worker that began anew."""
+    """The panel shows the API's rates by kind and outcome, also for a worker that restarted."""
     title, metric = "Jobs per second", "noetl_jobs_processed_total"
     same(fleet.api(title, metric, "rate", "job_type,status"), fleet.panel(title))
 
 
 def test_the_failure_ratio_is_that_of_the_increases(fleet):
-    """Failed jobs by all jobs, bucket for bucket."""
+    """In each bucket the ratio is the failed jobs divided by all jobs."""
     title, metric = "Failure ratio", "noetl_jobs_processed_total"
     by_status = fleet.api(title, metric, "increase", "status")
     expected = {
@@ -132,7 +132,7 @@ def test_the_failure_ratio_is_that_of_the_increases(fleet):
 
 @pytest.mark.parametrize(("name", "quantile"), [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)])
 def test_quantiles_of_durations_are_those_of_the_api(fleet, name, quantile):
-    """Interpolated in SQL as the server interpolates them."""
+    """The panel's SQL interpolates quantiles as the server does."""
     title, metric = "Job duration", "noetl_job_duration_seconds"
     (expected,) = fleet.api(title, metric, "quantile", quantile=quantile).values()
     same({name: expected}, {name: fleet.panel(title)[name]})
@@ -146,7 +146,7 @@ def test_quantiles_of_durations_are_those_of_the_api(fleet, name, quantile):
     ],
 )
 def test_what_holds_on_is_summed_as_in_the_api(fleet, title, metric):
-    """A sample counts until the next one, and for five minutes at most."""
+    """In a sum a sample counts until the next one comes, and for five minutes at most."""
     expected = fleet.api(title, metric, "sum", "component_name")
     shown = fleet.panel(title)
     same(
@@ -164,7 +164,7 @@ def test_what_holds_on_is_summed_as_in_the_api(fleet, title, metric):
     ],
 )
 def test_gauges_are_the_averages_of_the_api(fleet, title, metric, labels):
-    """Of each worker by itself."""
+    """The panel shows the API's average of each worker by itself."""
     expected = fleet.api(title, metric, "avg", "worker_id", labels=labels)
     shown = fleet.panel(title)
     assert set(VARIABLES["worker"]) == set(shown)
@@ -183,7 +183,7 @@ def test_gauges_are_the_averages_of_the_api(fleet, title, metric, labels):
     ],
 )
 def test_delivery_is_that_of_the_api(fleet, title, metric, group_by):
-    """What was sent, and what was dropped and why."""
+    """The panel shows the samples that were sent, and those that were dropped and why."""
     expected = fleet.api(title, metric, "rate", group_by)
     shown = fleet.panel(title)
     same({name: expected[name] for name in shown}, shown)
@@ -205,7 +205,7 @@ def test_delivery_is_that_of_the_api(fleet, title, metric, group_by):
     ],
 )
 def test_the_servers_counts_are_those_of_the_api(fleet, title, aggregation, kinds):
-    """Rows and partitions, of all servers together."""
+    """The panel shows the API's rows and partitions, of all servers together."""
     shown = fleet.panel(title)
     assert set(kinds) == set(shown)
     for metric in kinds:
@@ -214,7 +214,7 @@ def test_the_servers_counts_are_those_of_the_api(fleet, title, aggregation, kind
 
 
 def test_every_query_of_postgresql_goes_by_an_index(fleet):
-    """None of them has to read a whole day."""
+    """No query has to read a whole day."""
     with psycopg.connect(fleet.server.database_url) as connection:
         connection.execute("SET enable_seqscan = off")
         for title, panel in POSTGRESQL.panels.items():
@@ -225,7 +225,7 @@ def test_every_query_of_postgresql_goes_by_an_index(fleet):
 
 
 def test_the_role_may_only_read(fleet):
-    """Whoever edits a dashboard can change nothing."""
+    """A user who edits a dashboard can change nothing in the database."""
     with psycopg.connect(make_conninfo(fleet.server.database_url, user="grafana")) as connection:
         for query in ("DELETE FROM noetl.metric", "SELECT * FROM noetl.metric_batch"):
             with pytest.raises(psycopg.Error):
@@ -235,7 +235,7 @@ def test_the_role_may_only_read(fleet):
 
 @pytest.mark.parametrize("dashboard", BOTH, ids=["postgresql", "prometheus"])
 def test_a_dashboard_is_bound_to_no_data_source(dashboard):
-    """Every panel, target and variable takes the data source that was picked at the top."""
+    """Every panel, target and variable takes the data source that the user picked at the top."""
     picker = dashboard.variables["datasource"]
     assert "datasource" == picker["type"]
     chosen = {"type": picker["query"], "uid": "${datasource}"}
@@ -246,7 +246,7 @@ def test_a_dashboard_is_bound_to_no_data_source(dashboard):
 
 
 def test_both_dashboards_show_the_same():
-    """The same panels, of the same kind and unit, at the same place."""
+    """Both dashboards have the same panels, of the same kind and unit, at the same places."""
     shown = [
         {
             title: (panel["type"], panel["gridPos"], panel["fieldConfig"]["defaults"]["unit"])
@@ -259,7 +259,7 @@ def test_both_dashboards_show_the_same():
 
 
 class PromQL:
-    """A program that has what the fleet has reported, and is asked as Grafana asks."""
+    """A program that has the fleet's samples; the tests ask it as Grafana does."""
 
     def __init__(self, program, shown, rate_interval=None):
         self.program = program
@@ -272,7 +272,7 @@ class PromQL:
         return expanded_promql(expression, self.shown, rate_interval, everything)
 
     def panel(self, title):
-        """Return what a panel of time series shows: the name of each to its values by time."""
+        """Return what a panel of time series shows: each name with its values by time."""
         seconds = PROMETHEUS.interval_seconds(title)
         found: dict[str, dict[int, float]] = {}
         for target in PROMETHEUS.panels[title]["targets"]:
@@ -285,7 +285,8 @@ class PromQL:
             answer = self.program.get("/api/v1/query_range", params=parameters).json()
             for series in answer["data"]["result"]:
                 name = legend(target["legendFormat"], series["metric"])
-                # A value is about the time before it, and one of a bucket about the time after.
+                # PromQL's value is about the time before it, a bucket's value about the time after
+                # it.
                 found[name] = {int(at) - seconds: float(value) for at, value in series["values"]}
         return found
 
@@ -299,7 +300,7 @@ class PromQL:
         }
 
     def variable(self, name):
-        """Return what a variable offers."""
+        """Return the values that a variable offers."""
         query = PROMETHEUS.variables[name]["query"]["query"]
         called = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
         assert called
@@ -339,11 +340,11 @@ SERIES_PANELS = [title for title in PROMETHEUS.panels if title != "Components"]
 @needs_victoria_metrics
 @pytest.mark.parametrize("title", SERIES_PANELS)
 def test_promql_shows_what_postgresql_shows(fleet, victoria_metrics, title):
-    """The same series, which over all differ by no more than a twentieth.
+    """PromQL has the same series, and over all values they differ by a twentieth at most.
 
-    Nor is it to be expected that they are the same: PromQL looks at the window of a rate and at
-    the time between its samples, and this at whole buckets. The first bucket is left out, as
-    each has its own view of the first sample.
+    They cannot be the same. PromQL looks at the window of a rate and at the time between its
+    samples; the API looks at whole buckets. The test leaves out the first bucket, as each of the
+    two has its own view of the first sample.
     """
     of_sql, of_promql = fleet.panel(title), victoria_metrics.panel(title)
     assert of_sql.keys() == of_promql.keys()
@@ -356,7 +357,7 @@ def test_promql_shows_what_postgresql_shows(fleet, victoria_metrics, title):
 
 @needs_victoria_metrics
 def test_promql_knows_when_a_component_was_last_heard_of(victoria_metrics):
-    """How long ago its newest sample is, for each component."""
+    """The table shows how long ago each component's newest sample was."""
     found = victoria_metrics.components()
     assert {POOL, SERVER} <= found.keys()
     assert all(0 <= found[name] < 120 for name in (POOL, SERVER))
@@ -364,14 +365,15 @@ def test_promql_knows_when_a_component_was_last_heard_of(victoria_metrics):
 
 @needs_victoria_metrics
 def test_the_variables_of_promql_find_components_and_workers(victoria_metrics):
-    """They offer what there is to be chosen."""
+    """The variables offer all components and workers."""
     assert {POOL, SERVER} <= set(victoria_metrics.variable("component"))
     assert set(VARIABLES["worker"]) <= set(victoria_metrics.variable("worker"))
 
 
 @needs_prometheus
 def test_every_query_of_prometheus_has_rows(fleet, tmp_path):
-    """A Prometheus that scrapes the server has all that the dashboard and its variables ask for."""
+    """A Prometheus that scrapes the server has rows for each query of the dashboard and its
+    variables."""
     target = fleet.server.url.removeprefix("http://")
     scrape = {"job_name": "noetl", "static_configs": [{"targets": [target]}]}
     with running_prometheus(tmp_path, scrape_configs=[scrape]) as program:

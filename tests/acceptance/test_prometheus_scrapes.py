@@ -1,4 +1,4 @@
-"""The real Prometheus scrapes the server and a worker; what PromQL answers is what was recorded."""
+"""The real Prometheus scrapes the server and a worker; PromQL answers with the recorded values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.once, needs_prometheus]
 
 DEADLINE_SECONDS = 60.0
-# Pushes to a server, and serves its own page.
+# Pushes to a server, and serves a page of its own.
 WORKER = """
 import sys
 from wsgiref.simple_server import make_server
@@ -61,7 +61,7 @@ APPROXIMATE = {'wait_seconds{quantile="0.5"}': 0.5}
 
 @contextmanager
 def running_worker(server_url: str, folder: Path) -> Generator[int]:
-    """Run a worker while the block runs; give the port of its page."""
+    """Run a worker while the block runs; yield the port of its page."""
     (folder / "worker.py").write_text(WORKER)
     port = free_port()
     environment = {name: text for name, text in os.environ.items() if not name.startswith("NOETL_")}
@@ -88,7 +88,7 @@ def running_worker(server_url: str, folder: Path) -> Generator[int]:
 
 
 def answered(prometheus: Prometheus, promql: str) -> list[dict[str, Any]]:
-    """Return the result of a query as soon as there is one."""
+    """Return the result of a query as soon as it has one."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (result := prometheus.query(promql)):
         targets = prometheus.get("/api/v1/targets").text
@@ -98,7 +98,7 @@ def answered(prometheus: Prometheus, promql: str) -> list[dict[str, Any]]:
 
 
 def test_prometheus_scrapes_the_server_and_a_worker(server: ServerProcess, tmp_path: Path) -> None:
-    """Counters, gauges, buckets and quantiles come back as recorded from both, with types."""
+    """Counters, gauges, buckets and quantiles of both come back as recorded, with their types."""
     with running_worker(server.url, tmp_path) as port:
         jobs: list[dict[str, Any]] = [
             {"job_name": "server", "static_configs": [{"targets": [server.url[7:]]}],
@@ -125,7 +125,7 @@ def test_prometheus_scrapes_the_server_and_a_worker(server: ServerProcess, tmp_p
             assert {"__name__", "instance", "job"} == set(scraped["metric"])
             described = prometheus.get("/api/v1/targets/metadata").json()["data"]
             found_of = {(it["target"]["job"], it["metric"]): it for it in described}
-            # The text format has no units, so OpenMetrics is what was scraped.
+            # The text format has no units, so Prometheus scraped OpenMetrics.
             for job in ("server", "worker"):
                 it = found_of[job, "queue_bytes"]
                 assert ("gauge", "bytes", "What waits") == (it["type"], it["unit"], it["help"])

@@ -1,4 +1,4 @@
-"""The real VictoriaMetrics and Prometheus get every row once, whoever is killed meanwhile."""
+"""The real VictoriaMetrics and Prometheus get every row once, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.peer_program import PeerProgram
     from tests.server_process import ServerProcess
 
-# These programs know nothing of the interpreter.
+# These programs do not depend on the interpreter.
 pytestmark = pytest.mark.once
 
 WAIT_SECONDS = 60.0
@@ -66,8 +66,8 @@ def samples_in_table(database_url: str, *, acknowledged: bool) -> Samples:
 
     Args:
         database_url: the database.
-        acknowledged: those that the receiver has acknowledged, or those that are to come still:
-            a server reports of itself to its very end.
+        acknowledged: True for the samples that the receiver has acknowledged, False for those
+            that are still to come: a server reports on itself to its very end.
     """
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
@@ -85,7 +85,7 @@ def samples_in_table(database_url: str, *, acknowledged: bool) -> Samples:
 
 
 def samples_in_receiver(receiver: PeerProgram) -> Samples:
-    """Return every sample that PromQL finds, at its own time."""
+    """Return every sample that PromQL finds, with its own time."""
     found = defaultdict(list)
     for series in receiver.query('{runtime_id!=""}[2h]', time=time.time() + 60, nocache=1):
         for seconds, value in series["values"]:
@@ -99,7 +99,7 @@ def series_of(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def differences(expected: Samples, found: Samples, precision: float) -> list[Any]:
-    """Return what is not in both, or there more than once, or has another value."""
+    """Return the samples that only one side has, that occur twice, or that have another value."""
     return [
         (key, expected.get(key), found.get(key))
         for key in expected.keys() | found.keys()
@@ -116,7 +116,7 @@ def is_equal(expected: float, found: float, precision: float) -> bool:
 
 
 def wait_for_export(database_url: str) -> None:
-    """Wait until every row that is in the table now has been acknowledged, and is settled."""
+    """Wait until the receiver has acknowledged every present row, and all of them are settled."""
     deadline = time.monotonic() + WAIT_SECONDS
     with psycopg.connect(database_url, autocommit=True) as connection:
         (last,) = connection.execute("SELECT max(metric_id) FROM noetl.metric").fetchall()
@@ -129,7 +129,7 @@ def wait_for_export(database_url: str) -> None:
 
 
 def assert_equal(database_url: str, receiver: Any) -> int:
-    """Compare the table with the receiver, sample by sample; return how many there are."""
+    """Compare the table with the receiver, sample by sample; return the number of samples."""
     expected = samples_in_table(database_url, acknowledged=True)
     may_be_there = samples_in_table(database_url, acknowledged=False)
     deadline = time.monotonic() + WAIT_SECONDS
@@ -138,7 +138,7 @@ def assert_equal(database_url: str, receiver: Any) -> int:
         for key in may_be_there:
             found.pop(key, None)
         differing = differences(expected, found, receiver.relative_precision)
-        # What was written can be found a moment later.
+        # A query finds a sample a moment after it was written.
         if not differing or time.monotonic() > deadline:
             break
         time.sleep(0.2)
@@ -158,7 +158,7 @@ def reporting(server: ServerProcess, name: str) -> Generator[tuple[MetricsClient
 
 
 def test_what_the_sdk_reports_is_found_by_promql(database_url: str, receiver: Any) -> None:
-    """Every sample of every instrument has its own value, time and labels, and can be computed."""
+    """Each sample has its value, time and labels, and PromQL can compute with it."""
     server = exporting_server(database_url, receiver, 0.5)
     try:
         with reporting(server, 'pool "1"') as (client, registry):
@@ -182,7 +182,7 @@ def test_what_the_sdk_reports_is_found_by_promql(database_url: str, receiver: An
     finally:
         server.stop()
         server.process.communicate()
-    # The last that the server reports of itself is for the next one to send.
+    # The next server sends the last samples that this server reports on itself.
     server = exporting_server(database_url, receiver, 0.5)
     try:
         wait_for_export(database_url)
@@ -194,7 +194,7 @@ def test_what_the_sdk_reports_is_found_by_promql(database_url: str, receiver: An
 def test_killing_either_end_loses_nothing_and_repeats_nothing(
     database_url: str, receiver: Any
 ) -> None:
-    """Servers and receiver are killed in the middle of it; each sample is there once."""
+    """Servers and the receiver are killed during the export; the receiver has each sample once."""
     chance = random.Random(1)
     servers = [exporting_server(database_url, receiver, SETTLING_SECONDS) for _ in range(2)]
     try:
@@ -209,7 +209,7 @@ def test_killing_either_end_loses_nothing_and_repeats_nothing(
                         labels={"series": str(number_of_sample % 50)},
                     )
                 assert not client.flush(WAIT_SECONDS).timed_out
-            # At some moment while these are exported.
+            # At some moment while the server exports these.
             time.sleep(chance.random() * 0.2)
             if round_number % 2:
                 receiver.kill()
@@ -230,7 +230,8 @@ def test_killing_either_end_loses_nothing_and_repeats_nothing(
 
 
 def test_a_receiver_that_was_away_is_caught_up(database_url: str, receiver: Any) -> None:
-    """Inserts go on meanwhile, the alarm metric tells of it, and then everything is there."""
+    """Inserts go on during the outage, the alarm metric shows it, and afterwards all samples
+    arrive."""
     receiver.kill()
     server = exporting_server(database_url, receiver, 0.5)
     try:

@@ -1,7 +1,7 @@
-"""Real worker pools, a real server: the table has what each process counted, once.
+"""Real worker pools report to a real server; the table has each process's counts once.
 
-Every program tells which process counted how much, apart from the SDK: what a task or a request
-returns is the label `worker_id` of the process that did it.
+Every program tells which process counted how much, without the SDK: a task or a request returns
+the label `worker_id` of the process that did it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def environment(server):
 
 
 def in_table(server):
-    """Return the last value of each process's counter, by its worker id; none may go back."""
+    """Return the last value of each process's counter, by its worker id; no value may go back."""
     with psycopg.connect(server.database_url) as connection:
         rows = connection.execute(
             "SELECT labels ->> 'worker_id', metric_value FROM noetl.metric "
@@ -67,7 +67,7 @@ def write(folder, name, program):
 
 
 def run(server, folder, program):
-    """Run a program to its end; return what it told."""
+    """Run a program to its end; return what it reported."""
     path = write(folder, "program.py", program)
     result = subprocess.run(
         [sys.executable, str(path)], env=environment(server), capture_output=True, text=True,
@@ -128,13 +128,13 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("program", [POOL, PROCESS], ids=["pool in a with block", "processes"])
 def test_multiprocessing(server, tmp_path, program, method):
-    """Children of multiprocessing deliver, also those that the end of a `with` block terminates."""
+    """Children of multiprocessing deliver, also if the end of a `with` block terminates them."""
     told = run(server, tmp_path, f'METHOD = "{method}"\n{program}')
     assert told == in_table(server)
 
 
 def test_fork(server, tmp_path):
-    """Forked children deliver at a normal exit and at SIGTERM; the parent's counts are its own."""
+    """Forked children deliver at a normal exit and at SIGTERM; the parent keeps its own counts."""
     program = """
 client = start()
 JOBS.inc(7)
@@ -179,7 +179,7 @@ def application(environ, start_response):
 
 
 def test_gunicorn(server, tmp_path):
-    """Workers forked from a preloaded application each deliver their requests, once."""
+    """Workers that gunicorn forks from a preloaded application deliver each request once."""
     pytest.importorskip("gunicorn", reason="gunicorn is not installed")
     write(tmp_path, "pool_app.py", GUNICORN)
     command = [sys.executable, "-m", "gunicorn", "--preload", f"--workers={WORKERS}"]
@@ -303,7 +303,7 @@ tell(worker_ids)
 
 
 def test_billiard(server, tmp_path):
-    """Processes of Celery's fork of multiprocessing deliver without Celery."""
+    """Processes of billiard, Celery's fork of multiprocessing, deliver without Celery."""
     pytest.importorskip("billiard", reason="billiard is not installed")
     told = run(server, tmp_path, BILLIARD)
     assert told == in_table(server)

@@ -1,4 +1,4 @@
-"""The main job, whole: worker processes, the real server, a real PostgreSQL, every sample."""
+"""The main job as a whole: worker processes, the real server, a real PostgreSQL, every sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORKERS = 3
 
 @pytest.fixture
 def ledgers(server, tmp_path):
-    """Run the workers; return what each has written down."""
+    """Run the workers; return the ledger of each."""
     files = [tmp_path / f"ledger-{seed}.json" for seed in range(WORKERS)]
     workers = [
         subprocess.Popen([sys.executable, str(WORKER_PROGRAM), server.url, str(file), str(seed)])
@@ -40,7 +40,7 @@ def rows_of(server, condition):
 
 
 def last_values(rows):
-    """Return the last value of each series; cumulative ones must never have gone back."""
+    """Return the last value of each series; a cumulative value must never have gone back."""
     values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for labels, name, metric_type, value, *_ in rows:
         key = (name, tuple(sorted(labels.items())))
@@ -51,7 +51,7 @@ def last_values(rows):
 
 
 def test_every_sample_is_in_the_table_once_as_it_was_recorded(server, ledgers):
-    """Name, type, value, labels, time, help and unit of every recorded sample are in one row."""
+    """Each recorded sample is one row, with its name, type, value, labels, time, help and unit."""
     recorded = Tally(
         (
             tuple(sorted({**s["labels"], "site": "test", "worker_id": le["worker_id"]}.items())),
@@ -73,7 +73,7 @@ def test_every_sample_is_in_the_table_once_as_it_was_recorded(server, ledgers):
 
 
 def test_the_sums_in_the_table_are_what_the_jobs_did(server, ledgers):
-    """Counters, histograms, summaries and job metrics add up to the work that was done."""
+    """Counters, histograms, summaries and job metrics add up to the work that the jobs did."""
     values = last_values(rows_of(server, "metric_name NOT LIKE 'recorded%'"))
 
     def total(name, **labels):
@@ -98,13 +98,13 @@ def test_the_sums_in_the_table_are_what_the_jobs_did(server, ledgers):
 
 
 def test_what_a_worker_counts_as_sent_is_what_the_table_has(server, ledgers):
-    """The SDK's own ledger agrees with the table, row for row, and nothing was dropped."""
+    """The SDK's own ledger agrees with the table row for row, and no sample was dropped."""
     assert [({}, 0)] * WORKERS == [(ledger["dropped"], ledger["pending"]) for ledger in ledgers]
     assert len(rows_of(server, "true")) == sum(ledger["sent"] for ledger in ledgers)
 
 
 def test_the_workers_of_a_pool_share_a_runtime_and_keep_their_series_apart(server, ledgers):
-    """One runtime for the pool, one worker_id for each process."""
+    """The pool has one runtime, and each process has its own worker_id."""
     with psycopg.connect(server.database_url) as connection:
         runtimes = connection.execute(
             "SELECT count(*) FROM noetl.runtime WHERE name = 'accepted-pool'"

@@ -1,4 +1,4 @@
-"""A worker process for the acceptance test; it writes down what it records, apart from the SDK.
+"""A worker process for the acceptance test; it notes what it records, apart from the SDK.
 
 Usage: worker_program.py SERVER_URL LEDGER_FILE SEED
 """
@@ -26,7 +26,7 @@ LEVEL = Gauge("accepted_level", "Level", ["worker"])
 
 
 def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, Any]]) -> None:
-    """Record samples of every type with times, labels and values of all kinds."""
+    """Record samples of every type, with times, labels and values of all kinds."""
     chance = random.Random(seed)
     for number in range(RECORDED_PER_THREAD):
         metric_type = chance.choice(["counter", "gauge", "histogram", "summary"])
@@ -38,7 +38,8 @@ def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, Any]
             "value": value,
             "metric_type": metric_type,
             "labels": {"text": chance.choice(LABEL_VALUES), "n": f"{seed}-{number}"},
-            # PostgreSQL keeps microseconds: eighths of a second are exact in both. The last days.
+            # PostgreSQL keeps microseconds: eighths of a second are exact in both. The times are
+            # those of the last days.
             "timestamp": int(time.time()) - chance.randrange(4_000_000) / 8,
             "help_text": chance.choice(["", "Recorded", "Récordé"]),
             "unit": chance.choice(["", "rows"]),
@@ -48,13 +49,13 @@ def record_samples(client: MetricsClient, seed: int, ledger: list[dict[str, Any]
 
 
 def use_instruments(seed: int, tally: dict[str, float]) -> None:
-    """Do jobs with every instrument, and count them by hand as well."""
+    """Do jobs with every instrument, and count the jobs by hand as well."""
     chance = random.Random(seed)
     for number in range(200):
         amount = chance.randrange(1_000)
         with track_job(job_type="accept"):
             ROWS.labels("a" if number % 2 else "b").inc(amount)
-            SECONDS.observe(amount / 1024)  # exact in binary, so that sums are exact
+            SECONDS.observe(amount / 1024)  # exact in binary, so sums are exact
             SIZES.observe(amount)
         tally["rows"] = tally.get("rows", 0) + amount
         tally["jobs"] = tally.get("jobs", 0) + 1
@@ -62,7 +63,7 @@ def use_instruments(seed: int, tally: dict[str, float]) -> None:
 
 
 def main(server_url: str, ledger_file: str, seed: int) -> None:
-    """Record from several threads, and write down what was recorded."""
+    """Record from several threads, and write down the records."""
     ledgers: list[list[dict[str, Any]]] = [[] for _ in range(THREADS)]
     tallies: list[dict[str, float]] = [{} for _ in range(THREADS)]
     LEVEL.labels(seed).set(seed + 0.5)

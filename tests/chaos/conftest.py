@@ -1,7 +1,7 @@
-"""What every scenario of the chaos suite has: a database, numbers, chance, and a line to fill.
+"""What every scenario of the chaos suite has: a database, numbers, chance, and a report line.
 
-`NOETL_CHAOS=long` (`./scripts/test chaos`) chooses the long form, `NOETL_CHAOS_SEED` the random
-faults of an earlier run.
+`NOETL_CHAOS=long` (`./scripts/test chaos`) chooses the long form. `NOETL_CHAOS_SEED` repeats the
+random faults of an earlier run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LONG_SECONDS, SHORT_SECONDS = 900, 240
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is in this folder, and give the long form its time."""
+    """Mark the tests of this folder, and give the long form its time."""
     folder = Path(__file__).parent
     for item in items:
         if item.path.parent == folder:
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the figures."""
+    """Print the figures of the report."""
     report = config.stash.get(REPORT, None)
     if report is not None:
         terminalreporter.section("chaos")
@@ -69,13 +69,13 @@ def killable_postgresql() -> Generator[KillableCluster]:
 def scenario(
     request: pytest.FixtureRequest, killable_postgresql: KillableCluster, tmp_path: Path
 ) -> Generator[Scenario]:
-    """A scenario of its own seed, on a database of its own."""
+    """Yield a scenario with its own seed, on a database of its own."""
     report = request.config.stash.setdefault(
         REPORT, Report(SEED, "long" if LONG else "short", [], Tally())
     )
     name = request.node.name.removeprefix("test_").replace("_", " ")
     with killable_postgresql.database() as database_url:
-        # Each scenario's faults are the same whichever others are run.
+        # The faults of a scenario are the same, whichever other scenarios run.
         chance = random.Random(f"{SEED}/{name}")
         made = Scenario(name, database_url, killable_postgresql, chance, tmp_path, report, LONG)
         yield made

@@ -1,4 +1,4 @@
-"""One connection through the proxy, request after request."""
+"""One connection through the proxy, one request after the other."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ TOO_LARGE_BYTES_MIN = 2_000
 
 
 class Exchange:
-    """A client's connection, and the one to a server that it needs.
+    """A client's connection, and the connection to a server that it needs.
 
     Args:
-        proxy: whose connection it is.
+        proxy: the proxy that has accepted the connection.
         client: the client's side.
     """
 
@@ -68,7 +68,7 @@ class Exchange:
                 if not self._serve(request):
                     return
         except (OSError, EOFError):
-            return  # a side has gone, which is what happens here
+            return  # a side has gone: that is what this suite does
         finally:
             for connection in (self._client, self._server):
                 if connection is not None:
@@ -80,7 +80,7 @@ class Exchange:
         if 0 < limit < len(request.body):
             fault = Fault.STATUS_413
         elif fault is Fault.STATUS_413 and len(request.body) < TOO_LARGE_BYTES_MIN:
-            fault = Fault.NONE  # one sample that is refused alone would be dropped, and rightly
+            fault = Fault.NONE  # the SDK would drop one sample that is refused alone, and rightly
         self._proxy.count(fault)
         return self._actions[fault](request)
 
@@ -140,7 +140,7 @@ class Exchange:
 
     def _swallow(self, request: Message) -> bool:
         del request
-        with suppress(OSError):  # that is one way to give up
+        with suppress(OSError):  # a client may give up in this way too
             while self._client.recv(READ_BYTES):
                 pass
         return False

@@ -1,4 +1,4 @@
-"""What the proxy can do to a request, and the order in which it does so."""
+"""The faults that the proxy applies to requests, and the order in which it does so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Fault(StrEnum):
-    """What becomes of a request on its way."""
+    """The fate of a request on its way."""
 
     NONE = "passed on"
     REFUSED = "connection refused"
@@ -38,10 +38,10 @@ class Fault(StrEnum):
 
 
 class Plan(Protocol):
-    """Says what becomes of each request."""
+    """Decides the fate of each request."""
 
     def draw(self) -> Fault:
-        """Return what becomes of the next request."""
+        """Return the fate of the next request."""
         ...
 
 
@@ -49,9 +49,9 @@ class Deck:
     """Faults in random order, like cards: each has its turn before any comes again.
 
     Args:
-        chance: shuffles.
-        faults: those that occur. A 400 is not among them, as it costs samples.
-        passes: how many requests are passed on for each that is not.
+        chance: shuffles the faults.
+        faults: the faults that occur. A 400 is not among them, as it costs samples.
+        passes: how many requests pass for each that has a fault.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Deck:
         self._chance = chance
         cards = [fault for fault in faults if fault not in {Fault.NONE, Fault.STATUS_400}]
         self._cards = cards + [Fault.NONE] * round(len(cards) * passes)
-        # Guards what is left: each connection of the proxy has a thread.
+        # Guards the rest of the deck: each connection of the proxy has a thread.
         self._lock = threading.Lock()
         self._left: list[Fault] = []
 
@@ -73,10 +73,10 @@ class Deck:
 
 
 class Sequence:
-    """These faults, one a request, and then none.
+    """A given sequence of faults, one for each request, and then none.
 
     Args:
-        faults: what becomes of the next requests.
+        faults: the faults of the next requests.
     """
 
     def __init__(self, *faults: Fault) -> None:

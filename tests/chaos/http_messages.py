@@ -48,10 +48,10 @@ class MessageReader:
         self._buffer = b""
 
     def read(self) -> Message | None:
-        """Return the next message; None if the other side has closed before one began.
+        """Return the next message; None if the other side closed before a message began.
 
         Raises:
-            EOFError: it has closed in the middle of one.
+            EOFError: the other side closed in the middle of a message.
             OSError: the connection is broken.
         """
         while END_OF_HEAD not in self._buffer:
@@ -78,7 +78,7 @@ class MessageReader:
         """Wait until a message has begun.
 
         Raises:
-            EOFError: the other side has closed instead.
+            EOFError: the other side closed instead.
         """
         if not self._buffer and not self._receive():
             raise EOFError("closed before an answer")
@@ -90,7 +90,7 @@ class MessageReader:
 
 
 def answer(status: int, body: bytes, **headers: str) -> Message:
-    """Return an answer of the proxy's own."""
+    """Return an answer that the proxy itself gives."""
     lines = [f"HTTP/1.1 {status} Chaos", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return Message("\r\n".join(lines).encode() + END_OF_HEAD, body)

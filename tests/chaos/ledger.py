@@ -1,4 +1,4 @@
-"""What worker processes have written down; `worker.py` says what the lines mean."""
+"""The ledgers of worker processes; `worker.py` says what their lines mean."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class WorkerLedger:
-    """What one process has written down; see `worker.py` for the lines of the file.
+    """The ledger of one process; see `worker.py` for the lines of the file.
 
     Args:
-        worker_id: its label; "" if it ended before it could say so.
-        will: what it may have recorded.
-        did: what it has recorded.
-        safe: what the SDK has promised to deliver although the process may die.
-        end: the SDK's own ledger in the end; None if the process could not write it down.
+        worker_id: its label; "" if the process ended before it could write it.
+        will: the samples that it may have recorded.
+        did: the samples that it has recorded.
+        safe: the samples that the SDK has promised to deliver although the process may die.
+        end: the SDK's own ledger at the end; None if the process could not write it down.
     """
 
     worker_id: str = ""
@@ -33,7 +33,7 @@ class WorkerLedger:
     @classmethod
     def read(cls, path: Path) -> WorkerLedger:
         ledger = cls()
-        if not path.exists():  # killed before it began
+        if not path.exists():  # the process was killed before it began
             return ledger
         for line in path.read_text(encoding="utf-8").splitlines():
             word, rest = line.split(" ", 1)
@@ -55,7 +55,7 @@ def ledgers_of(path: Path) -> list[WorkerLedger]:
 
 
 def dropped_by_reason(ledgers: Iterable[WorkerLedger]) -> Tally[str]:
-    """Return what the processes say that they have dropped."""
+    """Return how many samples the processes have dropped by their own count, by reason."""
     dropped: Tally[str] = Tally()
     for ledger in ledgers:
         if ledger.end is not None:

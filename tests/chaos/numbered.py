@@ -1,4 +1,4 @@
-"""Samples that are numbered: everything about one follows from its number, so a mix-up shows."""
+"""Numbered samples: all parts of a sample follow from its number, so a mix-up shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def numbered_sample(number: int) -> dict[str, Any]:
         "name": f"chaos_{metric_type}_total",
         "value": float(number),
         "metric_type": metric_type,
-        # Twice: a row that has its number from one sample and its end from another shows.
+        # Twice: so a row with the number of one sample and the end of another shows.
         "labels": {"n": str(number), "again": f'"{number}"\n'},
         # PostgreSQL keeps microseconds: eighths of a second are exact in both.
         "timestamp": BASE_TIMESTAMP + number / 8,

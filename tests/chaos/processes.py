@@ -1,4 +1,4 @@
-"""The processes of a scenario: servers that can be killed, and workers with their ledgers."""
+"""The processes of a scenario: servers that a test can kill, and workers with their ledgers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TIMES_OF_NUMBERS = "--sample-age-seconds-max=3200000000"
 """The time of a numbered sample is its number, long ago."""
 
 ROOT = Path(__file__).parents[2]
-# The folder comes last on the path: the worker imports the installed package, like its users.
+# The folder comes last on the path: like a user's, the worker imports the installed package.
 LAUNCH = "import sys; sys.path.append({!r}); from tests.chaos.worker import main; main()"
 
 
 @dataclass
 class Server:
-    """A server that is there again after each kill, under another port."""
+    """A server that comes back after each kill, on another port."""
 
     database_url: str
     role: str
@@ -41,7 +41,7 @@ class Server:
 
     @classmethod
     def start(cls, database_url: str, role: str) -> Server:
-        url = f"{database_url}&user={role}"  # the last one of two users wins
+        url = f"{database_url}&user={role}"  # of two users in a URL the last one counts
         return cls(url, role, start_server(url, TIMES_OF_NUMBERS))
 
     @property
@@ -49,14 +49,14 @@ class Server:
         return self.running.url
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """End the server by SIGKILL."""
         self.running.process.kill()
         self.running.process.wait()
         assert self.running.process.stdout is not None
         self.running.process.stdout.close()
 
     def start_again(self) -> None:
-        """Start it after a kill."""
+        """Start the server after a kill."""
         self.running = start_server(self.database_url, TIMES_OF_NUMBERS)
 
     def __enter__(self) -> Self:
@@ -94,37 +94,37 @@ class WorkerProcess:
         )
 
     def release(self) -> None:
-        """Let it end once it has recorded enough."""
+        """Let the worker end once it has recorded enough."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def finish(self, seconds: float = 300.0) -> list[WorkerLedger]:
-        """Wait until it has ended in order; return its ledger and those of its children."""
+        """Wait until the worker has ended in order; return its ledger and its children's."""
         self.release()
         assert 0 == self.process.wait(seconds)
         return self.ledgers()
 
     def kill(self) -> list[WorkerLedger]:
-        """End it by SIGKILL; return its ledger."""
+        """End the worker by SIGKILL; return its ledger."""
         self.process.kill()
         self.process.wait()
         self.release()
         return self.ledgers()
 
     def wait_until_begun(self) -> None:
-        """Wait until its client is about to start."""
+        """Wait until the worker is about to start its client."""
         wait_until(lambda: bool(self.ledgers()[0].worker_id), RECORDED_SECONDS)
 
     def wait_until_recorded(self, count: int) -> None:
-        """Wait until it has recorded so many samples, whatever has become of them."""
+        """Wait until the worker has recorded so many samples, whatever became of them."""
         wait_until(lambda: sum(map(len, self.ledgers()[0].did)) >= count, RECORDED_SECONDS)
 
     def wait_until_safe(self) -> None:
-        """Wait until it has been told that samples are safe."""
+        """Wait until the SDK has told the worker that samples are safe."""
         wait_until(lambda: bool(self.ledgers()[0].safe), RECORDED_SECONDS)
 
     def terminate(self) -> tuple[list[range], list[WorkerLedger]]:
-        """End it by SIGTERM; return what it had recorded before, and its ledger."""
+        """End the worker by SIGTERM; return what it had recorded before, and its ledger."""
         before = [numbers for ledger in self.ledgers() for numbers in ledger.did]
         self.process.terminate()
         assert -signal.SIGTERM == self.process.wait(RECORDED_SECONDS)
@@ -132,5 +132,5 @@ class WorkerProcess:
         return before, self.ledgers()
 
     def ledgers(self) -> list[WorkerLedger]:
-        """Return its ledger, and those of its children, as of now."""
+        """Return the present ledgers of the worker and its children."""
         return ledgers_of(Path(self.assignment.ledger))

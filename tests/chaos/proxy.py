@@ -1,4 +1,4 @@
-"""A TCP proxy between workers and servers that does to requests what networks do."""
+"""A TCP proxy between workers and servers, which treats requests as bad networks do."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Proxy:
     """Listens on a loopback port, and passes requests on to servers, or does not.
 
     Args:
-        server_urls: the servers; each connection goes to one of them. May be changed meanwhile;
-            with none, connections are reset.
-        plan: what becomes of each request.
-        seed: of the proxy's own choices, like where in a request a connection is cut.
-        body_bytes_max: a larger body is refused with 413, as a load balancer does; 0 for none.
-        takes_gzip: whether workers are told that the server takes compressed bodies.
+        server_urls: the servers; each connection goes to one of them. A test may change them at
+            any time; without a server the proxy resets connections.
+        plan: decides the fate of each request.
+        seed: the seed of the proxy's own choices, like where in a request it cuts a connection.
+        body_bytes_max: it refuses a larger body with 413, as a load balancer does; 0 for none.
+        takes_gzip: whether workers learn that the server takes compressed bodies.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Proxy:
         self.body_bytes_max = body_bytes_max
         self.takes_gzip = takes_gzip
         self.closing = threading.Event()
-        # Guards what follows, and tells whoever waits that a request has been answered.
+        # Guards the fields below, and tells waiting threads that the proxy has answered a request.
         self.changed = threading.Condition()
         self.counts: Tally[Fault] = Tally()
         self.answered = 0
@@ -65,7 +65,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where workers deliver to."""
+        """Return the URL to which workers deliver."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class Proxy:
         self.drain()
 
     def drain(self) -> None:
-        """Wait until what is under way has arrived; the workers must have ended."""
+        """Wait until all requests under way have arrived; the workers must have ended."""
         while True:
             with self.changed:
                 exchange = next(iter(self._exchanges), None)
@@ -101,17 +101,17 @@ class Proxy:
             assert not exchange.is_alive(), "a connection does not end"
 
     def refuse_for(self, seconds: float) -> None:
-        """Have connections refused for a while: nobody listens then."""
+        """Have the operating system refuse connections for a while: no socket listens then."""
         self._refuse_until = time.monotonic() + seconds
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
 
     def draw(self) -> Fault:
-        """Return what becomes of a request."""
+        """Return the fate of a request."""
         return self.plan.draw()
 
     def count(self, fault: Fault) -> None:
-        """Note that a fault has happened."""
+        """Count a fault that has happened."""
         with self.changed:
             self.counts[fault] += 1
 
@@ -132,7 +132,7 @@ class Proxy:
         return self.keep(connection)
 
     def keep(self, connection: socket.socket) -> socket.socket:
-        """Have a connection ended with the proxy."""
+        """Keep a connection, to end it with the proxy."""
         with self.changed:
             self._sockets.add(connection)
         return connection
@@ -173,7 +173,7 @@ class Proxy:
         self.closing.wait(max(0.0, self._refuse_until - time.monotonic()))
 
         def listen_again() -> bool:
-            # Somebody's outgoing connection may have got the port meanwhile.
+            # An outgoing connection of another program may have taken the port meanwhile.
             with suppress(OSError):
                 self._listener = _listen(self.port)
                 return True

@@ -1,4 +1,4 @@
-"""What the suite has done to the samples, and what has become of them, as tables."""
+"""What the suite did to the samples, and what became of them, as tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FIGURES_END = 8
 
 @dataclass
 class Row:
-    """One scenario's line.
+    """The line of one scenario.
 
     Args:
-        scenario: what was done.
-        times: how often.
-        compared: the ledgers beside the table.
+        scenario: what the test did.
+        times: how often it did so.
+        compared: the ledgers compared with the table.
         dropped: how many samples the workers say that they have dropped, by reason.
     """
 
@@ -38,7 +38,7 @@ class Report:
     """The lines of a run.
 
     Args:
-        seed: what a run with the same random faults is started with.
+        seed: starts another run with the same random faults.
         length: `long` or `short`.
     """
 

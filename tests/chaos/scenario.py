@@ -1,4 +1,4 @@
-"""What a scenario works with, and how it ends: with the ledgers beside the table."""
+"""The tools of a scenario, and its end: the comparison of the ledgers with the table."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from tests.chaos.report import Report
 
 DELIVERED_SECONDS = 60.0
-# A worker that is soon back: the suite's outages are short, and there are many.
+# A worker that soon tries again: the suite has many outages, all of them short.
 QUICK = {"flush_interval": 0.2, "request_timeout": 2.0, "backoff_max": 0.2}
 
 
 @dataclass
 class Scenario:
-    """A test's surroundings.
+    """The surroundings of a test.
 
     Args:
-        name: what the report calls it.
+        name: the name in the report.
         database_url: a new database.
-        cluster: the PostgreSQL that it is on.
-        chance: where every random choice comes from.
-        folder: for files.
-        report: where its figures go.
+        cluster: the PostgreSQL of that database.
+        chance: the source of every random choice.
+        folder: the folder for files.
+        report: gets the figures.
         long: whether this is the long form.
     """
 
@@ -54,14 +54,14 @@ class Scenario:
     _started: list[WorkerProcess] = field(default_factory=list)
 
     def size(self, short: int, long: int) -> int:
-        """Return one of two numbers: that of the form which is run."""
+        """Return the first of two numbers in the short form, the second in the long form."""
         return long if self.long else short
 
     def start_server(self, role: str = "postgres") -> Server:
         """Start a server.
 
         Args:
-            role: as whom it connects to PostgreSQL, which tells the servers of a test apart.
+            role: the PostgreSQL role as which it connects; it tells the servers of a test apart.
         """
         self.cluster.make_role(role)
         return Server.start(self.database_url, role)
@@ -76,7 +76,7 @@ class Scenario:
         """Start a worker with numbers of its own.
 
         Args:
-            server_url: where it delivers to.
+            server_url: the URL to which it delivers.
             at_least: how many samples it records at least.
             orders: further fields of `Assignment`.
         """
@@ -84,7 +84,7 @@ class Scenario:
         settings = {
             **QUICK,
             "shutdown_timeout": 60.0,
-            # Where drops are counted, only numbered samples may occur.
+            # Where a test counts drops, only numbered samples may occur.
             "self_metrics": orders.get("instruments", True),
             **orders.pop("settings", {}),
         }
@@ -103,13 +103,13 @@ class Scenario:
         return worker
 
     def end(self) -> None:
-        """Kill the workers that a test that failed has left."""
+        """Kill the workers that a failed test has left."""
         for worker in self._started:
             if worker.process.poll() is None:
                 worker.kill()
 
     def wait_until_delivering(self) -> None:
-        """Wait until more rows are in the table: a worker is registered, and at work."""
+        """Wait until the table has more rows: then a worker is registered, and at work."""
         before = rows_by_worker(self.database_url)
         wait_until(lambda: rows_by_worker(self.database_url) != before, DELIVERED_SECONDS)
 
@@ -120,18 +120,18 @@ class Scenario:
         *proxies: Proxy,
         own_times: bool = True,
     ) -> Comparison:
-        """Compare what workers that have ended in order have recorded with the table.
+        """Compare what workers have recorded with the table; the workers have ended in order.
 
-        Nothing may be wrong, and only what the SDK counts as dropped may be missing: workers that
-        drop samples must have no instruments. The SDK's own ledgers have to agree with the table,
-        and the counters with what was counted. It all goes to the report.
+        Nothing may be wrong, and only samples that the SDK counts as dropped may be missing.
+        Workers that drop samples must have no instruments. The SDK's own ledgers have to agree with
+        the table, and the counters with what the workers counted. The report gets all figures.
         """
         ledgers = list(ledgers)
         for proxy in proxies:
             proxy.drain()
         recorded = [numbers for ledger in ledgers for numbers in ledger.did]
         compared = compare(self.database_url, recorded, recorded, own_times=own_times)
-        # A server that refuses what is sent would leave little to be wrong.
+        # If the server refused the samples, little could be wrong in the table.
         assert "rejected" not in dropped_by_reason(ledgers)
         dropped = sum(dropped_by_reason(ledgers).values())
         compared = compared._replace(missing=compared.missing - dropped)

@@ -1,4 +1,4 @@
-"""What cannot be delivered is dropped, and counted: the rest is in the table."""
+"""The SDK counts each sample that it drops as undeliverable; the table has the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.chaos.numbered import numbered_sample
 from tests.chaos.proxy import Proxy
 
 WORKER_ID = "small"
-RUNTIME_ID = "1234567890123456789"  # as long as those that the server gives
+RUNTIME_ID = "1234567890123456789"  # as long as the ids that the server gives
 
 
 def test_a_long_outage_drops_the_oldest_samples_and_says_how_many(scenario):
-    """With the buffer full, what is missing in the table is what is counted as dropped."""
+    """With a full buffer, the samples missing in the table are those counted as dropped."""
     recorded = scenario.size(20_000, 100_000)
     with scenario.start_server() as server, Proxy() as proxy:
         worker = scenario.start_worker(
@@ -30,7 +30,7 @@ def test_a_long_outage_drops_the_oldest_samples_and_says_how_many(scenario):
 
 
 def test_batches_that_the_server_refuses_are_counted_as_dropped(scenario):
-    """A 400 costs the samples of its batch, under a reason, and no others."""
+    """A 400 costs only the samples of its batch; the SDK counts them under a reason."""
     batches = scenario.size(4, 40)
     faults = [Fault.NONE] + [Fault.STATUS_400, Fault.NONE] * batches
     plan = Sequence(*faults)
@@ -46,7 +46,7 @@ def test_batches_that_the_server_refuses_are_counted_as_dropped(scenario):
 
 
 def test_a_load_balancer_that_takes_small_bodies_only(scenario):
-    """Batches are split until they pass; only samples that are too large alone are dropped."""
+    """The SDK splits batches until they pass, and drops only samples that are too large alone."""
     recorded = scenario.size(400, 2_000)
     sizes = [alone_bytes(numbered_sample(number)) for number in range(recorded)]
     limit = statistics.median_low(sizes)
@@ -65,7 +65,7 @@ def test_a_load_balancer_that_takes_small_bodies_only(scenario):
 
 
 def alone_bytes(sample):
-    """Return how many bytes a request has that reports one sample."""
+    """Return how many bytes the request for a single sample has."""
     fields = {
         "metric_name": sample["name"],
         "metric_type": sample["metric_type"],

@@ -1,4 +1,4 @@
-"""A component that somebody deletes while it reports."""
+"""An operator deletes a component while it reports."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.chaos.waiting import wait_until
 def try_to_delete_runtime(database_url):
     """Delete the workers' component if it has reported anything; return whether it had.
 
-    Its rows are kept apart, as they have been in the table.
+    A second table keeps its rows as they were.
     """
     with psycopg.connect(database_url) as connection:
-        # Inserts that are under way end first, and later ones wait and fail.
+        # Inserts under way end first; later ones wait and fail.
         connection.execute(
             "SELECT FROM noetl.runtime WHERE component_type = 'worker_pool' FOR UPDATE"
         )
@@ -31,7 +31,7 @@ def try_to_delete_runtime(database_url):
 
 
 def test_a_runtime_that_is_deleted_meanwhile(scenario):
-    """The worker registers again, and sends again what was under way: once."""
+    """The worker registers again, and sends the batch under way again: it is inserted once."""
     rounds = scenario.size(3, 25)
     at_least = scenario.size(5_000, 80_000)
     with scenario.start_server() as server, Proxy(server.url) as proxy:
@@ -39,7 +39,7 @@ def test_a_runtime_that_is_deleted_meanwhile(scenario):
             connection.execute(f"CREATE TABLE {ARCHIVE} (LIKE noetl.metric)")
         worker = scenario.start_worker(proxy.url, at_least, at_most=50 * at_least, threads=2)
         for _ in range(rounds):
-            time.sleep(scenario.chance.uniform(0.1, 0.6))  # the moment is what chance decides
+            time.sleep(scenario.chance.uniform(0.1, 0.6))  # chance decides the moment
             wait_until(lambda: try_to_delete_runtime(scenario.database_url), 60)
         scenario.settle(worker.finish(), rounds, proxy)
         with psycopg.connect(scenario.database_url) as connection:

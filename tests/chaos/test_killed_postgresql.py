@@ -1,4 +1,4 @@
-"""A PostgreSQL all of whose processes are killed at once."""
+"""All processes of a PostgreSQL are killed at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.chaos.proxy import Proxy
 
 @contextmanager
 def loaded(scenario, rounds, at_least, pace_seconds=0.02):
-    """Run a server and a worker; settle in the end."""
+    """Run a server and a worker; settle at the end."""
     with scenario.start_server() as server, Proxy(server.url) as proxy:
         worker = scenario.start_worker(
             proxy.url, at_least, at_most=50 * at_least, threads=2, pace_seconds=pace_seconds
@@ -23,17 +23,17 @@ def loaded(scenario, rounds, at_least, pace_seconds=0.02):
 
 
 def test_postgresql_killed_at_random_moments(scenario):
-    """Whatever PostgreSQL was at when it was killed, each sample is there once."""
+    """Whatever PostgreSQL was doing when it was killed, the table has each sample once."""
     rounds = scenario.size(2, 20)
     with loaded(scenario, rounds, scenario.size(5_000, 100_000), pace_seconds=0.0):
         for _ in range(rounds):
-            time.sleep(scenario.chance.uniform(0.1, 1.0))  # the moment is what chance decides
+            time.sleep(scenario.chance.uniform(0.1, 1.0))  # chance decides the moment
             scenario.cluster.kill()
             scenario.cluster.start()
 
 
 def test_postgresql_killed_in_a_transaction(scenario):
-    """A batch that was claimed and not inserted when PostgreSQL died is inserted afterwards."""
+    """PostgreSQL dies between claiming and inserting a batch; the batch is inserted afterwards."""
     rounds = scenario.size(1, 10)
     with loaded(scenario, rounds, scenario.size(2_000, 20_000)):
         for _ in range(rounds):
@@ -45,7 +45,7 @@ def test_postgresql_killed_in_a_transaction(scenario):
 
 
 def test_postgresql_killed_before_it_could_say_that_it_had_committed(scenario):
-    """A batch whose commit nobody was told of is not inserted again."""
+    """A batch whose commit PostgreSQL could no longer report is not inserted again."""
     rounds = scenario.size(1, 10)
     with loaded(scenario, rounds, scenario.size(2_000, 20_000)):
         for _ in range(rounds):

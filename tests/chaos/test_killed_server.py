@@ -1,4 +1,4 @@
-"""Servers that die: at any moment, and at the worst one."""
+"""Servers die at any moment, and at the worst one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACE_SECONDS = 0.02
 
 
 def test_servers_killed_at_random_moments(scenario):
-    """Of two servers one is killed again and again under load: each sample is there once."""
+    """One of two servers is killed again and again under load; the table has each sample once."""
     rounds = scenario.size(2, 40)
     at_least = scenario.size(10_000, 150_000)
     with ExitStack() as stack:
@@ -21,7 +21,7 @@ def test_servers_killed_at_random_moments(scenario):
         proxy = stack.enter_context(Proxy(*(server.url for server in servers)))
         worker = scenario.start_worker(proxy.url, at_least, at_most=20 * at_least, threads=2)
         for _ in range(rounds):
-            time.sleep(scenario.chance.uniform(0.1, 0.6))  # the moment is what chance decides
+            time.sleep(scenario.chance.uniform(0.1, 0.6))  # chance decides the moment
             server = scenario.chance.choice(servers)
             server.kill()
             server.start_again()
@@ -30,7 +30,7 @@ def test_servers_killed_at_random_moments(scenario):
 
 
 def test_a_server_killed_between_commit_and_answer(scenario):
-    """What a server has committed and not acknowledged is not inserted again by the next one."""
+    """The next server does not insert again what a server committed but did not acknowledge."""
     rounds = scenario.size(2, 15)
     at_least = scenario.size(2_000, 20_000)
     repeats = 0
@@ -52,8 +52,9 @@ def test_a_server_killed_between_commit_and_answer(scenario):
                 )
                 doomed.kill()
                 proxy.server_urls = [other.url]
-                # A repeat waits for the transaction that nobody was told of. It may have been one
-                # of the server's own, though: then there is no repeat, and this one is new.
+                # A repeat waits for the transaction that was not reported. That one may have been a
+                # transaction of the server's own, though: then there is no repeat, and this one is
+                # new.
                 of_other = f"usename = '{other.role}'"
                 wait_for_backend(
                     scenario.database_url, f"({BLOCKED} OR {COMMITTED}) AND {of_other}"

@@ -1,4 +1,4 @@
-"""The comparison itself: a row that is missing, doubled, torn or made up does not pass it."""
+"""The comparison itself notices a row that is missing, doubled, torn or made up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def database(killable_postgresql):
 
 @pytest.fixture
 def table(database):
-    """Put the rows of some numbers into the table, and give a way to change them."""
+    """Put the rows of some numbers into the table, and yield a function that changes them."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("TRUNCATE noetl.metric")
         for number in NUMBERS:
@@ -61,7 +61,7 @@ def faults_of(database):
 
 
 def test_rows_as_they_were_recorded_pass(database, table):
-    """Every kind of numbered sample is recognised, and other components' rows are left alone."""
+    """The comparison knows every kind of numbered sample, and ignores rows of other components."""
     compared = compare(database, [NUMBERS], [NUMBERS])
     assert NOTHING_WRONG == compared.faults
     assert (20, 20) == (compared.recorded, compared.in_table)
@@ -69,13 +69,13 @@ def test_rows_as_they_were_recorded_pass(database, table):
 
 
 def test_a_row_that_is_missing_is_found(database, table):
-    """A number without a row is counted."""
+    """The comparison counts a number without a row."""
     table.execute("DELETE FROM noetl.metric WHERE metric_value IN (6, 7)")
     assert {**NOTHING_WRONG, "missing": 2} == faults_of(database)
 
 
 def test_a_row_that_is_there_twice_is_found(database, table):
-    """Every row of a number beyond the first is counted."""
+    """The comparison counts every row of a number beyond the first."""
     for _ in range(2):
         insert(table, **numbered_sample(8))
     assert {**NOTHING_WRONG, "twice": 2} == faults_of(database)
@@ -97,26 +97,26 @@ def test_a_row_that_is_there_twice_is_found(database, table):
     ],
 )
 def test_a_row_that_is_torn_is_found(database, table, change):
-    """A row of which any part belongs to another sample is counted."""
+    """The comparison counts a row of which any part belongs to another sample."""
     table.execute(f"UPDATE noetl.metric SET {change} WHERE labels->>'n' = '8'")
     assert {**NOTHING_WRONG, "torn": 1} == faults_of(database)
 
 
 def test_a_row_without_a_number_is_found(database, table):
-    """A row that is no sample of anybody's is torn, and its own is missing."""
+    """A row whose number no sample has is torn, and the sample's own row is missing."""
     table.execute("UPDATE noetl.metric SET labels = labels - 'n' WHERE metric_value = 8")
     expected = {"missing": 1, "twice": 0, "torn": 1, "unrecorded": 1}
     assert expected == faults_of(database)
 
 
 def test_a_row_that_nobody_recorded_is_found(database, table):
-    """A sample that is whole and was never recorded is counted."""
+    """The comparison counts a sample that is whole and that no worker recorded."""
     insert(table, **numbered_sample(25))
     assert {**NOTHING_WRONG, "unrecorded": 1} == faults_of(database)
 
 
 def test_what_may_be_there_may_be_missing(database, table):
-    """Samples that a process was about to record when it died are right either way."""
+    """Samples that a process was about to record when it died may be in the table or not."""
     insert(table, **numbered_sample(25))
     compared = compare(database, [NUMBERS], [range(5, 30)])
     assert NOTHING_WRONG == compared.faults
@@ -134,7 +134,7 @@ def insert_collected(connection, *, count, total, in_all, in_its_own):
 
 @pytest.mark.parametrize("half", ["count", "total", "in_all", "in_its_own"])
 def test_an_observation_that_is_torn_is_found(database, table, half):
-    """A collection that saw one half of an observation without the other is counted."""
+    """The comparison counts a collection with only one half of an observation."""
     whole = {"count": 4.0, "total": 4 * OBSERVATION, "in_all": 4.0, "in_its_own": 4.0}
     insert_collected(table, **whole)
     assert NOTHING_WRONG == faults_of(database)
@@ -153,7 +153,7 @@ def test_a_collection_that_is_there_twice_is_found(database, table):
 
 
 def test_a_ledger_is_read_as_it_was_written(tmp_path):
-    """Each line goes where it belongs; a process that was killed at once has written none."""
+    """Each line goes to its field; a process that was killed at once has written no line."""
     file = tmp_path / "ledger"
     assert WorkerLedger() == WorkerLedger.read(file)
     file.write_text('worker w 1\nwill 0 5\ndid 0 5\nwill 5 9\nsafe 0 5\nend {"sent": 5}\n')
@@ -163,5 +163,5 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path):
 
 
 def test_ranges_are_joined():
-    """What follows on something else is one range with it."""
+    """Two ranges that follow on each other become one."""
     assert [range(9), range(10, 12)] == joined([range(5, 9), range(10, 12), range(5)])

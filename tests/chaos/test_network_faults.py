@@ -1,4 +1,4 @@
-"""Everything that a network does, between workers and servers."""
+"""Every fault of a network, between workers and servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.scenario import all_ledgers
 
 
 def test_every_fault_of_a_network(scenario):
-    """Workers with threads, two servers, and every fault in turn: each sample is there once."""
+    """With threaded workers, two servers and every fault in turn, each sample is stored once."""
     with ExitStack() as stack:
         servers = [stack.enter_context(scenario.start_server()) for _ in range(2)]
         plan = Deck(scenario.chance)
@@ -38,7 +38,7 @@ def test_every_fault_of_a_network(scenario):
     ids=["there", "late", "overtaken"],
 )
 def test_a_batch_that_is_refused_later_on_is_not_inserted_again_in_parts(scenario, fault):
-    """A repeat is refused with 413 while the first request is in the table, or on its way."""
+    """A server refuses a repeat with 413 while the first request is in the table, or on its way."""
     plan = Sequence(Fault.NONE, fault, Fault.STATUS_413)
     with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
         worker = scenario.start_worker(proxy.url, 1_000, settings={"request_timeout": 0.3})

@@ -1,4 +1,4 @@
-"""The proxy itself: each fault does to a request what it says, and to the answer."""
+"""The proxy itself: each fault does what it says to the request and to the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT_SECONDS = 0.5
 
 
 class Upstream:
-    """A server that counts the requests that it has got whole."""
+    """A server that counts the requests that arrive whole."""
 
     def __init__(self):
         upstream = self
@@ -64,7 +64,7 @@ def upstream():
 
 
 def ask(url, body=BODY):
-    """Return the status that a client sees, or the name of what it raises."""
+    """Return the status that a client sees, or the name of the exception that it raises."""
     try:
         return httpx.post(url, content=body, timeout=CLIENT_SECONDS).status_code
     except httpx.HTTPError as error:
@@ -78,7 +78,7 @@ def ask(url, body=BODY):
         (Fault.REFUSED, 0, {"ReadError"}),
         (Fault.RESET_IN_REQUEST, 0, {"ReadError"}),
         (Fault.RESET_BEFORE_ANSWER, 1, {"ReadError"}),
-        # What was on its way is lost with the reset or not.
+        # The reset loses what was on its way, or not.
         (Fault.RESET_IN_ANSWER, 1, {"ReadError", "RemoteProtocolError"}),
         (Fault.DELAYED, 1, {200}),
         (Fault.DRIPPED, 1, {200}),
@@ -99,7 +99,7 @@ def ask(url, body=BODY):
     ],
 )
 def test_a_fault_does_what_it_says(upstream, fault, received, seen):
-    """The server gets the request or does not, and the client sees what goes wrong."""
+    """The server gets the request or does not, and the client sees the fault."""
     with Proxy(upstream.url, plan=Sequence(fault), seed=1) as proxy:
         assert ask(proxy.url) in seen
         proxy.drain()
@@ -108,7 +108,7 @@ def test_a_fault_does_what_it_says(upstream, fault, received, seen):
 
 
 def test_a_request_is_overtaken_by_the_next_one(upstream):
-    """What was held back comes to the server after what its client has sent since."""
+    """A request that the proxy holds back reaches the server after its client's next request."""
     with Proxy(upstream.url, plan=Sequence(Fault.OVERTAKEN)) as proxy:
         assert "ReadTimeout" == ask(proxy.url, b"first")
         assert 200 == ask(proxy.url, b"second")
@@ -117,7 +117,7 @@ def test_a_request_is_overtaken_by_the_next_one(upstream):
 
 
 def test_nobody_listens_while_connections_are_refused(upstream):
-    """A client is refused by the operating system, and comes through afterwards."""
+    """The operating system refuses a client, which gets through afterwards."""
     with Proxy(upstream.url) as proxy:
         proxy.refuse_for(0.3)
         wait_until(lambda: ask(proxy.url) == "ConnectError", 10)
@@ -125,13 +125,13 @@ def test_nobody_listens_while_connections_are_refused(upstream):
 
 
 def test_without_a_server_connections_are_reset():
-    """A proxy in front of nothing answers nothing."""
+    """A proxy without a server answers nothing."""
     with Proxy() as proxy:
         assert "ReadError" == ask(proxy.url)
 
 
 def test_a_body_beyond_the_limit_is_refused(upstream):
-    """The limit holds for a request whatever its turn would have brought."""
+    """The limit holds for a request, whatever fault would have come next."""
     with Proxy(upstream.url, body_bytes_max=len(BODY) - 1) as proxy:
         assert 413 == ask(proxy.url)
         proxy.body_bytes_max = len(BODY)
@@ -140,14 +140,14 @@ def test_a_body_beyond_the_limit_is_refused(upstream):
 
 @pytest.mark.parametrize("takes_gzip", [True, False])
 def test_the_offer_to_take_compressed_bodies_can_be_kept_back(upstream, takes_gzip):
-    """A proxy that does not take them does not pass the server's offer on."""
+    """A proxy that takes no compressed bodies does not pass the server's offer on."""
     with Proxy(upstream.url, takes_gzip=takes_gzip) as proxy:
         answered = httpx.post(proxy.url, content=BODY)
         assert takes_gzip == ("Accept-Encoding" in answered.headers)
 
 
 def test_a_deck_deals_every_fault_before_any_comes_again():
-    """A run of any length has them all, in an order that follows from its seed."""
+    """A run of any length has every fault, in an order that follows from its seed."""
     decks = [Deck(random.Random(seed)) for seed in (1, 1, 2)]
     faults = [fault for fault in Fault if fault not in {Fault.NONE, Fault.STATUS_400}]
     dealt = [[deck.draw() for _ in range(2 * len(faults))] for deck in decks]

@@ -1,4 +1,4 @@
-"""Requests with one name at one moment."""
+"""Requests with one name arrive at one moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def body_of(runtime_id, numbers):
 
 
 def test_requests_with_one_key_at_the_same_moment(scenario):
-    """Two servers get each batch twice at once: one request inserts it, all have its answer."""
+    """Two servers get each batch twice at once: one request inserts it, all get its answer."""
     rounds = scenario.size(15, 300)
     with ExitStack() as stack:
         urls = [stack.enter_context(scenario.start_server()).url for _ in range(2)]

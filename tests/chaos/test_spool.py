@@ -1,4 +1,4 @@
-"""The spool on disk: what a worker has called safe arrives, whatever becomes of the worker."""
+"""What a worker has spooled and called safe arrives, whatever becomes of the worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import all_ledgers
 
 DISK_BYTES = 256 * 1024
-# A 404 and the wishes of a server cost time, and are tested without a spool.
+# A 404, and a server that asks for time, cost time; other tests cover them without a spool.
 FAULTS = (
     Fault.REFUSED, Fault.RESET_IN_REQUEST, Fault.RESET_BEFORE_ANSWER, Fault.RESET_IN_ANSWER,
     Fault.ANSWER_SWALLOWED, Fault.LATE, Fault.OVERTAKEN, Fault.STATUS_500, Fault.STATUS_413,
@@ -46,7 +46,7 @@ def settle_with_last_worker(scenario, server, settings, times, must, ledgers, *p
 
 
 def test_workers_with_a_spool_killed_at_random_moments(scenario):
-    """Two at a time share a spool: what was safe is there once, taken over by whoever is next."""
+    """Two workers at a time share a spool; the next takes over, and stores safe samples once."""
     rounds = scenario.size(3, 150)
     settings = settings_for(scenario.folder / "spool")
     ledgers = []
@@ -64,7 +64,7 @@ def test_workers_with_a_spool_killed_at_random_moments(scenario):
                 for _ in range(2)
             ]  # fmt: skip
             for worker in workers:
-                time.sleep(scenario.chance.uniform(0.1, 0.7))  # what chance decides
+                time.sleep(scenario.chance.uniform(0.1, 0.7))  # chance decides the moment
                 ledgers += worker.kill()
         must = [numbers for ledger in ledgers for numbers in ledger.safe]
         assert must
@@ -72,10 +72,10 @@ def test_workers_with_a_spool_killed_at_random_moments(scenario):
 
 
 def test_workers_killed_while_they_take_over(scenario):
-    """What is taken over in several goes, and by two at once in the end, is there once."""
+    """Workers take over in several goes, and at last two at once; each sample is stored once."""
     rounds = scenario.size(1, 10)
     settings = {**settings_for(scenario.folder / "spool"), "batch_samples_max": 8}
-    # Many small files: taking them over one by one would take its time.
+    # Many small files: it takes time to take them over one by one.
     left = scenario.size(1_000, 8_000)
     must, ledgers = [], []
     with scenario.start_server() as server, Proxy() as proxy:
@@ -91,7 +91,7 @@ def test_workers_killed_while_they_take_over(scenario):
                 heirs = [scenario.start_worker(proxy.url, 10**6, settings=settings) for _ in "ab"]
                 for heir in heirs:
                     heir.wait_until_begun()
-                time.sleep(scenario.chance.uniform(0.0, 0.05))  # what chance decides
+                time.sleep(scenario.chance.uniform(0.0, 0.05))  # chance decides the moment
                 for heir in heirs:
                     ledgers += heir.kill()
             proxy.server_urls = [server.url]
@@ -103,7 +103,7 @@ def test_workers_killed_while_they_take_over(scenario):
 
 
 def test_everything_at_once(scenario):
-    """Workers, servers and PostgreSQL are killed, with a network that fails in every way."""
+    """Workers, servers and PostgreSQL are killed, while the network fails in every way."""
     rounds = scenario.size(1, 20)
     settings = settings_for(scenario.folder / "spool")
     ledgers = []
@@ -120,7 +120,7 @@ def test_everything_at_once(scenario):
                 )
                 for _ in range(2)
             ]
-            time.sleep(scenario.chance.uniform(0.3, 0.6))  # what chance decides
+            time.sleep(scenario.chance.uniform(0.3, 0.6))  # chance decides the moment
             if scenario.chance.random() < 0.5:
                 scenario.cluster.kill()
                 scenario.cluster.start()
@@ -162,7 +162,7 @@ def test_workers_that_share_a_spool_and_end_in_order(scenario):
 
 @pytest.mark.parametrize("by_signal", [False, True], ids=["in order", "by SIGTERM"])
 def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
-    """What cannot be delivered when a worker ends, or is told to, is there for the next one."""
+    """The next worker delivers what a worker could not deliver when it ended, or was told to."""
     rounds = scenario.size(2, 10)
     settings = settings_for(scenario.folder / "spool")
     must, ledgers = [], []
@@ -184,7 +184,7 @@ def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
 
 @contextmanager
 def small_disk(folder):
-    """Mount a small file system, where that is permitted; give how it is limited otherwise."""
+    """Mount a small file system where that is permitted, or limit files otherwise; yield which."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
     try:
@@ -199,7 +199,7 @@ def small_disk(folder):
 
 
 def test_a_disk_that_is_full(scenario):
-    """Samples wait in memory then, and none is called safe that is not."""
+    """Samples wait in memory then, and the SDK calls none safe that is not."""
     recorded = scenario.size(6_000, 50_000)
     folder = scenario.folder / "disk"
     settings = settings_for(folder)
@@ -216,7 +216,7 @@ def test_a_disk_that_is_full(scenario):
 
 
 def test_a_disk_that_is_full_costs_no_sample_of_a_worker_that_lives(scenario):
-    """With the server back, what waited on disk and what waited in memory are there once."""
+    """With the server back, the table has once what waited on disk and what waited in memory."""
     recorded = scenario.size(6_000, 50_000)
     folder = scenario.folder / "disk"
     settings = {**settings_for(folder), "shutdown_timeout": 60.0}

@@ -16,7 +16,7 @@ QUICK_FAULTS = (
 
 
 def test_forks_under_load(scenario):
-    """Children that are forked while threads record report their own, and nobody's else."""
+    """Children forked while threads record report their own samples only."""
     forks = scenario.size(4, 12)
     plan = Deck(scenario.chance, QUICK_FAULTS, passes=2)
     with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
@@ -29,7 +29,7 @@ def test_forks_under_load(scenario):
 
 
 def test_a_clock_that_jumps_by_hours(scenario):
-    """The wall clock goes back and forth: nothing is late, lost or doubled for it."""
+    """The wall clock goes back and forth, and no sample is late, lost or doubled by it."""
     recorded = scenario.size(3_000, 60_000)
     plan = Deck(scenario.chance, QUICK_FAULTS, passes=2)
     with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
@@ -46,7 +46,7 @@ def test_a_clock_that_jumps_by_hours(scenario):
 
 
 def test_workers_killed_after_a_flush(scenario):
-    """What a flush has called delivered is in the table once, whatever becomes of the worker."""
+    """The table has once what a flush called delivered, whatever becomes of the worker."""
     rounds = scenario.size(3, 40)
     plan = Deck(scenario.chance, QUICK_FAULTS, passes=1)
     ledgers = []
@@ -54,7 +54,7 @@ def test_workers_killed_after_a_flush(scenario):
         for _ in range(rounds):
             worker = scenario.start_worker(proxy.url, 10**6, flush_after=400)
             worker.wait_until_safe()
-            time.sleep(scenario.chance.uniform(0.0, 0.3))  # the moment is what chance decides
+            time.sleep(scenario.chance.uniform(0.0, 0.3))  # chance decides the moment
             ledgers += worker.kill()
         proxy.drain()
     must = [numbers for ledger in ledgers for numbers in ledger.safe]
@@ -74,7 +74,7 @@ def test_workers_ended_by_sigterm(scenario):
                 proxy.url, 10**6, threads=2, pace_seconds=0.01, settings={"shutdown_timeout": 1.0}
             )
             worker.wait_until_recorded(1)
-            time.sleep(scenario.chance.uniform(0.0, 0.3))  # the moment is what chance decides
+            time.sleep(scenario.chance.uniform(0.0, 0.3))  # chance decides the moment
             recorded, written = worker.terminate()
             must += recorded
             ledgers += written

@@ -1,4 +1,4 @@
-"""Waiting for what cannot say that it has happened, with a bound."""
+"""Wait, within a bound, for an event that sends no signal."""
 
 from __future__ import annotations
 

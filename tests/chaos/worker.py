@@ -1,4 +1,4 @@
-"""A worker process: it records numbered samples, and keeps a ledger of them outside the SDK.
+"""A worker process: which records numbered samples and keeps a ledger of them outside the SDK.
 
 Each line of the ledger is one `write()` to a file opened for appending, so that it survives
 `kill -9` of the worker:
@@ -48,7 +48,7 @@ class LedgerFile:
 
 
 class JumpingClock:
-    """A clock whose wall time jumps back and forth by hours whenever it is read often enough."""
+    """A clock whose wall time jumps back and forth by hours after many readings."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -64,7 +64,7 @@ class JumpingClock:
 
 
 class Instruments:
-    """A counter, a gauge and a histogram whose rows tell when they are torn."""
+    """A counter, a gauge and a histogram whose rows show when they are torn."""
 
     def __init__(self) -> None:
         from noetl_metrics_sdk import Counter, Gauge, Histogram  # noqa: PLC0415 - see main()
@@ -80,7 +80,7 @@ class Instruments:
 
 
 class Worker:
-    """What the process does; a forked child goes on with a part of it."""
+    """The work of the process; a forked child does a part of it."""
 
     def __init__(self, assignment: Assignment, client: MetricsClient, ledger: LedgerFile) -> None:
         self._assignment = assignment
@@ -91,7 +91,7 @@ class Worker:
         self._chance = random.Random(assignment.seed)
 
     def work(self) -> None:
-        """Record all that was ordered, from as many threads as were ordered."""
+        """Record the ordered samples, from the ordered number of threads."""
         order = self._assignment
         threading.Thread(target=self._wait_for_release, daemon=True).start()
         most = max(order.at_least, order.at_most)
@@ -134,7 +134,7 @@ class Worker:
             if order.flush_after and stop - flushed_at >= order.flush_after:
                 flushed_at = stop
                 result = self._client.flush(order.flush_seconds)
-                # Without a spool nothing is spooled, and only what was sent is safe.
+                # Without a spool nothing is spooled, and only sent samples are safe.
                 if result.pending == getattr(result, "spooled", 0):
                     self._ledger.write("safe", safe_from, stop)
                     safe_from = stop
@@ -157,14 +157,15 @@ class Worker:
         self._ledger = opened_ledger(f"{order.ledger}.{child}", self._client)
         first = order.first + order.at_least * child
         self._record(first, first + order.at_least, order.at_least)
-        # The other half leaves it to the process's end, like a worker that just returns.
+        # The other half leaves the shutdown to the end of the process, like a worker that just
+        # returns.
         if child % 2 and order.shutdown_seconds is not None:
             self._client.shutdown(order.shutdown_seconds)
         sys.exit()
 
 
 def opened_ledger(path: str, client: MetricsClient) -> LedgerFile:
-    """Return a ledger that the SDK's own figures are written to when the process ends."""
+    """Return a ledger, which gets the SDK's own figures when the process ends."""
     ledger = LedgerFile(path)
     ledger.write("worker", client.worker_id)
     _ending.append((ledger, client))
@@ -182,7 +183,8 @@ def _write_end() -> None:
 
 def main() -> None:
     """Do what the first argument says."""
-    # Before the SDK is imported: callbacks run in reverse, so the SDK's shutdown comes first.
+    # Registered before the SDK is imported: callbacks run in reverse, so the SDK's shutdown comes
+    # first.
     atexit.register(_write_end)
     from noetl_metrics_sdk import MetricsClient  # noqa: PLC0415
 

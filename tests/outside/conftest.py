@@ -1,4 +1,4 @@
-"""Programs that nobody here wrote, against a real server; CONTRIBUTING.md has the long forms."""
+"""Programs of other projects against a real server; CONTRIBUTING.md has the long forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONG = os.environ.get("NOETL_OUTSIDE") == "long"
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what is in this folder: it tests the server, whatever the interpreter."""
+    """Mark the tests of this folder: they test the server, whatever the interpreter."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.once)

@@ -14,7 +14,7 @@ from tests.outside.conftest import LONG
 if TYPE_CHECKING:
     from tests.server_process import ServerProcess
 
-# Programs from outside ask the server, which is the same on every interpreter.
+# Other programs send requests to the server, which is the same on every interpreter.
 pytestmark = pytest.mark.once
 
 MAX_EXAMPLES = 500 if LONG else 10
@@ -22,8 +22,8 @@ FOLDER = Path(__file__).parent
 
 
 def test_every_answer_is_as_described(server: ServerProcess, tmp_path: Path) -> None:
-    """Whatever fits the description is taken, whatever does not is refused, and every answer is one
-    that the description has."""
+    """The server takes what fits its description and refuses what does not, and the description has
+    every answer."""
     found = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "--no-color",

@@ -20,7 +20,7 @@ from tests.server_process import start_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Programs from outside ask the server, which is the same on every interpreter.
+# Other programs send requests to the server, which is the same on every interpreter.
 pytestmark = pytest.mark.once
 
 SECONDS = 60 if LONG else 3
@@ -47,8 +47,8 @@ def make_body(runtime_id: str) -> str:
 def test_every_batch_is_committed_or_refused(
     database_url: str, tmp_path: Path, ingest_bytes_max: int | None
 ) -> None:
-    """Under 128 clients each batch is answered 200 and is in the table, or 503 with Retry-After and
-    is not; where there is little room for bodies many are refused, and memory stays bounded."""
+    """Under 128 clients, each batch gets 200 and is in the table, or gets 503 with Retry-After and
+    is not. With little room for bodies the server refuses many, and its memory stays bounded."""
     flags = [] if ingest_bytes_max is None else [f"--ingest-bytes-max={ingest_bytes_max}"]
     server = start_server(database_url, *flags)
     try:
@@ -77,7 +77,7 @@ def test_every_batch_is_committed_or_refused(
         assert memory_bytes < MEMORY_BYTES_MAX
         assert 200 == httpx.get(f"{server.url}/readyz").status_code
     finally:
-        # Batches that wrk did not wait for are finished first.
+        # The server first finishes the batches for which wrk did not wait.
         assert 0 == server.stop()
         assert server.process.stdout is not None
         server.process.stdout.close()

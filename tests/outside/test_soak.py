@@ -20,7 +20,7 @@ from tests.server_process import start_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Programs from outside ask the server, which is the same on every interpreter.
+# Other programs send requests to the server, which is the same on every interpreter.
 pytestmark = pytest.mark.once
 
 SECONDS = 600 if LONG else 6
@@ -33,9 +33,9 @@ GROWTH_BYTES_MAX = 48 * 1024 * 1024
 
 
 class Traffic:
-    """Threads that ask the server for something again and again, until they are told to end.
+    """Threads that send requests to the server again and again, until a test ends them.
 
-    `answered` counts the answers by what was asked for and status.
+    `answered` counts the answers by request and status.
     """
 
     def __init__(self, url: str) -> None:
@@ -86,8 +86,8 @@ def get(path: str) -> Callable[[httpx.Client], httpx.Response]:
 
 
 def test_memory_is_bounded(database_url: str) -> None:
-    """A server that is used in every way, by components whose series are ever new ones, answers all
-    the time, and takes no more memory in the end than in the middle."""
+    """A server that is used in every way, by components with ever new series, answers all the time
+    and takes no more memory at the end than in the middle."""
     with ExitStack() as stack:
         server = start_server(
             database_url,

@@ -16,6 +16,6 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def serve():
-    """Start a server; return it. It ends with the test."""
+    """Return a function that starts a server and returns it; the server ends with the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **options: stack.enter_context(RawServer(*arguments, **options))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 
-# Each program writes what its transport has received to a file of its process, when it closes.
+# When its transport closes, each process writes what that has received to a file of its own.
 PREAMBLE = """
 import atexit, json, multiprocessing, os, sys, threading, warnings
 # From 3.12 on, a fork in a process with threads is warned of; being right in one is what is

@@ -1,4 +1,4 @@
-"""A client whose transport lets a batch pass when the test says so."""
+"""A client whose transport lets a batch pass when the test allows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTHING = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
 
 
 class Gate:
-    """Where somebody waits until the test lets them on, and the test until they are there."""
+    """A gate: a thread waits at it until the test opens it; the test waits for the thread."""
 
     def __init__(self):
         self.reached = threading.Event()

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def interrupted(point: int, work: Callable[[], object], handler: Callable[[], object]) -> bool:
-    """Run the handler once within `work()`, at the given point; False if it has fewer points.
+    """Run the handler once within `work()`, at a given point; return False if it has fewer points.
 
-    The points are the calls and returns of functions: where a signal handler or a finalizer
-    can run. While the profiler runs the handler, Python does not profile.
+    The points are the calls and returns of functions, where a signal handler or a finalizer can
+    run. While the profiler runs the handler, Python does not profile.
     """
     passed = 0
 

@@ -1,4 +1,4 @@
-"""Servers on real sockets that do what no web framework can be made to do."""
+"""Servers on real sockets that do what no web framework does."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ JOIN_SECONDS = 30
 
 
 class RawServer:
-    """Hands each connection to a function, in a thread of its own; closes it when that returns.
+    """Calls a function for each connection, in a new thread, and then closes the connection.
 
     Args:
-        handle: is given the connection. What it raises fails the test, unless it is an OSError:
-            the other side has gone.
-        tls: a context of a server, if it speaks TLS.
-        address: where it listens; on a free port, unless one is given.
+        handle: the function. An exception that it raises fails the test, unless it is an
+            OSError: then the other side has gone.
+        tls: the server's context, if it speaks TLS.
+        address: the address on which it listens; with a free port, unless one is given.
     """
 
     def __init__(self, handle, tls=None, address=("127.0.0.1", 0)) -> None:
@@ -36,7 +36,8 @@ class RawServer:
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(address)
-        # A connection inherits it; without it the system takes in megabytes that nobody reads.
+        # A connection inherits it; without it the system buffers megabytes that the server does not
+        # read.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self.port: int = self._listener.getsockname()[1]
 
@@ -93,7 +94,7 @@ class RawServer:
 
 
 def read_request(connection) -> bytes:
-    """Read a whole request; return its head, or nothing if there is none any more."""
+    """Read a whole request; return its head, or nothing if the client sends no more."""
     received = b""
     while b"\r\n\r\n" not in received:
         part = connection.recv(65_536)
@@ -115,7 +116,7 @@ def answer_each(connection) -> None:
 
 
 def dripping(clock, head, part=b"x"):
-    """Return what answers with a head and then parts without end, a second apart."""
+    """Return a handler that sends a head and then parts without end, a second apart."""
 
     def handle(connection) -> None:
         read_request(connection)
@@ -128,7 +129,7 @@ def dripping(clock, head, part=b"x"):
 
 
 def tunnelling(heads):
-    """Return a proxy that makes tunnels; it keeps the heads of the requests in a list."""
+    """Return a proxy that makes tunnels, and appends each request's head to a list."""
 
     def handle(connection) -> None:
         head = read_request(connection)

@@ -1,4 +1,4 @@
-"""Samples as the buffer holds them, made of what a test would write down."""
+"""Samples as the buffer holds them, made from values that are easy to write in a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client shows of itself: its token, which nothing else may show, and its certificate."""
+"""What a client shows about itself: never its token, except to the server, and its certificate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make(url="http://127.0.0.1:9", **settings):
 
 
 def test_every_request_carries_the_token(serve):
-    """As a bearer token, beside the other headers."""
+    """Each request has the token as a bearer token, beside the other headers."""
     heads = []
 
     def handle(connection) -> None:
@@ -44,7 +44,7 @@ def test_every_request_carries_the_token(serve):
 
 
 def test_the_token_is_shown_nowhere(serve, caplog):
-    """Not in a repr, nor in an error, nor in the log of the client and what it is built on."""
+    """No repr, no error and no log of the client and its dependencies has the token."""
     caplog.set_level(logging.DEBUG)
 
     refusals = [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 15\r\n\r\n" + b'{"detail":"no"}']
@@ -70,14 +70,15 @@ def test_the_token_is_shown_nowhere(serve, caplog):
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ümlaut", 7])
 def test_a_token_that_cannot_be_sent_is_refused(token):
-    """The message says what is right, and does not show what was given."""
+    """The message says what a valid token is, and does not show the given one."""
     with pytest.raises(ConfigurationError, match="token: give the token alone") as caught:
         make(token=token)
     assert not str(token) or f"{token!r}" not in str(caught.value)
 
 
 def test_the_environment_gives_credentials():
-    """NOETL_METRICS_TOKEN and the three files; an error names the variable, not the token."""
+    """NOETL_METRICS_TOKEN and the three files give them; an error names the variable, not the
+    token."""
     environment = {
         "NOETL_WORKER_POOL_NAME": "pool",
         "NOETL_METRICS_TOKEN": SECRET,
@@ -110,14 +111,14 @@ def test_the_environment_gives_credentials():
     ],
 )
 def test_credentials_that_are_of_no_use_are_said(settings, message):
-    """When the client is made, and not in its thread."""
+    """The error comes when the client is made, and not in its thread."""
     with pytest.raises(ConfigurationError, match=message) as caught:
         make(**settings)
     assert SECRET not in str(caught.value)
 
 
 def test_a_key_with_a_password_asks_nobody(tmp_path):
-    """A worker has no terminal at which somebody could answer."""
+    """A worker has no terminal at which an operator could type the password."""
     authority = Authority(tmp_path)
     pair = authority.sign("worker")
     encrypted = tmp_path / "encrypted.key"

@@ -1,4 +1,4 @@
-"""What the client promises about delivery, against a transport in memory that fails on demand."""
+"""What the client promises about delivery, on a transport in memory that fails on demand."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def client(registry, transport):
 
 
 def make_client(registry, transport, **settings):
-    # With random() at 0 every wait between two attempts is 0, so no test waits for one. The
-    # collector's first turn, at start-up, comes at once; the next one after the test.
+    # With random() at 0, every wait between two attempts is 0, so no test waits for one. The
+    # collector's first turn comes at once at start-up, and the next one after the test.
     settings = {
         "flush_interval": 3600.0, "system_metrics": (), "self_metrics": False, **settings,
     }  # fmt: skip
@@ -61,7 +61,7 @@ def make_client(registry, transport, **settings):
 
 
 def test_a_flush_delivers_what_was_counted(registry, transport, client):
-    """A flush returns once the samples are on the other side, and says how many."""
+    """A flush returns once the server has the samples, and says how many."""
     Counter("jobs", "Jobs", registry=registry).inc(3)
     client.start()
     result = client.flush()
@@ -71,7 +71,7 @@ def test_a_flush_delivers_what_was_counted(registry, transport, client):
 
 
 def test_every_sample_carries_the_identity_of_its_process(registry, transport):
-    """Runtime id, worker id and the client's labels are on every sample."""
+    """Every sample has the runtime id, the worker id and the client's labels."""
     Counter("jobs", "Jobs done", ["kind"], unit="jobs", registry=registry).labels("sql").inc()
     client = MetricsClient(
         component_name="pool", labels={"site": "a"}, worker_id="w1", registry=registry,
@@ -87,7 +87,7 @@ def test_every_sample_carries_the_identity_of_its_process(registry, transport):
 
 
 def test_a_series_label_wins_over_a_constant_label(registry, transport):
-    """A label of the series itself is kept where the client has one of the same name."""
+    """If the series and the client have a label of one name, the series' label stays."""
     Counter("jobs", "Jobs", ["site"], registry=registry).labels("own").inc()
     client = MetricsClient(
         component_name="pool", labels={"site": "constant"}, registry=registry,
@@ -114,7 +114,7 @@ def test_an_unchanged_series_is_not_sent_again(registry, transport, client):
 
 
 def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
-    """Failed attempts are repeated with the same key until the batch is through, once."""
+    """The client repeats failed attempts with the same key until the batch is delivered, once."""
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(*[server_away()] * 5)
     client.start()
@@ -138,7 +138,7 @@ def test_a_lost_answer_does_not_double_a_batch(registry, transport, client):
 
 
 def test_batches_are_numbered_in_the_order_of_sending(registry, transport, client):
-    """Keys are the boot id and a number; each batch's is higher, also after one was split."""
+    """A key is the boot id and a number; each batch has a higher number, also after a split."""
     for number in range(8):
         Counter(f"jobs_{number}", "Jobs", registry=registry).inc()
     client.start()
@@ -151,12 +151,12 @@ def test_batches_are_numbered_in_the_order_of_sending(registry, transport, clien
     boot_ids = {key.split(":")[0] for key in transport.keys}
     numbers = [int(key.split(":")[1]) for key in transport.keys]
     assert 1 == len(boot_ids)
-    # The whole that was refused, and its first half, which has its name.
+    # The refused whole, and its first half, which has the same name.
     assert [1, 2, 2, 2.5] == [number / NUMBERS_PER_BATCH for number in numbers]
 
 
 def test_a_batch_that_arrived_and_is_refused_afterwards_is_sent(registry, transport, client):
-    """413 to a repeat of what the server has: its first half is answered as the whole was."""
+    """413 to a repeat of a delivered batch: its first half is answered as the whole was."""
     counter = Counter("jobs", "Jobs", ["n"], registry=registry)
     client.start()
     client.flush()
@@ -172,7 +172,7 @@ def test_a_batch_that_arrived_and_is_refused_afterwards_is_sent(registry, transp
 
 
 def test_a_batch_that_is_too_large_is_split(registry, transport, client):
-    """413 halves the batch until it fits; every sample still arrives, in order."""
+    """At 413 the client halves the batch until it fits; all samples arrive, in order."""
     counter = Counter("jobs", "Jobs", ["n"], registry=registry)
     for number in range(9):
         counter.labels(number).inc()
@@ -189,7 +189,7 @@ def test_a_batch_that_is_too_large_is_split(registry, transport, client):
 
 
 def test_one_sample_that_is_too_large_is_dropped_alone(registry, transport, client, caplog):
-    """413 for a single sample drops that sample, counted under its reason."""
+    """At 413 for a single sample the client drops that sample, and counts it under its reason."""
     client.start()
     client.flush()
     Counter("jobs", "Jobs", registry=registry).inc()
@@ -200,7 +200,7 @@ def test_one_sample_that_is_too_large_is_dropped_alone(registry, transport, clie
 
 
 def test_a_poison_batch_is_put_aside_once_and_the_next_goes_on(registry, transport, client, caplog):
-    """A 4xx drops its batch, counted and with the server's reason in the log; no other."""
+    """A 4xx drops only its batch; it is counted, and the log has the server's reason."""
     client.start()
     client.flush()
     jobs = Counter("jobs", "Jobs", registry=registry)
@@ -217,7 +217,7 @@ def test_a_poison_batch_is_put_aside_once_and_the_next_goes_on(registry, transpo
 def test_a_rejected_sample_is_counted_and_its_batch_is_not_sent_again(
     registry, transport, client, caplog
 ):
-    """A partial success counts the rejected samples, logs the reasons, and is over."""
+    """At a partial success the client counts rejected samples, logs the reasons, and goes on."""
     transport.reject_samples("bad", "value out of range")
     client.start()
     client.flush()
@@ -232,7 +232,7 @@ def test_a_rejected_sample_is_counted_and_its_batch_is_not_sent_again(
 def test_wrong_credentials_keep_the_samples_and_are_logged_once(
     registry, transport, client, caplog
 ):
-    """401 is loud, once, and loses nothing."""
+    """A 401 is logged loudly, once, and loses nothing."""
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(*[UnauthorizedError("401: no token", 401)] * 3)
     client.start()
@@ -244,7 +244,7 @@ def test_wrong_credentials_keep_the_samples_and_are_logged_once(
 
 
 def test_a_runtime_that_was_deleted_is_registered_again(registry, transport, client):
-    """404 registers anew and sends the same batch under the new id."""
+    """At 404 the client registers again and sends the same batch under the new id."""
     client.start()
     client.flush()
     transport.forget_runtimes()
@@ -272,7 +272,7 @@ def test_a_given_runtime_id_leaves_registration_and_heartbeats_alone(registry, t
 
 
 def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transport):
-    """404 for an id that somebody else registers waits for them to do so."""
+    """At 404 for an id that another program registers, the client waits for it to do so."""
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(*[UnknownRuntimeError("no runtime 42", 404)] * 3)
     client = MetricsClient(
@@ -286,7 +286,7 @@ def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transpor
 
 
 def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
-    """A component that registered keeps itself alive, again and again."""
+    """A registered component without samples sends heartbeats, again and again."""
     beats = threading.Semaphore(0)
 
     class Listening(InMemoryTransport):
@@ -301,7 +301,7 @@ def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
 
 
 def test_a_heartbeat_that_finds_no_component_registers_again(registry):
-    """404 for a heartbeat registers the component anew."""
+    """At 404 for a heartbeat the client registers the component again."""
     registered = threading.Semaphore(0)
 
     class Listening(InMemoryTransport):
@@ -318,7 +318,7 @@ def test_a_heartbeat_that_finds_no_component_registers_again(registry):
 
 
 def test_a_full_buffer_drops_the_oldest_and_counts_them(registry, transport):
-    """Beyond its bound the buffer keeps the newest samples, and says what it dropped."""
+    """Beyond its bound the buffer keeps the newest samples, and counts the dropped ones."""
     client = make_client(registry, transport, buffer_samples_max=3)
     for number in range(5):
         client.record("numbered", number)
@@ -329,7 +329,7 @@ def test_a_full_buffer_drops_the_oldest_and_counts_them(registry, transport):
 
 
 def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, transport):
-    """What fell out of the buffer does not count as sent: the series is reported anew."""
+    """A dropped sample does not count as sent: its series is reported again."""
     Counter("first", "First", registry=registry).inc()
     Counter("second", "Second", registry=registry).inc()
     client = make_client(registry, transport, buffer_samples_max=1)
@@ -341,7 +341,7 @@ def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, tr
 
 
 def test_a_recorded_sample_keeps_the_time_it_was_given(registry, transport, client):
-    """record() sends value, labels and time as they are."""
+    """record() sends value, labels and time unchanged."""
     client.start()
     client.record(
         "rows_total", 5, metric_type="counter", labels={"table": "orders"}, timestamp=1234.5,
@@ -355,7 +355,7 @@ def test_a_recorded_sample_keeps_the_time_it_was_given(registry, transport, clie
 
 
 def test_many_recorded_samples_travel_in_bounded_batches(registry, transport):
-    """No batch has more samples than it may, and all arrive in order."""
+    """No batch has more samples than allowed, and all samples arrive in order."""
     with make_client(registry, transport, batch_samples_max=10) as client:
         for number in range(105):
             client.record("numbered", number)
@@ -365,7 +365,7 @@ def test_many_recorded_samples_travel_in_bounded_batches(registry, transport):
 
 
 class BlockedTransport(InMemoryTransport):
-    """A server that takes a request and does not answer before it is told to."""
+    """A server that takes a request and does not answer before the test allows it."""
 
     def __init__(self):
         super().__init__()
@@ -379,7 +379,7 @@ class BlockedTransport(InMemoryTransport):
 
 
 def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
-    """A flush to a server that does not answer says what is pending, and that time ran out."""
+    """If a server does not answer, a flush says what is pending, and that time ran out."""
     transport = BlockedTransport()
     Counter("jobs", "Jobs", registry=registry).inc()
     client = make_client(registry, transport).start()
@@ -390,7 +390,7 @@ def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
 
 
 def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
-    """A shutdown while a request hangs ends in time and reports what was left."""
+    """A shutdown during a hanging request ends in time and reports what is left."""
     transport = BlockedTransport()
     Counter("jobs", "Jobs", registry=registry).inc()
     client = make_client(registry, transport).start()
@@ -402,7 +402,7 @@ def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
 
 
 def test_a_shutdown_cuts_a_wait_between_attempts_short(registry, transport):
-    """A client that waits for half an hour before it tries again still ends at once."""
+    """A client that waits for half an hour before its next attempt still ends at once."""
     failed = threading.Event()
 
     class Failing(InMemoryTransport):
@@ -416,7 +416,7 @@ def test_a_shutdown_cuts_a_wait_between_attempts_short(registry, transport):
 
 
 def test_a_shutdown_does_not_outwait_a_server_that_asks_for_more_time(registry):
-    """A Retry-After beyond the shutdown's deadline ends it at once; what is left is reported."""
+    """A Retry-After beyond the deadline ends the shutdown at once; it reports what is left."""
     failed = threading.Event()
 
     class Busy(InMemoryTransport):
@@ -432,7 +432,7 @@ def test_a_shutdown_does_not_outwait_a_server_that_asks_for_more_time(registry):
 
 
 def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(registry):
-    """A server that is away for good costs the shutdown its time and no more."""
+    """Without a server, a shutdown takes its time-out and no more."""
 
     class Away(InMemoryTransport):
         def register(self, registration, timeout):
@@ -445,7 +445,7 @@ def test_a_shutdown_without_a_server_ends_in_time_and_reports_what_is_left(regis
 
 
 def test_a_shutdown_sends_what_was_counted_last(registry, transport, client):
-    """What is counted before the shutdown is collected and delivered by it."""
+    """A shutdown collects and delivers what was counted before it."""
     jobs = Counter("jobs", "Jobs", registry=registry)
     client.start()
     client.flush()
@@ -476,7 +476,7 @@ def test_a_transport_that_breaks_does_not_end_the_thread(registry, caplog):
 
 
 def test_a_server_that_counts_wrongly_does_not_spoil_the_ledger(registry):
-    """More rejections than samples count as all of them."""
+    """If a server rejects more samples than it got, all of them count as rejected."""
 
     class Miscounting(InMemoryTransport):
         def send(self, batch, runtime_id, timeout):
@@ -490,7 +490,7 @@ def test_a_server_that_counts_wrongly_does_not_spoil_the_ledger(registry):
 
 
 def test_a_server_that_never_knows_the_runtime_is_not_asked_without_end(registry):
-    """404 after 404 waits longer and longer between two registrations."""
+    """After each 404, the client waits longer before it registers again."""
 
     class Forgetful(InMemoryTransport):
         def send(self, batch, runtime_id, timeout):
@@ -506,12 +506,12 @@ def test_a_server_that_never_knows_the_runtime_is_not_asked_without_end(registry
     client.record("value", 1)
     assert client.flush(timeout=0.2).timed_out
     client.shutdown(timeout=0)
-    # One wait is cut short by the flush and one by the shutdown; each of the others lasts.
+    # The flush cuts one wait short and the shutdown another; each of the others lasts.
     assert len(transport.registrations) <= 4
 
 
 class CountingClock(SystemClock):
-    """Counts how often it is asked."""
+    """A clock that counts its readings."""
 
     asked = 0
 
@@ -521,7 +521,7 @@ class CountingClock(SystemClock):
 
 
 def test_an_idle_client_without_heartbeats_does_nothing(registry, transport):
-    """With a runtime_id of somebody else's, the delivery thread sleeps until there is work."""
+    """With another program's runtime_id, the delivery thread sleeps until there is work."""
     clock = CountingClock()
     client = MetricsClient(
         runtime_id=42, registry=registry, transport=transport, system_metrics=(), clock=clock,
@@ -535,7 +535,7 @@ def test_an_idle_client_without_heartbeats_does_nothing(registry, transport):
 
 
 def test_a_sample_that_cannot_be_encoded_costs_no_other(registry, transport, client, caplog):
-    """It is dropped alone, under a reason, and what was taken with it arrives."""
+    """The sample is dropped alone, under a reason, and the samples taken with it arrive."""
     client.start()
     client.flush()
     bad = stamped(Series("bad", MetricType.GAUGE, {"x": "\ud800"}), 1.0, 1.0)
@@ -547,7 +547,7 @@ def test_a_sample_that_cannot_be_encoded_costs_no_other(registry, transport, cli
 
 
 def test_a_transport_that_answers_nothing_does_not_end_the_thread(registry, caplog):
-    """A receipt that is none is a failure like any other; the batch is sent again."""
+    """An answer that is no receipt is a failure like any other; the batch is sent again."""
 
     class Silent(InMemoryTransport):
         calls = 0
@@ -565,7 +565,7 @@ def test_a_transport_that_answers_nothing_does_not_end_the_thread(registry, capl
 
 
 def test_a_function_that_exits_does_not_end_the_collector(registry, transport, caplog):
-    """SystemExit out of a gauge's function is logged; later flushes still collect."""
+    """SystemExit from a gauge's function is logged; later flushes still collect."""
     Gauge("leaving", "Leaving", registry=registry).set_function(lambda: sys.exit(3))
     jobs = Counter("jobs", "Jobs", registry=registry)
     with make_client(registry, transport) as client:
@@ -576,7 +576,7 @@ def test_a_function_that_exits_does_not_end_the_collector(registry, transport, c
 
 
 def test_a_collector_that_hangs_does_not_cost_what_is_buffered(registry, transport):
-    """A flush and a shutdown deliver what is there although a collector never returns."""
+    """Although a collector never returns, flush and shutdown deliver the buffered samples."""
     hanging = threading.Event()
     Gauge("hanging", "Hanging", registry=registry).set_function(lambda: float(hanging.wait()))
     client = make_client(registry, transport)
@@ -592,7 +592,7 @@ def test_a_collector_that_hangs_does_not_cost_what_is_buffered(registry, transpo
 
 @pytest.mark.parametrize("timeout", [float("inf"), 1e300])
 def test_a_timeout_without_end_is_taken(registry, transport, client, timeout):
-    """A flush or a shutdown may wait for as long as it takes."""
+    """A flush or a shutdown may wait without a limit."""
     client.start()
     client.record("value", 1)
     assert 0 == client.flush(timeout=timeout).pending
@@ -600,7 +600,7 @@ def test_a_timeout_without_end_is_taken(registry, transport, client, timeout):
 
 
 def test_a_second_shutdown_waits_for_the_first(registry):
-    """Two threads that shut a client down both return when everything is delivered."""
+    """If two threads shut a client down, both calls return once everything is delivered."""
     transport = BlockedTransport()
     client = make_client(registry, transport).start()
     client.record("value", 1)
@@ -620,7 +620,7 @@ def test_a_second_shutdown_waits_for_the_first(registry):
 
 
 def test_nothing_is_sent_after_a_shutdown_has_given_up(registry):
-    """What a shutdown reports as pending stays so: the thread ends with its request."""
+    """What a shutdown reports as pending stays pending: the thread ends with its request."""
     transport = BlockedTransport()
     client = make_client(registry, transport, batch_samples_max=1).start()
     for number in range(5):
@@ -634,7 +634,7 @@ def test_nothing_is_sent_after_a_shutdown_has_given_up(registry):
 
 
 def test_equal_series_that_are_described_differently_keep_their_descriptions(transport, client):
-    """The same name and labels with another type and unit are sent with these."""
+    """Series of one name and labels, but another type and unit, keep their type and unit."""
     client.start()
     client.record("value", 1, unit="bytes")
     client.record("value", 2, metric_type="summary", unit="seconds")

@@ -1,4 +1,4 @@
-"""flush() and shutdown() wherever they may be called: twice, at once, too early, from a handler."""
+"""flush() and shutdown() at any time: twice, at once, too early, and from a handler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLS = ["flush", "shutdown"]
 
 
 def in_thread(call):
-    """Run a call in a thread; return the thread, and where its answer will be."""
+    """Run a call in a thread; return the thread, and the list that will have its answer."""
     answers = []
     thread = threading.Thread(target=lambda: answers.append(call()))
     thread.start()
@@ -27,7 +27,7 @@ def in_thread(call):
 
 
 def test_a_shutdown_before_the_start_ends_the_client():
-    """What was never started has nothing to deliver, and cannot be started any more."""
+    """A client that never started has nothing to deliver, and can no longer be started."""
     client = make_client()
     client.record("value", 1)
     assert NOTHING._replace(pending=1) == client.shutdown()
@@ -37,7 +37,7 @@ def test_a_shutdown_before_the_start_ends_the_client():
 
 
 def test_a_short_shutdown_beside_a_long_one_costs_no_sample():
-    """Two shutdowns at once are one delivery, which has the time of the one that began it."""
+    """Two shutdowns at once are one delivery, with the time of the first one."""
     gate, transport = Gate(), InMemoryTransport()
     registry = Registry()
     registry.register(gate)
@@ -53,7 +53,7 @@ def test_a_short_shutdown_beside_a_long_one_costs_no_sample():
 
 
 def test_a_second_shutdown_waits_for_the_first():
-    """It returns when all is delivered, not before: what follows it may end the process."""
+    """It returns only when all is delivered: the caller may end the process next."""
     transport = GatedTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -69,7 +69,7 @@ def test_a_second_shutdown_waits_for_the_first():
 
 
 def test_a_flush_beside_a_shutdown_gets_an_answer():
-    """A flush that was waiting when the client is shut down is answered by that delivery."""
+    """The delivery of a shutdown answers a flush that was waiting."""
     transport = GatedTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -83,7 +83,7 @@ def test_a_flush_beside_a_shutdown_gets_an_answer():
 
 
 def test_starting_is_refused_at_once_while_a_shutdown_is_under_way():
-    """start() does not wait for the delivery only to be refused."""
+    """start() is refused at once and does not wait for the delivery."""
     transport = GatedTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -98,7 +98,7 @@ def test_starting_is_refused_at_once_while_a_shutdown_is_under_way():
 @pytest.mark.parametrize("handled", CALLS)
 @pytest.mark.parametrize("waiting", CALLS)
 def test_a_signal_handler_may_end_what_it_interrupts(waiting, handled):
-    """A handler that runs while the main thread waits in a call makes one itself."""
+    """A handler that interrupts the main thread in a call may make a call itself."""
     answers = []
     main_thread = threading.get_ident()
 
@@ -141,7 +141,7 @@ def test_a_handler_is_safe_at_every_point_of_a_call(interrupts, handled):
         }
         try:
             over = not interrupted(point, calls[interrupts], calls[handled])
-        except ConfigurationError:  # shut down before it was started
+        except ConfigurationError:  # the client was shut down before it was started
             over = False
         client.shutdown()
         for thread in client_threads():
@@ -153,7 +153,7 @@ def test_a_handler_is_safe_at_every_point_of_a_call(interrupts, handled):
 
 
 def test_a_child_is_not_held_up_by_a_shutdown_of_its_parent(tmp_path):
-    """Forked while the parent's client ends, a child has no client, and waits for nobody's lock."""
+    """A child forked while its parent's client ends has no client, and waits for no lock of it."""
     processes = run(
         """
         client = MetricsClient(

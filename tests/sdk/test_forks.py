@@ -1,4 +1,4 @@
-"""Processes that fork, spawn and exit: nobody reports what another has counted, nothing is lost."""
+"""Processes that fork, spawn and exit: each reports its own counts only, and loses none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_forked_child_starts_from_zero(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_fork_has_its_own_identity(tmp_path):
-    """No batch key and no worker id of the parent is used by the child."""
+    """The child uses no batch key and no worker id of the parent."""
     processes = run(
         """
         start()
@@ -91,7 +91,7 @@ def test_a_fork_under_load_neither_hangs_nor_mixes_counts(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_fork_while_the_parent_delivers_to_memory_delivers_too(tmp_path):
-    """What the parent's thread was doing in the transport does not hold the child up."""
+    """A child delivers, whatever the parent's thread was doing in the transport."""
     processes = run(
         """
         class Entered(WritingTransport):
@@ -147,7 +147,7 @@ def test_children_of_multiprocessing_deliver_what_they_counted(tmp_path, start_m
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_grandchild_counts_for_itself(tmp_path):
-    """A child of a child of multiprocessing starts afresh too, and delivers."""
+    """A grandchild of multiprocessing starts from zero too, and delivers."""
     processes = run(
         """
         def work(depth):
@@ -175,14 +175,14 @@ def test_a_grandchild_counts_for_itself(tmp_path):
     ],
 )
 def test_what_is_buffered_goes_out_when_the_process_ends(tmp_path, ending):
-    """A worker that just ends loses nothing."""
+    """A worker that simply ends loses nothing."""
     processes = run(f"start()\ncount(5)\n{ending}\n", tmp_path)
     assert [5.0] == totals(processes)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_pools_initializer_may_make_a_client_in_a_forked_child(tmp_path):
-    """init() in a child replaces the client that it has inherited; a second one is refused."""
+    """init() in a child replaces the inherited client; a second init() is refused."""
     processes = run(
         """
         start()
@@ -204,7 +204,7 @@ def test_a_pools_initializer_may_make_a_client_in_a_forked_child(tmp_path):
 
 
 def test_a_client_that_nobody_holds_on_to_still_delivers(tmp_path):
-    """A worker may start a client and forget it: what is counted goes out at the end."""
+    """A worker may start a client and drop it: its counts are delivered at the end."""
     processes = run(
         """
         import gc

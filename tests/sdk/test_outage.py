@@ -1,4 +1,4 @@
-"""A server that is away for an hour, and what happens to it when it is back; on simulated time."""
+"""A server is away for an hour, and then gets all the samples; on simulated time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ BACKOFF_MAX = 60.0
 
 
 class Server:
-    """Takes one batch at a time for each of its connections, and refuses what is too much.
+    """Takes one batch at a time for each of its connections, and refuses further ones.
 
     Args:
-        simulation: the time.
-        back_at: until then it cannot be reached.
-        connections: how many requests it works on at once; a further one is refused.
+        simulation: the clock.
+        back_at: the time until which it cannot be reached.
+        connections: how many requests it works on at once; it refuses a further one.
         seconds_per_sample: how long it works on a sample, with nothing else to do.
     """
 
@@ -63,7 +63,7 @@ class Server:
             self.refused += 1
             raise RecoverableError("too much at once", 503, retry_after=5.0)
         self.at_work += 1
-        # What it can do is shared by those it works for.
+        # The requests under way share the server's capacity.
         self.simulation.sleep(len(batch.items) * self.seconds_per_sample * self.at_work)
         self.at_work -= 1
         assert batch.key not in self.keys
@@ -125,7 +125,7 @@ class Worker:
 
 @pytest.mark.parametrize("is_spooled", [False, True])
 def test_an_hour_without_a_server_loses_nothing(tmp_path, is_spooled):
-    """What was collected meanwhile arrives afterwards, once, in order, within the bounds."""
+    """The samples of the hour arrive afterwards, once, in order and within the bounds."""
     simulation = Simulation()
     server = Server(simulation, back_at=HOUR)
     worker = Worker(simulation, server, 0, tmp_path / "pool" if is_spooled else None)
@@ -136,14 +136,14 @@ def test_an_hour_without_a_server_loses_nothing(tmp_path, is_spooled):
     assert worker.recorded > 18_000
     assert list(range(worker.recorded)) == server.values
     assert (worker.recorded, worker.recorded, 0, {}) == tuple(worker.buffer.ledger())
-    # With a spool an outage takes disk, and no memory.
+    # With a spool, an outage takes disk and no memory.
     assert (in_buffer == 0) is is_spooled
-    # Half of the longest wait on average, and the quicker ones at the beginning.
+    # Half of the longest wait on average, and shorter waits at the beginning.
     assert 60 <= server.attempts_away <= 180
 
 
 def test_a_fleet_does_not_overload_the_server_that_is_back():
-    """A hundred workers with a backlog come back one by one, and leave it room to breathe."""
+    """A hundred workers with a backlog come back one by one, and leave the server spare time."""
     simulation = Simulation()
     workers_count = 100
     server = Server(simulation, back_at=HOUR, connections=8, seconds_per_sample=0.0002)
@@ -152,12 +152,12 @@ def test_a_fleet_does_not_overload_the_server_that_is_back():
     recorded = sum(worker.recorded for worker in workers)
     assert recorded > 360_000
     settled = sum(worker.buffer.ledger().sent for worker in workers)
-    # All but what was collected at this moment.
+    # All but the samples collected at this moment.
     assert recorded - settled <= workers_count * 10
     assert [{}] * workers_count == [worker.buffer.ledger().dropped for worker in workers]
     assert len(set(server.values)) == len(server.values) == settled
-    # The backlog is 72 seconds of its work. It comes in over the longest wait between attempts, and
-    # few have to be turned away.
+    # The backlog is 72 seconds of the server's work. It arrives over the longest wait between two
+    # attempts, and the server has to turn few batches away.
     a_second = Counter(int(at) for at in server.arrivals)
     assert max(a_second.values()) <= workers_count / 4
     assert server.refused <= len(server.arrivals) / 10

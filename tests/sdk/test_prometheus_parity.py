@@ -1,4 +1,4 @@
-"""Parity with prometheus_client: changing the import is enough."""
+"""Parity with prometheus_client: it is enough to change the import."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THEIRS: Any = SimpleNamespace(
     library=prometheus_client, registry=prometheus_client.CollectorRegistry
 )
 OURS: Any = SimpleNamespace(library=noetl_metrics_sdk, registry=noetl_metrics_sdk.Registry)
-# What the two mean to differ in: prometheus_client's times of creation, and our quantiles.
+# The intended differences: prometheus_client's times of creation, and this package's quantiles.
 SampleKey = tuple[str, frozenset[tuple[str, str]], str]
 
 
@@ -33,7 +33,7 @@ def samples_of(registry: Any) -> Multiset[SampleKey]:
     )
 
 
-# A program text as users have it, of which only the import changes.
+# A program as users write it; only its import changes.
 PROGRAM = """
 import asyncio
 from {library} import Counter, Gauge, Histogram, Summary
@@ -137,7 +137,7 @@ def run(side: Any, program: str = PROGRAM) -> Any:
 
 
 def untimed(samples: Multiset[SampleKey], took: float) -> Multiset[SampleKey]:
-    """Leave out what depends on how long the program took."""
+    """Leave out samples that depend on how long the program took."""
     timed = ("endpoint", "timed")
     return Multiset(
         {
@@ -167,7 +167,7 @@ def test_the_same_program_reports_the_same_families() -> None:
 
 
 def test_sums_of_times_are_there() -> None:
-    """The sums that the comparison leaves out are those of the observations plus the time."""
+    """Each sum that the comparison leaves out is the observations' sum plus the measured time."""
     ours = run(OURS)
     summed = ours.registry.get_sample_value("duration_seconds_sum", {"status": "ok"})
     assert pytest.approx(3.5 + ours.took) == summed
@@ -204,7 +204,7 @@ def test_any_operations_report_the_same_samples(
     assert outcomes[0] == outcomes[1]
 
 
-# What both refuse with an error that the same `except` catches.
+# Both refuse these, with an error that the same `except` catches.
 REFUSALS = [
     "Counter('', 'd', registry=registry)",
     "Counter('c', 'd', ['__reserved'], registry=registry)",
@@ -229,7 +229,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("expression", REFUSALS)
 def test_the_same_is_refused(expression: str) -> None:
-    """What prometheus_client refuses with a ValueError is one here too."""
+    """What prometheus_client refuses with a ValueError, this package refuses with one too."""
     program = "from {library} import *\n" + expression.replace("{", "{{").replace("}", "}}")
     for side in (THEIRS, OURS):
         with pytest.raises(ValueError, match=r"\S"):
@@ -237,7 +237,7 @@ def test_the_same_is_refused(expression: str) -> None:
 
 
 def test_unit_is_the_one_difference_in_names() -> None:
-    """A unit changes the name over there, and here it does not."""
+    """A unit changes the name in prometheus_client, and not in this package."""
     names = []
     for side in (THEIRS, OURS):
         counter = side.library.Counter("read", "d", unit="bytes", registry=None)
@@ -246,7 +246,7 @@ def test_unit_is_the_one_difference_in_names() -> None:
 
 
 def test_coroutines_are_what_theirs_gets_wrong() -> None:
-    """Over there a decorated coroutine is done when it is made; here it is when it ends."""
+    """prometheus_client ends a decorated coroutine when it is made, this package when it ends."""
     running: list[float | None] = []
     for side in (THEIRS, OURS):
         registry = side.registry()
@@ -261,7 +261,7 @@ def test_coroutines_are_what_theirs_gets_wrong() -> None:
 
 
 def test_their_exposition_reads_our_registry() -> None:
-    """`prometheus_client.generate_latest` writes our registry as it would write its own."""
+    """`prometheus_client.generate_latest` writes this package's registry as it writes its own."""
     theirs, ours = run(THEIRS), run(OURS)
     texts = [prometheus_client.generate_latest(side.registry).decode() for side in (theirs, ours)]
     read = [
@@ -277,7 +277,7 @@ def test_their_exposition_reads_our_registry() -> None:
 
 
 def test_their_openmetrics_exposition_reads_our_registry() -> None:
-    """The OpenMetrics writer takes our families too."""
+    """The OpenMetrics writer of prometheus_client takes this package's families too."""
     registry = noetl_metrics_sdk.Registry()
     noetl_metrics_sdk.Counter("jobs", "Jobs done", ["pool"], registry=registry).labels("a").inc(2)
     assert '# HELP jobs Jobs done\n# TYPE jobs counter\njobs_total{pool="a"} 2.0\n# EOF\n' == (

@@ -1,4 +1,4 @@
-"""The public API: which names there are, what importing them costs, and that each is documented."""
+"""The public API: its names, the cost of importing them, and their documentation."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ HEAVY_MODULES = ["httpx", "opentelemetry", "psutil", "pydantic", "tenacity"]
 
 
 def in_a_fresh_interpreter(program: str) -> Any:
-    """Run a program whose last act is to print JSON, and return what it printed."""
+    """Run a program that prints JSON at its end, and return what it printed."""
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
@@ -78,12 +78,12 @@ def test_public_names_are_pinned() -> None:
 
 @pytest.mark.parametrize("name", PUBLIC_NAMES)
 def test_every_public_name_is_there(name: str) -> None:
-    """Every name of `__all__` can be taken from the package root, also one loaded on demand."""
+    """The package root has every name of `__all__`, also those loaded on demand."""
     assert getattr(noetl_metrics_sdk, name) is not None
 
 
 def test_dir_lists_every_public_name_once() -> None:
-    """`dir()` of the package shows the names that are loaded on demand too."""
+    """`dir()` of the package also shows the names that are loaded on demand."""
     assert set(PUBLIC_NAMES) <= set(dir(noetl_metrics_sdk))
 
 
@@ -97,13 +97,13 @@ def test_star_import_brings_every_public_name() -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    """A name that is not there is missed as on any module."""
+    """An unknown name raises the same error as on any module."""
     with pytest.raises(AttributeError, match=r"'noetl_metrics_sdk' has no attribute 'Meter'"):
         noetl_metrics_sdk.__getattr__("Meter")
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    """Instruments can be made and used without the dependencies of the client."""
+    """A program can make and use instruments without loading the client's dependencies."""
     program = (
         "import json, sys\nimport noetl_metrics_sdk as sdk\n"
         "sdk.Counter('a', 'a').inc()\nsdk.Summary('b', 'b').observe(1)\n"
@@ -144,12 +144,12 @@ def test_importing_writes_nothing() -> None:
 
 
 def test_package_is_marked_as_typed() -> None:
-    """Type checkers read the annotations, as PEP 561 wants it."""
+    """Type checkers read the annotations, as PEP 561 requires."""
     assert files(noetl_metrics_sdk).joinpath("py.typed").is_file()
 
 
 def documented_members() -> list[Any]:
-    """The module and the dotted name in it of everything that can be reached from the root."""
+    """Return the module and dotted name of everything that the root leads to."""
     members = []
     for name in PUBLIC_NAMES:
         value = getattr(noetl_metrics_sdk, name)
@@ -176,7 +176,7 @@ def documented_members() -> list[Any]:
 
 @functools.cache
 def docstrings(module: str) -> dict[str, str | None]:
-    """Read the docstrings from the source: a compiled class does not carry its own."""
+    """Read the docstrings from the source: a compiled class does not have its own."""
     path = module.removeprefix("noetl_metrics_sdk.").replace(".", "/") + ".py"
     source = files(noetl_metrics_sdk).joinpath(path)
     found: dict[str, str | None] = {}
@@ -194,12 +194,12 @@ def docstrings(module: str) -> dict[str, str | None]:
 
 @pytest.mark.parametrize(("module", "name"), documented_members())
 def test_every_public_member_is_documented(module: str, name: str) -> None:
-    """Each class, function and method that can be reached from the root has a docstring."""
+    """Each class, function and method that the root leads to has a docstring."""
     assert len((docstrings(module)[name] or "").split()) > 2
 
 
 def test_the_search_for_members_finds_inherited_methods() -> None:
-    """The check above reaches the methods that instruments inherit."""
+    """The check above also finds the methods that instruments inherit."""
     found = {parameter.id for parameter in documented_members()}
     assert {"Counter.labels", "Registry.collect", "MetricsClient.from_env", "Sample.name"} <= found
 
@@ -208,27 +208,27 @@ EXPLICIT_PARAMETERS = {"server_url", "component_name", "runtime_id", "labels"}
 
 
 def setting_types() -> dict[str, Any]:
-    # Imported for type checkers only in config.py, which is what needs them by name.
+    # config.py imports it for type checkers only, and its annotations name it.
     return get_type_hints(Settings, localns={"Iterable": Iterable})
 
 
 def test_settings_are_the_fields_of_config() -> None:
-    """The keywords that type checkers allow are the settings that `Config` has."""
+    """The keywords that type checkers allow are the settings of `Config`."""
     assert set(Config.model_fields) - EXPLICIT_PARAMETERS == set(setting_types())
 
 
 @pytest.mark.parametrize("name", sorted(setting_types().keys() - {"system_metrics"}))
 def test_each_setting_has_the_type_of_its_field(name: str) -> None:
-    """A keyword has its field's type; None is only a default, and is not given by hand."""
+    """A keyword has the type of its field; None is only a default, and no caller gives it."""
     annotation: Any = Config.model_fields[name].annotation
     if isinstance(annotation, types.UnionType):
         (annotation,) = [kind for kind in get_args(annotation) if kind is not types.NoneType]
-    # A secret is given as text, and kept as what shows none of it.
+    # A caller gives a secret as text; the client keeps it in a type that does not show it.
     assert (str if annotation is SecretStr else annotation) == setting_types()[name]
 
 
 @pytest.mark.parametrize("groups", [["cpu"], ("cpu",), {"cpu"}, frozenset({"cpu"})])
 def test_system_metrics_take_any_collection_of_names(groups: Iterable[str]) -> None:
-    """The one setting whose keyword is wider than its field takes what the keyword allows."""
+    """The one setting with a keyword wider than its field takes every value of the keyword."""
     config = Config.of({"component_name": "pool", "system_metrics": groups})
     assert ("cpu",) == config.system_metrics

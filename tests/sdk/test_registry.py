@@ -33,7 +33,7 @@ def registry() -> Registry:
 
 
 class Collector:
-    """A collector that yields what it is given."""
+    """A collector that yields given families."""
 
     def __init__(self, *families: Any) -> None:
         self._families = families
@@ -63,7 +63,7 @@ def test_instruments_register_themselves(registry: Registry) -> None:
 
 
 def test_instrument_without_registry_is_in_none() -> None:
-    """With `registry=None` an instrument keeps to itself."""
+    """With `registry=None` an instrument is in no registry."""
     before = len(REGISTRY.collectors())
     counter = Counter("nowhere", "d", registry=None)
     counter.inc()
@@ -71,7 +71,7 @@ def test_instrument_without_registry_is_in_none() -> None:
 
 
 def test_default_registry_is_the_root_one() -> None:
-    """Unless told otherwise an instrument is in `REGISTRY`."""
+    """By default an instrument is in `REGISTRY`."""
     gauge = Gauge("of_test_default_registry", "d")
     try:
         gauge.set(3)
@@ -113,7 +113,7 @@ def test_names_that_only_look_alike_are_free(registry: Registry) -> None:
 
 
 def test_refused_name_claims_nothing(registry: Registry) -> None:
-    """A collector that was refused for one name does not hold on to its others."""
+    """A collector that was refused for one name does not claim its other names."""
     Gauge("a", "d", registry=registry)
     families = [MetricFamily(name, "d", MetricType.GAUGE) for name in ("b", "a")]
     with pytest.raises(DuplicateMetricError):
@@ -130,7 +130,7 @@ def test_unregister_frees_the_names(registry: Registry) -> None:
 
 
 def test_unregister_of_a_stranger_is_refused(registry: Registry) -> None:
-    """What is not registered cannot be taken out, and the message shows it."""
+    """Only a registered collector can be unregistered; the message shows the other one."""
     counter = Counter("jobs", "d", registry=None)
     with pytest.raises(InvalidMetricError, match=r"Counter\('jobs'\) is not registered in this"):
         registry.unregister(counter)
@@ -148,14 +148,14 @@ def test_unregistered_instrument_is_let_go(registry: Registry) -> None:
 
 @pytest.mark.parametrize("collector", [None, 5, object(), MetricType.GAUGE, len])
 def test_what_cannot_collect_is_refused(registry: Registry, collector: Any) -> None:
-    """A collector has a `collect()`, and the message says so."""
+    """A collector needs `collect()`, and the message says so."""
     with pytest.raises(InvalidMetricError, match=r"has no collect\(\) method: register an instr"):
         registry.register(collector)
     assert [] == registry.collectors()
 
 
 def test_collector_is_registered_once(registry: Registry) -> None:
-    """The same collector cannot be registered twice, described or not."""
+    """The same collector cannot be registered twice, with or without a description."""
     for collector in (Collector(), Gauge("a", "d", registry=None)):
         registry.register(collector)
         with pytest.raises(DuplicateMetricError):
@@ -163,7 +163,7 @@ def test_collector_is_registered_once(registry: Registry) -> None:
 
 
 def test_collectors_without_description_may_share_names(registry: Registry) -> None:
-    """Without `describe()` the registry cannot know, and does not ask for a collection."""
+    """Without `describe()` the registry cannot know the names, and does not collect for them."""
 
     class Untouchable(Collector):
         def collect(self) -> Iterable[Any]:
@@ -182,7 +182,7 @@ def test_described_collector_claims_its_names(registry: Registry) -> None:
 
 
 def test_collect_passes_errors_through(registry: Registry) -> None:
-    """What a collector raises reaches who collects from the registry."""
+    """A caller that collects from the registry gets what a collector raises."""
     raised = OSError("gone")
 
     class Failing:
@@ -196,7 +196,7 @@ def test_collect_passes_errors_through(registry: Registry) -> None:
 
 
 def test_collecting_may_register(registry: Registry) -> None:
-    """A collector that registers another one while it is asked disturbs nobody."""
+    """During a collection, a collector may register another one without harm."""
 
     class Growing(Collector):
         def collect(self) -> Iterable[Any]:
@@ -229,13 +229,13 @@ def test_sample_value(registry: Registry) -> None:
 def test_missing_sample_is_none(
     registry: Registry, name: str, labels: dict[str, str] | None
 ) -> None:
-    """There is no value for a family's name, some of the labels, or other ones."""
+    """A family's name, some of the labels, or other labels give no value."""
     Counter("jobs", "d", ["pool"], registry=registry).labels("cpu")
     assert registry.get_sample_value(name, labels) is None
 
 
 def test_foreign_collector(registry: Registry) -> None:
-    """Families and samples of prometheus_client pass through as they are."""
+    """Families and samples of prometheus_client pass through unchanged."""
     family = GaugeMetricFamily("queue", "d", labels=["pool"])
     family.add_metric(["cpu"], 7)
     registry.register(Collector(family))
@@ -244,7 +244,7 @@ def test_foreign_collector(registry: Registry) -> None:
 
 
 def test_registry_of_prometheus_client(registry: Registry) -> None:
-    """`prometheus_client.REGISTRY` itself can be registered, and its instruments are found."""
+    """`prometheus_client.REGISTRY` can be registered, and its instruments are found."""
     counter = prometheus_client.Counter("of_test_registry", "d")
     try:
         counter.inc(4)
@@ -256,7 +256,7 @@ def test_registry_of_prometheus_client(registry: Registry) -> None:
 
 
 def test_instruments_in_the_registry_of_prometheus_client() -> None:
-    """An instrument can also be registered over there, and is described there."""
+    """A registry of prometheus_client can hold an instrument too, with its description."""
     theirs = prometheus_client.CollectorRegistry(auto_describe=True)
     counter = Counter("jobs", "d", registry=None)
     counter.inc(2)

@@ -1,4 +1,4 @@
-"""What users test their own instrumentation with."""
+"""The tools with which users test their own instrumentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JOBS = Counter("probed_jobs", "Jobs", ["kind"])
 
 
 def test_the_probe_tells_what_a_test_has_changed(metrics_probe):
-    """change() counts from the test's beginning, value() from the process's."""
+    """change() counts from the start of the test, value() from the start of the process."""
     before = metrics_probe.value("probed_jobs_total", {"kind": "a"}) or 0.0
     JOBS.labels("a").inc(2)
     assert 2.0 == metrics_probe.change("probed_jobs_total", {"kind": "a"})
@@ -24,7 +24,7 @@ def test_the_probe_tells_what_a_test_has_changed(metrics_probe):
 
 
 def test_a_probe_of_another_registry_sees_that_one():
-    """A probe asks the registry that it is made for."""
+    """A probe reads the registry for which it is made."""
     registry = Registry()
     probe = MetricsProbe(registry)
     Counter("other", "Other", registry=registry).inc()
@@ -32,7 +32,7 @@ def test_a_probe_of_another_registry_sees_that_one():
 
 
 def test_pytest_finds_the_fixture_by_itself(pytester):
-    """A user's test needs no import and no configuration to have the probe."""
+    """A user's test has the probe without an import or configuration."""
     pytester.makepyfile(
         """
         from noetl_metrics_sdk import Counter
@@ -58,7 +58,7 @@ def test_the_manual_clock_moves_only_when_told():
 
 
 def test_the_transport_in_memory_fails_as_often_as_told():
-    """fail_next() raises once for each error, and then all is well again."""
+    """fail_next() raises once for each error, and then the transport works again."""
     transport = InMemoryTransport()
     transport.fail_next(server_away())
     with pytest.raises(type(server_away())):
@@ -68,13 +68,13 @@ def test_the_transport_in_memory_fails_as_often_as_told():
 
 
 def test_the_transport_in_memory_knows_who_has_registered():
-    """A heartbeat of a stranger is refused as a server would."""
+    """A heartbeat of an unknown component is refused, as a server would refuse it."""
     with pytest.raises(UnknownRuntimeError):
         InMemoryTransport().heartbeat(Registration("pool"), 1)
 
 
 def test_a_client_on_the_transport_in_memory_needs_no_server():
-    """A user's own flushes can be looked at sample by sample."""
+    """A user can look at each sample of a flush."""
     transport, registry = InMemoryTransport(), Registry()
     Counter("jobs", "Jobs", registry=registry).inc()
     with MetricsClient(component_name="pool", transport=transport, registry=registry) as client:

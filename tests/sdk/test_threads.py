@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 THREADS = 8
 ROUNDS = 2_000
-# A binary fraction: sums of it are exact, in whatever order they are made.
+# A binary fraction: its sums are exact, in whatever order they are made.
 AMOUNT = 0.5
 
 
 def as_built(_: Instruments) -> None:
-    """Leave it to the build whether the lock is taken."""
+    """Let the build decide whether an instrument takes its lock."""
 
 
 def under_the_lock(instrument: Instruments) -> None:
@@ -45,7 +45,7 @@ def under_the_lock(instrument: Instruments) -> None:
     instrument._direct = False
 
 
-# Of an interpreted build the two are the same.
+# In an interpreted build the two are the same.
 WAYS = [as_built] if NEEDS_LOCK else [as_built, under_the_lock]
 in_both_ways = pytest.mark.parametrize("way", WAYS)
 
@@ -122,7 +122,7 @@ def test_counter_loses_nothing(way: Callable[[Instruments], None]) -> None:
 
 @in_both_ways
 def test_labelled_counter_loses_nothing(way: Callable[[Instruments], None]) -> None:
-    """Children that several threads make at the same time are the same child."""
+    """Several threads that make a child at the same time get the same child."""
     registry = Registry()
     counter = Counter("jobs", "d", ["pool"], registry=registry)
     way(counter)
@@ -138,7 +138,7 @@ def test_labelled_counter_loses_nothing(way: Callable[[Instruments], None]) -> N
 
 
 def test_overflow_is_counted_exactly() -> None:
-    """Concurrent calls of `labels()` keep to the cap, and each one beyond it is counted."""
+    """Concurrent calls of `labels()` keep to the cap, and each call beyond it is counted."""
     counter = Counter("jobs", "d", ["pool"], registry=None, max_series=10)
     in_threads(lambda thread: repeat(lambda n: counter.labels((thread, n)).inc(), 100))
     (family,) = counter.collect()
@@ -149,7 +149,7 @@ def test_overflow_is_counted_exactly() -> None:
 
 @in_both_ways
 def test_gauge_loses_nothing(way: Callable[[Instruments], None]) -> None:
-    """A gauge that threads raise and lower as often is what it was."""
+    """A gauge that threads raise and lower equally often ends with its first value."""
     registry = Registry()
     gauge = Gauge("running", "d", registry=registry)
     way(gauge)
@@ -168,7 +168,7 @@ def test_gauge_loses_nothing(way: Callable[[Instruments], None]) -> None:
 def test_collection_never_sees_half_an_observation(
     instrument: type[Histogram | Summary], way: Callable[[Instruments], None]
 ) -> None:
-    """Sum, count and buckets agree in every collection, while threads observe."""
+    """While threads observe, sum, count and buckets agree in every collection."""
     made = instrument("seconds", "d", ["pool"], registry=None)
     way(made)
     made.labels("a")
@@ -244,7 +244,7 @@ def test_jobs_of_many_threads_are_counted() -> None:
 
 
 def test_one_name_is_registered_once() -> None:
-    """Of threads that register one name, exactly one succeeds."""
+    """If threads register one name, exactly one of them succeeds."""
     registry = Registry()
     refused: list[DuplicateMetricError] = []
 
@@ -259,7 +259,7 @@ def test_one_name_is_registered_once() -> None:
 
 
 def test_signal_handler_does_not_deadlock() -> None:
-    """A handler may touch an instrument whose lock its own thread holds."""
+    """A handler may use an instrument whose lock its own thread holds."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     before = signal.signal(signal.SIGUSR1, lambda *_: counter.labels("a").inc())
     try:
@@ -272,7 +272,7 @@ def test_signal_handler_does_not_deadlock() -> None:
 
 @in_both_ways
 def test_signal_handlers_lose_nothing(way: Callable[[Instruments], None]) -> None:
-    """Totals are exact when a handler counts too, whenever it interrupts."""
+    """Totals are exact if a handler counts too, wherever it interrupts."""
     counter = Counter("jobs", "d", registry=None)
     histogram = Histogram("seconds", "d", registry=None)
     summary = Summary("sizes", "d", registry=None)
@@ -373,7 +373,7 @@ def track_new_labels(registry: Registry) -> tuple[Callable[[], object], Callable
 def test_code_in_between_loses_nothing(
     case: Callable[[Registry], tuple[Callable[[], object], Callable[[], float]]],
 ) -> None:
-    """Wherever a handler interrupts an observation with one of its own, both are counted."""
+    """If a handler observes in the middle of an observation, both are counted."""
     totals = []
     for point in count(1):
         registry = Registry()

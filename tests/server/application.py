@@ -92,9 +92,9 @@ class Api:
 
 @contextmanager
 def running_api(database_url: str, clock: Any = None, **settings: Any) -> Generator[Api]:
-    """Run the application on a database, whose schema is made when it is not there."""
+    """Run the application on a database, and make the schema if it has none."""
     apply_schema(database_url)
-    # Samples of tests have times of their own, whenever the test is run.
+    # The samples of tests have times of their own, whenever the tests run.
     settings.setdefault("sample_age_seconds_max", 3_200_000_000.0)
     app = create_app(database_url, Settings(**settings), **({"clock": clock} if clock else {}))
     loop = LoopThread()
@@ -115,7 +115,7 @@ def sample(**fields: Any) -> dict[str, Any]:
 
 
 def insert(api: Api, runtime_id: str, *samples: dict[str, Any]) -> None:
-    """Insert samples, all of which have to be taken."""
+    """Insert samples; the server has to take all of them."""
     answer = api.insert({"runtime_id": runtime_id, "metrics": list(samples)}).json()
     assert answer["metrics_inserted"] == len(samples), answer
 

@@ -1,4 +1,4 @@
-"""Asking for a metric over time, and what it is made of."""
+"""Questions about a metric over time, and the samples behind the answers."""
 
 from __future__ import annotations
 

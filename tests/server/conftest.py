@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def api(each_database_url: str) -> Generator[Api]:
-    """The application on each PostgreSQL that there is."""
+    """The application on each installed PostgreSQL."""
     with running_api(each_database_url) as running:
         yield running
 
 
 @pytest.fixture
 def embedded_api(database_url: str) -> Generator[Api]:
-    """The application on the embedded PostgreSQL: for what does not depend on its version."""
+    """The application on the embedded PostgreSQL, for tests that do not depend on its version."""
     with running_api(database_url) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def embedded_api_shared(postgresql: Cluster) -> Generator[Api]:
-    """One application for the tests of a module that only ask for errors."""
+    """One application for all tests of a module that only provoke errors."""
     with postgresql.database() as url, running_api(url) as running:
         yield running

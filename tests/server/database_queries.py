@@ -1,4 +1,4 @@
-"""What tests ask a database directly, from one connection or from many at once."""
+"""Questions that tests ask a database directly, on one connection or on many at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scalar(url: str, sql: str, *parameters: object) -> Any:
 
 
 def partitions(url: str) -> dict[str, str]:
-    """Return each partition's bounds, as UTC has them."""
+    """Return each partition's bounds, in UTC."""
     return dict(
         query(
             with_options(url, "-c timezone=UTC"),

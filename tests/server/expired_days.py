@@ -1,4 +1,4 @@
-"""Days of samples that have expired, and the rules by which some names are kept longer."""
+"""Days of samples that have expired, and the rules that keep some names longer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def set_rules(url: str, rules: Mapping[str, int], default_days: int = 1) -> None
 
 
 def store(url: str, age_days: int, *names: str, count: int = 2) -> str:
-    """Put rows of these names into a day of the past; return its partition's name."""
+    """Store rows of these names in a past day; return the name of its partition."""
     day = today() - timedelta(age_days)
     query(url, "SELECT noetl.create_metric_partition(%s)", day)
     query(url, RUNTIME)

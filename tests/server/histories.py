@@ -35,7 +35,7 @@ def exporting_api(url: str, receiver: Any, **settings: Any) -> Any:
 
 
 def all_pages(api: Api, **parameters: Any) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return the rows of all pages, and what they say of their sources."""
+    """Return the rows of all pages, and the sources that the pages name."""
     rows: list[dict[str, Any]] = []
     sources = []
     cursor = None

@@ -1,4 +1,4 @@
-"""A receiver of remote write in the test's own process, which does as it is told."""
+"""A receiver of remote write in the test's own process, which a test controls."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Received(NamedTuple):
 
 
 class FakeReceiver:
-    """Keeps what it is sent.
+    """Keeps the samples that it gets.
 
-    `answer` is called with the samples of each request, of which it may refuse some kind by
-    returning a response; what it answers with None is taken. `takes_version_2` says whether it
-    knows that.
+    It calls `answer` with the samples of each request. `answer` may return a response, to refuse
+    samples of some kind; if it returns None, the receiver takes them. `takes_version_2` says
+    whether the receiver knows version 2.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class FakeReceiver:
 
 
 class RunningExport(NamedTuple):
-    """An export that takes its turns when it is told to."""
+    """An export that takes its turns when a test calls for one."""
 
     api: Api
     export: Exporter
@@ -116,7 +116,7 @@ class RunningExport(NamedTuple):
         return more
 
     def finish(self) -> None:
-        """Take turns until there is nothing left."""
+        """Take turns until nothing is left."""
         while self.turn():
             pass
 
@@ -129,7 +129,7 @@ class RunningExport(NamedTuple):
         return self.statistics.registry.get_sample_value(f"noetl_api_export_{name}")
 
     def progress(self) -> tuple[int, int, int]:
-        """Return position, acknowledged and settled."""
+        """Return the export's position, its acknowledged row and its settled row."""
         (row,) = self.api.sql("SELECT position, acknowledged, settled FROM noetl.metric_export")
         return row[0], row[1], row[2]
 

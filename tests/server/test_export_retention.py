@@ -1,4 +1,4 @@
-"""What is not exported yet is not dropped, up to a limit, and an alarm tells of it before."""
+"""A server keeps rows until they are exported, up to a limit, and an alarm warns before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.server.application import Api, running_api
 from tests.server.receiving import FakeReceiver, export_to
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 HOLD_DAYS = 3
@@ -40,7 +40,7 @@ def clean_up(api: Api) -> list[str]:
 
 
 def test_a_day_is_not_dropped_before_it_was_exported(api: Api) -> None:
-    """It stays while its rows wait, and until they are settled; then it goes as ever."""
+    """It stays until its rows are exported and settled; then it is dropped as usual."""
     expired = fill_day(api, 3)
     fake = FakeReceiver()
     with export_to(api, fake, export_hold_days=HOLD_DAYS, export_settling_seconds=3600.0) as export:
@@ -48,7 +48,7 @@ def test_a_day_is_not_dropped_before_it_was_exported(api: Api) -> None:
         assert [] == clean_up(api)
         export.finish()
         assert 10 == len(fake.values("old"))
-        # A receiver that is killed now may have lost them.
+        # If the receiver were killed now, it might have lost them.
         assert [] == clean_up(api)
         api.sql("UPDATE noetl.metric_export SET marked_at = now() - interval '2 hours'")
         export.finish()
@@ -61,7 +61,7 @@ def test_a_day_is_not_dropped_before_it_was_exported(api: Api) -> None:
 def test_what_was_not_exported_within_the_limit_is_dropped_and_counted(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The disk does not fill for ever: beyond the limit the rows go, and are named as lost."""
+    """The disk does not fill for ever: beyond the limit rows are dropped and counted as lost."""
     held, lost = fill_day(api, HOLD_DAYS), fill_day(api, HOLD_DAYS + 2, rows=7)
     api.sql("INSERT INTO noetl.metric_export (hold) VALUES (make_interval(days => %s))", HOLD_DAYS)
     assert [lost] == clean_up(api)
@@ -75,7 +75,7 @@ def test_what_was_not_exported_within_the_limit_is_dropped_and_counted(
 
 
 def test_the_alarm_comes_before_the_loss(api: Api) -> None:
-    """How long it is until rows are lost falls with their age, and is whole again without any."""
+    """The time until rows are lost falls with their age; without such rows, it is the maximum."""
     fake = FakeReceiver()
     with export_to(api, fake, export_hold_days=HOLD_DAYS) as export:
         export.finish()
@@ -92,12 +92,12 @@ def test_the_alarm_comes_before_the_loss(api: Api) -> None:
         fill_day(api, 3)
         export.turn()
         assert 2 * DAY_SECONDS < gauge("lag") < 4 * DAY_SECONDS
-        # The day's end, a day of retention and three days of the limit.
+        # The end of the day, a day of retention and three days of the limit.
         assert DAY_SECONDS < gauge("loss_in") <= 2 * DAY_SECONDS
 
 
 def test_nothing_is_held_without_an_export(api: Api) -> None:
-    """Expired days go as ever."""
+    """Expired days are dropped as usual."""
     expired = fill_day(api, 3)
     assert [expired] == clean_up(api)
 
@@ -105,7 +105,7 @@ def test_nothing_is_held_without_an_export(api: Api) -> None:
 def test_who_ends_the_export_by_hand_is_told_how(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server without a receiver on a database with an export says that days are kept for it."""
+    """A server without a receiver, on a database with an export, says that days are kept for it."""
     with running_api(database_url) as api:
         assert "keeps partitions for an export" not in caplog.text
         api.sql("INSERT INTO noetl.metric_export (hold) VALUES ('3 days')")

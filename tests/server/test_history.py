@@ -44,7 +44,7 @@ class Both(NamedTuple):
 def both(
     request: pytest.FixtureRequest, postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Both]:
-    """Three days of samples, of which PostgreSQL has those of the first two as they were late."""
+    """Three days of samples; the first two days' came late, so PostgreSQL still has them."""
     with (
         request.param(tmp_path_factory.mktemp("receiver")) as receiver,
         postgresql.database() as url,
@@ -93,7 +93,7 @@ def wait_until_exported(api: Api) -> None:
 
 
 def without_place(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Return what both servers say of samples, in an order that both have."""
+    """Return the samples of both servers, in one order and without what differs by place."""
     return sorted(
         (
             row["timestamp"], row["metric_name"], sorted(row["labels"].items()),
@@ -119,14 +119,14 @@ def without_place(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 def test_pages_go_on_behind_the_retention(
     both: Both, order: str, limit: int, filters: dict[str, Any]
 ) -> None:
-    """Every sample is on one page, in order, whichever database it is in."""
+    """Every sample is on one page, in order, whichever database has it."""
     asked = {"start_time": START, "order": order, "limit": limit, "end_time": NOW} | filters
     expected, _ = all_pages(both.alone, **asked)
     found, sources = all_pages(both.api, **asked)
     assert without_place(expected) == without_place(found)
     times = [row["timestamp"] for row in found]
     assert times == sorted(times, reverse=order == "desc")
-    # Rows of the history have no id, and are those before the boundary that is said.
+    # Rows of the history have no id, and lie before the boundary that the page names.
     assert 1 == len({str(of_page) for of_page in sources})
     boundary = sources[0][0]["end_time"]
     assert {row["timestamp"] < boundary for row in found if row["metric_id"] is None} == {True}
@@ -136,7 +136,7 @@ def test_pages_go_on_behind_the_retention(
 
 
 def test_odd_label_values_choose_their_series(both: Both) -> None:
-    """Quotes, backslashes, line breaks and what means something in PromQL are what they are."""
+    """Quotes, backslashes, line breaks and signs of PromQL stand for themselves."""
     labels = '{"text": "a \\"quote\\", a \\\\ and a\\nline; .* {x=\\"y\\"}", "component": "mine"}'
     asked = {"start_time": START, "limit": 1000, "labels": labels, "end_time": NOW}
     expected, _ = all_pages(both.alone, **asked)
@@ -157,7 +157,7 @@ def test_odd_label_values_choose_their_series(both: Both) -> None:
 def test_charts_go_on_behind_the_retention(
     both: Both, name: str, aggregation: str, group_by: str
 ) -> None:
-    """Every aggregation is the same across the boundary, counter resets and all."""
+    """Every aggregation is the same across the boundary, also with counter resets."""
     asked = {"metric_name": name, "aggregation": aggregation, "group_by": group_by,
              "start_time": START, "end_time": NOW, "step": HOUR}  # fmt: skip
     if aggregation == "quantile":
@@ -176,7 +176,7 @@ def test_charts_go_on_behind_the_retention(
 
 
 def test_a_chart_names_the_history_that_it_looks_back_into(both: Both) -> None:
-    """Where the first bucket's increase is measured from an older sample, that is a source too."""
+    """If the first bucket's increase starts from an older sample, the history is a source too."""
     start_time = int(time.time()) - DAY + 11 * 60  # the boundary lies a minute before
     asked = {"metric_name": "jobs_total", "aggregation": "increase", "step": 60,
              "start_time": start_time, "end_time": start_time + HOUR}  # fmt: skip
@@ -188,7 +188,7 @@ def test_a_chart_names_the_history_that_it_looks_back_into(both: Both) -> None:
 
 
 def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both) -> None:
-    """By series: of several of one time nobody can say which is the last."""
+    """By series, as no program can tell which of several samples of one time is the last."""
     asked = {"metric_name": "level", "aggregation": "last", "group_by": "component_name,text",
              "start_time": START, "end_time": NOW, "step": HOUR}  # fmt: skip
     expected, found = (
@@ -211,7 +211,7 @@ def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both)
     ],
 )
 def test_what_is_asked_for_is_never_read_as_promql(both: Both, filters: dict[str, str]) -> None:
-    """A name or value that means something in PromQL finds what it names, which is nothing."""
+    """A name or value that means something in PromQL finds only that name, so nothing."""
     asked = {"start_time": START, "end_time": NOW - DAY}
     assert ([], []) == tuple(
         all_pages(api, **asked, **filters)[0] for api in (both.alone, both.api)
@@ -221,7 +221,7 @@ def test_what_is_asked_for_is_never_read_as_promql(both: Both, filters: dict[str
 
 
 def test_pages_can_be_turned_for_as_long_as_one_likes(both: Both) -> None:
-    """The boundary moves with the time; who is behind it by then is told, and misses nothing."""
+    """The boundary moves with time; a client that falls behind it is told, and misses nothing."""
     pages = both.api.app.state.resources.pages
     filters = {"metric_name": "level", "start_time": datetime.fromtimestamp(START, UTC)}
     now = datetime.now(UTC)
@@ -243,7 +243,7 @@ def test_pages_can_be_turned_for_as_long_as_one_likes(both: Both) -> None:
 
 
 def test_what_is_within_the_retention_is_not_looked_up_elsewhere(both: Both) -> None:
-    """Without a time before the retention the answer is PostgreSQL's alone, and says so."""
+    """Without a time before the retention, PostgreSQL alone answers, and the answer says so."""
     for asked in ({}, {"start_time": NOW - HOUR}):
         page = both.api.get("/api/metrics", params=asked).json()
         assert ["postgresql"] == [part["source"] for part in page["sources"]]
@@ -251,10 +251,11 @@ def test_what_is_within_the_retention_is_not_looked_up_elsewhere(both: Both) -> 
 
 
 def test_promql_agrees_with_the_charts(both: Both) -> None:
-    """Rates and quantiles are those of rate() and histogram_quantile() over the same samples.
+    """Rates and quantiles equal rate() and histogram_quantile() over the same samples.
 
-    A bucket's increase is that from the last sample before it to its last one. A range that begins
-    and ends with these needs no extrapolation, and then PromQL's is the same number.
+    A bucket's increase is the growth from the last sample before the bucket to its last sample. A
+    range that begins and ends with these two needs no extrapolation, so PromQL computes the same
+    number.
     """
     start = NOW - 2 * DAY
     asked = {"start_time": start, "end_time": start + 6 * HOUR, "step": HOUR}
@@ -287,7 +288,7 @@ def api_with_history_at(postgresql: Cluster, url: str) -> Generator[Api]:
 
 @needs_victoria_metrics
 def test_a_history_that_does_not_answer_is_no_answer(postgresql: Cluster, tmp_path: Any) -> None:
-    """503, which names what fails and when to try again: half an answer would look like a whole."""
+    """503 names what fails and when to try again: half an answer would look like a whole one."""
     with running_victoria_metrics(tmp_path) as receiver:
         with api_with_history_at(postgresql, receiver.url + "/nowhere") as api:
             refused = api.get("/api/metrics", params={"start_time": START})

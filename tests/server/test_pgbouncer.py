@@ -1,4 +1,4 @@
-"""Behind a pgbouncer that pools by transaction, everything is as without one."""
+"""Behind a pgbouncer that pools by transaction, the server works as without one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pooled_url(each_database_url: str) -> Generator[str]:
 
 @pytest.fixture
 def servers(pooled_url: str) -> Generator[list[ServerProcess]]:
-    """Two servers on one pgbouncer, one of them of two worker processes."""
+    """Two servers on one pgbouncer, one of them with two worker processes."""
     running: list[ServerProcess] = []
     try:
         running.extend(start_server(pooled_url, *flags) for flags in ([], ["--workers=2"]))
@@ -47,8 +47,8 @@ def servers(pooled_url: str) -> Generator[list[ServerProcess]]:
 def test_two_servers_work_through_pgbouncer(
     servers: list[ServerProcess], each_database_url: str
 ) -> None:
-    """Schema, registration, inserts and their repeats, queries, the exposition, partitions made
-    and dropped: each is done by two servers that share pgbouncer's few connections."""
+    """Two servers that share pgbouncer's few connections do everything: schema, registration,
+    inserts and their repeats, queries, the exposition, and partitions made and dropped."""
     first, second = (each.url for each in servers)
     component = {"name": "cpu-01"}
     ids = {
@@ -88,7 +88,7 @@ def test_two_servers_work_through_pgbouncer(
 
 
 def test_a_day_is_rebuilt_through_pgbouncer(pooled_url: str, each_database_url: str) -> None:
-    """Copy and swap are one transaction, and leave nothing of a session behind."""
+    """Copy and swap are one transaction, and leave nothing behind in a session."""
     running = start_server(pooled_url, "--metric-retention-days=jobs_total=30")
     try:
         name = store(each_database_url, 3, "jobs_total", "load")

@@ -36,7 +36,7 @@ def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def processes_of(folder: Path) -> list[list[str]]:
-    """Return the command lines of processes that have this folder in theirs."""
+    """Return the command lines of processes that have this folder in them."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command: list[str] = process.info["cmdline"] or []
@@ -47,7 +47,7 @@ def processes_of(folder: Path) -> list[list[str]]:
 
 @pytest.fixture
 def short_path() -> Generator[Path]:
-    """A temporary folder whose path leaves room for the name of a socket in it."""
+    """A temporary folder with a path short enough for a socket in it."""
     with tempfile.TemporaryDirectory(prefix="noetl-tests-") as folder:
         # PostgreSQL runs as a user of its own where the tests run as root.
         Path(folder).chmod(0o755)
@@ -56,7 +56,7 @@ def short_path() -> Generator[Path]:
 
 @contextmanager
 def running(*flags: str, temporary: Path | None = None) -> Generator[subprocess.Popen[str]]:
-    """Run a server in a session of its own; it is killed should the test fail."""
+    """Run a server in a session of its own; it is killed if the test fails."""
     environment = {name: text for name, text in os.environ.items() if name != "XDG_RUNTIME_DIR"}
     if temporary is not None:
         environment["TMPDIR"] = str(temporary)
@@ -83,7 +83,7 @@ def wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
-    """The ready line comes once requests are answered, and the database line hides a password."""
+    """The ready line comes once requests are answered; the database line hides a password."""
     assert {"status": "ok"} == httpx.get(f"{server.url}/readyz").json()
     registered = httpx.post(f"{server.url}/api/worker/pool/register", json={"name": "cpu-01"})
     assert "ok" == registered.json()["status"]
@@ -94,7 +94,7 @@ def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
 def test_the_embedded_database_ends_with_its_server(
     short_path: Path, number: signal.Signals, keep: bool
 ) -> None:
-    """No process is left, nor a temporary folder; a data directory that was named is kept."""
+    """No process and no temporary folder is left; a given data directory is kept."""
     temporary, data = short_path / "tmp", short_path / "data"
     temporary.mkdir()
     flags = [f"--data-directory={data}"] if keep else []
@@ -111,7 +111,7 @@ def test_the_embedded_database_ends_with_its_server(
 
 
 def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
-    """What was stored is there after a restart, also after the server was killed."""
+    """Stored metrics survive a restart, also after the server was killed."""
     flag = f"--data-directory={short_path}/data"
     ids = []
     for number in (signal.SIGKILL, signal.SIGTERM):
@@ -131,7 +131,7 @@ def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: signal.Signals) -> None:
-    """A server that is told to end while PostgreSQL starts ends in order."""
+    """A server that gets a signal while PostgreSQL starts ends in order."""
     with running(temporary=short_path) as process:
         while not list(short_path.iterdir()):  # the folder appears just before PostgreSQL starts
             assert process.poll() is None
@@ -156,7 +156,7 @@ def test_a_signal_just_before_the_server_serves_ends_it(
 
 
 def test_a_folder_that_is_no_cluster_is_left_alone(short_path: Path) -> None:
-    """A data directory with somebody else's folder in it is refused, and nothing is changed."""
+    """A data directory with another program's files is refused, and nothing is changed."""
     foreign, temporary = short_path / "data" / "postgresql", short_path / "tmp"
     foreign.mkdir(parents=True)
     temporary.mkdir()
@@ -170,7 +170,7 @@ def test_a_folder_that_is_no_cluster_is_left_alone(short_path: Path) -> None:
 
 
 def test_a_start_that_fails_leaves_nothing(short_path: Path) -> None:
-    """A cluster that cannot start is said, and no temporary folder stays."""
+    """The message names the cluster that cannot start, and no temporary folder stays."""
     cluster, temporary = short_path / "data" / "postgresql", short_path / "tmp"
     cluster.mkdir(parents=True)
     temporary.mkdir()
@@ -182,7 +182,7 @@ def test_a_start_that_fails_leaves_nothing(short_path: Path) -> None:
 
 
 def test_an_unreachable_database_is_said() -> None:
-    """The message names what is wrong, without the password, and the exit code is not zero."""
+    """The message names the problem, without the password, and the exit code is not zero."""
     ended = run("--port=0", "--database-url=postgresql://me:hidden@127.0.0.1:1/none")
     assert 1 == ended.returncode
     assert ended.stderr.startswith("server_stub: the database cannot be used: ")
@@ -224,7 +224,7 @@ def test_two_servers_share_a_database(database_url: str) -> None:
     ],
 )
 def test_a_bad_setting_ends_the_server(flag: str, variable: str, value: str, right: str) -> None:
-    """The message names the flag or the variable, its value and what is right; the code is 2."""
+    """The message names the flag or variable, its value and what is right; the code is 2."""
     by_flag, by_variable = run(f"{flag}={value}"), run(**{variable: value})
     for ended, source in ((by_flag, flag), (by_variable, variable)):
         assert 2 == ended.returncode

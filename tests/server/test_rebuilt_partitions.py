@@ -1,4 +1,4 @@
-"""What happens beside the rebuild of a day: readers, writers, other servers, the end of one."""
+"""The rebuild of a day beside readers, writers and other servers, and after a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.server.database_queries import at_once, query, scalar, today
 from tests.server.expired_days import CLEANUP, INSERT, LEFTOVERS, RULES, names_in, set_rules, store
 from tests.server_process import start_server
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 SWAP_WAITS = (
@@ -37,7 +37,7 @@ def url(each_database_url: str) -> str:
 def test_a_rebuild_waits_for_no_reader_for_long(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A day that is read all the time is left as it is, and rebuilt next time, by either way."""
+    """A day under constant reading is left as it is, and rebuilt next time, in either way."""
     monkeypatch.setattr(maintenance, "DROP_PAUSE_SECONDS", 0)
     with running_api(url, metric_retention_days=RULES) as api:
         name = store(url, 3, "jobs_total", "load")
@@ -82,8 +82,8 @@ def wait_for_a_lock_on(url: str, table: str) -> None:
 def test_what_is_written_to_a_day_that_is_rebuilt_is_kept(
     url: str, written: str, rows_kept: int
 ) -> None:
-    """Rows put into an expired day with a created_at of their own, and components removed, between
-    the copy and the swap: the writer waits, the rebuild gives way, and the next one has them."""
+    """A writer puts rows with an old created_at into an expired day, or removes components, between
+    the copy and the swap: it waits, the rebuild gives way, and the next rebuild has its changes."""
     name = store(url, 3, "jobs_total", "load")
     statement = written.replace("{day}", str(today() - timedelta(3)))
     with psycopg.connect(url) as server:
@@ -102,7 +102,7 @@ def test_what_is_written_to_a_day_that_is_rebuilt_is_kept(
 
 
 def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
-    """A row that lives longer and is put into a day while it is about to be dropped is kept."""
+    """A longer-lived row is kept if a writer adds it to a day that is about to be dropped."""
     name = store(url, 3, "load")
     with psycopg.connect(url) as writer:
         writer.execute(
@@ -116,7 +116,7 @@ def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
             target=lambda: outcomes.extend(at_once(1, lambda: scalar(url, dropped, name)))
         )
         dropping.start()
-        # For a quarter of a second, within which the writer ends; or the drop gives up.
+        # For a quarter of a second, within which the writer ends; or else the drop gives up.
         wait_for_a_lock_on(url, name)
         writer.commit()
         dropping.join()
@@ -126,8 +126,8 @@ def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
 
 
 def test_only_one_server_rebuilds(url: str) -> None:
-    """While one copies, another leaves the day alone and waits for nothing; at once, several do it
-    once."""
+    """While one server copies, another leaves the day alone and does not wait; several at once do
+    it once."""
     name = store(url, 3, "jobs_total", "load")
     with psycopg.connect(url) as first, psycopg.connect(url) as second:
         rebuilt_name = copied(first, name)
@@ -143,11 +143,11 @@ def test_only_one_server_rebuilds(url: str) -> None:
 
 def test_a_rebuild_that_is_killed_leaves_nothing(database_url: str) -> None:
     """A server that is killed in the middle of a rebuild leaves the day as it was, and no table;
-    the next one rebuilds it."""
+    the next server rebuilds the day."""
     flags = ["--metric-retention-days=jobs_total=30", "--maintenance-interval-seconds=0.1"]
     first = start_server(database_url, *flags)
     try:
-        # The copy is there, and waits for the swap, as somebody reads the table.
+        # The copy is made, and waits for the swap, as a client reads the table.
         with psycopg.connect(database_url) as reader:
             reader.execute("SELECT count(*) FROM noetl.metric")
             name = store(database_url, 3, "jobs_total", "load", count=1_000)
@@ -175,7 +175,7 @@ def test_a_rebuild_that_is_killed_leaves_nothing(database_url: str) -> None:
 
 
 def test_a_day_is_rebuilt_beside_inserts_and_readers(url: str) -> None:
-    """No insert fails meanwhile, and no reader sees a row that is kept twice or not at all."""
+    """No insert fails meanwhile, and no reader sees a kept row twice or not at all."""
     rows, days = 2_000, 4
     with running_api(url, metric_retention_days=RULES) as api:
         runtime_id = api.register()

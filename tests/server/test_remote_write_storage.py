@@ -46,7 +46,7 @@ def post(api: Api, runtime_id: str, samples: list[dict[str, Any]], **headers: st
 def test_samples_are_written_and_read_and_not_in_the_table(
     database_url: str, receiver: Any, now: int
 ) -> None:
-    """What a worker sends is in the time-series database once 200 is answered, and there only."""
+    """After a 200 a worker's samples are in the time-series database, and only there."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register("pool-1")
         described = {"labels": {"kind": 'a "b"', "component": "mine"}, "help_text": "Jobs"}
@@ -79,7 +79,7 @@ def test_samples_are_written_and_read_and_not_in_the_table(
 def test_a_name_is_described_though_the_first_transaction_that_did_so_failed(
     database_url: str, receiver: Any, now: int
 ) -> None:
-    """What is said of a name counts as written once it is committed: a rollback has it again."""
+    """A rolled-back description of a name does not count as written: the next batch writes it."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register("pool-1")
         api.sql(
@@ -99,7 +99,7 @@ def test_a_name_is_described_though_the_first_transaction_that_did_so_failed(
 def test_one_of_two_samples_of_a_millisecond_is_counted(
     database_url: str, receiver: Any, now: int
 ) -> None:
-    """The protocol has no place for both: the later one is kept, and the server says so."""
+    """The protocol has one place for both: the later one is kept, and the other is counted."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         twice = [sample(metric_value=value, timestamp=now + at / 1e6)
                  for value, at in ((1.0, 100), (2.0, 200))]  # fmt: skip
@@ -112,7 +112,7 @@ def test_one_of_two_samples_of_a_millisecond_is_counted(
 
 
 def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any, now: int) -> None:
-    """One by one, with the reason, and without costing the others."""
+    """Each bad sample is rejected by itself with its reason, and costs no others."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register()
         samples = [
@@ -132,7 +132,8 @@ def test_bad_samples_are_rejected_as_ever(database_url: str, receiver: Any, now:
 def test_what_the_receiver_refuses_is_rejected_by_name(
     database_url: str, tmp_path: Path, now: int
 ) -> None:
-    """Prometheus takes nothing older than what it has: such a sample is named, the rest is kept."""
+    """Prometheus takes nothing older than its newest sample: the answer names those, others are
+    kept."""
     with (
         running_prometheus(tmp_path) as receiver,
         exporting_api(database_url, receiver, storage="remote-write") as api,
@@ -149,7 +150,7 @@ def test_what_the_receiver_refuses_is_rejected_by_name(
 def test_a_receiver_that_is_away_is_no_acknowledgement(
     database_url: str, receiver: Any, now: int
 ) -> None:
-    """503 with Retry-After, and the batch can be sent again under its name."""
+    """The answer is 503 with Retry-After, and the batch can be sent again under its name."""
     with exporting_api(database_url, receiver, storage="remote-write") as api:
         runtime_id = api.register()
         receiver.kill()
@@ -166,7 +167,7 @@ def test_a_receiver_that_is_away_is_no_acknowledgement(
 def test_what_was_stored_before_is_exported_still(
     database_url: str, receiver: Any, now: int
 ) -> None:
-    """Who changes the storage loses nothing of what is in PostgreSQL."""
+    """An operator who changes the storage loses nothing that is in PostgreSQL."""
     with running_api(database_url) as api:
         post(api, api.register(), numbered(now, 20))
     with exporting_api(database_url, receiver, storage="remote-write"):
@@ -175,7 +176,7 @@ def test_what_was_stored_before_is_exported_still(
 
 @pytest.mark.parametrize("given", [[], ["--remote-write-url=http://a"], ["--history-url=http://a"]])
 def test_both_addresses_are_needed(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Where samples are written, and where they are read."""
+    """The server needs the address for writing samples and the one for reading them."""
     with pytest.raises(SystemExit):
         parse_settings(["--storage=remote-write", *given], {})
     assert "--storage remote-write needs --remote-write-url" in capsys.readouterr().err
@@ -193,7 +194,7 @@ def test_both_addresses_are_needed(given: list[str], capsys: pytest.CaptureFixtu
 def test_a_wrong_setting_is_named(
     flag: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message says which one, and what a right one looks like."""
+    """The message names the setting, and says what a right value looks like."""
     with pytest.raises(SystemExit):
         parse_settings([f"{flag}={value}"], {})
     error = capsys.readouterr().err
@@ -202,7 +203,7 @@ def test_a_wrong_setting_is_named(
 
 
 def test_headers_are_given_by_lines_or_semicolons() -> None:
-    """As for a tenant of Mimir that needs a password."""
+    """A tenant of Mimir that needs a password is an example."""
     settings = parse_settings(
         ["--receiver-headers=X-Scope-OrgID: one; Authorization: Basic YTpi\n"], {}
     )

@@ -1,4 +1,4 @@
-"""Retention by metric name: what is kept, what is seen, and what happens beside a rebuild."""
+"""Retention by metric name: what is kept and seen, and what happens beside a rebuild."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.server.expired_days import (
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 ROWS = "SELECT m FROM noetl.metric AS m WHERE m.metric_name = ANY(%s) ORDER BY metric_id"
@@ -60,7 +60,7 @@ def url(each_database_url: str) -> str:
 
 
 def test_the_longest_rule_of_a_name_counts(url: str) -> None:
-    """The database and the readers agree on every name; one without a rule has the default."""
+    """The database and the readers agree on every name; a name without a rule has the default."""
     expected = {
         "jobs_total": 30, "jobs_total_2": 1, "jobs_tota": 1, "billing_": 365, "billing_a": 365,
         "billing_test_a": 7, "billing_test": 365, "xbilling_a": 1, "ab": 40, "abc": 50, "": 1,
@@ -75,8 +75,8 @@ def test_the_longest_rule_of_a_name_counts(url: str) -> None:
 
 
 def test_the_rules_are_the_configured_ones(url: str) -> None:
-    """A server makes its setting the database's: what is not in it goes, what has changed is
-    changed; and a retention of all that is longer counts for all."""
+    """A server writes its setting to the database: it removes other rules and updates changed ones;
+    a longer retention of all names counts for all."""
     with running_api(url, metric_retention_days={"jobs_total": 31, "a": 2}):
         rules = "SELECT name_pattern, retention FROM noetl.metric_retention_by_name ORDER BY 1"
         assert [("a", timedelta(2)), ("jobs_total", timedelta(31))] == query(url, rules)
@@ -101,7 +101,7 @@ def test_the_rules_are_the_configured_ones(url: str) -> None:
     ],
 )
 def test_a_bad_rule_is_refused(given: str, detail: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The message names the rule, and says what a right one is like."""
+    """The message names the rule, and says what a right one looks like."""
     with pytest.raises(SystemExit, match="2"):
         parse_settings(["--retention-days=7", f"--metric-retention-days={given}"], {})
     said = " ".join(capsys.readouterr().err.split())
@@ -110,7 +110,7 @@ def test_a_bad_rule_is_refused(given: str, detail: str, capsys: pytest.CaptureFi
 
 
 def test_rules_come_from_a_flag_or_a_variable() -> None:
-    """Names and days are separated by commas, with blanks where one likes."""
+    """Commas separate names and days, and blanks are allowed."""
     expected = {"jobs_total": 30, "billing_*": 365}
     flag = parse_settings(["--metric-retention-days", "jobs_total=30,billing_*=365"], {})
     assert expected == flag.metric_retention_days
@@ -120,8 +120,8 @@ def test_rules_come_from_a_flag_or_a_variable() -> None:
 
 
 def test_a_day_is_left_with_the_rows_that_live_longer(url: str) -> None:
-    """The partition has its name, bounds, indexes and constraints, and rows unchanged in every
-    column; what has expired is gone, and nothing else."""
+    """The partition keeps its name, bounds, indexes and constraints, and its rows in every column;
+    only expired rows are gone."""
     name = store(url, 3, "jobs_total", "billing_a", "load", "billing", count=50)
     other = store(url, 2, "load")
     kept = ["billing_a", "jobs_total"]
@@ -159,12 +159,12 @@ def test_a_day_is_left_with_the_rows_that_live_longer(url: str) -> None:
 
 
 def test_a_day_is_rebuilt_once_for_each_class_that_ends(url: str) -> None:
-    """Nothing is done to a day between the ends of its classes; once the last class has ended, or
-    nothing of one is left, it is dropped."""
+    """A day stays unchanged between the ends of its classes; it is dropped once the last class has
+    ended, or no class has rows left."""
     name = store(url, 3, "load", "jobs_total", "billing_a", "billing_test_a")
     identity = f"SELECT 'noetl.{name}'::regclass::oid"
     found = []
-    # Days pass: the rules become shorter by what the day becomes older.
+    # Days pass: each rule becomes shorter by as much as the day becomes older.
     for passed in (0, 4, 5, 27, 28, 362, 363):
         shorter = {pattern: max(1, days - passed) for pattern, days in RULES.items()}
         set_rules(url, shorter)
@@ -191,8 +191,8 @@ def test_a_day_is_rebuilt_once_for_each_class_that_ends(url: str) -> None:
 
 
 def test_a_day_of_which_nothing_is_kept_any_more_is_dropped(url: str) -> None:
-    """A day whose longer-living rows went with their component, or that never had any, is
-    dropped as a whole; so is one whose rule was taken back."""
+    """A day is dropped as a whole if its longer-living rows went with their component, if it never
+    had any, or if its rule was removed."""
     names = [store(url, 3, "jobs_total"), store(url, 4), store(url, 5, "load")]
     assert names[:0:-1] == scalar(url, CLEANUP)
     query(url, "DELETE FROM noetl.runtime")
@@ -204,8 +204,8 @@ def test_a_day_of_which_nothing_is_kept_any_more_is_dropped(url: str) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_there_and_seen_is_what_the_rules_say(database_url: str, seed: int) -> None:
-    """Of random rules and rows, exactly those are in the table whose day is within their retention
-    by whole days, and exactly those are seen that are within it themselves."""
+    """For random rules and rows, the table has exactly the rows whose day is within their retention
+    by whole days, and readers see exactly the rows that are within it themselves."""
     chosen = random.Random(seed)
     names = ["a", "a_b", "a_b_c", "a_c", "b", "b_c"]
     patterns = [name + ending for name in names for ending in ("", "*", "_*")]
@@ -289,8 +289,8 @@ def test_what_is_there_and_seen_is_what_the_rules_say(database_url: str, seed: i
 
 
 def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
-    """By name, by component and as a chart, rows of a name that is kept longer are there, with
-    those of the other names within the retention only."""
+    """By name, by component and in a chart, readers see rows of a name that is kept longer, and the
+    other names' rows within the retention only."""
     with running_api(url, metric_retention_days=RULES) as api:
         store(url, 3, "jobs_total", "load")
         api.insert({"runtime_id": "2", "metrics": [sample(), sample(metric_name="load")]})
@@ -311,14 +311,14 @@ def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
                 },
             ).json()  # fmt: skip
             assert count == sum(at[1] for one in chart["series"] for at in one["points"])
-        # A row of a name without a rule ends when it says so.
+        # A row of a name without a rule ends at its own expires_at.
         api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_name = 'load'")
         assert [] == values(api, metric_name="load")
         assert [1, 1] == values(api, runtime_id="2")
 
 
 def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:
-    """Return how the server has a page of a query executed, as JSON."""
+    """Return the server's plan of a page of a query, as JSON."""
     retention = Retention(api.app.state.resources.settings)
     visibility, bounds = select_visibility(retention, filters.get("metric_name"))
     with psycopg.connect(api.database_url) as connection:
@@ -333,9 +333,8 @@ def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:
 
 
 def test_days_beyond_a_names_retention_are_pruned(url: str) -> None:
-    """A query of a name without a rule looks into the partitions of the retention only, though
-    others are there for longer; one of a name with a rule into those of its own, by the index; and
-    one of no name into those of the longest rule."""
+    """Without a name's rule, a query reads only the retention's partitions, though others exist;
+    with a rule, it reads the rule's partitions by the index; without a name, the longest rule's."""
     with running_api(url, metric_retention_days=RULES) as api:
         billing = [f"billing_{number}" for number in range(9)]
         name = store(url, 3, *billing, count=500)
@@ -364,8 +363,8 @@ def test_days_beyond_a_names_retention_are_pruned(url: str) -> None:
 
 
 def test_cleanup_says_what_it_rebuilt(url: str) -> None:
-    """The message names the days of which some rows are left; they are counted, and not among the
-    dropped ones."""
+    """The message names the days that keep some rows; they are counted, but not among the dropped
+    days."""
     with running_api(url, metric_retention_days=RULES) as api:
         rebuilt = store(url, 3, "jobs_total", "load")
         dropped = store(url, 4, "load")

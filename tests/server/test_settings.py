@@ -1,4 +1,4 @@
-"""The settings: where they come from, and how bad ones are refused."""
+"""The settings: their sources, and how invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server_stub.settings import DEFINITIONS, Settings
 
 
 def test_flags_win_over_variables_over_defaults() -> None:
-    """Every setting has a flag and a variable."""
+    """A flag wins over the variable of a setting, and the variable over the default."""
     assert parse_settings([], {}) == Settings()
     variables = {
         "NOETL_METRICS_SERVER_PORT": "1",
@@ -61,7 +61,7 @@ def test_every_setting_is_defined_with_a_help_text(capsys: pytest.CaptureFixture
 def test_a_bad_setting_is_named(
     capsys: pytest.CaptureFixture[str], flag: str, value: str, right: str
 ) -> None:
-    """The message names flag or variable, value and what is right; a password stays hidden."""
+    """The message names flag or variable, value and what is right; it hides a password."""
     variable = "NOETL_METRICS_SERVER_" + flag.removeprefix("--").replace("-", "_").upper()
     for arguments, variables, source in (
         ([f"{flag}={value}"], {}, flag), ([], {variable: value}, variable),

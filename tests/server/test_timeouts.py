@@ -1,4 +1,4 @@
-"""No request waits for ever on the database, and what is answered 200 is on its disk."""
+"""No request waits for ever on the database, and a 200 means that the rows are on its disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server_stub.errors import StoreUnavailableError
 from server_stub.postgresql.database import Database, TimeOuts
 from tests.server.application import running_api, sample
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 SHORT = {"lock_timeout_seconds": 0.3, "statement_timeout_seconds": 0.6}
@@ -48,8 +48,8 @@ async def slow(database: Database) -> None:
 
 
 def test_requests_behind_an_operators_lock_are_told_to_come_again(database_url: str) -> None:
-    """While somebody has noetl.metric locked, more inserts and queries than there are connections
-    are answered 503 with Retry-After, and liveness as always; afterwards all is as before."""
+    """While an operator has noetl.metric locked, more inserts and queries than there are
+    connections get 503 with Retry-After, and liveness answers; afterwards all is as before."""
     with running_api(database_url, pool_size=2, **SHORT) as api:
         body = {"runtime_id": api.register(), "metrics": [sample()]}
         with psycopg.connect(database_url) as operator:
@@ -66,10 +66,10 @@ def test_requests_behind_an_operators_lock_are_told_to_come_again(database_url: 
 
 
 def test_a_query_that_takes_too_long_is_told_to_be_narrower(database_url: str) -> None:
-    """A statement beyond its time-out is 503, and the detail names what narrows a query."""
+    """A statement beyond its time-out gets 503, and the detail says what narrows a query."""
     with running_api(database_url, **SHORT) as api:
         api.register()
-        # A view in the place of the table makes any query slow, without many rows.
+        # A view in place of the table makes any query slow, without many rows.
         api.sql(
             "ALTER TABLE noetl.runtime RENAME TO runtime_kept;"
             "CREATE VIEW noetl.runtime AS SELECT * FROM noetl.runtime_kept"
@@ -82,8 +82,8 @@ def test_a_query_that_takes_too_long_is_told_to_be_narrower(database_url: str) -
 
 
 def test_a_connection_is_whole_after_a_time_out(each_database_url: str) -> None:
-    """After a statement's time-out, a cancelled request, an error and a connection that was cut,
-    the pool lends connections in working order, outside of any transaction."""
+    """After a statement's time-out, a cancelled request, an error and a cut connection, the pool
+    lends working connections outside of any transaction."""
 
     async def work(database: Database) -> None:
         with pytest.raises(StoreUnavailableError, match=r"took longer than 0\.2 s"):
@@ -119,7 +119,7 @@ def test_a_connection_is_whole_after_a_time_out(each_database_url: str) -> None:
 
 
 def test_what_fails_in_a_transaction_is_undone(each_database_url: str) -> None:
-    """A block that ends is committed, and one that raises, or whose commit fails, is not."""
+    """A block that ends is committed; a block that raises, or whose commit fails, is not."""
 
     async def insert_and_raise(database: Database) -> None:
         async with database.transaction() as connection:
@@ -147,7 +147,7 @@ def test_what_fails_in_a_transaction_is_undone(each_database_url: str) -> None:
 
 
 def test_the_settings_end_with_the_transaction(each_database_url: str) -> None:
-    """Within a transaction the time-outs hold, and the connection itself is as it was."""
+    """The time-outs hold within a transaction, and the connection itself is unchanged."""
 
     async def work(database: Database) -> list[str]:
         async with database.transaction() as connection:
@@ -173,7 +173,7 @@ def test_the_settings_end_with_the_transaction(each_database_url: str) -> None:
     ("configured", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
 )
 def test_a_commit_waits_for_the_disk(each_database_url: str, configured: str, used: str) -> None:
-    """A database that is set not to wait for the disk does so for this server."""
+    """A commit waits for the disk on this server, even if the database's default is not to."""
     with psycopg.connect(each_database_url, autocommit=True) as connection:
         connection.execute(
             f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = {configured}"
@@ -184,7 +184,7 @@ def test_a_commit_waits_for_the_disk(each_database_url: str, configured: str, us
 def test_a_database_that_can_lose_what_it_committed_is_named(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On start a warning names what makes committed rows lose-able: the tests' own fsync = off."""
+    """On start a warning names the setting that can lose committed rows: the tests' fsync = off."""
 
     async def nothing(database: Database) -> None:
         del database
@@ -199,7 +199,7 @@ def test_a_database_that_can_lose_what_it_committed_is_named(
 def test_a_database_that_hangs_is_given_up(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A PostgreSQL process that is stopped does not keep its request, nor the pool's next one."""
+    """A stopped PostgreSQL process holds up neither its request nor the pool's next one."""
     monkeypatch.setattr("server_stub.postgresql.database.CLIENT_SIDE_SECONDS", 0.1)
 
     async def hang(database: Database, stopped: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""The client's life: settings, start, use before and after it, and what wrong input gets."""
+"""A client from settings and start to shutdown, calls before and after, and wrong input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_starting_twice_changes_nothing():
 
 
 def test_a_client_that_was_shut_down_cannot_be_started():
-    """start() after shutdown() says to make a new client."""
+    """start() after shutdown() says that the caller has to make a new client."""
     client = make_client().start()
     client.shutdown()
     with pytest.raises(ConfigurationError, match="make a new one"):
@@ -29,7 +29,7 @@ def test_a_client_that_was_shut_down_cannot_be_started():
 
 
 def test_flush_and_shutdown_are_safe_at_any_time():
-    """Before start, twice, and after the end they return at once and say what is pending."""
+    """Before the start, twice and after the end, both return at once and say what is pending."""
     client = make_client()
     client.record("value", 1)
     assert FlushResult(sent=0, pending=1, dropped=0, timed_out=False) == client.flush()
@@ -52,7 +52,7 @@ def test_shutdown_ends_every_thread():
 
 
 def test_many_threads_may_flush_and_shut_down_at_once():
-    """Every caller gets an answer, and the samples are sent once."""
+    """Every caller gets an answer, and the client sends the samples once."""
     transport = InMemoryTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -85,7 +85,7 @@ def test_many_threads_may_flush_and_shut_down_at_once():
     ],
 )
 def test_a_recorded_sample_that_is_not_valid_is_refused(arguments, error, message):
-    """record() raises where it is written, and says what a valid sample looks like."""
+    """record() raises where the caller wrote it, and says what a valid sample looks like."""
     client = make_client()
     with pytest.raises(error) as refused:
         client.record(**arguments)
@@ -94,7 +94,7 @@ def test_a_recorded_sample_that_is_not_valid_is_refused(arguments, error, messag
 
 
 def test_a_sample_is_stamped_with_the_clock_it_is_given():
-    """Collected samples carry the wall clock's time, recorded ones too unless they say."""
+    """Collected samples have the wall clock's time, and so do recorded samples without a time."""
     clock = ManualClock(time=1_000.0)
     transport, registry = InMemoryTransport(), Registry()
     Counter("jobs", "Jobs", registry=registry).inc()
@@ -106,7 +106,7 @@ def test_a_sample_is_stamped_with_the_clock_it_is_given():
 
 
 def test_an_idle_series_is_sent_again_after_the_refresh_interval():
-    """A series that does not change is repeated once per refresh interval, and no more."""
+    """The client repeats an unchanged series once per refresh interval, and no more."""
     clock = ManualClock()
     transport, registry = InMemoryTransport(), Registry()
     Counter("jobs", "Jobs", registry=registry).inc()
@@ -125,7 +125,7 @@ def test_an_idle_series_is_sent_again_after_the_refresh_interval():
 
 
 def test_stats_tell_what_overflowed():
-    """Label sets beyond an instrument's bound are counted in stats(), by instrument."""
+    """stats() counts label sets beyond an instrument's bound, by instrument."""
     registry = Registry()
     counter = Counter("jobs", "Jobs", ["n"], registry=registry, max_series=2)
     for number in range(5):
@@ -151,7 +151,7 @@ def test_the_system_thread_reports_the_process():
 
 
 def test_a_secret_in_a_header_is_not_shown():
-    """The error for a header names it and keeps its value to itself."""
+    """The error for a header names the header and hides its value."""
     with pytest.raises(ConfigurationError) as refused:
         make_client(headers={"Authorization": "Bearer hidden\n"})
     assert "hidden" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Settings: which are valid, and how the others are refused."""
+"""The client accepts valid settings and refuses the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.sdk.client.clients import make_client
         ({"buffer_samples_max": 0}, "buffer_samples_max is 0"),
         ({"buffer_overflow": "wait"}, "buffer_overflow is 'wait': give one of drop_oldest"),
         ({"spool_directory": " "}, "spool_directory is ' ': give the path of a directory"),
-        # A repeat is recognised for a week.
+        # The server recognises a repeat for a week.
         ({"spool_age_max": 7 * 86_400}, "spool_age_max is 604800: Input should be less than"),
         ({"flush_intervall": 5}, "flush_intervall is 5: there is no such setting"),
     ],

@@ -9,7 +9,7 @@ from noetl_metrics_sdk.testing import InMemoryTransport
 
 
 def test_settings_come_from_the_environment():
-    """NOETL's own variables and those of this package make a client."""
+    """The variables of NOETL and of this package make a client."""
     environment = {
         "NOETL_SERVER_URL": "http://metrics:8082",
         "NOETL_WORKER_POOL_NAME": "cpu-01",
@@ -30,7 +30,7 @@ def test_settings_come_from_the_environment():
 
 
 def test_a_variable_that_cannot_be_read_is_refused_by_name():
-    """A malformed variable is named, with the form it should have."""
+    """The error names a malformed variable, and the form it should have."""
     environment = {"NOETL_METRICS_LABELS": "site"}
     with pytest.raises(ConfigurationError) as refused:
         MetricsClient.from_env(environment=environment)
@@ -38,14 +38,14 @@ def test_a_variable_that_cannot_be_read_is_refused_by_name():
 
 
 def test_a_bad_variable_is_named_as_the_user_knows_it():
-    """The error speaks of the environment variable, not of the setting behind it."""
+    """The error names the environment variable, not the setting behind it."""
     environment = {"NOETL_WORKER_POOL_NAME": "p", "NOETL_WORKER_METRICS_INTERVAL": "often"}
     with pytest.raises(ConfigurationError, match="NOETL_WORKER_METRICS_INTERVAL is 'often'"):
         MetricsClient.from_env(environment=environment)
 
 
 def test_a_variable_that_is_no_setting_is_warned_of(caplog):
-    """A misspelt variable does not go unnoticed; those of the server are none of ours."""
+    """The client warns about a misspelt variable, and ignores the variables of the server."""
     environment = {
         "NOETL_WORKER_POOL_NAME": "p", "NOETL_METRICS_FLUSH_INTERVAL": "5",
         "NOETL_METRICS_SERVER_PORT": "8082",
@@ -61,7 +61,7 @@ def test_a_variable_that_is_no_setting_is_warned_of(caplog):
 
 @pytest.mark.parametrize(("text", "count"), [("all", 10), ("none", 0), ("", 10)])
 def test_system_metrics_can_be_switched_by_one_word(text, count):
-    """NOETL_METRICS_SYSTEM_METRICS takes `all` and `none` too."""
+    """NOETL_METRICS_SYSTEM_METRICS also takes `all` and `none`."""
     environment = {
         "NOETL_WORKER_POOL_NAME": "cpu-01", "NOETL_METRICS_SYSTEM_METRICS": text,
     }  # fmt: skip

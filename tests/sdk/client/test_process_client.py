@@ -1,4 +1,4 @@
-"""The client of a process that wants but one."""
+"""The client of a process that needs only one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from noetl_metrics_sdk.testing import InMemoryTransport
 
 
 def test_a_process_has_one_client_until_it_is_shut_down():
-    """init() makes the process's client, once; shutdown() makes room for another."""
+    """init() makes the client of the process once; after shutdown() it can make another one."""
     transport = InMemoryTransport()
-    # Without system metrics, whose thread may add samples while the flush is under way.
+    # Without system metrics: their thread may add samples during the flush.
     client = metrics.init(
         component_name="pool", transport=transport, registry=Registry(), system_metrics=()
     )
@@ -27,13 +27,13 @@ def test_a_process_has_one_client_until_it_is_shut_down():
 
 
 def test_flush_and_shutdown_without_a_client_do_nothing():
-    """The process-wide functions may be called before init()."""
+    """A program may call the process-wide functions before init()."""
     assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == metrics.flush()
     assert FlushResult(sent=0, pending=0, dropped=0, timed_out=False) == metrics.shutdown()
 
 
 def test_init_without_arguments_reads_the_environment(monkeypatch):
-    """init() alone takes its settings from environment variables."""
+    """init() without arguments takes its settings from environment variables."""
     monkeypatch.setenv("NOETL_WORKER_POOL_NAME", "from-environment")
     monkeypatch.setenv("NOETL_METRICS_SYSTEM_METRICS", "none")
     client = metrics.init(transport=InMemoryTransport(), registry=Registry())

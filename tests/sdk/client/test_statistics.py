@@ -1,4 +1,4 @@
-"""What a client says of itself: `stats()`, and the metrics that it reports every so often."""
+"""What a client reports on itself: `stats()`, and its own metrics at every refresh interval."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def values_of(stats):
 
 
 def test_everything_that_is_counted_is_a_metric():
-    """Each figure of `stats()` is reported, by reason, cause or instrument where it is by those."""
+    """The client reports each figure of `stats()`, by reason, cause or instrument as there."""
     assert {
         ("samples_collected_total",): 100.0,
         ("samples_sent_total",): 60.0,
@@ -67,7 +67,7 @@ def test_everything_that_is_counted_is_a_metric():
 
 
 def test_without_a_spool_nothing_is_said_of_one():
-    """Metrics of what there is not are left out."""
+    """Without a spool the client leaves out the spool's metrics."""
     names = {name for name, *_ in values_of(STATS._replace(spool=None))}
     assert set() == {name for name in names if name.startswith("spool")}
 
@@ -121,7 +121,7 @@ def test_a_client_reports_what_it_does(transport):
 
 
 def test_a_client_reports_on_itself_only_every_so_often(transport):
-    """Its figures change with every report; they are read once a refresh interval."""
+    """Its figures change with every report, so the client reads them once per refresh interval."""
     clock = ManualClock()
     with make_client(transport, clock=clock, refresh_interval=60.0) as client:
         client.flush()
@@ -133,7 +133,7 @@ def test_a_client_reports_on_itself_only_every_so_often(transport):
 
 
 def test_a_client_reports_on_itself_at_the_end(transport):
-    """The last collection of a worker has what it had sent until then."""
+    """The last collection of a worker has the figures up to then."""
     client = make_client(transport).start()
     client.flush()
     sent = client.stats().samples.sent
@@ -144,7 +144,7 @@ def test_a_client_reports_on_itself_at_the_end(transport):
 
 
 def test_a_client_that_is_not_to_does_not_report_on_itself(transport):
-    """`self_metrics=False` leaves them out; `stats()` has them all the same."""
+    """`self_metrics=False` leaves the metrics out; `stats()` still has all of the figures."""
     with make_client(transport, self_metrics=False) as client:
         client.record("value", 1)
         client.flush()
@@ -153,7 +153,7 @@ def test_a_client_that_is_not_to_does_not_report_on_itself(transport):
 
 
 def test_failed_attempts_are_counted_by_cause(transport):
-    """A status by its number; what brought no answer under that name."""
+    """A status counts under its number; an attempt without an answer counts under that name."""
     transport.fail_next(server_away(), server_away(), server_away())
     transport._failures[1][0].status = None
     client = MetricsClient(

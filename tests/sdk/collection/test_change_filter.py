@@ -1,4 +1,4 @@
-"""The change filter: which samples are sent, and what it remembers of them."""
+"""The change filter: which samples it sends, and what it remembers about them."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ def change_filter() -> ChangeFilter:
 
 
 def test_first_sample_passes(change_filter: ChangeFilter) -> None:
-    """A series that was never sent is sent, whatever its value."""
+    """The filter sends a series that it never sent, whatever its value."""
     assert passes(change_filter, 0.0, 1_000.0)
 
 
 def test_unchanged_sample_is_held_back(change_filter: ChangeFilter) -> None:
-    """Until the refresh interval is over, an unchanged value is not sent again."""
+    """The filter sends an unchanged value again only after the refresh interval."""
     seen = [passes(change_filter, 1.0, now) for now in (0.0, 10.0, 59.999)]
     assert [True, False, False] == seen
 
 
 def test_changed_sample_passes(change_filter: ChangeFilter) -> None:
-    """A new value is sent at once, and so is the way back."""
+    """The filter sends a new value at once, and the return to the old value too."""
     seen = [passes(change_filter, value, now) for now, value in enumerate([1.0, 2.0, 1.0, 1.0])]
     assert [True, True, True, False] == seen
 
 
 def test_unchanged_sample_is_refreshed(change_filter: ChangeFilter) -> None:
-    """After each refresh interval an unchanged value is sent once more."""
+    """After each refresh interval the filter sends an unchanged value once more."""
     seen = [passes(change_filter, 1.0, now) for now in (0.0, 60.0, 61.0, 119.9, 120.0)]
     assert [True, True, False, False, True] == seen
 
 
 def test_change_starts_the_interval_anew(change_filter: ChangeFilter) -> None:
-    """The refresh interval counts from the last time that the series was sent."""
+    """The refresh interval counts from the last time the filter sent the series."""
     seen = [passes(change_filter, v, n) for v, n in ((1.0, 0), (2.0, 50), (2.0, 60), (2.0, 110))]
     assert [True, True, False, True] == seen
 
@@ -67,27 +67,27 @@ def test_change_starts_the_interval_anew(change_filter: ChangeFilter) -> None:
 def test_values_that_are_not_finite_can_be_unchanged(
     change_filter: ChangeFilter, value: float
 ) -> None:
-    """NaN is as unchanged as any other value, though it differs from itself."""
+    """A NaN that stays NaN is unchanged, although it differs from itself."""
     seen = [passes(change_filter, value, now) for now in (0.0, 1.0, 60.0)]
     assert [True, False, True] == seen
 
 
 def test_nan_is_a_change(change_filter: ChangeFilter) -> None:
-    """Becoming NaN, and being a number again, are changes."""
+    """A value that becomes NaN, or stops being NaN, has changed."""
     values = [1.0, math.nan, 1.0, math.nan, math.nan]
     seen = [passes(change_filter, value, now) for now, value in enumerate(values)]
     assert [True, True, True, True, False] == seen
 
 
 def test_series_are_told_apart(change_filter: ChangeFilter) -> None:
-    """What is held back of one series says nothing about another."""
+    """Holding back one series does not affect another."""
     assert passes(change_filter, 1.0, 0.0, "jobs")
     assert passes(change_filter, 1.0, 0.0, "errors")
     assert not passes(change_filter, 1.0, 1.0, "jobs")
 
 
 def test_equal_series_are_one(change_filter: ChangeFilter) -> None:
-    """A collector may make its series anew at every collection."""
+    """A collector may make its series again for every collection."""
     first, second = (Series("jobs", MetricType.GAUGE, {"a": "1", "b": "2"}) for _ in range(2))
     assert 1 == len(change_filter.changed([Sample(first, 1.0, 0.0)], 0.0))
     assert [] == change_filter.changed([Sample(second, 1.0, 0.0)], 1.0)
@@ -109,7 +109,7 @@ def test_forgotten_series_is_sent_anew(change_filter: ChangeFilter) -> None:
 
 
 def test_vanished_series_are_forgotten(change_filter: ChangeFilter) -> None:
-    """Series that are offered no more do not stay in memory."""
+    """The filter forgets series that the collector no longer offers."""
     for now in range(1_000):
         passes(change_filter, 1.0, float(now), f"short_lived_{now}")
     assert len(change_filter._last_sent) <= 3 * REFRESH + 1
@@ -118,7 +118,8 @@ def test_vanished_series_are_forgotten(change_filter: ChangeFilter) -> None:
 
 
 def test_idle_series_stay_known(change_filter: ChangeFilter) -> None:
-    """A series that is offered at every collection is never forgotten, nor sent too often."""
+    """The filter never forgets a series that each collection offers, and does not send it too
+    often."""
     times = [10.0 * collection for collection in range(1_000)]
     sent = [now for now in times if passes(change_filter, 1.0, now)]
     assert sent == [60.0 * number for number in range(167)]
@@ -130,7 +131,7 @@ def test_idle_series_stay_known(change_filter: ChangeFilter) -> None:
     )
 )
 def test_receiver_knows_every_value(offers: list[tuple[float, float]]) -> None:
-    """Whatever is held back, the last value sent is the present one, and never too old."""
+    """Whatever the filter holds back, its last value sent is the present one, and never too old."""
     change_filter = ChangeFilter(REFRESH)
     now = 0.0
     received, received_at = 2.0, 0.0

@@ -1,4 +1,4 @@
-"""Collectors that somebody else has written: adopted, and kept from doing harm."""
+"""The client adopts collectors of other authors, and keeps them from doing harm."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Families:
 
 
 def test_prometheus_clients_own_registry_is_reported(registry):
-    """A whole prometheus_client registry is a collector like any other."""
+    """A whole registry of prometheus_client is a collector like any other."""
     theirs = prometheus_client.CollectorRegistry()
     counter = prometheus_client.Counter("seen", "Seen", ["kind"], registry=theirs)
     counter.labels("a").inc(3)
@@ -75,7 +75,7 @@ def test_prometheus_clients_own_registry_is_reported(registry):
 
 
 def test_the_default_registry_of_prometheus_client_can_be_registered(registry):
-    """prometheus_client.REGISTRY, with its process and platform collectors, is adopted whole."""
+    """The client adopts prometheus_client.REGISTRY with its process and platform collectors."""
     registry.register(prometheus_client.REGISTRY)
     transport, stats = delivered(registry)
     assert 1.0 == transport.received("python_info")[0].value
@@ -94,14 +94,14 @@ def test_the_default_registry_of_prometheus_client_can_be_registered(registry):
     ],
 )
 def test_every_type_of_prometheus_client_has_its_place(registry, family, name, metric_type):
-    """Types that the table does not have are reported as gauges."""
+    """The client reports types that the table does not have as gauges."""
     registry.register(Families(family))
     transport, _ = delivered(registry)
     assert [sample.metric_type for sample in transport.received(name)] == [metric_type]
 
 
 def test_a_sample_with_a_time_of_its_own_keeps_it(registry):
-    """A foreign sample's timestamp is sent as it is."""
+    """The client sends the timestamp of a foreign sample unchanged."""
     family = GaugeMetricFamily("a", "A", labels=["x"])
     family.add_metric(["y"], 1.0, timestamp=1234.5)
     registry.register(Families(family))
@@ -110,7 +110,7 @@ def test_a_sample_with_a_time_of_its_own_keeps_it(registry):
 
 
 def test_a_collector_that_raises_harms_no_other(registry, caplog):
-    """Its failures are counted, logged once, and the others are collected."""
+    """The client counts a collector's failures, logs the first one, and collects the others."""
 
     class Broken:
         def collect(self):
@@ -125,7 +125,7 @@ def test_a_collector_that_raises_harms_no_other(registry, caplog):
 
 
 def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
-    """A failing function leaves out its own series and is logged once."""
+    """A failing function leaves out its own series, and the client logs the failure once."""
     Gauge("broken", "Broken", registry=registry).set_function(lambda: 1 / 0)
     gauge = Gauge("kinds", "Kinds", ["kind"], registry=registry)
     gauge.labels("good").set(1)
@@ -150,7 +150,7 @@ def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
     ],
 )
 def test_a_foreign_sample_that_is_not_valid_is_left_out_alone(registry, spoil, caplog):
-    """It is counted and logged; the family's good samples arrive."""
+    """The client counts and logs the invalid sample; the family's valid samples arrive."""
     family = GaugeMetricFamily("a", "A", value=2.0)
     spoil(family)
     registry.register(Families(family))
@@ -161,7 +161,7 @@ def test_a_foreign_sample_that_is_not_valid_is_left_out_alone(registry, spoil, c
 
 
 def test_a_family_of_an_unknown_type_is_left_out(registry):
-    """A type that nobody knows is counted, not guessed."""
+    """The client counts a family of an unknown type, and does not guess the type."""
     family = GaugeMetricFamily("a", "A", value=2.0)
     family.type = "thermometer"
     registry.register(Families(family))
@@ -182,7 +182,7 @@ def test_a_family_of_an_unknown_type_is_left_out(registry):
     ],
 )
 def test_a_collector_that_builds_its_own_samples_is_checked_too(registry, sample):
-    """What would spoil a batch is left out where it is collected; the other samples arrive."""
+    """The client leaves out a sample that would spoil a batch; the others arrive."""
     good = Sample(Series("good", MetricType.GAUGE, {}), 2.0, 3.0)
     registry.register(
         Families(MetricFamily("own", "Own", MetricType.GAUGE, samples=[sample, good]))
@@ -218,7 +218,7 @@ class Exploding:
     [
         None,
         Exploding(),
-        # The natural mistake of one who knows prometheus_client.
+        # A natural mistake for a user of prometheus_client.
         MetricFamily("odd", "d", "gauge", samples=[Sample(Series("odd", "gauge", {}), 1.0)]),  # type: ignore[arg-type]
         MetricFamily(
             "odd", "d", MetricType.GAUGE,
@@ -227,7 +227,7 @@ class Exploding:
     ],
 )  # fmt: skip
 def test_a_family_of_no_form_costs_no_other(registry, family):
-    """It is counted, and collectors before and after it are reported."""
+    """The client counts a family without the right form, and reports the collectors around it."""
     Counter("before", "Before", registry=registry).inc()
     registry.register(Odd(family))
     Counter("after", "After", registry=registry).inc()

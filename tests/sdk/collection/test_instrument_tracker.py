@@ -1,4 +1,4 @@
-"""Which samples of the package's own instruments are worth sending."""
+"""Which samples of the package's own instruments the tracker sends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tracker_of(instrument: Instrument) -> InstrumentTracker:
 
 
 def found(samples: list[StampedSample]) -> Found:
-    """Return the samples' values by name and label values, and check that they are stamped."""
+    """Return the samples' values by name and label values, and check that samples have a time."""
     assert {TAKEN_AT} >= {sample.timestamp for sample in samples}
     values = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
     assert len(values) == len(samples)
@@ -43,7 +43,7 @@ def changes(tracker: InstrumentTracker, now: float = 0.0) -> Found:
 
 
 def test_what_has_not_changed_is_not_sent_again() -> None:
-    """Of all series, only those are sent that have changed since the last time."""
+    """The tracker sends only the series that have changed since the last turn."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     tracker = tracker_of(counter)
     counter.labels("a").inc()
@@ -71,14 +71,14 @@ def test_of_a_histogram_only_changed_samples_are_sent() -> None:
 
 
 def test_an_empty_summary_is_not_sent_again() -> None:
-    """The quantiles of nothing are NaN each time, and that is no change."""
+    """The quantiles of an empty summary are NaN each time, which is no change."""
     tracker = tracker_of(Summary("took", "d", registry=None))
     assert 6 == len(changes(tracker))
     assert {} == changes(tracker)
 
 
 def test_a_gauge_that_is_not_a_number_is_sent_once() -> None:
-    """To become NaN is a change, and to stay NaN is none."""
+    """A gauge that becomes NaN has changed, and one that stays NaN has not."""
     gauge = Gauge("load", "d", registry=None)
     tracker = tracker_of(gauge)
     gauge.set(1)
@@ -92,7 +92,7 @@ def test_a_gauge_that_is_not_a_number_is_sent_once() -> None:
     "instrument", [Counter("x", "d", registry=None), Summary("x", "d", registry=None)]
 )
 def test_an_idle_series_is_refreshed(instrument: Instrument) -> None:
-    """What has not changed is sent again, whole, when the refresh interval is over."""
+    """After the refresh interval the tracker sends all samples of an unchanged series."""
     tracker = tracker_of(instrument)
     everything = list(changes(tracker, 0.0))
     assert [] == list(changes(tracker, REFRESH_INTERVAL - 0.1))
@@ -101,7 +101,7 @@ def test_an_idle_series_is_refreshed(instrument: Instrument) -> None:
 
 
 def test_the_idle_part_of_a_busy_histogram_is_refreshed() -> None:
-    """A bucket that never changes is not forgotten because another one changes all the time."""
+    """The tracker refreshes a bucket that never changes, although another one always changes."""
     histogram = Histogram("took", "d", registry=None, buckets=[1])
     tracker = tracker_of(histogram)
     changes(tracker, 0.0)
@@ -112,7 +112,7 @@ def test_the_idle_part_of_a_busy_histogram_is_refreshed() -> None:
 
 
 def test_a_removed_series_is_no_longer_sent() -> None:
-    """What is removed or cleared is not refreshed either."""
+    """The tracker does not refresh a series that was removed or cleared."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     tracker = tracker_of(counter)
     for pool in ("a", "b", "c"):
@@ -127,7 +127,7 @@ def test_a_removed_series_is_no_longer_sent() -> None:
 
 
 def test_a_series_that_was_made_anew_is_sent_even_with_the_same_value() -> None:
-    """The child of the same label set after a removal is another series to the tracker."""
+    """After a removal, the child of the same label set is another series for the tracker."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     tracker = tracker_of(counter)
     counter.labels("a").inc()
@@ -138,7 +138,7 @@ def test_a_series_that_was_made_anew_is_sent_even_with_the_same_value() -> None:
 
 
 def test_series_whose_samples_were_dropped_are_sent_anew() -> None:
-    """They are sent at the next turn although they have not changed, and the others are not."""
+    """At the next turn the tracker sends them again, although unchanged, and no others."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     counter.labels("a").inc()
     counter.labels("b").inc()
@@ -150,7 +150,7 @@ def test_series_whose_samples_were_dropped_are_sent_anew() -> None:
 
 
 def test_two_trackers_do_not_know_of_each_other() -> None:
-    """What one client has sent is still news to another client's tracker."""
+    """What one client has sent is still new to another client's tracker."""
     counter = Counter("jobs", "d", registry=None)
     one, other = tracker_of(counter), tracker_of(counter)
     counter.inc()
@@ -158,7 +158,7 @@ def test_two_trackers_do_not_know_of_each_other() -> None:
 
 
 def test_a_function_is_asked_each_time(caplog: pytest.LogCaptureFixture) -> None:
-    """A gauge with a function is sent when the function's value changes, and not when it fails."""
+    """The tracker sends a gauge when its function's value changes, and not while it fails."""
     answers: list[float | str] = [3.0, 3.0, 4.0, "no number", 4.0, 5.0]
     gauge = Gauge("queue", "d", registry=None)
     gauge.set_function(lambda: answers.pop(0))  # type: ignore[return-value,arg-type]
@@ -170,7 +170,7 @@ def test_a_function_is_asked_each_time(caplog: pytest.LogCaptureFixture) -> None
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=30))
 def test_whoever_reads_the_changes_knows_every_value(steps: list[tuple[str, int]]) -> None:
-    """After every turn, what was sent so far adds up to what the instrument holds."""
+    """After every turn, all samples sent so far add up to what the instrument holds."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     tracker = tracker_of(counter)
     known: Found = {}

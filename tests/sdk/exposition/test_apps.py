@@ -1,4 +1,4 @@
-"""A worker's own page: what is on it, and behind which servers it works."""
+"""A worker's own page: its content, and the HTTP servers that it works with."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def url(registry: Registry) -> Generator[str]:
-    """Where the page is served, by the standard library's server in a thread."""
+    """Yield the URL of the page, served by the standard library's server in a thread."""
     application = validator(make_wsgi_app(registry))
     with make_server("127.0.0.1", 0, application, handler_class=QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -86,7 +86,7 @@ def samples_of(page: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
 
 
 def test_the_page_is_what_the_registry_holds(registry: Registry, url: str) -> None:
-    """Every sample that the registry collects is on the page, without labels of anybody else."""
+    """The page has every sample that the registry collects, without any further labels."""
     page = httpx.get(url, headers={"accept": OPENMETRICS}).text
     held = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -101,7 +101,7 @@ def test_the_page_is_what_the_registry_holds(registry: Registry, url: str) -> No
 
 
 def test_a_wsgi_page_negotiates(url: str) -> None:
-    """Format and compression go by what the scraper takes; other methods are refused."""
+    """The scraper's headers choose format and compression; the page refuses other methods."""
     plain = httpx.get(url, headers={"accept-encoding": "identity"})
     assert str(PageFormat.TEXT) == plain.headers["content-type"]
     strict = httpx.get(url, headers={"accept": OPENMETRICS, "accept-encoding": "gzip"})
@@ -117,7 +117,7 @@ def test_a_wsgi_page_negotiates(url: str) -> None:
 
 
 def test_an_asgi_page_negotiates(registry: Registry) -> None:
-    """The ASGI application answers as the WSGI one does."""
+    """The ASGI application answers as the WSGI application does."""
 
     async def answers() -> list[httpx.Response]:
         transport = httpx.ASGITransport(make_asgi_app(registry))
@@ -140,7 +140,7 @@ def test_an_asgi_page_negotiates(registry: Registry) -> None:
 
 
 def test_an_asgi_page_takes_no_websocket(registry: Registry) -> None:
-    """What is not HTTP is an error that says so."""
+    """The application raises an error for a scope other than HTTP, and the error says so."""
 
     async def nothing(*message: Any) -> Any:
         raise AssertionError("nothing is received or sent")
@@ -163,7 +163,7 @@ class Failing:
 def test_a_collector_that_raises_breaks_nothing(
     registry: Registry, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is missing, counted on the page, and logged when it begins to fail."""
+    """The page leaves out the collector and counts its failure; the log has the first failure."""
     failing = Failing(error)
     registry.register(failing)
     page = RegistryPage(registry)
@@ -176,7 +176,7 @@ def test_a_collector_that_raises_breaks_nothing(
 
 
 def test_collectors_of_prometheus_client_are_on_the_page() -> None:
-    """All that prometheus_client's own page has of a registry is on this one, and valid."""
+    """The page is valid, and has everything that prometheus_client's own page has of a registry."""
     theirs = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("reads", "Reads", ["a"], registry=theirs).labels("b").inc(2)
     prometheus_client.Histogram("t_seconds", "Time", registry=theirs).observe(0.2)
@@ -202,7 +202,7 @@ class Twice:
 
 
 def test_what_cannot_be_shown_is_counted(registry: Registry) -> None:
-    """A series that is there already, or that is not valid, is left out and counted."""
+    """The page leaves out and counts a series that it already has or that is not valid."""
     registry.register(Twice())
     page = RegistryPage(registry)
     first, second = (samples_of(page.render(PageFormat.OPENMETRICS)) for _ in range(2))
@@ -212,7 +212,7 @@ def test_what_cannot_be_shown_is_counted(registry: Registry) -> None:
 
 
 def test_a_page_does_not_disturb_what_is_pushed(registry: Registry) -> None:
-    """What changed is delivered once, whether or not a page showed it before."""
+    """The client delivers each change once, whether or not a page showed it before."""
     transport = InMemoryTransport()
     page = RegistryPage(registry)
     gauge = Gauge("level", "Level", registry=registry)
@@ -229,7 +229,7 @@ def test_a_page_does_not_disturb_what_is_pushed(registry: Registry) -> None:
 
 
 def test_pages_made_at_once_are_whole(registry: Registry) -> None:
-    """While threads observe, every page has a histogram whose count is its last bucket."""
+    """While threads observe, the count of each page's histogram is its last bucket."""
     histogram = Histogram("busy_seconds", "x", registry=registry)
     stop = threading.Event()
 
@@ -243,7 +243,7 @@ def test_pages_made_at_once_are_whole(registry: Registry) -> None:
     try:
         page = RegistryPage(registry)
         for _ in range(50):
-            found = samples_of(page.render(PageFormat.OPENMETRICS))  # strict: it would raise
+            found = samples_of(page.render(PageFormat.OPENMETRICS))  # strict: it raises
             assert 0.0 == found["noetl_metrics_sdk_page_series_omitted_total", ()]
             assert ("busy_seconds_count", ()) in found
     finally:
@@ -261,7 +261,7 @@ def test_pages_made_at_once_are_whole(registry: Registry) -> None:
     ids=lambda command: command[0],
 )
 def test_a_page_is_served_by_real_servers(command: list[str], tmp_path: Path) -> None:
-    """A plain script without a client is served by uvicorn and by gunicorn."""
+    """Under uvicorn and under gunicorn, a plain script serves the page without a client."""
     (tmp_path / "worker.py").write_text(WORKER)
     path = os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     port = free_port()

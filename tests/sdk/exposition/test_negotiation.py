@@ -1,4 +1,4 @@
-"""Which format and encoding a scraper gets, by what it says that it takes."""
+"""The scraper's headers decide which format and encoding it gets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROMETHEUS_ACCEPTS = (  # from version 2.5 up to 2.48
     ],
 )
 def test_the_text_format_is_what_most_get(accept: str | None) -> None:
-    """Whoever does not prefer OpenMetrics 1.0 gets the text format."""
+    """A scraper that does not prefer OpenMetrics 1.0 gets the text format."""
     assert PageFormat.TEXT is choose_format(accept)
 
 
@@ -57,7 +57,7 @@ def test_the_text_format_is_what_most_get(accept: str | None) -> None:
     ],
 )
 def test_who_prefers_openmetrics_gets_it(accept: str) -> None:
-    """The most specific range says how welcome a format is; the greater quality counts."""
+    """For each format the most specific range gives the quality, and the greater quality wins."""
     assert PageFormat.OPENMETRICS is choose_format(accept)
 
 
@@ -83,12 +83,12 @@ def test_who_prefers_openmetrics_gets_it(accept: str) -> None:
     ],
 )
 def test_gzip_comes_where_it_is_welcome(accept_encoding: str | None, takes_gzip: bool) -> None:
-    """A quality of 0 refuses, `*` stands for what is not named, and preferences are kept."""
+    """A quality of 0 refuses, `*` stands for each unnamed encoding, and preferences count."""
     assert takes_gzip == accepts_gzip(accept_encoding)
 
 
 def test_what_is_tiny_is_not_compressed() -> None:
-    """Below one packet an answer stays as it is; above it is gzip of the same page."""
+    """An answer below the size of a packet stays plain; a larger one is gzip of the same page."""
     tiny = "x" * (GZIP_BYTES_MIN - 1)
     vary = {"Vary": "Accept, Accept-Encoding"}
     assert (tiny.encode(), vary) == encoded(tiny, "gzip")

@@ -1,4 +1,4 @@
-"""The time that summaries go by, for the tests to move."""
+"""The clock that summaries read, for the tests to move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of instruments give them, and read of them."""
+"""The values that tests give to instruments, and how they read samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def value_of(instrument: Counter | Gauge) -> float:
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -34,7 +34,7 @@ class Clock:
 
 
 def values(instrument: Histogram | Summary) -> dict[str, float]:
-    """Return the samples by suffix, or by the `le` or `quantile` of the sample."""
+    """Return the values by the sample's suffix, or by its `le` or `quantile`."""
     (family,) = instrument.collect()
     return {
         sample.labels.get("le", "")

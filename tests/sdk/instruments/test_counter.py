@@ -1,4 +1,4 @@
-"""Counter: amounts, and every method."""
+"""Counter: its amounts and all of its methods."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.sdk.instruments.readings import HUGE, NO_NUMBERS, sample_names, value
 
 @pytest.mark.parametrize("name", ["jobs", "jobs_total"])
 def test_counter_is_reported_with_total(name: str) -> None:
-    """A counter's sample ends in `_total` once, whether its name said so or not."""
+    """A counter's sample ends in `_total` once, whether or not the counter's name does."""
     counter = Counter(name, "d", registry=None)
     assert ("jobs", {"jobs_total"}) == (counter.name, sample_names(counter))
 
 
 def test_total_alone_is_no_name() -> None:
-    """Without its suffix nothing would be left of the name."""
+    """Without the suffix nothing would be left of the name."""
     with pytest.raises(InvalidMetricError, match="metric name '' is not valid"):
         Counter("_total", "d", registry=None)
 
@@ -48,7 +48,7 @@ def test_counter_goes_up_by_one() -> None:
     "amount", [math.nan, math.inf, -math.inf, -1, -1e-300, HUGE, Decimal("NaN")]
 )
 def test_counter_refuses_what_would_spoil_it(amount: Any) -> None:
-    """NaN, infinity, a negative amount and what no float holds leave the total as it was."""
+    """NaN, infinity, a negative amount, and an amount beyond a float leave the total unchanged."""
     counter = Counter("jobs", "d", registry=None)
     counter.inc(2)
     with pytest.raises(InvalidMetricError, match="goes up by a finite number that is not negative"):
@@ -78,7 +78,7 @@ def test_counter_is_reset() -> None:
 
 
 def test_resetting_one_child_leaves_the_others() -> None:
-    """`reset()` on a child is its own affair."""
+    """`reset()` on a child leaves the other children unchanged."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     counter.labels("a").inc()
     counter.labels("b").inc()
@@ -87,11 +87,11 @@ def test_resetting_one_child_leaves_the_others() -> None:
 
 
 def test_exemplar_warns_where_it_is_given() -> None:
-    """An exemplar is accepted, and a warning says at the caller's line that it is not kept."""
+    """A counter accepts an exemplar, and warns at the caller's line that it does not keep it."""
     counter = Counter("jobs", "d", registry=None)
     histogram = Histogram("sizes", "d", registry=None)
     with pytest.warns(UserWarning, match="exemplars are not kept") as warned:  # noqa: PT031
-        # Both in one block, so that the two warnings can be compared.
+        # One block holds both calls, so the test can compare the two warnings.
         counter.inc(2, {"trace": "a"})
         histogram.observe(1, exemplar={"trace": "a"})
     assert [__file__, __file__] == [warning.filename for warning in warned]

@@ -1,4 +1,4 @@
-"""Timers and their kin around functions and coroutines.  Generators: test_generators."""
+"""Timers and their kin around functions and coroutines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
 
 
 class Instruments:
-    """One instrument for each of the three decorators."""
+    """An instrument for each of the three decorators."""
 
     def __init__(self) -> None:
         self._registry = Registry()
@@ -52,7 +52,7 @@ class Instruments:
         return self.seconds.time()(self.errors.count_exceptions(LookupError)(decorated))
 
     def measured(self) -> tuple[float | None, float | None, float | None, float | None]:
-        """Return how many runs there were, their seconds, their errors, and what still runs."""
+        """Return the number of runs, their seconds, their errors, and how many still run."""
         value = self._registry.get_sample_value
         names = ("seconds_count", "seconds_sum", "errors_total", "running")
         return value(names[0]), value(names[1]), value(names[2]), value(names[3])
@@ -64,16 +64,16 @@ def instruments() -> Instruments:
 
 
 class Callables:
-    """Everything that can be decorated and then called with a number of seconds."""
+    """Everything that a test can decorate and then call with a number of seconds."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
         def function(seconds: float) -> float:
-            """Work, and say so."""
+            """Work, and return a text."""
             stopwatch.work(seconds)
             return seconds * 2
 
         async def coroutine(seconds: float) -> float:
-            """Work after others had their turn, and say so."""
+            """Let others have a turn, work, and return a text."""
             await asyncio.sleep(0)
             stopwatch.work(seconds)
             await asyncio.sleep(0)
@@ -117,7 +117,7 @@ ASYNC = [
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_function_is_measured(kind: str, instruments: Instruments, stopwatch: Stopwatch) -> None:
-    """Whatever can be called is timed over its call, and returns what it returned."""
+    """The instrument times each callable over its call, which returns what it returned."""
     decorated = instruments.around(getattr(Callables(stopwatch), kind))
     assert [4.0, 1.0] == [decorated(2.0), decorated(seconds=0.5)]
     assert (2.0, 2.5, 0.0, 0.0) == instruments.measured()
@@ -125,7 +125,7 @@ def test_function_is_measured(kind: str, instruments: Instruments, stopwatch: St
 
 @pytest.mark.parametrize("kind", ASYNC)
 def test_coroutine_is_measured(kind: str, instruments: Instruments, stopwatch: Stopwatch) -> None:
-    """A coroutine's time is that of its work, awaits included, and not of its creation."""
+    """A coroutine's time is the time of its work, with awaits, and not of its creation."""
     decorated = instruments.around(getattr(Callables(stopwatch), kind))
     coroutine = decorated(2.0)
     assert (0.0, 0.0, 0.0, 0.0) == instruments.measured()
@@ -134,7 +134,7 @@ def test_coroutine_is_measured(kind: str, instruments: Instruments, stopwatch: S
 
 
 def test_exception_passes_through(instruments: Instruments, stopwatch: Stopwatch) -> None:
-    """What a function raises leaves unchanged, counted if its class is asked for, and timed."""
+    """A function's exception passes unchanged, is timed, and counts if its class is asked for."""
     raised = KeyError("missing"), ValueError("other"), KeyboardInterrupt()
 
     @instruments.around
@@ -153,7 +153,7 @@ def test_exception_passes_through(instruments: Instruments, stopwatch: Stopwatch
 
 
 def test_exception_of_a_coroutine_passes_through(instruments: Instruments) -> None:
-    """What a coroutine raises leaves unchanged, and is counted."""
+    """A coroutine's exception passes unchanged and is counted."""
     raised = KeyError("missing")
 
     @instruments.around
@@ -168,7 +168,7 @@ def test_exception_of_a_coroutine_passes_through(instruments: Instruments) -> No
 
 
 def test_cancelled_coroutine_is_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
-    """Cancelling a task ends the run, whose time is kept and which is no exception."""
+    """Cancelling a task ends its run, which is timed and counts as no exception."""
 
     @instruments.around
     async def wait() -> None:
@@ -202,7 +202,7 @@ def test_recursion_is_measured(instruments: Instruments, stopwatch: Stopwatch) -
 def test_concurrent_coroutines_are_measured_apart(
     instruments: Instruments, stopwatch: Stopwatch
 ) -> None:
-    """Runs of one coroutine function that overlap each have a start of their own."""
+    """Overlapping runs of one coroutine function each have a start of their own."""
 
     @instruments.around
     async def job(turn: asyncio.Event, next_turn: asyncio.Event) -> None:
@@ -221,7 +221,7 @@ def test_concurrent_coroutines_are_measured_apart(
         return running
 
     assert 3.0 == asyncio.run(main())
-    # Started at 0, 1 and 2; ended at 13, 23 and 33.
+    # They started at 0, 1 and 2, and ended at 13, 23 and 33.
     assert (3.0, 13.0 + 22 + 31, 0.0, 0.0) == instruments.measured()
 
 
@@ -245,7 +245,7 @@ def test_concurrent_threads_are_measured_apart(
 
 
 def test_methods_are_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
-    """Methods are decorated inside of `classmethod` and `staticmethod`, like any function."""
+    """Inside of `classmethod` and `staticmethod`, a decorator measures any method."""
 
     class Job:
         factor = 3
@@ -273,24 +273,24 @@ def test_methods_are_measured(instruments: Instruments, stopwatch: Stopwatch) ->
 
 
 def test_classmethod_outside_is_refused(instruments: Instruments) -> None:
-    """In the wrong order the decorator says so when the class is made."""
+    """In the wrong order, the decorator raises when the class is made."""
     with pytest.raises(TypeError, match="cannot be called: decorate a function or a coroutine"):
         instruments.around(classmethod(lambda cls: None))
 
 
 @pytest.mark.parametrize("thing", [None, 5, "name"])
 def test_what_cannot_be_called_is_refused(thing: object, instruments: Instruments) -> None:
-    """Only what can be called can be decorated."""
+    """A decorator takes only callables."""
     with pytest.raises(TypeError, match="cannot be called: decorate a function or a coroutine"):
         instruments.around(thing)
 
 
 def test_class_is_measured_as_it_is_made(instruments: Instruments) -> None:
-    """A decorated class is timed as it is called, whatever its objects do when they are."""
+    """A decorated class is timed when it is called, and not when its objects are."""
 
     class Job:
         async def __call__(self) -> None:
-            """Do nothing, later."""
+            """Do nothing."""
 
     make = instruments.around(Job)
     assert Job is type(make())
@@ -302,16 +302,16 @@ def sync_function(a: int, /, b: str = "x", *, c: float = 1.0) -> None:
 
 
 async def coroutine_function(a: int) -> None:
-    """Do nothing, later."""
+    """Do nothing."""
 
 
 def generator_function(a: int) -> Generator[int, None, None]:
-    """Yield it."""
+    """Yield the argument."""
     yield a
 
 
 async def async_generator_function(a: int) -> AsyncGenerator[int, None]:
-    """Yield it, later."""
+    """Yield the argument."""
     yield a
 
 
@@ -325,7 +325,7 @@ FUNCTIONS: list[Callable[..., Any]] = [
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_metadata_is_kept(function: Any, instruments: Instruments) -> None:
-    """Name, docstring, module, signature and attributes of the function stay its own."""
+    """The function keeps its name, docstring, module, signature and attributes."""
     function.mark = "kept"
     decorated = instruments.around(function)
     for attribute in ("__name__", "__qualname__", "__doc__", "__module__", "mark"):
@@ -336,7 +336,8 @@ def test_metadata_is_kept(function: Any, instruments: Instruments) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_kind_is_kept(function: Any, instruments: Instruments) -> None:
-    """What `inspect` says of a function it says of the decorated one: frameworks ask it."""
+    """`inspect` says the same about the decorated function as about the original; frameworks ask
+    it."""
     decorated = instruments.around(function)
     kinds: list[Callable[[Any], bool]] = [
         inspect.isfunction,
@@ -348,7 +349,8 @@ def test_kind_is_kept(function: Any, instruments: Instruments) -> None:
 
 
 def test_scope_is_made_for_every_run() -> None:
-    """`decorate()` asks for a context manager once a call, and enters it before the function."""
+    """For each call, `decorate()` asks for a context manager and enters it before the function
+    runs."""
     log: list[str] = []
 
     class Scope:

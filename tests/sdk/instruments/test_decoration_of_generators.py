@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Instruments:
-    """One instrument for each of the three decorators, and a clock that the work moves."""
+    """An instrument for each of the three decorators, and a clock that the work moves."""
 
     def __init__(self) -> None:
         self._registry = Registry()
@@ -34,7 +34,7 @@ class Instruments:
         self.now += seconds
 
     def measured(self) -> list[float | None]:
-        """Return how many runs there were, their seconds, their errors, and what still runs."""
+        """Return the number of runs, their seconds, their errors, and how many still run."""
         names = ("seconds_count", "seconds_sum", "errors_total", "running")
         return [self._registry.get_sample_value(name) for name in names]
 
@@ -47,7 +47,7 @@ def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
 
 
 class Conversation:
-    """A generator and its asynchronous twin that log all that happens to them."""
+    """A generator and its asynchronous twin, which log everything that happens to them."""
 
     def __init__(self, work: Callable[[float], None]) -> None:
         self.log: list[object] = []
@@ -79,7 +79,7 @@ class Conversation:
             self.log.append("finally")
 
 
-# Each drives a generator of three turns, and returns what it got from it.
+# Each of these drives a generator of three turns, and returns what it got from it.
 def exhaust(generator: Generator[int, Any, str]) -> list[object]:
     return [list(generator)]
 
@@ -131,7 +131,7 @@ def delegate(generator: Generator[int, Any, str]) -> list[object]:
     return [list(outer()), results]
 
 
-# How a run counts: runs, seconds, errors.
+# What a run adds: runs, seconds, errors.
 DRIVES = [
     (exhaust, [1.0, 3.0, 0.0]),
     (send, [1.0, 3.0, 0.0]),
@@ -148,7 +148,7 @@ DRIVES = [
 def test_generator_behaves_as_without_decorator(
     drive: Callable[[Any], list[object]], expected: list[float], instruments: Instruments
 ) -> None:
-    """next, send, throw, close, return and being forgotten all reach the generator, and end it."""
+    """next, send, throw, close, return and garbage collection reach a generator and end its run."""
     plain = Conversation(lambda _: None)
     measured = Conversation(instruments.work)
     got = drive(plain.generator(3))
@@ -159,7 +159,7 @@ def test_generator_behaves_as_without_decorator(
 
 
 def test_generator_runs_from_its_first_next(instruments: Instruments) -> None:
-    """The run of a generator begins with its first `next()`, and lasts until its end."""
+    """The run of a generator begins with its first `next()` and lasts until its end."""
     generator = instruments.around(Conversation(instruments.work).generator)(2)
     instruments.work(100)
     states = []
@@ -172,7 +172,7 @@ def test_generator_runs_from_its_first_next(instruments: Instruments) -> None:
 
 
 def test_generator_that_raises(instruments: Instruments) -> None:
-    """What the body of a generator raises leaves unchanged, and is counted once."""
+    """An exception of a generator's body passes unchanged and is counted once."""
     raised = OSError("disk")
 
     @instruments.around
@@ -188,7 +188,7 @@ def test_generator_that_raises(instruments: Instruments) -> None:
 
 
 def test_generator_that_ignores_closing(instruments: Instruments) -> None:
-    """A generator that yields while it is closed is told off by Python, as without decorator."""
+    """Python complains about a generator that yields while it closes, as without the decorator."""
 
     @instruments.around
     def stubborn() -> Generator[int, None, None]:
@@ -204,7 +204,7 @@ def test_generator_that_ignores_closing(instruments: Instruments) -> None:
 
 
 def test_context_manager_is_measured(instruments: Instruments) -> None:
-    """A decorated generator still makes a context manager, which sees what its block raises."""
+    """A decorated generator still makes a context manager, and sees what its block raises."""
     handled: list[str] = []
 
     @contextlib.contextmanager
@@ -309,7 +309,7 @@ def test_async_generator_behaves_as_without_decorator(
 
 
 def test_async_generator_that_raises(instruments: Instruments) -> None:
-    """What the body of an asynchronous generator raises leaves unchanged, and is counted once."""
+    """An exception of an asynchronous generator's body passes unchanged and is counted once."""
     raised = OSError("disk")
 
     @instruments.around
@@ -324,14 +324,14 @@ def test_async_generator_that_raises(instruments: Instruments) -> None:
 
 
 def test_async_generator_is_finalised_by_the_loop(instruments: Instruments) -> None:
-    """An asynchronous generator that is forgotten is closed by the event loop, and so its run."""
+    """The event loop closes a forgotten asynchronous generator, and so ends its run."""
     conversation = Conversation(instruments.work)
 
     async def main() -> None:
         async for _ in instruments.around(conversation.async_generator)(3):
             break
         gc.collect()
-        # The loop closes it in a task of its own, which needs two turns: one to begin, and one
+        # The loop closes it in a task of its own. The task needs two turns: one to begin, and one
         # after the generator's own await.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -342,7 +342,7 @@ def test_async_generator_is_finalised_by_the_loop(instruments: Instruments) -> N
 
 
 def test_async_generator_in_a_cancelled_task(instruments: Instruments) -> None:
-    """Cancelling a task that waits within the generator ends the run, and passes through."""
+    """Cancelling a task that waits in the generator ends the run, and the cancellation passes."""
 
     @instruments.around
     async def wait() -> AsyncGenerator[int, None]:

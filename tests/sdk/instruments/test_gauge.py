@@ -1,4 +1,4 @@
-"""Gauge: amounts, functions, and every method."""
+"""Gauge: its amounts, its functions and all of its methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_gauge_goes_up_and_down() -> None:
-    """A gauge is set, raised and lowered, by one unless told."""
+    """`inc()` and `dec()` change a gauge, by one without an amount, and `set()` sets it."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(10)
     gauge.inc()
@@ -35,7 +35,7 @@ def test_gauge_goes_up_and_down() -> None:
 
 @given(st.floats())
 def test_gauge_can_be_any_number(value: float) -> None:
-    """A gauge can be set to every float, NaN and the infinities too."""
+    """`set()` takes every float, also NaN and the infinities."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(value)
     assert repr(value) == repr(value_of(gauge))
@@ -43,7 +43,7 @@ def test_gauge_can_be_any_number(value: float) -> None:
 
 @pytest.mark.parametrize("value", [3, True, Fraction(7, 2), "2.5"])
 def test_gauge_is_a_float(value: Any) -> None:
-    """What `float()` takes becomes one, as with prometheus_client."""
+    """The gauge converts by `float()`, as prometheus_client does."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(value)
     assert (float, float(value)) == (type(value_of(gauge)), value_of(gauge))
@@ -54,7 +54,7 @@ def test_gauge_is_a_float(value: Any) -> None:
 def test_gauge_changes_by_finite_amounts(
     method: Callable[[Gauge, Any], None], amount: object
 ) -> None:
-    """An amount that no later one could take back is refused, and the value stays."""
+    """The gauge refuses an amount that no later one could take back, and keeps its value."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(3)
     with pytest.raises(InvalidMetricError, match="up or down by a finite number; set"):
@@ -67,7 +67,7 @@ def test_gauge_changes_by_finite_amounts(
 def test_gauge_refuses_what_is_no_number(
     method: Callable[[Gauge, Any], None], amount: object
 ) -> None:
-    """What is no number is refused with a TypeError that says what is."""
+    """The gauge refuses what is no number; its TypeError says what is."""
     gauge = Gauge("queue", "d", registry=None)
     with pytest.raises(TypeError, match=r"Gauge\('queue'\): .* give a number, like 1 or 0.25"):
         method(gauge, amount)
@@ -76,7 +76,7 @@ def test_gauge_refuses_what_is_no_number(
 
 @pytest.mark.parametrize("value", ["high", None, b"x", [1.0], 1j, HUGE])
 def test_gauge_is_not_set_to_what_is_no_number(value: Any) -> None:
-    """What `float()` does not take is refused, and the value stays."""
+    """The gauge refuses what `float()` does not take, and keeps its value."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(3)
     with pytest.raises(TypeError, match=r"Gauge\('queue'\): .* give a number, like 1 or 0.25"):
@@ -85,13 +85,13 @@ def test_gauge_is_not_set_to_what_is_no_number(value: Any) -> None:
 
 
 def test_setting_is_not_lost_to_an_increment() -> None:
-    """`set()` during another thread's `inc()` comes before or after it: it is never lost."""
+    """`set()` during another thread's `inc()` comes before or after it, and is never lost."""
     gauge = Gauge("queue", "d", registry=None)
     gauge._direct = False
     setter = threading.Thread(target=gauge.set, args=(100.0,))
     with gauge.definition.lock:
         setter.start()
-        # Not waited for to be right: it only gives a set() that takes no lock the time to
+        # The test would be right without this wait. It gives a set() that takes no lock the time to
         # slip in while the lock is held, as by an inc().
         setter.join(timeout=0.2)
         assert 0.0 == gauge.value
@@ -100,7 +100,7 @@ def test_setting_is_not_lost_to_an_increment() -> None:
 
 
 def test_gauge_is_set_to_the_current_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`set_to_current_time()` takes the wall clock's seconds."""
+    """`set_to_current_time()` takes the seconds of the wall clock."""
     gauge = Gauge("last_success", "d", registry=None)
     monkeypatch.setattr(time, "time", lambda: 1_700_000_000.5)
     gauge.set_to_current_time()
@@ -108,7 +108,7 @@ def test_gauge_is_set_to_the_current_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_gauge_asks_its_function() -> None:
-    """With a function, the gauge is what the function returns at each collection."""
+    """A gauge with a function has the function's value at each collection."""
     queue: list[str] = []
     gauge = Gauge("queue", "d", registry=None)
     gauge.set_function(lambda: len(queue))
@@ -134,7 +134,7 @@ def test_gauge_is_left_out_while_its_function_fails(
 
 
 def test_gauge_function_that_fails_anew_is_logged_anew(caplog: pytest.LogCaptureFixture) -> None:
-    """A function that recovers is reported again, and its next failure is logged again."""
+    """The gauge reports a function that recovers, and logs its next failure again."""
     divisors = iter([2.0, 0.0, 0.0, 0.25, 0.0])
     gauge = Gauge("queue", "d", registry=None)
     gauge.set_function(lambda: 1 / next(divisors))

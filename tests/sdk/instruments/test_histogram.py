@@ -1,4 +1,4 @@
-"""Histogram and Summary: what an observation becomes."""
+"""Histogram and Summary: what becomes of an observation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OBSERVING = [Histogram, Summary]
 
 
 def test_default_buckets() -> None:
-    """The default buckets are those of prometheus_client, `+Inf` last."""
+    """The default buckets are prometheus_client's, with `+Inf` last."""
     histogram = Histogram("seconds", "d", registry=None)
     assert [
         "0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1.0", "2.5",
@@ -42,7 +42,7 @@ def test_default_buckets() -> None:
     ],
 )
 def test_buckets(buckets: Any, bounds: list[str]) -> None:
-    """Bounds are numbers or their text, and `+Inf` is added if it is missing."""
+    """Bounds are numbers or their text; a histogram adds a missing `+Inf`."""
     histogram = Histogram("sizes", "d", registry=None, buckets=buckets)
     assert [*bounds, "_sum", "_count"] == list(values(histogram))
 
@@ -63,7 +63,7 @@ def test_buckets(buckets: Any, bounds: list[str]) -> None:
     ],
 )
 def test_bad_buckets_are_refused(buckets: Any, message: str) -> None:
-    """Buckets that do not ascend, hold no number or no finite bound are refused, and shown."""
+    """Bounds that do not ascend, are no numbers or have no finite one are refused and shown."""
     with pytest.raises(InvalidMetricError) as refused:
         Histogram("sizes", "d", registry=None, buckets=buckets)
     assert str(refused.value).startswith(f"buckets {buckets!r}")
@@ -87,7 +87,7 @@ def test_histogram_counts(bounds: list[float], observations: list[float]) -> Non
 
 @given(st.lists(FINITE, min_size=1, max_size=20))
 def test_histogram_buckets_ascend(observations: list[float]) -> None:
-    """Whatever is observed, buckets are cumulative and the last one is the count."""
+    """Buckets are cumulative and the last one is the count, whatever the observations."""
     histogram = Histogram("sizes", "d", registry=None)
     for observation in observations:
         histogram.observe(observation)
@@ -99,7 +99,7 @@ def test_histogram_buckets_ascend(observations: list[float]) -> None:
 @pytest.mark.parametrize("instrument", OBSERVING)
 @pytest.mark.parametrize("amount", [math.nan, math.inf, -math.inf, HUGE, Decimal("NaN")])
 def test_observation_that_would_spoil_the_sum_is_refused(instrument: Any, amount: Any) -> None:
-    """An observation that is not finite leaves sum, count and buckets as they were."""
+    """An observation that is not finite leaves sum, count and buckets unchanged."""
     made = instrument("sizes", "d", registry=None)
     made.observe(2)
     before = values(made)
@@ -111,7 +111,7 @@ def test_observation_that_would_spoil_the_sum_is_refused(instrument: Any, amount
 @pytest.mark.parametrize("instrument", OBSERVING)
 @pytest.mark.parametrize("amount", ["1", None, b"1", [1.0], 1j])
 def test_observation_that_is_no_number_is_refused(instrument: Any, amount: Any) -> None:
-    """What is no number is refused with a TypeError, and leaves everything as it was."""
+    """An observation that is no number raises a TypeError, and leaves everything unchanged."""
     made = instrument("sizes", "d", registry=None)
     made.observe(2)
     before = values(made)
@@ -122,7 +122,7 @@ def test_observation_that_is_no_number_is_refused(instrument: Any, amount: Any) 
 
 @pytest.mark.parametrize("instrument", OBSERVING)
 def test_reset_forgets_observations(instrument: Any, clock: Clock) -> None:
-    """`reset()` brings back what a new instrument reports."""
+    """After `reset()` an instrument reports the same as a new one."""
     made = instrument("sizes", "d", registry=None)
     fresh = repr(values(made))
     made.observe(3)
@@ -144,7 +144,7 @@ def test_time_observes_a_duration(instrument: Any, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("instrument", OBSERVING)
 def test_fractions_are_numbers(instrument: Any) -> None:
-    """A number that adds to a float is observed as one."""
+    """A histogram observes a number of any type that adds to a float."""
     made = instrument("sizes", "d", registry=None)
     made.observe(Fraction(1, 2))
     made.observe(True)

@@ -1,4 +1,4 @@
-"""Counter and Gauge: names, amounts, and every method.  Histogram and Summary: test_observing."""
+"""Counter and Gauge: their names, descriptions and caps."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_name_is_joined(instrument: Any) -> None:
-    """Namespace, subsystem and name are joined by underscores."""
+    """Underscores join namespace, subsystem and name."""
     made = instrument("jobs", "Jobs", namespace="noetl", subsystem="worker", registry=None)
     assert "noetl_worker_jobs" == made.name
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_empty_parts_are_left_out(instrument: Any) -> None:
-    """A name without namespace begins with the subsystem, or with itself."""
+    """A name without a namespace begins with the subsystem, or with the name itself."""
     made = instrument("jobs", "Jobs", (), "", "worker", registry=None)
     assert "worker_jobs" == made.name
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_unit_does_not_change_the_name(instrument: Any) -> None:
-    """The unit is a field of its own of the family and of every series."""
+    """The unit is a field of its own in the family and in every series."""
     made = instrument("read", "What was read", unit="bytes", registry=None)
     (family,) = made.collect()
     units = {family.unit, *(sample.series.unit for sample in family.samples)}
@@ -46,7 +46,7 @@ def test_unit_does_not_change_the_name(instrument: Any) -> None:
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_series_are_described(instrument: Any) -> None:
-    """Type and documentation reach the family and every one of its series."""
+    """Type and documentation reach the family and each of its series."""
     made = instrument("jobs", "What it says", registry=None)
     (family,) = made.collect()
     expected = (MetricType(instrument.__name__.lower()), "What it says")
@@ -70,7 +70,7 @@ def test_series_are_described(instrument: Any) -> None:
 def test_bad_description_is_refused(
     instrument: Any, arguments: tuple[object, ...], message: str
 ) -> None:
-    """A name or text that is not valid is refused where the instrument is made, and why."""
+    """An invalid name or text is refused where the instrument is made, with the reason."""
     registry = Registry()
     with pytest.raises(InvalidMetricError) as refused:
         instrument(*arguments, registry=registry)
@@ -85,7 +85,7 @@ def test_bad_description_is_refused(
 def test_description_that_is_no_text_is_refused(
     instrument: Any, arguments: tuple[object, ...]
 ) -> None:
-    """A name or text that is no string is a TypeError, as everywhere in Python."""
+    """A name or text that is no string raises a TypeError, as everywhere in Python."""
     registry = Registry()
     with pytest.raises(TypeError, match=r"must be a string|str object expected"):
         instrument(*arguments, registry=registry)

@@ -47,7 +47,7 @@ def test_one_label_set_is_one_child(instrument: Any) -> None:
 
 @given(st.lists(st.tuples(STORABLE, STORABLE), max_size=20))
 def test_each_label_set_is_a_series(sets: list[tuple[str, str]]) -> None:
-    """Any storable text is a label value, and every different set counts for itself."""
+    """Any storable text is a label value, and each label set counts separately."""
     counter = Counter("jobs", "d", ["pool", "status"], registry=None)
     for values in sets:
         counter.labels(*values).inc()
@@ -64,7 +64,7 @@ def test_labels_are_reported_in_their_order(counter: Counter) -> None:
 
 
 def test_child_is_there_before_it_counts(counter: Counter) -> None:
-    """A series is reported with zero as soon as its label set was named."""
+    """An instrument reports a series with zero as soon as a caller has named its label set."""
     counter.labels("cpu", "ok")
     assert [0.0] == [sample.value for sample in counter.collect()[0].samples]
 
@@ -79,7 +79,7 @@ class Colour(str, Enum):  # noqa: UP042 - a StrEnum is its value as a string too
     "value", [1, 1.0, None, True, b"x", ["unhashable"], {"a": 1}, ("t",), Colour.RED]
 )
 def test_values_become_strings(value: object) -> None:
-    """A value of another type is made a string, however often and whatever came before."""
+    """A value of another type becomes a string, however often and whatever came before."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     by_position = [counter.labels(value) for _ in range(2)]
     assert [counter.labels(str(value))] * 2 == by_position
@@ -88,7 +88,7 @@ def test_values_become_strings(value: object) -> None:
 
 
 def test_value_that_equals_another_text_is_still_made_a_string() -> None:
-    """An enumeration's member is not taken for the string that it equals."""
+    """An enumeration's member gets its own text, and not the string that it equals."""
     counter = Counter("jobs", "d", ["colour"], registry=None)
     counter.labels("red")
     assert counter.labels(Colour.RED) is counter.labels(str(Colour.RED))
@@ -118,7 +118,7 @@ def test_wrong_labels_are_refused(
 @pytest.mark.parametrize("value", ["a\x00b", "\ud800"])
 @pytest.mark.parametrize("max_series", [1, 2_000])
 def test_unstorable_value_is_refused(value: str, max_series: int) -> None:
-    """A value that PostgreSQL cannot store is refused where it is written, also over the cap."""
+    """`labels()` refuses a value that PostgreSQL cannot store, also over the cap."""
     counter = Counter("jobs", "d", ["pool"], registry=None, max_series=max_series)
     counter.labels("cpu")
     for call in (lambda: counter.labels(value), lambda: counter.labels(pool=value)):
@@ -139,13 +139,13 @@ def test_unstorable_value_is_refused(value: str, max_series: int) -> None:
 )
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_bad_label_names_are_refused(instrument: Any, names: Any, message: str) -> None:
-    """Label names are checked where the instrument is made."""
+    """An instrument checks its label names when it is made."""
     assert message in refusal(lambda: instrument("jobs", "d", names, registry=None))
 
 
 @pytest.mark.parametrize(("instrument", "name"), [(Histogram, "le"), (Summary, "quantile")])
 def test_reserved_label_names_are_refused(instrument: Any, name: str) -> None:
-    """A histogram has `le` for itself, and a summary `quantile`."""
+    """A histogram keeps `le` for itself, and a summary `quantile`."""
     message = refusal(lambda: instrument("jobs", "d", ["pool", name], registry=None))
     assert f"label name {name!r} is what this type of metric labels its own samples with" in message
 
@@ -159,7 +159,7 @@ def test_what_others_reserve_is_free(instrument: Any) -> None:
 
 
 def test_label_names_may_come_from_any_iterable() -> None:
-    """A generator of label names is read once."""
+    """An instrument reads a generator of label names once."""
     counter = Counter("jobs", "d", (name for name in ("pool", "status")), registry=None)
     counter.labels(pool="a", status="b")
     assert [("a", "b")] == label_sets(counter)
@@ -185,7 +185,7 @@ USES: list[tuple[Any, Callable[[Any], object]]] = [
 
 @pytest.mark.parametrize(("instrument", "use"), USES)
 def test_parent_has_no_value(instrument: Any, use: Callable[[Any], object]) -> None:
-    """Every use of an instrument that lacks its labels is refused, and says what to call."""
+    """An instrument that lacks its labels refuses every use, and says what to call."""
     parent = instrument("jobs", "d", ["pool", "status"], registry=None)
     expected = (
         f"{instrument.__name__}('jobs') has labels: call .labels(pool=…, status=…) on it first"
@@ -204,7 +204,7 @@ def test_parent_has_no_value(instrument: Any, use: Callable[[Any], object]) -> N
     ],
 )
 def test_labels_belong_to_a_parent(use: Callable[[Counter], object]) -> None:
-    """Neither an instrument without label names nor a child takes labels; the message says why."""
+    """An instrument without label names and a child take no labels, and the message says why."""
     plain = Counter("plain", "d", registry=None)
     child = Counter("jobs", "d", ["pool"], registry=None).labels("a")
     assert "Counter('plain') has no label names: make it with labelnames" == refusal(
@@ -226,7 +226,7 @@ def test_remove_forgets_a_series(counter: Counter) -> None:
 
 
 def test_remove_of_an_unknown_series_is_nothing(counter: Counter) -> None:
-    """Removing what is not there changes nothing, as with prometheus_client."""
+    """Removing an unknown series changes nothing, as with prometheus_client."""
     counter.labels("cpu", "ok")
     counter.remove("gpu", "ok")
     assert [("cpu", "ok")] == label_sets(counter)
@@ -250,7 +250,7 @@ def test_remove_wants_every_label(counter: Counter) -> None:
 def test_remove_by_some_labels(
     counter: Counter, labels: dict[str, object], left: list[tuple[str, str]]
 ) -> None:
-    """Every series with the given labels is forgotten; no label given forgets none."""
+    """The instrument forgets every series with the given labels, and none if none is given."""
     for values in (("a", 1), ("a", 2), ("b", 1)):
         counter.labels(*values)
     counter.remove_by_labels(labels)
@@ -258,13 +258,13 @@ def test_remove_by_some_labels(
 
 
 def test_remove_by_an_unknown_label_is_refused(counter: Counter) -> None:
-    """A name that is none of the labels is refused, and the message has those there are."""
+    """A name that is none of the labels is refused, and the message lists the labels."""
     message = refusal(lambda: counter.remove_by_labels({"pool": "a", "stat": "b"}))
     assert "Counter('jobs') has no label 'stat': it has ['pool', 'status']" == message
 
 
 def test_clear_forgets_every_series(counter: Counter) -> None:
-    """After `clear()` nothing is reported, and without labels it changes nothing."""
+    """After `clear()` nothing is reported; without labels `clear()` changes nothing."""
     plain = Counter("plain", "d", registry=None)
     plain.inc()
     counter.labels("a", "b").inc()
@@ -274,7 +274,7 @@ def test_clear_forgets_every_series(counter: Counter) -> None:
 
 
 def test_removed_child_still_counts_for_itself(counter: Counter) -> None:
-    """Who holds a child that was removed may go on using it: it is only not reported."""
+    """A caller that holds a removed child may go on using it: it is only not reported."""
     child = counter.labels("a", "b")
     counter.clear()
     child.inc()
@@ -297,7 +297,7 @@ def test_series_are_capped(instrument: Any) -> None:
 
 
 def test_known_series_do_not_overflow() -> None:
-    """At the cap the label sets that are there stay apart, and are not counted."""
+    """At the cap, known label sets stay apart and are not counted as overflow."""
     counter = Counter("jobs", "d", ["pool"], registry=None, max_series=2)
     first = counter.labels("a")
     counter.labels("b")
@@ -305,7 +305,7 @@ def test_known_series_do_not_overflow() -> None:
 
 
 def test_overflow_keeps_the_total() -> None:
-    """Nothing that is counted beyond the cap is lost: only its labels are."""
+    """Beyond the cap no count is lost, only the labels are."""
     counter = Counter("jobs", "d", ["pool"], registry=None, max_series=3)
     for number in range(50):
         counter.labels(number).inc()
@@ -313,7 +313,7 @@ def test_overflow_keeps_the_total() -> None:
 
 
 def test_removing_makes_room_under_the_cap() -> None:
-    """A series that was forgotten frees its place."""
+    """A series that was removed frees its place."""
     counter = Counter("jobs", "d", ["pool"], registry=None, max_series=1)
     counter.labels("a")
     counter.remove("a")
@@ -322,7 +322,7 @@ def test_removing_makes_room_under_the_cap() -> None:
 
 
 def test_default_cap() -> None:
-    """Unless told otherwise an instrument keeps 2,000 series apart."""
+    """By default an instrument keeps 2,000 series apart."""
     counter = Counter("jobs", "d", ["pool"], registry=None)
     for number in range(2_001):
         counter.labels(number)
@@ -330,7 +330,7 @@ def test_default_cap() -> None:
 
 
 def test_child_keeps_the_settings_of_its_parent() -> None:
-    """Buckets, quantiles and unit are those of the instrument."""
+    """A child has the buckets, quantiles and unit of its instrument."""
     histogram = Histogram("a", "d", ["pool"], unit="bytes", registry=None, buckets=[1])
     histogram.labels("x").observe(2)
     summary = Summary("b", "d", ["pool"], registry=None, quantiles=[1], relative_error=0.5)

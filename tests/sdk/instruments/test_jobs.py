@@ -1,4 +1,4 @@
-"""`track_job`: how jobs are counted, in every way of writing it and of ending."""
+"""`track_job`: how it counts jobs, in every way of writing it and for every end of a job."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
 
 
 class JobError(Exception):
-    """What the jobs of these tests fail with."""
+    """The error of the jobs in these tests."""
 
 
 def test_completed_job(jobs: Jobs) -> None:
-    """A job that ends is counted with its duration, and in progress while it runs."""
+    """A job that ends is counted with its duration, and as in progress while it runs."""
     with jobs.track("sql"):
         during = (jobs.running("sql"), jobs.processed())
         jobs.work(2.5)
@@ -98,7 +98,7 @@ def test_failed_job(jobs: Jobs) -> None:
     ],
 )
 def test_outcome(jobs: Jobs, error: BaseException, status: str, exception: str) -> None:
-    """Cancellation in each of its forms is told from failure; every end is counted."""
+    """Each form of cancellation counts as cancelled and not as failed; every end is counted."""
     with pytest.raises(type(error)), jobs.track("python"):
         raise error
     assert {("python", status, exception): 1.0} == jobs.processed()
@@ -154,7 +154,7 @@ def test_cancelled_task(jobs: Jobs) -> None:
 
 
 def test_cancelled_future(jobs: Jobs) -> None:
-    """A job that waits for a future that was cancelled is counted as cancelled."""
+    """A job that waits for a cancelled future is counted as cancelled."""
     future: concurrent.futures.Future[None] = concurrent.futures.Future()
     future.cancel()
     with pytest.raises(concurrent.futures.CancelledError), jobs.track("python"):
@@ -163,7 +163,7 @@ def test_cancelled_future(jobs: Jobs) -> None:
 
 
 class Work:
-    """The four kinds of function that can be jobs; each works for a second, perhaps raises."""
+    """The four kinds of function that can be jobs; each works for a second, and may raise."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
@@ -192,7 +192,7 @@ async def exhausted(items: AsyncGenerator[int, None]) -> list[int]:
     return [item async for item in items]
 
 
-# How a function of each kind is run to its end, and what that gives.
+# How to run a function of each kind to its end, and what it returns.
 RUNS: list[tuple[str, Callable[[Any], object], object]] = [
     ("function", lambda result: result, "done"),
     ("coroutine", asyncio.run, "done"),
@@ -203,7 +203,7 @@ RUNS: list[tuple[str, Callable[[Any], object], object]] = [
 
 @pytest.mark.parametrize(("kind", "run", "result"), RUNS)
 def test_decorator(jobs: Jobs, kind: str, run: Callable[[Any], object], result: object) -> None:
-    """As a decorator it makes every call of any kind of function a job."""
+    """As a decorator, `track_job` makes a job of every call, for any kind of function."""
     decorated = jobs.track("python")(getattr(Work(jobs), kind))
     assert [result, result] == [run(decorated(None)), run(decorated(None))]
     assert {("python", "completed", ""): 2.0} == jobs.processed()
@@ -214,7 +214,7 @@ def test_decorator(jobs: Jobs, kind: str, run: Callable[[Any], object], result: 
 def test_decorated_job_that_fails(
     jobs: Jobs, kind: str, run: Callable[[Any], object], _result: object
 ) -> None:
-    """The exception of any kind of function is counted and passes through unchanged."""
+    """For any kind of function, the exception is counted and passes through unchanged."""
     raised = JobError()
     decorated = jobs.track("python")(getattr(Work(jobs), kind))
     with pytest.raises(JobError) as caught:
@@ -225,7 +225,7 @@ def test_decorated_job_that_fails(
 
 
 def test_generator_closed_early_is_cancelled(jobs: Jobs) -> None:
-    """A job that is a generator and is not read to its end was cancelled."""
+    """A generator job that is not read to its end counts as cancelled."""
     generator = jobs.track("python")(Work(jobs).generator)(None)
     next(generator)
     during = jobs.running("python")
@@ -235,14 +235,14 @@ def test_generator_closed_early_is_cancelled(jobs: Jobs) -> None:
 
 
 def test_generator_never_started_is_no_job(jobs: Jobs) -> None:
-    """A generator that nobody reads, and a coroutine that nobody awaits, is no job."""
+    """A generator that is never read, or a coroutine that is never awaited, is no job."""
     jobs.track("python")(Work(jobs).generator)(None).close()
     jobs.track("python")(Work(jobs).coroutine)(None).close()
     assert ({}, 0.0) == (jobs.processed(), jobs.running("python"))
 
 
 def test_async_generator_closed_early_is_cancelled(jobs: Jobs) -> None:
-    """An asynchronous generator that is closed early was cancelled."""
+    """An asynchronous generator that is closed early counts as cancelled."""
 
     async def main() -> None:
         generator = jobs.track("python")(Work(jobs).async_generator)(None)
@@ -254,7 +254,7 @@ def test_async_generator_closed_early_is_cancelled(jobs: Jobs) -> None:
 
 
 def test_nested_jobs(jobs: Jobs) -> None:
-    """A job within a job is one of its own, with its own duration."""
+    """A job within a job is a job of its own, with its own duration."""
     with jobs.track("outer"):
         jobs.work(1)
         with jobs.track("inner"), jobs.track("inner"):
@@ -266,7 +266,7 @@ def test_nested_jobs(jobs: Jobs) -> None:
 
 
 def test_recursive_and_concurrent_calls_are_jobs_of_their_own(jobs: Jobs) -> None:
-    """Every call of a decorated function has a start of its own, also while others run."""
+    """Every call of a decorated function has its own start, also while other calls run."""
 
     @jobs.track("python")  # type: ignore[untyped-decorator] # a partial, which takes bad input too
     async def job(depth: int) -> None:
@@ -280,7 +280,7 @@ def test_recursive_and_concurrent_calls_are_jobs_of_their_own(jobs: Jobs) -> Non
 
 
 def test_more_labels(jobs: Jobs) -> None:
-    """Labels of one's own are on all three metrics, in whatever order they are given."""
+    """All three metrics have the caller's labels, in whatever order the caller gives them."""
     with jobs.track("sql", tenant="a", queue=7):
         pass
     with jobs.track("sql", queue="7", tenant="a"):
@@ -309,7 +309,7 @@ def test_two_sets_of_labels_share_the_families(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("name", ["status", "exception"])
 def test_own_labels_are_refused(jobs: Jobs, name: str) -> None:
-    """A label that the metrics have of their own cannot be given."""
+    """A caller cannot give a label that the metrics have already."""
     with pytest.raises(InvalidMetricError, match=f"label '{name}' is track_job's own"):
         jobs.track("sql", **{name: "x"})
     assert [] == jobs.registry.collectors()
@@ -317,7 +317,7 @@ def test_own_labels_are_refused(jobs: Jobs, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["no-good", "__x", "le", "", "9"])
 def test_bad_label_name_is_refused(jobs: Jobs, name: str) -> None:
-    """A label name that is not valid is refused before the job, and leaves nothing behind."""
+    """An invalid label name is refused before the job, and leaves nothing behind."""
     with pytest.raises(InvalidMetricError, match="label name "):
         jobs.track("sql", **{name: "x"})
     assert [] == [sample for family in jobs.registry.collect() for sample in family.samples]
@@ -333,7 +333,7 @@ def test_bad_label_value_is_refused_before_the_job(jobs: Jobs, labels: dict[str,
 
 @pytest.mark.parametrize("job_type", [len, lambda: 5, 3, None])
 def test_job_type_is_a_string(job_type: Any) -> None:
-    """`@track_job` without its parentheses is refused at once, and says how to write it."""
+    """`@track_job` without parentheses is refused at once; the error says how to write it."""
     with pytest.raises(InvalidMetricError, match=r"give a string, as in @track_job"):
         track_job(job_type)
 
@@ -352,7 +352,7 @@ def test_name_that_is_taken_is_refused(jobs: Jobs) -> None:
 
 
 def test_registries_are_apart(jobs: Jobs) -> None:
-    """A job is counted in the registry that it was given, and in no other."""
+    """A job counts only in the registry that it was given."""
     other = Jobs()
     with jobs.track("sql"):
         pass
@@ -364,7 +364,7 @@ def test_registries_are_apart(jobs: Jobs) -> None:
 
 
 def test_default_registry() -> None:
-    """Unless told otherwise jobs are counted in `REGISTRY`."""
+    """By default jobs count in `REGISTRY`."""
     labels = {"job_type": "of test_default_registry", "status": "completed", "exception": ""}
     with track_job(labels["job_type"]):
         pass
@@ -372,7 +372,7 @@ def test_default_registry() -> None:
 
 
 def test_durations_reach_from_a_millisecond_to_an_hour(jobs: Jobs) -> None:
-    """The buckets are those for jobs, and a job falls into the right one."""
+    """The buckets suit jobs, and each job falls into the right one."""
     with jobs.track("sql"):
         jobs.work(45)
     name = "noetl_job_duration_seconds_bucket"
@@ -382,7 +382,7 @@ def test_durations_reach_from_a_millisecond_to_an_hour(jobs: Jobs) -> None:
 
 
 def test_overflow_of_all_jobs_is_counted(jobs: Jobs) -> None:
-    """Job types beyond the cap share a series, and the collector tells how often."""
+    """Job types beyond the cap share a series, and the collector counts them."""
     for number in range(2_001):
         jobs.track(f"type {number}")
     (collector,) = jobs.registry.collectors()

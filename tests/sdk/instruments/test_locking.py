@@ -1,4 +1,4 @@
-"""Where it is decided whether a change of a value takes the lock."""
+"""Whether a change of a value takes the lock."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from noetl_metrics_sdk.instruments.locking import COMPILED, NEEDS_LOCK, is_free_
 def test_only_compiled_code_under_a_gil_needs_no_lock(
     compiled: bool, free_threaded: bool, expected: bool
 ) -> None:
-    """The lock is left out where nothing can come in between, and nowhere else."""
+    """Only where nothing can come in between does a change take no lock."""
     assert expected is needs_lock(compiled=compiled, free_threaded=free_threaded)
 
 
 def test_the_interpreter_says_whether_it_is_free_threaded() -> None:
-    """What is found is what this interpreter was configured with."""
+    """The answer is this interpreter's own configuration."""
     assert bool(sysconfig.get_config_var("Py_GIL_DISABLED")) is is_free_threaded()
 
 
 def test_the_build_is_named() -> None:
-    """`COMPILED` says whether the instruments are extension types, and is public."""
+    """The public name `COMPILED` says whether the instruments are extension types."""
     is_extension = type(Counter.inc).__name__ == "method_descriptor"
     assert is_extension is COMPILED is noetl_metrics_sdk.COMPILED
     assert needs_lock(compiled=COMPILED, free_threaded=is_free_threaded()) is NEEDS_LOCK

@@ -21,9 +21,9 @@ from noetl_metrics_sdk.instruments.sketch import (
 
 RELATIVE_ERRORS = st.sampled_from([0.001, 0.01, 0.02, 0.1, 0.5])
 QUANTILES = [0.0, 0.25, 0.5, 0.9, 0.99, 1.0]
-# Half of the least distance between floats: what rounding to one can add to any estimate.
+# Half of the least distance between floats: rounding to a float can add so much to any estimate.
 ROUNDING = 5e-324
-# Few decades, so that even the narrowest bins are not folded together.
+# Few decades, so not even the narrowest bins are folded together.
 VALUES = st.lists(
     st.one_of(st.floats(1e-3, 1e6), st.floats(-1e6, -1e-3), st.just(0.0), st.integers(-100, 100)),
     min_size=1,
@@ -58,7 +58,7 @@ def test_estimates_are_within_the_relative_error(
 
 @given(st.floats(allow_nan=False, allow_infinity=False), RELATIVE_ERRORS)
 def test_every_float_has_a_bin(value: float, relative_error: float) -> None:
-    """The greatest float, the least denormal one and all between are estimated like the others."""
+    """The sketch estimates the greatest float, the least denormal one and all between alike."""
     (estimate,) = sketch_of([value], relative_error).quantiles([0.5])
     assert_close(estimate, value, relative_error)
 
@@ -89,7 +89,7 @@ def test_no_quantiles_are_asked() -> None:
 
 @given(st.lists(VALUES, max_size=5), RELATIVE_ERRORS)
 def test_merging_is_adding_all(parts: list[list[float]], relative_error: float) -> None:
-    """A merged sketch estimates exactly what one that has seen everything does."""
+    """A merged sketch gives the same estimates as one that has seen all values."""
     merged = QuantileSketch(relative_error)
     for part in parts:
         merged.merge(sketch_of(part, relative_error))
@@ -111,7 +111,7 @@ def test_merged_quantiles_leave_the_sketches_alone(parts: list[list[float]]) -> 
 
 @given(VALUES)
 def test_a_copy_changes_on_its_own(values: list[float]) -> None:
-    """Neither of a sketch and its copy sees what the other one counts later."""
+    """Neither a sketch nor its copy sees what the other one counts later."""
     sketch = sketch_of(values)
     twin = sketch.copy()
     before = (sketch.count, sketch.quantiles(QUANTILES))
@@ -140,14 +140,14 @@ def test_bins_are_bounded(sign: int) -> None:
 
 
 def test_narrow_bins_are_bounded_too() -> None:
-    """However small the relative error, the bins are a stated number at most."""
+    """However small the relative error, the sketch has at most a stated number of bins."""
     sketch = sketch_of([1.001**power for power in range(0, 60_000, 50)], 0.0001)
     assert (1_200, BINS_MAX) == (sketch.count, len(sketch.positive.counts))
     assert_close(sketch.quantiles([1.0])[0], 1.001**59_950, 0.0001)
 
 
 def test_folding_keeps_every_count() -> None:
-    """What was in the lowest bins is still counted after they were folded together."""
+    """Folding the lowest bins together keeps their counts."""
     sketch = sketch_of([1.03**power for power in range(-2000, 2000)])
     assert 4000 == sum(sketch.positive.counts)
     assert_close(sketch.quantiles([1.0])[0], 1.03**1999, 0.01)
@@ -158,7 +158,7 @@ def test_folding_keeps_every_count() -> None:
     st.sampled_from([0.01, 0.05]),
 )
 def test_agrees_with_the_ddsketch_package(values: list[float], relative_error: float) -> None:
-    """The reference implementation estimates the same, within what both may be off."""
+    """The reference implementation gives the same estimates, within both errors."""
     reference = DDSketch(relative_accuracy=relative_error)
     for value in values:
         reference.add(value)
@@ -187,7 +187,7 @@ def test_window_drops_its_oldest_slice() -> None:
 
 
 def test_window_keeps_a_value_for_its_length_less_a_slice() -> None:
-    """A value is seen for at least the window without one slice, wherever in its slice it came."""
+    """A value stays for at least the window less a slice, wherever in its slice it came."""
     window = SlidingWindowSketch(0.001, window_seconds=30, slices=3)
     window.add(1, 100)
     window.add(5, 109.9)
@@ -195,7 +195,7 @@ def test_window_keeps_a_value_for_its_length_less_a_slice() -> None:
 
 
 def test_window_of_one_slice_starts_afresh() -> None:
-    """With one slice the window is emptied whenever it is over."""
+    """With one slice, the window is emptied whenever it is over."""
     window = SlidingWindowSketch(0.001, window_seconds=10, slices=1)
     window.add(1, 0)
     window.add(2, 9.9)
@@ -205,7 +205,7 @@ def test_window_of_one_slice_starts_afresh() -> None:
 
 @pytest.mark.parametrize("gap", [31.0, 1e6, 1e15])
 def test_window_is_empty_after_a_long_gap(gap: float) -> None:
-    """However long nothing was observed, the window has moved on and takes new values."""
+    """However long the gap, the window has moved on and takes new values."""
     window = SlidingWindowSketch(0.001, window_seconds=30, slices=3)
     window.add(1, 0)
     window.add(2, gap)
@@ -230,7 +230,7 @@ def test_window_is_bounded(gaps: list[float], slices: int) -> None:
 
 
 def test_snapshot_changes_on_its_own() -> None:
-    """What is observed after a snapshot is not in it."""
+    """A snapshot does not have what is observed after it."""
     window = SlidingWindowSketch(0.001, window_seconds=30, slices=3)
     window.add(1, 0)
     snapshot = window.snapshot(0)

@@ -48,7 +48,7 @@ def test_quantiles_are_within_the_stated_error(
 
 @given(st.lists(st.integers(-1000, 1000), max_size=50))
 def test_summary_adds_up(observations: list[int]) -> None:
-    """Sum and count are those of all observations, negative ones and zero too."""
+    """Sum and count cover all observations, also negative ones and zero."""
     summary = Summary("s", "d", registry=None)
     for observation in observations:
         summary.observe(observation)
@@ -57,7 +57,7 @@ def test_summary_adds_up(observations: list[int]) -> None:
 
 
 def test_quantiles_follow_the_window(clock: Clock) -> None:
-    """An observation leaves the quantiles when its slice of the window is over, not the sum."""
+    """When its slice is over, an observation leaves the quantiles, but not the sum."""
     summary = Summary("s", "d", registry=None, quantiles=[1], max_age_seconds=60, age_buckets=6)
     summary.observe(100)
     clock.now += 30
@@ -79,7 +79,7 @@ def test_quantiles_are_empty_after_the_window(clock: Clock) -> None:
 
 
 def test_quantiles_are_sorted_and_named_once() -> None:
-    """Quantiles come in ascending order, each once; none leaves sum and count."""
+    """Quantiles come in ascending order, each once; without any, sum and count remain."""
     sorted_ones = Summary("s", "d", registry=None, quantiles=(0.99, 0.5, 0.5, 1))
     none = Summary("s", "d", registry=None, quantiles=())
     none.observe(1)
@@ -102,7 +102,7 @@ def test_quantiles_are_sorted_and_named_once() -> None:
     ],
 )
 def test_bad_summary_settings_are_refused(settings: dict[str, Any], message: str) -> None:
-    """A setting that cannot be is refused where it is written, not at an observation."""
+    """An impossible setting is refused where it is written, not at an observation."""
     with pytest.raises(InvalidMetricError) as refused:
         Summary("s", "d", registry=None, **settings)
     assert message in str(refused.value)
@@ -112,6 +112,6 @@ def test_bad_summary_settings_are_refused(settings: dict[str, Any], message: str
     "settings", [{"age_buckets": 2.5}, {"max_age_seconds": "600"}, {"relative_error": None}]
 )
 def test_summary_settings_of_another_type_are_refused(settings: dict[str, Any]) -> None:
-    """What is no number, or no whole one where it has to be, is a TypeError."""
+    """A setting that is no number, or no whole one where it has to be, raises a TypeError."""
     with pytest.raises(TypeError, match=r"must be a (whole )?number|(int|float) object expected"):
         Summary("s", "d", registry=None, **settings)

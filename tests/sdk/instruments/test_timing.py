@@ -45,7 +45,7 @@ def test_gauge_tracks_what_is_in_progress() -> None:
 
 
 def test_gauge_is_set_to_a_duration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`time()` sets the gauge to the seconds that the block took last."""
+    """`time()` sets the gauge to the seconds that the last block took."""
     readings = iter([10.0, 12.5, 20.0, 21.0])
     monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: next(readings))
     gauge = Gauge("last_seconds", "d", registry=None)
@@ -56,7 +56,7 @@ def test_gauge_is_set_to_a_duration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_counter_counts_exceptions() -> None:
-    """`count_exceptions()` counts what leaves the block, and lets it pass."""
+    """`count_exceptions()` counts an exception that leaves the block, and lets it pass."""
     counter = Counter("errors", "d", registry=None)
     for error in (KeyError(1), ValueError(2), KeyboardInterrupt()):
         with pytest.raises(type(error)), counter.count_exceptions():
@@ -79,7 +79,7 @@ def test_counter_counts_the_exceptions_it_is_told(exceptions: Any, count: float)
 
 
 def test_labels_are_chosen_within_the_block(stopwatch: Stopwatch) -> None:
-    """A timer's labels may be given when they are known, before the block ends."""
+    """The block may choose a timer's labels when it knows them, before its end."""
     registry = Registry()
     histogram = Histogram("seconds", "d", ["status"], registry=registry)
     with histogram.time() as timer:
@@ -93,7 +93,7 @@ def test_labels_are_chosen_within_the_block(stopwatch: Stopwatch) -> None:
 
 
 def test_labels_that_were_never_chosen_are_missed() -> None:
-    """A timer that still lacks its labels at the end says what to call."""
+    """A timer that still lacks its labels at the end raises, and says what to call."""
     histogram = Histogram("seconds", "d", ["status"], registry=None)
     with pytest.raises(InvalidMetricError, match=r"call .labels\(status=…\) on it first"):  # noqa: SIM117 - the error comes from the end of the inner block
         with histogram.time():

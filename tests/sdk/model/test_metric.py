@@ -17,7 +17,7 @@ from noetl_metrics_sdk import MetricFamily, MetricType, Sample, Series
 def test_series_are_equal_by_name_and_labels(
     name: str, labels: dict[str, str], other_name: str, other_labels: dict[str, str]
 ) -> None:
-    """Two series are the same when their names and labels are, whatever describes them."""
+    """Two series are the same if names and labels are, whatever their type, help and unit."""
     one = Series(name, MetricType.GAUGE, labels, "help", "bytes")
     other = Series(other_name, MetricType.COUNTER, other_labels)
     assert (name == other_name and labels == other_labels) == (one == other)
@@ -32,12 +32,12 @@ def test_equal_series_have_equal_hashes(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_series_is_not_equal_to_its_name() -> None:
-    """A series equals nothing that is no series."""
+    """A series equals no object of another type."""
     assert Series("jobs", MetricType.GAUGE, {}) != "jobs"
 
 
 def test_sample_has_the_name_and_labels_of_its_series() -> None:
-    """A sample looks like one of prometheus_client."""
+    """A sample has the attributes of a prometheus_client sample."""
     sample = Sample(Series("jobs", MetricType.GAUGE, {"pool": "cpu"}), 2.0)
     assert ("jobs", {"pool": "cpu"}, 2.0, None) == (
         sample.name, sample.labels, sample.value, sample.timestamp,
@@ -55,7 +55,7 @@ def test_family_adds_samples_under_its_name() -> None:
 
 
 def test_families_do_not_share_their_samples() -> None:
-    """A family copies the samples it is given."""
+    """A family copies the samples that it is given."""
     samples: list[Sample] = []
     MetricFamily("a", "a", MetricType.GAUGE, samples=samples).add("", {}, 1.0)
     assert [] == samples

@@ -1,4 +1,4 @@
-"""Names, labels and texts: which are valid, and how the others are refused."""
+"""Names, labels and texts: which ones are valid, and how the others are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANYTHING_BUT_TEXT = st.one_of(
     st.none(), st.integers(), st.floats(), st.binary(), st.lists(st.text()), st.booleans()
 )
 RESERVED = ("le", "quantile")
-# Text near what is valid, which arbitrary text rarely is.
+# Nearly valid text, which arbitrary text rarely is.
 NEARLY_VALID = st.text(st.sampled_from("aZ_:09-. élequantile"), max_size=12)
 
 
@@ -50,7 +50,7 @@ def test_valid_metric_name_is_returned(name: str) -> None:
 
 @given(st.text() | NEARLY_VALID)
 def test_metric_name_is_valid_or_refused(name: str) -> None:
-    """Any text is valid exactly when the data model's pattern matches all of it."""
+    """Any text is valid exactly if the data model's pattern matches all of it."""
     if re.fullmatch(METRIC_NAME, name):
         assert name == check_metric_name(name)
     else:
@@ -59,13 +59,13 @@ def test_metric_name_is_valid_or_refused(name: str) -> None:
 
 @given(st.from_regex(LABEL_NAME, fullmatch=True))
 def test_valid_label_name_is_returned(name: str) -> None:
-    """A label name without leading double underscore is valid."""
+    """A label name without a leading double underscore is valid."""
     assert name == check_label_name(name)
 
 
 @given(st.text() | NEARLY_VALID)
 def test_label_name_is_valid_or_refused(name: str) -> None:
-    """Any text is valid exactly when the pattern matches all of it."""
+    """Any text is valid exactly if the pattern matches all of it."""
     if re.fullmatch(LABEL_NAME, name):
         assert name == check_label_name(name)
     else:
@@ -74,7 +74,7 @@ def test_label_name_is_valid_or_refused(name: str) -> None:
 
 @given(st.text() | NEARLY_VALID | st.text("_0", max_size=4))
 def test_suggested_metric_name_is_valid(name: str) -> None:
-    """What the message of a refused name shows is itself a valid name."""
+    """The name that the error message shows is itself valid."""
     if not re.fullmatch(METRIC_NAME, name):
         shown = suggestion(refusal(check_metric_name, name))
         assert shown == check_metric_name(shown)
@@ -82,7 +82,7 @@ def test_suggested_metric_name_is_valid(name: str) -> None:
 
 @given(st.text() | NEARLY_VALID | st.text("_0l", max_size=4) | st.just("9le") | st.just("__le"))
 def test_suggested_label_name_is_valid(name: str) -> None:
-    """What the message of a refused label name shows is valid, and not reserved either."""
+    """The label name that the error message shows is valid, and not reserved either."""
     if not re.fullmatch(LABEL_NAME, name):
         shown = suggestion(refusal(lambda value: check_label_name(value, RESERVED), name))
         assert shown == check_label_name(shown, RESERVED)
@@ -90,7 +90,7 @@ def test_suggested_label_name_is_valid(name: str) -> None:
 
 @pytest.mark.parametrize("check", [check_metric_name, check_label_name])
 def test_suggested_name_for_a_long_one_is_valid(check: Callable[[str], str]) -> None:
-    """The message for a name that is both wrong and too long shows a short one."""
+    """For a name that is both wrong and too long, the message shows a short one."""
     shown = suggestion(refusal(check, "é" + "x" * 300))
     assert shown == check(shown)
 
@@ -110,20 +110,20 @@ def test_too_long_name_is_refused(check: Callable[[str], str]) -> None:
 @pytest.mark.parametrize("check", [check_metric_name, check_label_name])
 @given(value=ANYTHING_BUT_TEXT)
 def test_name_that_is_no_string_is_refused(check: Callable[[Any], str], value: object) -> None:
-    """Anything but a string is refused with its value and its type, whatever it is."""
+    """Anything but a string is refused with its value and its type."""
     message = refusal(check, value)
     assert message.endswith(f"{value!r} is a {type(value).__name__}: it must be a string")
 
 
 @pytest.mark.parametrize("name", ["jobs\n", "jobs\x00", "jobs ", "", "jöbs", "\ud800"])
 def test_name_is_matched_to_its_end(name: str) -> None:
-    """A newline, NUL, space or letter outside ASCII is not let through at the end."""
+    """A newline, NUL, space or non-ASCII letter at the end is refused."""
     assert repr(name) in refusal(check_metric_name, name)
 
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_reserved_label_name_is_refused(name: str) -> None:
-    """A label that the instrument needs for itself is refused by name."""
+    """A label that the instrument keeps for itself is refused by name."""
     message = refusal(lambda value: check_label_name(value, RESERVED), name)
     assert message.startswith(f"label name {name!r} is what this type of metric labels")
 

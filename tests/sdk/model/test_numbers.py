@@ -11,11 +11,12 @@ from noetl_metrics_sdk.model.numbers import format_bound
 
 @given(st.floats(allow_nan=False))
 def test_bound_is_written_as_prometheus_client_writes_it(bound: float) -> None:
-    """`le` has the same text for every float, so that series of both clients join."""
+    """`le` has the same text as prometheus_client's for every float, so series of both clients
+    join."""
     assert floatToGoString(bound) == format_bound(bound)
 
 
 @given(st.integers(-(10**18), 10**18) | st.integers(0, 320).map(lambda power: 10**power % 10**308))
 def test_whole_bound_is_written_as_prometheus_client_writes_it(bound: int) -> None:
-    """Whole numbers too, around the million from which on Go writes exponents."""
+    """So have whole numbers, around the million from which on Go writes exponents."""
     assert floatToGoString(bound) == format_bound(float(bound))

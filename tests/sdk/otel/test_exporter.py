@@ -1,4 +1,4 @@
-"""Programs of OpenTelemetry, a real server, and what is in its table when it, or they, end."""
+"""Programs of OpenTelemetry on a real server, and the table's rows after either has ended."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def assert_all_is_in_the_table(server, stats):
     assert {**scope, "table": "t1"} in [labels for labels, _ in read]
     for table in last:
         values = [value for labels, value in read if labels["table"] == table]
-        assert sorted(set(values)) == values  # never twice, never back
+        assert sorted(set(values)) == values  # never twice, and never falling
     assert (scope, 200.0) == rows_of(server, "wait_seconds_count")[-1]
     assert sum(range(200)) / 100 == pytest.approx(rows_of(server, "wait_seconds_sum")[-1][1])
     buckets = {labels["le"]: value for labels, value in rows_of(server, "wait_seconds_bucket")}
@@ -75,12 +75,12 @@ def assert_all_is_in_the_table(server, stats):
 
 
 def test_rows_are_what_was_recorded(server):
-    """Through the real server, the table has what the program has recorded, each sample once."""
+    """The table of the real server has each recorded sample once."""
     assert_all_is_in_the_table(server, record_and_export(server.url))
 
 
 def test_a_server_that_comes_back_gets_all_of_it_once(database_url):
-    """What is exported while the server is away is delivered when it is there, nothing twice."""
+    """A sample exported while the server is away is delivered once, when the server is back."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -169,9 +169,9 @@ inherited[0].force_flush()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no os.fork()")
 def test_a_forked_child_delivers_under_its_own_worker_id(server):
-    """A provider that the child makes starts from zero; an inherited one has the parent's counts.
+    """A provider made in the child starts from zero; an inherited one has the parent's counts.
 
-    The latter is how the SDK of OpenTelemetry forks; docs/ecosystem.md says so.
+    The SDK of OpenTelemetry forks in this way; docs/ecosystem.md says so.
     """
     command = [
         sys.executable,
@@ -193,7 +193,7 @@ def test_a_forked_child_delivers_under_its_own_worker_id(server):
 
 
 def test_without_opentelemetry_it_says_what_to_install():
-    """The error of the import names the extra."""
+    """The error of the import names the extra to install."""
     program = (
         "import sys; sys.modules['opentelemetry.sdk.metrics'] = None\n"
         "try:\n    import noetl_metrics_sdk.otel\nexcept ImportError as error:\n    print(error)"
@@ -205,7 +205,7 @@ def test_without_opentelemetry_it_says_what_to_install():
 
 
 def test_without_a_client_it_makes_that_of_the_process(monkeypatch, server):
-    """The settings come from the environment, and its shutdown is the client's."""
+    """The client's settings come from the environment, and the exporter's shutdown ends it."""
     monkeypatch.setenv("NOETL_SERVER_URL", server.url)
     monkeypatch.setenv("NOETL_WORKER_POOL_NAME", "otel-environment")
     exporter = NoetlMetricExporter()
@@ -215,4 +215,4 @@ def test_without_a_client_it_makes_that_of_the_process(monkeypatch, server):
         NoetlMetricExporter()
     provider.shutdown()
     assert [2.0] == [value for _, value in rows_of(server, "reads_total")]
-    assert noetl_metrics_sdk.shutdown().pending == 0  # there is none any more
+    assert noetl_metrics_sdk.shutdown().pending == 0  # the process has no client any more

@@ -1,4 +1,4 @@
-"""Names, units and attributes of OpenTelemetry in the words of Prometheus."""
+"""OpenTelemetry's names, units and attributes as Prometheus writes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
     ],
 )  # fmt: skip
 def test_a_unit_is_written_out(unit, word):
-    """Codes become words, what is in braces goes, and a stroke is a "per"."""
+    """Codes become words, text in braces is left out, and a stroke becomes "per"."""
     assert word == unit_word(unit, is_gauge=False)
 
 
@@ -46,7 +46,7 @@ def test_one_is_a_ratio_only_for_a_gauge():
     ],
 )
 def test_a_name_ends_with_its_unit_once(name, unit, is_counter, expected):
-    """What is no letter or digit is one underscore, and a unit that is there is not repeated."""
+    """Characters other than letters and digits become one underscore; no unit is repeated."""
     assert expected == metric_name(name, unit, is_counter=is_counter)
 
 
@@ -60,7 +60,7 @@ def test_a_name_ends_with_its_unit_once(name, unit, is_counter, expected):
     ],
 )  # fmt: skip
 def test_a_value_that_is_no_text_is_json(value, text):
-    """Labels are text: numbers, truth values and arrays are written as JSON has them."""
+    """Labels are text: numbers, truth values and arrays are written as JSON."""
     assert text == attribute_text(value)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the metrics of a program that is instrumented with OpenTelemetry."""
+"""What becomes of the metrics of a program that uses OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Program:
         self.meter = self.provider.get_meter("orders")
 
     def samples(self):
-        """Export and deliver; return all that has arrived: name and labels to value."""
+        """Export and deliver; return all that has arrived: each name and labels with the value."""
         assert self.provider.force_flush()
         return {
             (
@@ -73,7 +73,7 @@ class Program:
 
 @pytest.fixture
 def program():
-    """Make programs that end with the test."""
+    """Yield a function that makes programs, which end with the test."""
     with ExitStack() as stack:
 
         def make(**options):
@@ -90,7 +90,7 @@ def series(name, **labels):
 
 
 def test_each_kind_of_instrument_has_its_type(program):
-    """Monotonic sums are counters, other sums gauges; names have units, counters `_total`."""
+    """Monotonic sums are counters and other sums gauges; names have units, counters `_total`."""
     running = program()
     meter = running.meter
     meter.create_counter("jobs.done", "{job}", "Jobs that are done").add(3)
@@ -119,7 +119,7 @@ def test_each_kind_of_instrument_has_its_type(program):
 
 
 def test_a_histogram_has_cumulative_buckets(program):
-    """Buckets count what is not above their bound, infinity is last, and the sum is there."""
+    """A bucket counts values up to its bound, infinity is last, and the sum is reported."""
     bounds = ExplicitBucketHistogramAggregation([0.5, 1])
     running = program(views=[View(instrument_name="wait", aggregation=bounds)])
     wait = running.meter.create_histogram("wait", "s")
@@ -161,7 +161,7 @@ def test_an_exponential_histogram_has_its_own_boundaries_as_buckets(program):
 
 
 def test_a_boundary_of_an_exponential_histogram_stays_when_the_scale_falls(program):
-    """A wider range halves the number of boundaries, and those that stay count on."""
+    """A wider range halves the number of boundaries; the remaining ones keep counting."""
     running = program(views=[
         View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation(4, 20))
     ])  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_boundary_of_an_exponential_histogram_stays_when_the_scale_falls(progr
 
 
 def test_views_rename_and_drop_attributes(program):
-    """What a View makes of an instrument is what is stored."""
+    """The table has what a View makes of an instrument."""
     running = program(views=[
         View(instrument_name="reads", name="orders.read", attribute_keys={"http.method"}),
         View(instrument_name="level", aggregation=LastValueAggregation()),
@@ -195,7 +195,7 @@ def test_views_rename_and_drop_attributes(program):
 
 
 def test_attributes_become_labels(program):
-    """Values are text; what would be the label of a scope is kept under another name."""
+    """Values become text; a label with the name of a scope's label gets another name."""
     running = program()
     attributes = {"a.b": True, "n": 3, "list": ("x", "y"), "otel.scope.name": "mine"}
     running.meter.create_counter("reads").add(1, attributes)
@@ -204,7 +204,7 @@ def test_attributes_become_labels(program):
 
 
 def test_scope_and_resource_become_labels(program):
-    """A scope's name, version and attributes always; of a resource what is asked for."""
+    """The scope's name, version and attributes always become labels, the resource's on request."""
     running = program(
         exporter_options={"resource_labels": ("service.name", "absent")},
         resource=Resource({"service.name": "shop", "service.version": "2"}),
@@ -219,7 +219,7 @@ def test_scope_and_resource_become_labels(program):
 
 
 def test_a_data_point_keeps_its_time(program):
-    """The time of a sample is when OpenTelemetry has collected it."""
+    """The time of a sample is the time at which OpenTelemetry collected it."""
     running = program(reader=InMemoryMetricReader())
     running.meter.create_counter("reads").add(1)
     data = collected(running.reader)
@@ -231,7 +231,7 @@ def test_a_data_point_keeps_its_time(program):
 
 
 def test_all_instruments_are_cumulative():
-    """The exporter asks its reader for what the table holds, of every kind of instrument."""
+    """For every kind of instrument, the exporter asks its reader for cumulative values."""
     client = MetricsClient(
         component_name="otel", transport=InMemoryTransport(), registry=Registry()
     )
@@ -243,7 +243,7 @@ def test_all_instruments_are_cumulative():
 
 
 def test_a_delta_is_refused_counted_and_logged_once(program, caplog):
-    """A reader that was told to give deltas has them refused: their sum is not known here."""
+    """The exporter refuses deltas from a reader, as it does not know their sum."""
     deltas = InMemoryMetricReader({Counter: AggregationTemporality.DELTA})
     running = program(reader=deltas)
     reads = running.meter.create_counter("reads")
@@ -263,7 +263,7 @@ def test_a_delta_is_refused_counted_and_logged_once(program, caplog):
 
 
 def test_two_instruments_of_one_name_do_not_mix(program, caplog):
-    """The second one's series, or a second type under one name, is refused and counted."""
+    """A second instrument's series, or a second type, under one name is refused and counted."""
     running = program()
     running.meter.create_counter("reads.a").add(1)
     running.meter.create_counter("reads/a").add(2)
@@ -292,7 +292,8 @@ def of_scope(*metrics):
 def test_nan_poisons_no_counter(program):
     """A counter that is NaN is refused; a gauge may be NaN; a histogram loses its sum.
 
-    The SDK of OpenTelemetry lets nobody add or record NaN, but a data point may have it.
+    The SDK of OpenTelemetry does not let a program add or record NaN, but a data point may
+    have it.
     """
     running = program(reader=InMemoryMetricReader())
     points = [NumberDataPoint({}, 0, 1_764_000_000 * 10**9, math.nan)]
@@ -312,7 +313,7 @@ def test_nan_poisons_no_counter(program):
 
 
 def test_a_sum_that_can_fall_is_left_out(program):
-    """A histogram with negative observations has no sum, which would pass for a restart."""
+    """A histogram with negative observations has no sum: a drop would look like a restart."""
     buckets = ExplicitBucketHistogramAggregation([0])
     running = program(views=[View(instrument_name="change", aggregation=buckets)])
     running.meter.create_up_down_counter("change").add(-1)
@@ -324,7 +325,7 @@ def test_a_sum_that_can_fall_is_left_out(program):
 
 
 def test_one_bad_metric_costs_no_other(program):
-    """Data of an unknown form, and labels that cannot be stored, are refused by themselves."""
+    """Data of an unknown form and labels that cannot be stored are refused, and nothing else."""
     running = program(reader=InMemoryMetricReader())
     running.meter.create_counter("reads").add(1)
     running.meter.create_counter("writes").add(1, {"path": "\x00"})
@@ -338,7 +339,7 @@ def test_one_bad_metric_costs_no_other(program):
 
 
 def test_an_idle_series_is_not_sent_again(program):
-    """As of other collectors, a series that has not changed waits for the refresh interval."""
+    """As with other collectors, an unchanged series waits for the refresh interval."""
     running = program()
     running.meter.create_counter("reads").add(1)
     running.meter.create_counter("writes").add(1)
@@ -350,7 +351,7 @@ def test_an_idle_series_is_not_sent_again(program):
 
 
 def test_a_full_buffer_is_a_failed_export():
-    """An export that had no room is told so, and what was dropped is in the ledger."""
+    """An export without room in the buffer fails, and the ledger counts the dropped samples."""
     client = MetricsClient(
         component_name="otel", transport=InMemoryTransport(), registry=Registry(),
         system_metrics=(), self_metrics=False, buffer_samples_max=1, buffer_overflow="drop_newest",
@@ -366,7 +367,7 @@ def test_a_full_buffer_is_a_failed_export():
 
 
 def test_after_the_shutdown_an_export_fails(program, caplog):
-    """What comes too late is refused, and logged once; shutting down twice does nothing."""
+    """A late export is refused and logged once; a second shutdown does nothing."""
     running = program(reader=InMemoryMetricReader())
     running.meter.create_counter("reads").add(1)
     data = collected(running.reader)
@@ -378,7 +379,7 @@ def test_after_the_shutdown_an_export_fails(program, caplog):
 
 
 def test_a_client_that_was_shut_down_fails_exports(program):
-    """Without a client that delivers, nothing is said to have been exported."""
+    """Without a client that delivers, no export succeeds."""
     running = program(reader=InMemoryMetricReader())
     running.client.shutdown()
     running.meter.create_counter("reads").add(1)
@@ -389,7 +390,7 @@ def test_a_client_that_was_shut_down_fails_exports(program):
 
 
 def test_the_last_collection_is_delivered_by_the_shutdown(program):
-    """Shutting the provider down exports and delivers; the client that it was given goes on."""
+    """Shutting the provider down exports and delivers; a client that it was given goes on."""
     running = program()
     running.meter.create_counter("reads").add(5)
     running.provider.shutdown()
@@ -399,7 +400,7 @@ def test_the_last_collection_is_delivered_by_the_shutdown(program):
 
 
 def test_deadlines_are_obeyed_with_no_server():
-    """Flushing and shutting down return in their time, and say that it was not enough."""
+    """Flushing and shutting down return in time, and say that the time was not enough."""
     transport = InMemoryTransport()
     transport.fail_next(*[server_away()] * 1_000)
     running = Program(transport=transport)
@@ -408,5 +409,5 @@ def test_deadlines_are_obeyed_with_no_server():
     running.reader.collect()
     assert not running.exporter.force_flush(timeout_millis=300)
     running.provider.shutdown(timeout_millis=700)
-    assert time.monotonic() - started_at < 10  # of 30, which both would take by default
+    assert time.monotonic() - started_at < 10  # both would take 30 by default
     assert 1 == running.client.shutdown(0).pending

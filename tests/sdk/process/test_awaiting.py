@@ -1,4 +1,4 @@
-"""aflush() and aclose(): the answers of flush() and shutdown(), and an event loop that goes on."""
+"""aflush() and aclose() answer as flush() and shutdown() do, while the event loop goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLS = ["aflush", "aclose"]
 
 @pytest.mark.parametrize("call", CALLS)
 def test_awaiting_gives_the_same_answer(call):
-    """What was sent, what is pending, what was dropped, and whether the time ran out."""
+    """The answer says what was sent, pending and dropped, and whether the time ran out."""
     transport = InMemoryTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -45,7 +45,7 @@ def test_the_event_loop_goes_on_meanwhile(call):
 
 
 def test_awaiting_needs_no_thread_of_the_executor():
-    """A program whose jobs have taken every thread of the loop's executor can flush."""
+    """A program can flush while its jobs have taken every thread of the loop's executor."""
     client = make_client().start()
     client.record("value", 1)
     over = threading.Event()
@@ -64,7 +64,7 @@ def test_awaiting_needs_no_thread_of_the_executor():
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_cancelled_task_ends_at_once_and_loses_nothing(call):
-    """The delivery goes on by itself, also when the event loop is closed by then."""
+    """The delivery goes on without the task, also when the event loop has closed."""
     transport = GatedTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -86,7 +86,7 @@ def test_a_cancelled_task_ends_at_once_and_loses_nothing(call):
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_time_limit_of_asyncio_is_kept(call):
-    """asyncio.timeout() around either ends the waiting, whatever the delivery does."""
+    """asyncio.timeout() around either call ends the waiting, whatever the delivery does."""
     transport = GatedTransport()
     client = make_client(transport=transport).start()
     client.record("value", 1)
@@ -115,7 +115,7 @@ def test_many_tasks_may_flush_and_close_at_once():
 
 
 def test_closing_restores_the_default_of_sigterm():
-    """As after a shutdown() in the main thread, though another thread has done the work."""
+    """aclose() restores the handler as shutdown() does in the main thread."""
     client = make_client().start()
     assert signal.SIG_DFL != signal.getsignal(signal.SIGTERM)
     asyncio.run(client.aclose())
@@ -123,7 +123,7 @@ def test_closing_restores_the_default_of_sigterm():
 
 
 def test_what_the_call_raises_is_raised_where_it_is_awaited():
-    """An error of the call is the awaiting task's."""
+    """The awaiting task gets the error of the call."""
 
     def fail():
         raise ValueError("no")
@@ -133,7 +133,7 @@ def test_what_the_call_raises_is_raised_where_it_is_awaited():
 
 
 def test_the_client_of_the_process_can_be_awaited_too():
-    """aflush() and aclose() of the package; without a client, both do nothing."""
+    """The package has aflush() and aclose(); without a client, both do nothing."""
 
     async def main():
         transport = InMemoryTransport()

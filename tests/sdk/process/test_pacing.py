@@ -10,7 +10,7 @@ from noetl_metrics_sdk.process.pacing import REST_SECONDS, SLICE_SECONDS, Pacer
 
 
 class WorkingTime:
-    """A clock that goes on by a fixed time at every reading, and notes when somebody rests."""
+    """A clock that goes on by a fixed time at every reading, and notes when a thread rests."""
 
     def __init__(self, seconds_a_reading: float) -> None:
         self.now = 0.0
@@ -28,7 +28,7 @@ class WorkingTime:
 
 
 def test_a_slice_ends_with_a_rest() -> None:
-    """There is a rest when the slice is over, and not before; then the next one begins."""
+    """A rest comes when the slice is over, and not before; then the next slice begins."""
     time = WorkingTime(0.0)
     pacer = Pacer(time.monotonic, time.sleep)
     pacer.start()
@@ -43,7 +43,7 @@ def test_a_slice_ends_with_a_rest() -> None:
 
 
 def test_collecting_many_series_rests_in_between() -> None:
-    """However many series there are, nobody waits longer than a slice and a few dozen of them."""
+    """For however many series, no thread waits longer than a slice and a few dozen of them."""
     counter = Counter("jobs", "d", ["number"], registry=None)
     for number in range(2_000):
         counter.labels(number).inc()

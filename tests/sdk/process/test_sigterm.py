@@ -1,4 +1,4 @@
-"""SIGTERM: what is buffered goes out first, and then the process ends as it would have."""
+"""At SIGTERM the client delivers what is buffered, and then the process ends as without it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.sdk.forked_programs import PREAMBLE, totals
 KILLED = -signal.SIGTERM
 WAIT_SECONDS = 60
 NO_DESCRIPTOR = -1
-# Between this line and the signal, a program has come to where it waits.
+# Between this line and the signal, a program reaches the place where it waits.
 READY = "print('ready', flush=True)\n"
 
 
@@ -71,7 +71,7 @@ WAITS = {
 
 @pytest.mark.parametrize("waits", WAITS)
 def test_sigterm_delivers_what_is_buffered_and_then_ends_the_process(tmp_path, waits):
-    """Whatever the main thread waits for, everything goes out, and the signal is the end."""
+    """Whatever the main thread waits for, all samples go out; then the signal ends the process."""
     wait = WAITS[waits].format(ready=READY.strip())
     code, processes = terminate(f"start()\ncount(5)\n{wait}\n", tmp_path)
     assert (KILLED, [5.0]) == (code, totals(processes))
@@ -94,7 +94,7 @@ def test_sigterm_ends_a_process_whose_main_thread_runs_no_handler(tmp_path):
 
 
 def test_sigterm_comes_while_another_thread_keeps_the_process_alive(tmp_path):
-    """Also after the main thread's end, when no thread can be started any more."""
+    """This also holds after the main thread's end, when no thread can be started any more."""
     program = """
     start()
     count(5)
@@ -123,7 +123,7 @@ HELD = {
 
 @pytest.mark.parametrize("held", HELD)
 def test_sigterm_waits_for_no_lock_that_the_main_thread_holds(tmp_path, held):
-    """A signal in the middle of an increment or a call of the client costs no sample."""
+    """A signal in the middle of an increment or of a call of the client costs no sample."""
     program = f"""
     import logging
     client = MetricsClient(
@@ -140,7 +140,7 @@ def test_sigterm_waits_for_no_lock_that_the_main_thread_holds(tmp_path, held):
 
 
 def test_sigterm_waits_for_no_lock_of_an_application(tmp_path):
-    """A collector may need what the main thread was holding when the signal came."""
+    """A collector may need a lock that the main thread held when the signal came."""
     program = """
     held = threading.Lock()
 
@@ -162,7 +162,7 @@ def test_sigterm_waits_for_no_lock_of_an_application(tmp_path):
 
 @pytest.mark.parametrize("call", ["metrics.flush()", "metrics.shutdown()", ""])
 def test_sigterm_in_a_flush_a_shutdown_or_an_exit_loses_nothing(tmp_path, call):
-    """A delivery that is under way is completed, and the signal is still the end."""
+    """The delivery under way is completed, and the signal still ends the process."""
     program = f"""
     class Interrupting(WritingTransport):
         def send(self, batch, runtime_id, timeout):
@@ -181,7 +181,7 @@ def test_sigterm_in_a_flush_a_shutdown_or_an_exit_loses_nothing(tmp_path, call):
 
 
 def test_the_main_thread_may_end_by_itself_meanwhile(tmp_path):
-    """A delivery that needs the main thread to go on gets that, and the signal is still the end."""
+    """If a delivery needs the main thread, that goes on; the signal still ends the process."""
     program = """
     may_go_on = threading.Event()
 
@@ -225,7 +225,7 @@ def test_sigterm_ends_the_process_within_the_shutdowns_time(tmp_path):
 
 
 def test_a_second_sigterm_ends_the_process_at_once(tmp_path):
-    """Whoever cannot wait for the delivery does not have to."""
+    """A second signal does not wait for the delivery."""
     program = HANGING + "start(shutdown_timeout=600)\nsignal.raise_signal(signal.SIGTERM)\n"
     code, _ = terminate(program + "signal.pause()\n", tmp_path)
     assert KILLED == code
@@ -233,14 +233,14 @@ def test_a_second_sigterm_ends_the_process_at_once(tmp_path):
 
 @pytest.mark.parametrize("order", ["{theirs}\nstart()", "start()\n{theirs}"])
 def test_an_applications_own_handler_wins(tmp_path, order):
-    """A handler that was there before the client's start, or came after it, is left alone."""
+    """The client leaves alone a handler that came before its start or after it."""
     order = order.format(theirs="signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))")
     code, processes = terminate(f"{order}\ncount(5)\n{READY}signal.pause()\n", tmp_path)
     assert (3, [5.0]) == (code, totals(processes))
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
-    """A process that ignores SIGTERM goes on, and its client too."""
+    """A process that ignores SIGTERM goes on, and so does its client."""
     program = """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     start()
@@ -272,7 +272,7 @@ def make_client(**settings):
 
 
 def test_the_default_is_restored_after_the_last_shutdown():
-    """A process without a running client is as it was before."""
+    """After the last client's shutdown, the process handles SIGTERM as before."""
     assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
     first, second = make_client().start(), make_client().start()
     first.shutdown()
@@ -283,7 +283,8 @@ def test_the_default_is_restored_after_the_last_shutdown():
 
 
 def test_the_default_is_restored_by_the_main_thread_once_it_can():
-    """A shutdown in another thread leaves the handler, and the next one puts that right."""
+    """A shutdown in another thread leaves the handler, and the next one in the main thread removes
+    it."""
     client = make_client().start()
     thread = threading.Thread(target=client.shutdown)
     thread.start()
@@ -305,7 +306,7 @@ def descriptor():
 
 
 def test_an_event_loops_wakeup_descriptor_is_left_alone(descriptor):
-    """One that was there before the client's start stays, and stays after its end."""
+    """A descriptor from before the client's start stays, also after the client's end."""
     signal.set_wakeup_fd(descriptor)
     client = make_client().start()
     assert descriptor == signal.set_wakeup_fd(descriptor)
@@ -314,7 +315,7 @@ def test_an_event_loops_wakeup_descriptor_is_left_alone(descriptor):
 
 
 def test_an_event_loop_may_take_the_wakeup_descriptors_place(descriptor):
-    """One that came after the client's start is there after its end too."""
+    """A descriptor that came after the client's start stays after the client's end."""
     client = make_client().start()
     assert descriptor != signal.set_wakeup_fd(descriptor)
     client.shutdown()
@@ -322,7 +323,7 @@ def test_an_event_loop_may_take_the_wakeup_descriptors_place(descriptor):
 
 
 def test_a_client_that_another_thread_starts_installs_no_handler():
-    """Only the main thread may; starting the client elsewhere works, and leaves SIGTERM alone."""
+    """Only the main thread may: a start elsewhere works and leaves SIGTERM alone."""
     client = make_client()
     thread = threading.Thread(target=client.start)
     thread.start()
@@ -332,7 +333,7 @@ def test_a_client_that_another_thread_starts_installs_no_handler():
 
 
 def test_sigterm_to_a_forked_child_delivers_what_it_has_counted(tmp_path):
-    """Child and parent each deliver their own, whichever is ended."""
+    """Child and parent each deliver their own samples, whichever of them is ended."""
     program = """
     start()
     count(7)
@@ -351,7 +352,7 @@ def test_sigterm_to_a_forked_child_delivers_what_it_has_counted(tmp_path):
 
 
 def test_sigterm_right_after_a_fork_ends_the_child(tmp_path):
-    """A signal that comes before the child's client has restarted is kept until it has."""
+    """A signal before the child's client has restarted is kept until it has."""
     program = """
     import noetl_metrics_sdk.client
     # Runs in the child before the client's own hook, which is registered with the first client.
@@ -366,7 +367,7 @@ def test_sigterm_right_after_a_fork_ends_the_child(tmp_path):
 
 
 def test_ending_a_pool_never_waits_for_ever(tmp_path):
-    """However early or late in a child's life the signal comes, the child ends by it."""
+    """However early or late in its life the signal comes, a child ends by it."""
     program = """
     def work(number):
         count(1)
@@ -386,7 +387,7 @@ def test_ending_a_pool_never_waits_for_ever(tmp_path):
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
 def test_a_child_of_multiprocessing_may_be_terminated(tmp_path, start_method):
-    """terminate() delivers what the child has counted, whichever way it was started."""
+    """terminate() delivers what the child has counted, whichever way the child was started."""
     program = f"""
     def work(connection):
         if "{start_method}" != "fork":
@@ -412,7 +413,7 @@ def test_a_child_of_multiprocessing_may_be_terminated(tmp_path, start_method):
 
 
 def test_the_first_process_of_a_container_flushes_and_goes_on(tmp_path):
-    """The kernel does not end it by SIGTERM, so its client has to go on as well."""
+    """The kernel does not end this process by SIGTERM, so its client goes on as well."""
     prefix = ("unshare", "--fork", "--pid", "--kill-child")
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")

@@ -10,7 +10,7 @@ from noetl_metrics_sdk.queue.batch_names import NUMBERS_PER_BATCH, BatchName
 
 
 def leaves(name, samples):
-    """Return the names of single samples, each half of a batch having been split again."""
+    """Return the names of single samples after each half of a batch has been split again."""
     if samples == 1:
         return [name]
     first, second = name.halves()
@@ -19,7 +19,7 @@ def leaves(name, samples):
 
 @given(st.integers(1, 2_000))
 def test_parts_ascend_within_the_range_of_their_batch(samples):
-    """However often a batch is split, its parts are named between itself and the batch after."""
+    """However often a batch is split, its parts' names lie between its own and the next batch's."""
     name = BatchName.of("boot", 7)
     numbers = [leaf.sequence for leaf in leaves(name, samples)]
     assert numbers == sorted(set(numbers))
@@ -33,11 +33,11 @@ def test_a_batch_of_the_largest_size_can_be_split_to_its_samples():
 
 
 def test_a_single_number_has_no_halves():
-    """What cannot be split says so."""
+    """A range that cannot be split raises an error that says so."""
     with pytest.raises(ValueError, match="boot:5 has no numbers left"):
         BatchName("boot", 5, 1).halves()
 
 
 def test_a_key_is_the_boot_id_and_the_number():
-    """The header's form is the contract's."""
+    """The header has the form of the contract."""
     assert f"b:{2 * NUMBERS_PER_BATCH}" == BatchName.of("b", 2).key

@@ -52,7 +52,7 @@ def test_batches_keep_their_bounds_and_lose_nothing(lengths):
 
 
 def test_a_batch_is_the_same_until_it_is_finished():
-    """Asked again, the queue gives the batch under way, key and all."""
+    """Asked again, the queue returns the batch under way, with the same key."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1]))
     queue = make_queue(buffer, SampleEncoder({}))
@@ -64,7 +64,7 @@ def test_a_batch_is_the_same_until_it_is_finished():
 
 
 def test_others_are_let_through_before_and_after_a_batch_is_made():
-    """The thread rests around a cut, as it is busy before and after; for nothing it does not."""
+    """The thread rests before and after a cut, as it is busy then, but not if there is no batch."""
     buffer = SampleBuffer(10)
     rests: list[float] = []
     queue = make_queue(buffer, SampleEncoder({}), rests.append)
@@ -75,7 +75,7 @@ def test_others_are_let_through_before_and_after_a_batch_is_made():
 
 
 def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
-    """The halves follow each other before anything newer, under numbers of the whole's range."""
+    """The halves come before anything newer, under numbers from the range of the whole."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1, 1, 1]))
     queue = make_queue(buffer, SampleEncoder({}))
@@ -93,7 +93,7 @@ def test_a_split_batch_comes_in_halves_with_keys_of_their_own():
     [(7, 7, [1]), (3, 3, [4, 1]), (1, 1, [2, 4, 1]), (0, 3, [4, 1])],
 )
 def test_a_repeat_settles_what_the_server_has_under_its_name(known, settled, left):
-    """The whole, of which the batch is now the first half, a half of it, or the batch itself."""
+    """The server may have the whole batch, half of it, or the batch itself under that name."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1] * 7))
     queue = make_queue(buffer, SampleEncoder({}))
@@ -106,7 +106,7 @@ def test_a_repeat_settles_what_the_server_has_under_its_name(known, settled, lef
 
 
 def test_a_single_sample_cannot_be_split():
-    """A batch of one stays as it is."""
+    """A batch of one sample stays as it is."""
     buffer = SampleBuffer(10)
     buffer.add(make_samples([1]))
     queue = make_queue(buffer, SampleEncoder({}))

@@ -32,7 +32,7 @@ def numbers(samples: Iterable[StampedSample]) -> list[int]:
 
 
 def test_first_in_first_out() -> None:
-    """Samples are taken in the order in which they were added."""
+    """Samples leave in the order in which they came."""
     buffer = SampleBuffer(10)
     buffer.add(numbered(range(3)))
     buffer.add(numbered(range(3, 5)))
@@ -40,7 +40,7 @@ def test_first_in_first_out() -> None:
 
 
 def test_oldest_are_dropped_first() -> None:
-    """A full buffer makes room by dropping its oldest samples, returns and counts them."""
+    """A full buffer makes room by dropping its oldest samples, and returns and counts them."""
     buffer = SampleBuffer(3)
     dropped = [numbers(buffer.add(numbered(batch))) for batch in ([0, 1], [2, 3], [4])]
     assert [[], [0], [1]] == dropped
@@ -49,7 +49,7 @@ def test_oldest_are_dropped_first() -> None:
 
 
 def test_more_than_fits_at_once() -> None:
-    """Of an addition that is larger than the buffer the newest samples stay."""
+    """Of an addition larger than the buffer, the newest samples stay."""
     buffer = SampleBuffer(3)
     buffer.add(numbered([-1]))
     assert [-1, 0, 1] == numbers(buffer.add(numbered(range(5))))
@@ -57,7 +57,7 @@ def test_more_than_fits_at_once() -> None:
 
 
 def test_put_back_samples_come_first() -> None:
-    """Samples that are put back are taken again before all others, in their order."""
+    """Samples that are put back come again before all others, in their order."""
     buffer = SampleBuffer(10)
     buffer.add(numbered(range(5)))
     taken = buffer.take(3)
@@ -66,7 +66,7 @@ def test_put_back_samples_come_first() -> None:
 
 
 def test_taken_samples_are_pending() -> None:
-    """Until it is settled a sample is pending, in the buffer or on its way."""
+    """Until it is settled, a sample is pending, in the buffer or on its way."""
     buffer = SampleBuffer(10)
     buffer.add(numbered(range(6)))
     buffer.take(4)
@@ -98,7 +98,7 @@ def test_ledger_is_of_one_moment() -> None:
 
 
 def test_failing_iterable_adds_nothing() -> None:
-    """Samples from an iterable that raises midway are not half added."""
+    """If an iterable raises midway, none of its samples is added."""
     buffer = SampleBuffer(10)
 
     def failing() -> Iterator[StampedSample]:
@@ -111,7 +111,7 @@ def test_failing_iterable_adds_nothing() -> None:
 
 
 def test_adding_while_adding_is_counted_once() -> None:
-    """A sample that is recorded while an addition is read is counted once, as are the others."""
+    """A sample recorded while an addition is read is counted once, and so are the others."""
     buffer = SampleBuffer(10)
 
     def recording() -> Iterator[StampedSample]:
@@ -168,7 +168,7 @@ def test_oldest_are_dropped_for_bytes_too() -> None:
 
 
 def test_a_sample_larger_than_the_bound_waits_alone() -> None:
-    """One that alone exceeds the bytes is kept, and everything older is dropped."""
+    """A sample that alone exceeds the bytes is kept, and everything older is dropped."""
     large = stamped(Series("jobs_total", MetricType.COUNTER, {"text": "x" * 1_000}), 9.0)
     for overflow in OVERFLOW_POLICIES:
         buffer = SampleBuffer(10, 500, overflow)
@@ -177,7 +177,7 @@ def test_a_sample_larger_than_the_bound_waits_alone() -> None:
 
 
 def test_newest_are_dropped_if_that_is_wanted() -> None:
-    """A full buffer refuses what comes, returns and counts it; after a take it has room again."""
+    """A full buffer refuses, returns and counts new samples; after a take it has room again."""
     buffer = SampleBuffer(3, overflow="drop_newest")
     assert [3, 4] == numbers(buffer.add(numbered(range(5))))
     assert Ledger(5, 0, 3, {"buffer_full": 2}) == buffer.ledger()
@@ -194,7 +194,7 @@ def test_newest_are_dropped_for_bytes_too() -> None:
 
 
 def test_whoever_adds_waits_for_room_if_that_is_wanted() -> None:
-    """Under `block` an addition returns once all of it is in, and nothing is dropped."""
+    """Under `block` an addition returns once all of it is in, and drops nothing."""
     buffer = SampleBuffer(2, overflow="block", block_timeout=60.0)
     is_full = threading.Event()
     taken: list[int] = []
@@ -213,7 +213,7 @@ def test_whoever_adds_waits_for_room_if_that_is_wanted() -> None:
 
 
 def test_whoever_waits_in_vain_drops_the_newest() -> None:
-    """When there was no room in time, what did not fit is returned and counted."""
+    """If there is no room in time, the samples that do not fit are returned and counted."""
     buffer = SampleBuffer(2, overflow="block", block_timeout=0.001)
     told: list[bool] = []
     assert [2, 3] == numbers(buffer.add(numbered(range(4)), lambda: told.append(True)))
@@ -222,7 +222,8 @@ def test_whoever_waits_in_vain_drops_the_newest() -> None:
 
 
 def test_adopted_samples_are_pending() -> None:
-    """What a dead process left on disk is added and taken at once, and settled like the rest."""
+    """Samples that a dead process left on disk are added and taken at once, and settled like
+    others."""
     buffer = SampleBuffer(2)
     buffer.adopt(5)
     assert Ledger(5, 0, 5, {}) == buffer.ledger()
@@ -231,7 +232,7 @@ def test_adopted_samples_are_pending() -> None:
 
 
 class BufferMachine(RuleBasedStateMachine):
-    """Any sequence of operations, beside a model that is nothing but lists."""
+    """Run any sequence of operations beside a model that consists of lists."""
 
     @initialize(samples_max=st.integers(1, 8))
     def make(self, samples_max: int) -> None:
@@ -264,7 +265,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def put_back(self, data: st.DataObject) -> None:
-        """Put back the last of the samples that were taken."""
+        """Put back the last samples that were taken."""
         kept = data.draw(st.integers(0, len(self.taken)))
         self.taken, returned = self.taken[:kept], self.taken[kept:]
         self.waiting.extendleft(reversed(returned))
@@ -272,7 +273,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def settle_sent(self, data: st.DataObject) -> None:
-        """Have some samples acknowledged."""
+        """Settle some samples as acknowledged."""
         count = data.draw(st.integers(0, len(self.taken)))
         del self.taken[:count]
         self.sent += count
@@ -280,7 +281,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), reason=st.sampled_from(["rejected", "too_large", "buffer_full"]))
     def settle_dropped(self, data: st.DataObject, reason: str) -> None:
-        """Give up some samples."""
+        """Settle some samples as dropped."""
         count = data.draw(st.integers(0, len(self.taken)))
         del self.taken[:count]
         self._count_dropped(reason, count)
@@ -288,7 +289,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @invariant()
     def ledger_balances(self) -> None:
-        """Every sample is in exactly one place, and it is the place of the model."""
+        """Check that every sample is in exactly one place, the same as in the model."""
         ledger = self.buffer.ledger()
         assert ledger.added == ledger.sent + sum(ledger.dropped.values()) + ledger.pending
         pending = len(self.waiting) + len(self.taken)

@@ -1,4 +1,4 @@
-"""Batches on disk: before they are sent, until they are settled, whoever has written them."""
+"""Batches on disk: before they are sent, until they are settled, whichever process wrote them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Worker:
         self.buffer.add([stamped(SERIES, float(number), 1.0) for number in numbers])
 
     def dies(self):
-        """Let go of the locks, as the operating system does for a process that was killed."""
+        """Release the locks, as the operating system does for a killed process."""
         self.spool.abandon()
 
     def send_all(self):
@@ -73,7 +73,7 @@ def files(folder):
 
 
 def test_a_batch_is_on_disk_before_it_is_sent_and_gone_when_it_is_settled(tmp_path):
-    """While a batch is under way its file is there; settled, it is not."""
+    """A batch has a file while it is under way, and none once it is settled."""
     worker = Worker(tmp_path, "a")
     worker.record(1, 2, 3)
     assert [] == files(tmp_path)
@@ -88,7 +88,7 @@ def test_a_batch_is_on_disk_before_it_is_sent_and_gone_when_it_is_settled(tmp_pa
 
 
 def test_what_waits_goes_to_disk_and_leaves_the_buffer(tmp_path):
-    """Secured, samples take no memory and are sent in their order."""
+    """Samples that were secured on disk take no memory, and are sent in order."""
     worker = Worker(tmp_path, "a")
     worker.record(*range(25))
     worker.queue.secure()
@@ -102,7 +102,7 @@ def test_what_waits_goes_to_disk_and_leaves_the_buffer(tmp_path):
 
 
 def test_what_a_dead_process_left_is_sent_under_its_names(tmp_path):
-    """Another process of the component takes it over: first, in order, under the same keys."""
+    """Another process of the component sends them first, in order, and under the same keys."""
     dead = Worker(tmp_path, "dead")
     dead.record(*range(15))
     dead.queue.secure()
@@ -121,7 +121,7 @@ def test_what_a_dead_process_left_is_sent_under_its_names(tmp_path):
 
 
 def test_what_a_living_process_has_is_left_to_it(tmp_path):
-    """Two processes on one directory keep apart."""
+    """Two processes on one directory leave each other's batches alone."""
     one, other = Worker(tmp_path, "one"), Worker(tmp_path, "other")
     one.record(1)
     one.queue.secure()
@@ -131,7 +131,7 @@ def test_what_a_living_process_has_is_left_to_it(tmp_path):
 
 
 def test_an_heir_that_dies_is_inherited_from_with_all_it_had(tmp_path):
-    """Batches go from hand to hand in their order, and no dead process's folder is left behind."""
+    """Batches pass from heir to heir in order, and no folder of a dead process remains."""
     for number, boot_id in enumerate(["b", "a", "c"]):
         worker = Worker(tmp_path, boot_id)
         worker.record(*range(100 * number, 100 * number + 15))
@@ -159,7 +159,7 @@ class KilledError(BaseException):
 def test_an_heir_that_dies_while_it_takes_over_leaves_nobody_in_two_hands(
     tmp_path, monkeypatch, moves
 ):
-    """All that a process left is one heir's: by two heirs it might be sent out of order."""
+    """A single heir gets all that a process left: two heirs might send it out of order."""
     workers = []
     for boot_id in ("a", "b", "c"):
         worker = Worker(tmp_path, boot_id)
@@ -167,7 +167,7 @@ def test_an_heir_that_dies_while_it_takes_over_leaves_nobody_in_two_hands(
         worker.queue.secure()
         workers.append(worker)
         if boot_id == "a":
-            worker.dies()  # b takes it over; c does not, as b lives
+            worker.dies()  # b takes over; c does not, as b lives
     for worker in workers[1:]:
         worker.dies()
     rename = Path.rename
@@ -198,7 +198,7 @@ def test_an_heir_that_dies_while_it_takes_over_leaves_nobody_in_two_hands(
 
 
 def test_only_one_takes_over(tmp_path):
-    """Of several heirs one gets the batches."""
+    """Of several heirs, one gets the batches."""
     dead = Worker(tmp_path, "dead")
     dead.record(1)
     dead.queue.secure()
@@ -222,7 +222,7 @@ def test_another_component_takes_nothing_over(tmp_path):
 
 
 def test_a_process_that_ends_well_leaves_no_folder(tmp_path):
-    """Folders that are empty are removed, those that were taken over too."""
+    """Empty folders are removed, also those that were taken over."""
     dead = Worker(tmp_path, "dead")
     dead.record(1)
     dead.queue.secure()
@@ -234,7 +234,7 @@ def test_a_process_that_ends_well_leaves_no_folder(tmp_path):
 
 
 def test_what_is_left_at_the_end_is_found_by_the_next(tmp_path):
-    """Closing puts the buffer on disk, and the folder is free to be taken over."""
+    """Closing puts the buffer on disk and frees the folder for the next process."""
     worker = Worker(tmp_path, "a")
     worker.record(1, 2)
     worker.queue.close()
@@ -245,7 +245,7 @@ def test_what_is_left_at_the_end_is_found_by_the_next(tmp_path):
 
 
 def test_the_oldest_batches_make_room(tmp_path):
-    """Beyond its bytes the spool drops the oldest batch, counted, and not the one under way."""
+    """Beyond its bytes the spool drops and counts the oldest batch, but not the one under way."""
     worker = Worker(tmp_path, "a", bytes_max=4_000)
     worker.record(*range(10))
     current = worker.queue.current()
@@ -263,7 +263,7 @@ def test_the_oldest_batches_make_room(tmp_path):
 
 
 def test_a_batch_that_is_too_old_is_dropped(tmp_path):
-    """By the monotonic clock for a batch of this process: the wall clock may jump."""
+    """For a batch of this process the monotonic clock counts, as the wall clock may jump."""
     worker = Worker(tmp_path, "a", age_max=60.0)
     worker.record(1)
     worker.queue.secure()
@@ -277,7 +277,7 @@ def test_a_batch_that_is_too_old_is_dropped(tmp_path):
 
 
 def test_an_adopted_batch_is_as_old_as_its_file(tmp_path):
-    """Age counts from when the dead process wrote it."""
+    """The age counts from when the dead process wrote the file."""
     dead = Worker(tmp_path, "dead")
     dead.record(1)
     dead.queue.secure()
@@ -288,7 +288,7 @@ def test_an_adopted_batch_is_as_old_as_its_file(tmp_path):
 
 
 def test_the_parts_of_a_split_batch_survive_under_their_names(tmp_path):
-    """Killed between two halves, the heir sends both halves again, each under its own name."""
+    """After a kill between two halves, the heir sends both again, each under its own name."""
     dead = Worker(tmp_path, "dead")
     dead.record(*range(10))
     dead.queue.current()
@@ -311,7 +311,7 @@ def test_the_parts_of_a_split_batch_survive_under_their_names(tmp_path):
 
 
 def test_a_damaged_tail_costs_itself(tmp_path, caplog):
-    """What can be read is sent, what cannot is counted and warned of."""
+    """The readable part of a file is sent; the rest is counted, with a warning."""
     dead = Worker(tmp_path, "dead")
     dead.queue._samples_max = 250
     dead.queue._bytes_max = 10**6
@@ -330,7 +330,7 @@ def test_a_damaged_tail_costs_itself(tmp_path, caplog):
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 1_000, b"noetl-spool 1\nrubbish"])
 def test_a_file_of_rubbish_costs_itself(tmp_path, content):
-    """The samples that its name speaks of are counted as dropped; the next batch goes on."""
+    """The samples in its name are counted as dropped, and the next batch goes on."""
     dead = Worker(tmp_path, "dead")
     dead.record(*range(15))
     dead.queue.secure()
@@ -343,7 +343,7 @@ def test_a_file_of_rubbish_costs_itself(tmp_path, content):
 
 @contextmanager
 def small_files_only(bytes_max):
-    """Let no file grow beyond a size, as a full disk would not; errno is EFBIG, not ENOSPC."""
+    """Let no file grow beyond a size, as a full disk would; errno is EFBIG, not ENOSPC."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, before[1]))
     try:
@@ -379,7 +379,7 @@ def test_a_full_disk_costs_the_spool_and_no_sample(tmp_path, caplog):
 
 
 def test_a_directory_that_cannot_be_made_costs_the_spool_and_no_sample(tmp_path, caplog):
-    """A spool where there can be none is warned of; the worker goes on in memory."""
+    """Where no spool can be made, the client warns, and the worker goes on in memory."""
     (tmp_path / "pool").write_text("no folder")
     worker = Worker(tmp_path, "a")
     worker.record(1)
@@ -391,7 +391,7 @@ def test_a_directory_that_cannot_be_made_costs_the_spool_and_no_sample(tmp_path,
 
 
 def test_a_split_that_the_disk_does_not_take_leaves_nothing_to_be_sent_whole(tmp_path):
-    """Without room for the halves' names, the halves are in memory only."""
+    """If the disk has no room for the halves' names, the halves are in memory only."""
     worker = Worker(tmp_path, "a")
     worker.record(*range(10))
     worker.queue.current()
@@ -410,7 +410,7 @@ def spooling_client(folder, transport, **settings):
 
 
 class Away(InMemoryTransport):
-    """A server that has asked to be left alone; it keeps what it is sent all the same."""
+    """A server that asks the client to wait, and still keeps what it is sent."""
 
     def send(self, batch, runtime_id, timeout):
         super().send(batch, runtime_id, timeout)
@@ -418,7 +418,7 @@ class Away(InMemoryTransport):
 
 
 def test_a_flush_says_what_is_safe_on_disk(tmp_path):
-    """With the server away everything pending is spooled; the next client delivers it, once."""
+    """While the server is away, pending samples are spooled; the next client sends them once."""
     transport = InMemoryTransport()
     client = spooling_client(tmp_path, Away()).start()
     client.record("value", 1)
@@ -433,7 +433,7 @@ def test_a_flush_says_what_is_safe_on_disk(tmp_path):
 
 
 def test_a_batch_whose_answer_was_lost_with_its_process_is_not_doubled(tmp_path):
-    """Delivered but not acknowledged before the end: the heir's repeat is seen to be one."""
+    """A batch was delivered but not acknowledged: the server recognises the heir's repeat."""
     away, transport = Away(), InMemoryTransport()
     client = spooling_client(tmp_path, away).start()
     client.record("value", 1)
@@ -448,7 +448,7 @@ def test_a_batch_whose_answer_was_lost_with_its_process_is_not_doubled(tmp_path)
 
 
 def test_a_batch_that_is_too_large_is_split_on_disk(tmp_path):
-    """413 with a spool: the halves arrive, and nothing is left on disk."""
+    """With a spool, 413 splits a batch: the halves arrive, and nothing is left on disk."""
     transport = InMemoryTransport()
     with spooling_client(tmp_path, transport) as client:
         client.flush()
@@ -490,7 +490,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_forked_child_does_not_hold_its_parents_spool(tmp_path):
-    """A parent that was killed is inherited from although its child lives on."""
+    """A killed parent's spool is taken over although its child lives on."""
     transport = InMemoryTransport()
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path)], stdin=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A spooled batch as bytes: what is written is read, and of a damaged file what is before it."""
+"""A spooled batch as bytes: a file is read as written, and a damaged one up to the damage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parts_of(*counts):
 
 @given(st.lists(st.integers(1, 3 * ITEMS_PER_RECORD), min_size=1, max_size=4))
 def test_what_is_written_is_read(counts):
-    """Names and samples of every part come back, and the count is in the first two lines."""
+    """Names and samples of every part come back, and the first two lines have the count."""
     parts = parts_of(*counts)
     content = encode(parts)
     assert parts == decode(content)
@@ -32,14 +32,14 @@ def test_what_is_written_is_read(counts):
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_of_a_damaged_file_the_undamaged_beginning_is_read(position, byte):
-    """Whichever byte is changed, what is read are first samples of it, whole and as written."""
+    """Whichever byte changes, the samples before it are read, whole and as they were written."""
     (part,) = parts = parts_of(350)
     content = bytearray(encode(parts))
     position %= len(content)
     content[position] = byte
     read = [item for found in decode(bytes(content)) for item in found.items]
     assert part.items[: len(read)] == read
-    # No more is lost than from the damaged record on.
+    # Nothing before the damaged record is lost.
     before = bytes(content[:position]).count(b"\n")
     assert len(read) >= max(0, before - 2) * ITEMS_PER_RECORD
 
@@ -57,13 +57,13 @@ def test_of_a_file_that_was_cut_off_the_beginning_is_read(length):
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_as_nothing(content):
-    """What is no spool file holds no samples, and does not raise."""
+    """A file of another kind holds no samples, and does not raise."""
     assert [] == decode(content)
     assert samples_named(content) is None
 
 
 def test_a_header_of_another_form_is_read_as_nothing():
-    """A valid checksum does not make a valid header."""
+    """A valid checksum does not make a header valid."""
     content = encode(parts_of(2))
     header = content.split(b"\n")[1]
     for other in (b"[]", b"{}", b'{"boot_id":1,"parts":[[1,2]]}', b'{"boot_id":"b","parts":7}'):

@@ -21,7 +21,7 @@ from noetl_metrics_sdk.queue.wire import (
 )
 from tests.sdk.stamped import stamped
 
-# The model refuses NUL and surrogates; here only what no UTF-8 has is left out.
+# The model refuses NUL and surrogates; this leaves out only what UTF-8 cannot encode.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LABELS = st.dictionaries(TEXT, TEXT, max_size=4)
 NAMES = st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]*", fullmatch=True)
@@ -44,7 +44,7 @@ def refuse_constant(constant: str) -> float:
 
 
 def read_number(value: Any) -> float:
-    """Read a value as the contract has it: a number, or one of three strings."""
+    """Return a value as the contract has it: a number, or one of three strings."""
     if isinstance(value, str):
         return {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}[value]
     assert isinstance(value, float)
@@ -53,7 +53,7 @@ def read_number(value: Any) -> float:
 
 @given(SAMPLES)
 def test_sample_is_read_back(sample: StampedSample) -> None:
-    """Whatever its name, labels, texts and value: what is read back is what was sent."""
+    """A sample with any name, labels, texts and value is read back as it was sent."""
     line = SampleEncoder({}).encode(sample)
     metric = json.loads(line.decode(), parse_constant=refuse_constant)
     form = sample.form
@@ -70,7 +70,7 @@ def test_sample_is_read_back(sample: StampedSample) -> None:
 
 
 def test_sample_is_written_in_full() -> None:
-    """The bytes of one sample, as `docs/protocol.md` has them."""
+    """The bytes of one sample are those in `docs/protocol.md`."""
     series = Series("jobs_total", MetricType.COUNTER, {"pool": "é"}, 'Jobs "done"', "jobs")
     assert (
         '{"metric_name":"jobs_total","metric_type":"counter","help_text":"Jobs \\"done\\"",'
@@ -106,14 +106,14 @@ def test_number_is_written(value: float, written: str) -> None:
 
 
 class Measurement(float):
-    """A float of another library, which shows itself otherwise."""
+    """A float of another library, with a repr of its own."""
 
     def __repr__(self) -> str:
         return f"Measurement({float(self)})"
 
 
 def test_subclass_of_float_is_a_number() -> None:
-    """A float that shows itself otherwise, like NumPy's, is written as a number."""
+    """A float with a repr of its own, like NumPy's, is written as a number."""
     assert "2.5" == json_number(Measurement(2.5))
 
 
@@ -138,7 +138,7 @@ def test_constant_labels_are_copied() -> None:
 def test_cache_changes_nothing(
     samples: list[StampedSample], again: list[tuple[int, float]]
 ) -> None:
-    """A series that was encoded before is encoded as it would be by a new encoder."""
+    """A series that was encoded before gets the same bytes as from a new encoder."""
     encoder = SampleEncoder({"site": "a"})
     later = [
         StampedSample(samples[n].form, samples[n].label_set, value, 5.0)
@@ -150,7 +150,7 @@ def test_cache_changes_nothing(
 
 
 def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many series there are, the encoder remembers a stated number of them."""
+    """However many series there are, the encoder remembers at most a stated number."""
     monkeypatch.setattr("noetl_metrics_sdk.queue.wire.FORMS_CACHED_MAX", 10)
     encoder = SampleEncoder({})
     remembered = set()
@@ -174,7 +174,7 @@ def test_body_is_the_batch(samples: list[StampedSample], runtime_id: str) -> Non
 
 @given(st.lists(st.binary(max_size=30), max_size=5), st.integers(-(2**63), 2**63 - 1).map(str))
 def test_body_is_as_long_as_was_reckoned(lines: list[bytes], runtime_id: str) -> None:
-    """Samples, a comma for each, and the envelope are a bound on the length of the body."""
+    """Samples, a comma for each, and the envelope are an upper bound of the body's length."""
     body = Batch("k", lines).body(runtime_id)
     assert len(body) <= ENVELOPE_BYTES + sum(len(line) + 1 for line in lines)
 

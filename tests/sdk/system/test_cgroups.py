@@ -1,4 +1,4 @@
-"""The cgroup readings, on trees of files as the kernel lays them out."""
+"""The cgroup readings, from trees of files as the kernel lays them out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Machine:
         (self.proc_self / "cgroup").write_text("".join(f"{line}\n" for line in lines))
 
     def mounts(self, *mounts: tuple[str, str, str, str]) -> None:
-        """Write mountinfo: what is mounted, where below the root, the type, its options."""
+        """Write mountinfo: each mount, its folder below the root, its type and its options."""
         lines = ["22 27 0:21 / /proc rw,relatime shared:5 - proc proc rw"]
         for number, (mounted, where, fstype, options) in enumerate(mounts, start=31):
             point = str(self.root / where).replace(" ", "\\040")
@@ -88,7 +88,7 @@ def v2(
 
 
 def test_v2_namespaced_container(machine: Machine) -> None:
-    """A container whose own cgroup is `/` gets its limits and its usage."""
+    """A container whose own cgroup is `/` reports its limits and its usage."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/")
     machine.cgroup(".", v2("150000 100000\n", "4000000\n", throttled=750_000))
@@ -104,7 +104,7 @@ def test_v2_namespaced_container(machine: Machine) -> None:
 
 
 def test_no_limit_omits_the_limit(machine: Machine) -> None:
-    """Without limits there is usage, and neither a limit nor a share of one."""
+    """Without limits the reading has the usage, but no limit and no share of one."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/")
     machine.cgroup(".", v2())
@@ -117,7 +117,7 @@ def test_no_limit_omits_the_limit(machine: Machine) -> None:
 
 
 def test_tightest_ancestor_wins(machine: Machine) -> None:
-    """A limit above the process's cgroup holds when it is the tightest, siblings and all."""
+    """A limit above the process's cgroup holds when it is the tightest; siblings count as used."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/workers.slice/pool.service")
     machine.cgroup(".", {"cgroup.controllers": "cpu memory\n"})
@@ -135,7 +135,7 @@ def test_tightest_ancestor_wins(machine: Machine) -> None:
 
 
 def test_equal_limits_count_for_the_outermost(machine: Machine) -> None:
-    """Of equal limits the one that more processes share is the one that fills first."""
+    """Of equal limits the outermost counts: more processes share it, so it fills first."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/a/b")
     machine.cgroup("a", v2(memory_max="4000000\n", memory_current="3000000\n"))
@@ -160,7 +160,7 @@ def test_own_limit_wins_when_it_is_the_tightest(machine: Machine) -> None:
 
 
 def test_controller_that_is_off_is_accounted_above(machine: Machine) -> None:
-    """Where a cgroup has no memory controller, the nearest one above that has it counts."""
+    """For a cgroup without a memory controller, the nearest one above that has it counts."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/a/init")
     machine.cgroup("a", v2(memory_max="4000000\n"))
@@ -198,7 +198,7 @@ def v1_cpu(quota: str) -> dict[str, str]:
 
 
 def test_v1_container_without_a_namespace(machine: Machine) -> None:
-    """A v1 container that sees its sub-tree at the top, and the host's paths in /proc."""
+    """A v1 container sees its sub-tree at the top, and the host's paths in /proc."""
     machine.mounts(
         ("/docker/abc", "cpu,cpuacct", "cgroup", "cpu,cpuacct"),
         ("/docker/abc", "memory", "cgroup", "memory"),
@@ -218,7 +218,7 @@ def test_v1_container_without_a_namespace(machine: Machine) -> None:
 
 
 def test_v1_unlimited_values_are_no_limits(machine: Machine) -> None:
-    """The quota -1 and the huge memory limit are v1's way to write that there is none."""
+    """In v1 a quota of -1 and a huge memory limit mean that there is no limit."""
     machine.mounts(("/", "cpu", "cgroup", "cpu"), ("/", "memory", "cgroup", "memory"))
     machine.member_of("5:memory:/a", "4:cpu:/a")
     machine.cgroup("cpu/a", v1_cpu("-1\n"))
@@ -228,7 +228,7 @@ def test_v1_unlimited_values_are_no_limits(machine: Machine) -> None:
 
 
 def test_v1_tightest_ancestor(machine: Machine) -> None:
-    """In v1 too the tightest limit on the way up wins, and the root's is not looked at."""
+    """In v1, too, the tightest limit on the way up wins; the root's limit is not read."""
     machine.mounts(("/", "memory", "cgroup", "memory"))
     machine.member_of("5:memory:/pod/container")
     machine.cgroup("memory", {"release_agent": "", **v1_memory("1\n", "1\n")})
@@ -262,7 +262,7 @@ def test_hybrid_takes_each_controller_from_where_it_is(machine: Machine) -> None
 
 @pytest.mark.parametrize("mountinfo", [None, "", "nonsense\n"])
 def test_conventional_places_without_mountinfo(machine: Machine, mountinfo: str | None) -> None:
-    """Without a useful mountinfo the hierarchies are looked for where they usually are."""
+    """Without a useful mountinfo, the readings look for the hierarchies in their usual places."""
     if mountinfo is not None:
         (machine.proc_self / "mountinfo").write_text(mountinfo)
     machine.member_of("5:memory:/a", "0::/b")
@@ -276,7 +276,7 @@ def test_conventional_places_without_mountinfo(machine: Machine, mountinfo: str 
 
 @pytest.mark.parametrize("path", ["/../sibling", "/docker/abc", "/gone (deleted)", "relative"])
 def test_path_that_is_not_there_falls_back_to_what_is_visible(machine: Machine, path: str) -> None:
-    """A path from outside of the namespace, or a deleted one, gives the visible container's."""
+    """A path outside of the namespace, or a deleted one, gives the visible container's figures."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of(f"0::{path}")
     machine.cgroup(".", v2("100000 100000\n"))
@@ -286,7 +286,7 @@ def test_path_that_is_not_there_falls_back_to_what_is_visible(machine: Machine, 
 
 
 def test_system_without_cgroups_raises_what_the_collector_counts(tmp_path: Path) -> None:
-    """Where the process has no cgroup file, the reading fails as a missing file."""
+    """Without a cgroup file of the process, the reading raises the error of a missing file."""
     with pytest.raises(FileNotFoundError):
         ProcessCgroups(tmp_path, tmp_path)
 
@@ -349,7 +349,7 @@ def test_any_proc_text(machine: Machine, cgroup: str, mountinfo: str) -> None:
 @given(st.sampled_from(["cpu.max", "cpu.stat", "memory.max", "memory.current"]), st.binary())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_in_a_cgroup_file(machine: Machine, name: str, content: bytes) -> None:
-    """Whatever a cgroup file holds, the readings do not raise, and other figures stay."""
+    """Whatever a cgroup file holds, the readings do not raise, and other figures remain."""
     machine.mounts(("/", ".", "cgroup2", "nsdelegate"))
     machine.member_of("0::/")
     machine.cgroup(".", v2("100000 100000\n", "4000000\n"))

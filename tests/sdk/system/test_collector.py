@@ -1,4 +1,4 @@
-"""The system collector, on a made-up host, on this one, and across a fork."""
+"""The system collector, on a made-up host, on this host, and across a fork."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Switches = namedtuple("Switches", "voluntary involuntary")  # noqa: PYI024
 
 
 class FakeProcess:
-    """What psutil.Process says about a made-up process."""
+    """The answers of psutil.Process for a made-up process."""
 
     def oneshot(self) -> nullcontext[None]:
         return nullcontext()
@@ -71,7 +71,7 @@ class FakeProcess:
 
 
 class Host:
-    """A made-up host; a test changes what it says, or makes it fail."""
+    """A made-up host; a test changes its answers, or makes them fail."""
 
     def __init__(self, patch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.patch = patch
@@ -96,7 +96,7 @@ class Host:
             "cpu_count": lambda: 2,
             "virtual_memory": lambda: Memory(1000 * MIB, 250 * MIB, 600 * MIB),
             "swap_memory": lambda: Swap(100 * MIB, 25 * MIB, 75 * MIB, 8192, 16384),
-            # nowrap adds what other callers have seen, from a cache of psutil's own
+            # nowrap adds counts that other callers have seen, from a cache of psutil's own.
             "disk_io_counters": lambda perdisk, nowrap: {} if nowrap else self.disks,
             "net_io_counters": lambda pernic, nowrap: {} if nowrap else net,
             "disk_partitions": lambda all: self.mounts,  # noqa: A006 - psutil's word
@@ -121,7 +121,7 @@ class Host:
         )
 
     def advance(self) -> None:
-        """Let ten seconds pass in which each core was busy for two and a half of them."""
+        """Advance the clock by ten seconds, in which each core was busy for two and a half."""
         self.now += 10.0
         self.times = self.later(self.times, 2.0)
         self.core_times = [self.later(times, 1.0) for times in self.core_times]
@@ -143,7 +143,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
 
 
 def values(families: Iterable[MetricFamily]) -> dict[str, float]:
-    """Return series to value; a series that is there twice is an error."""
+    """Return the value of each series; a repeated series is an error."""
     samples = [sample for family in families for sample in family.samples]
     found = {str(sample.series): sample.value for sample in samples}
     assert len(found) == len(samples)
@@ -171,13 +171,13 @@ def test_every_defined_metric_is_collected(host: Host) -> None:
 
 
 def test_first_collect_omits_usage_and_nothing_else(host: Host) -> None:
-    """What needs an earlier reading is omitted from the first collect, not reported as 0."""
+    """The first collect omits what needs an earlier reading; it does not report 0."""
     expected = set(FAMILY_DEFINITIONS) - {"system_cpu_usage_percent", "process_cpu_usage_percent"}
     assert expected == names(host.collector().collect())
 
 
 def test_values_of_a_host(host: Host) -> None:
-    """Each value is what the platform says, in the unit that the name says."""
+    """Each value is the platform's, in the unit that the name says."""
     expected = {
         "system_cpu_cores{}": 2,
         'system_load_average{window="1m"}': 0.5,
@@ -232,7 +232,7 @@ def test_cpu_usage_is_of_the_time_between_two_collects(host: Host) -> None:
 
 
 def test_two_collectors_do_not_disturb_each_other(host: Host) -> None:
-    """A collector's usage is from its own earlier reading, whoever else reads in between."""
+    """A collector computes usage from its own earlier reading, whichever others read between."""
     first, second = host.collector("cpu"), host.collector("cpu")
     first.collect()
     host.advance()
@@ -263,7 +263,7 @@ def test_cpu_times_that_go_backwards(host: Host, later: Times, expected: float |
 
 
 def test_cores_that_come_and_go(host: Host) -> None:
-    """After the number of cores has changed there is no usage by core for one collect."""
+    """After the number of cores has changed, one collect has no usage by core."""
     collector = host.collector("cpu")
     collector.collect()
     seen = []
@@ -294,7 +294,7 @@ def test_host_without_swap_or_disks(host: Host) -> None:
 
 
 def test_swap_activity_that_psutil_would_make_up(host: Host) -> None:
-    """Where the kernel does not count swapping, psutil's 0 is not reported."""
+    """Where the kernel does not count swapping, the collector does not report psutil's 0."""
     (host.tmp_path / "vmstat").write_text("pgpgin 1\n")
     reported = names(host.collector("swap").collect())
     assert {"system_swap_total_bytes"} == reported & {
@@ -305,7 +305,7 @@ def test_swap_activity_that_psutil_would_make_up(host: Host) -> None:
 
 
 def test_disks_without_a_medium_and_without_a_field(host: Host) -> None:
-    """Loop and memory devices are left out, and a field that is missing is left out alone."""
+    """Loop and memory devices are left out; a missing field costs only itself."""
     counters = DiskWithoutBusy(1, 2, 3, 4)
     host.disks = dict.fromkeys(("loop0", "ram1", "zram0", "sda"), counters)
     expected = {
@@ -318,7 +318,7 @@ def test_disks_without_a_medium_and_without_a_field(host: Host) -> None:
 
 
 def test_file_systems_once_and_each_by_itself(host: Host) -> None:
-    """A bind mount is not repeated, a hidden mount not shown, a failing one left out alone."""
+    """A bind mount is not repeated, a hidden mount not shown; a failing mount costs only itself."""
     host.mounts = [
         Mount("/dev/sda1", "/etc/hosts", "ext4", "rw"),
         Mount("/dev/sda1", "/data", "ext4", "rw"),
@@ -347,7 +347,7 @@ def test_file_systems_once_and_each_by_itself(host: Host) -> None:
 
 
 def test_file_system_figures(host: Host) -> None:
-    """The share in use is df's: of what a user without privileges could fill."""
+    """The share in use is df's: the used part of what a user without privileges could fill."""
     labels = '{mountpoint="/",device="/dev/vda1",fstype="ext4"}'
     expected = {
         f"system_filesystem_size_bytes{labels}": 1000,
@@ -363,7 +363,7 @@ def no_guard(_reading: str) -> nullcontext[None]:
 
 
 def test_process_figures(host: Host) -> None:
-    """Process CPU usage is CPU time over the monotonic clock: two cores kept busy are 200."""
+    """Process CPU usage is CPU time over monotonic time: two cores kept busy are 200."""
     cpu_seconds = iter([5.0, 25.0])
     process = ProcessMetrics(lambda: host.now, lambda: next(cpu_seconds))
     list(process.read(no_guard))
@@ -393,7 +393,7 @@ def test_process_usage_without_time_passing(host: Host) -> None:
 
 
 def test_no_limit_of_file_descriptors(host: Host) -> None:
-    """Where a process may have any number of file descriptors, there is no maximum to report."""
+    """If a process may have any number of file descriptors, no maximum is reported."""
     unlimited = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
     host.patch.setattr(FakeProcess, "rlimit", lambda _self, _resource: unlimited)
     assert "process_max_fds" not in names(host.collector("process").collect())
@@ -443,7 +443,7 @@ def test_failing_reading_is_omitted_alone(
     failures: set[str],
     lost: set[str],
 ) -> None:
-    """A reading that fails is omitted and counted; every other metric is there."""
+    """A failing reading is omitted and counted; every other metric is reported."""
     host.patch.setattr(place, attribute, raising(error))
     collector = host.collector()
     collector.collect()
@@ -458,7 +458,7 @@ def test_failing_reading_is_omitted_alone(
 
 
 def test_platform_without_a_function(host: Host) -> None:
-    """A function that psutil does not have here costs its own metric."""
+    """A function that psutil lacks on this platform costs only its own metric."""
     host.patch.delattr(psutil, "virtual_memory")
     collector = host.collector("memory", "load")
     assert {"system_load_average"} == names(collector.collect())
@@ -466,7 +466,7 @@ def test_platform_without_a_function(host: Host) -> None:
 
 
 def test_cgroup_that_cannot_be_read(host: Host) -> None:
-    """A system without cgroups has no container metrics, and everything else."""
+    """A system without cgroups has no container metrics, and all others."""
     (host.tmp_path / "cgroup").unlink()
     collector = host.collector("cgroup", "load")
     assert {"system_load_average"} == names(collector.collect())
@@ -474,9 +474,9 @@ def test_cgroup_that_cannot_be_read(host: Host) -> None:
 
 
 def test_one_cgroup_file_that_cannot_be_read(host: Host) -> None:
-    """A cgroup file that is refused costs the figures that need it."""
+    """A cgroup file that cannot be read costs the figures that need it."""
     (host.tmp_path / "memory.max").unlink()
-    (host.tmp_path / "memory.max").mkdir()  # what root, too, is refused to read
+    (host.tmp_path / "memory.max").mkdir()  # root cannot read this either
     collector = host.collector("cgroup")
     expected = {
         "container_cpu_limit_cores",
@@ -492,7 +492,7 @@ def test_one_cgroup_file_that_cannot_be_read(host: Host) -> None:
 
 
 def test_failure_is_logged_once(host: Host, caplog: pytest.LogCaptureFixture) -> None:
-    """A failing reading is logged the first time: a refusal warns, a platform's lack does not."""
+    """A reading's first failure is logged: a refusal warns, a platform's lack does not."""
     host.patch.setattr(psutil, "virtual_memory", raising(PermissionError("denied")))
     host.patch.setattr(psutil, "swap_memory", raising(NotImplementedError("absent")))
     collector = host.collector("memory", "swap")
@@ -509,7 +509,7 @@ def test_failure_is_logged_once(host: Host, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_series_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with any number of devices gives no more series than the bound, and it is counted."""
+    """With any number of devices, a host gives only as many series as the bound, and counts it."""
     monkeypatch.setattr("noetl_metrics_sdk.system.collector.SERIES_PER_FAMILY_MAX", 3)
     host.disks = {f"sd{number}": DiskWithoutBusy(1, 2, 3, 4) for number in range(5)}
     collector = host.collector("disk")
@@ -519,7 +519,7 @@ def test_series_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("group", SYSTEM_METRIC_GROUPS)
 def test_each_group_can_be_left_out(host: Host, group: str) -> None:
-    """Without a group there is none of its metrics, and all of the others'."""
+    """Without a group, none of its metrics is reported, and all metrics of the others are."""
     collector = host.collector(*(other for other in SYSTEM_METRIC_GROUPS if other != group))
     collector.collect()
     host.advance()
@@ -531,13 +531,13 @@ def test_each_group_can_be_left_out(host: Host, group: str) -> None:
 
 @pytest.mark.parametrize("groups", [["cpu", "gpu"], "gpu"])
 def test_unknown_group_is_refused(groups: Any) -> None:
-    """A group that does not exist is named in the error, with those that do."""
+    """The error names a group that does not exist, and lists those that do."""
     with pytest.raises(ConfigurationError, match=r"'gpu'.*cpu, load, memory.*cgroup"):
         SystemCollector(groups)
 
 
 def test_families_describe_themselves(host: Host) -> None:
-    """Every family has help, a unit and a type; a counter's family goes without `_total`."""
+    """Every family has help, a unit and a type; a counter's family has no `_total`."""
     for family in host.collector().collect():
         counts = {sample.name == f"{family.name}_total" for sample in family.samples}
         assert {family.type == "counter"} == counts
@@ -559,7 +559,7 @@ def test_this_host() -> None:
     found = values(collector.collect())
     assert 0 <= found['system_cpu_usage_percent{core="all"}'] <= 100
     assert found["process_cpu_usage_percent{}"] > 0
-    started = pytest.approx(psutil.Process().create_time(), abs=2)  # the clock may be set
+    started = pytest.approx(psutil.Process().create_time(), abs=2)  # an operator may set the clock
     assert started == found["process_start_time_seconds{}"]
     assert 0 < found["process_resident_memory_bytes{}"] < found["system_memory_total_bytes{}"]
     assert found["process_cpu_seconds_total{}"] > 0
@@ -569,7 +569,7 @@ def _in_a_child(report: Callable[[], Any]) -> Any:
     """Return what `report` returns in a forked child."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn about threads
         child = os.fork()
     if child == 0:
         try:
@@ -617,7 +617,7 @@ def test_child_that_was_not_reset_has_no_usage_of_its_parent() -> None:
 
 
 def test_reset_after_fork_forgets(host: Host) -> None:
-    """After the reset the next collect is a first one, and no failure is known."""
+    """After the reset, the next collect is a first one, and the collector knows no failure."""
     host.patch.setattr(psutil, "virtual_memory", raising(OSError("no")))
     collector = host.collector("cpu", "memory")
     collector.collect()
@@ -628,7 +628,7 @@ def test_reset_after_fork_forgets(host: Host) -> None:
 
 
 def test_documentation_has_every_metric() -> None:
-    """The table in docs/system-metrics.md is the table of the code."""
+    """The table in docs/system-metrics.md is the same as the table in the code."""
     page = Path(__file__).parents[3] / "docs" / "system-metrics.md"
     rows = [
         [cell.strip() for cell in line.strip("|\n ").split("|")]

@@ -1,4 +1,4 @@
-"""Connections through proxies: which requests take which, and that the deadline holds there too."""
+"""Connections through proxies: which requests use one, and that the deadline holds there too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """An environment without proxies, to add some to."""
+    """An environment without proxies, to which tests add some."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -54,7 +54,7 @@ def connect():
 
 
 def forwarding(heads):
-    """Return a proxy that answers in the server's place; it keeps the requests' heads."""
+    """Return a proxy that answers in the server's place, and keeps the requests' heads."""
 
     def handle(connection) -> None:
         while head := read_request(connection):
@@ -66,7 +66,7 @@ def forwarding(heads):
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_requests_go_through_the_proxy_of_the_environment(environment, serve, connect, name):
-    """The proxy gets the whole address of the server, which nobody here could resolve."""
+    """The proxy gets the full URL with the server's name, which this host cannot resolve."""
     heads: list[bytes] = []
     proxy = serve(forwarding(heads))
     environment.setenv(name, proxy.url)
@@ -90,7 +90,7 @@ def test_a_proxy_without_a_scheme_speaks_http_and_gets_its_password(environment,
 
 @pytest.mark.parametrize("exempt", ["127.0.0.1", "other.test, 127.0.0.1", "*", "http://127.0.0.1"])
 def test_no_proxy_is_heeded(environment, serve, connect, exempt):
-    """A server that NO_PROXY names is connected to directly."""
+    """The client connects directly to a server that NO_PROXY names."""
     proxy, server = serve(answer_each), serve(answer_each)
     environment.setenv("HTTP_PROXY", proxy.url)
     environment.setenv("NO_PROXY", exempt)
@@ -99,7 +99,7 @@ def test_no_proxy_is_heeded(environment, serve, connect, exempt):
 
 
 def test_the_proxy_of_another_scheme_is_not_used(environment, serve, connect):
-    """HTTPS_PROXY is nothing to a server that is spoken to in plain HTTP."""
+    """HTTPS_PROXY does not apply to a server with an http URL."""
     proxy, server = serve(answer_each), serve(answer_each)
     environment.setenv("HTTPS_PROXY", proxy.url)
     connect(server.url).register(REGISTRATION, 5)
@@ -108,7 +108,7 @@ def test_the_proxy_of_another_scheme_is_not_used(environment, serve, connect):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_keeps_the_proxies_and_no_connection(environment, serve, connect):
-    """Which proxy it is, is decided once; a connection is used by the process that opened it."""
+    """A child keeps the chosen proxies, but only the process that opened a connection uses it."""
     proxy, server = serve(answer_each), serve(answer_each)
     environment.setenv("HTTP_PROXY", proxy.url)
     transport = connect(server.url)
@@ -128,7 +128,7 @@ def test_a_forked_child_keeps_the_proxies_and_no_connection(environment, serve, 
 def test_a_server_that_speaks_tls_is_reached_through_a_tunnel(
     environment, certificate, serve, connect, proxy_speaks
 ):
-    """The proxy, whether it speaks TLS itself or not, sees only where the tunnel leads."""
+    """The proxy, with TLS of its own or without, sees only the address of the tunnel's end."""
     heads: list[bytes] = []
     server = serve(answer_each, certificate.server)
     proxy = serve(tunnelling(heads), certificate.server if proxy_speaks == "TLS" else None)
@@ -143,7 +143,7 @@ def test_a_server_that_speaks_tls_is_reached_through_a_tunnel(
 def test_a_proxy_that_refuses_a_tunnel_is_named_as_the_reason(
     environment, certificate, serve, connect
 ):
-    """The error says that it was the proxy, and why."""
+    """The error says that the proxy refused, and why."""
 
     def refuse(connection):
         read_request(connection)
@@ -158,7 +158,7 @@ def test_a_proxy_that_refuses_a_tunnel_is_named_as_the_reason(
 def test_an_answer_that_drips_through_a_tunnel_ends_at_the_deadline(
     environment, certificate, serve, connect, proxy_speaks
 ):
-    """Each layer of TLS has its reads bounded."""
+    """Each layer of TLS has bounded reads."""
     clock = ManualClock()
     server = serve(dripping(clock, b"HTTP/1.1 200 OK\r\nX-Long: "), certificate.server)
     proxy = serve(tunnelling([]), certificate.server if proxy_speaks == "TLS" else None)
@@ -169,7 +169,7 @@ def test_an_answer_that_drips_through_a_tunnel_ends_at_the_deadline(
 
 
 def test_a_proxy_whose_answer_drips_ends_at_the_deadline(environment, certificate, serve, connect):
-    """Asking for a tunnel is a part of the request, and of its time."""
+    """The request to open a tunnel shares the deadline of the whole request."""
     clock = ManualClock()
     proxy = serve(dripping(clock, b"HTTP/1.1 200 OK\r\nX-Long: "))
     environment.setenv("HTTPS_PROXY", proxy.url)
@@ -181,7 +181,7 @@ def test_a_proxy_whose_answer_drips_ends_at_the_deadline(environment, certificat
 def test_a_handshake_that_drips_inside_tls_ends_at_the_deadline(
     environment, certificate, serve, connect
 ):
-    """A record of TLS inside TLS that comes a byte at a time is waited for once, not per byte."""
+    """A TLS record inside TLS that comes byte by byte is waited for once, not per byte."""
     clock = ManualClock()
 
     def drip(connection):
@@ -204,14 +204,14 @@ def test_a_handshake_that_drips_inside_tls_ends_at_the_deadline(
 def test_a_handshake_that_fails_inside_tls_is_a_connection_error(
     environment, certificate, serve, connect, after
 ):
-    """A server behind the proxy that ends the connection, or refuses, may be tried again."""
+    """If a server behind the proxy ends the connection, or refuses, the client may try again."""
 
     def refuse(connection):
         read_request(connection)
         connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
         connection.recv(65_536)
         connection.sendall(after)
-        with suppress(ValueError):  # the test is over, and the server has shut it down
+        with suppress(ValueError):  # the test is over, and the server has shut the connection down
             connection.unwrap()
 
     environment.setenv("HTTPS_PROXY", serve(refuse, certificate.server).url)
@@ -220,7 +220,7 @@ def test_a_handshake_that_fails_inside_tls_is_a_connection_error(
 
 
 def socks(connection) -> None:
-    """Be a SOCKS5 proxy without a password (RFC 1928)."""
+    """Act as a SOCKS5 proxy without a password (RFC 1928)."""
     assert b"\x05\x01\x00" == connection.recv(3)
     connection.sendall(b"\x05\x00")
     assert b"\x05\x01\x00\x01" == connection.recv(4)
@@ -241,7 +241,7 @@ def test_a_socks_proxy_is_used(environment, serve, connect, scheme):
 
 
 def test_a_socks_proxy_that_says_nothing_ends_at_the_deadline(environment, serve, connect):
-    """httpcore gives these reads no time-out at all; the deadline does."""
+    """httpcore gives these reads no time-out at all; the deadline bounds them."""
     proxy: RawServer = serve(lambda _: proxy.ended.wait())
     environment.setenv("ALL_PROXY", proxy.url.replace("http", "socks5"))
     with pytest.raises(RecoverableError, match="ReadTimeout: the request did not end in time"):
@@ -249,7 +249,7 @@ def test_a_socks_proxy_that_says_nothing_ends_at_the_deadline(environment, serve
 
 
 def test_a_socks_proxy_without_its_package_says_what_to_install(environment, connect):
-    """It is said where the client is made, and without the proxy's password."""
+    """The error comes when the client is made, and hides the proxy's password."""
     environment.setitem(sys.modules, "socksio", None)
     environment.setenv("ALL_PROXY", "socks5://me:hidden@127.0.0.1:1080")
     with pytest.raises(ConfigurationError, match=r"pip install 'httpx\[socks\]'") as raised:
@@ -259,7 +259,7 @@ def test_a_socks_proxy_without_its_package_says_what_to_install(environment, con
 
 @pytest.mark.parametrize("url", ["socks4://me:hidden@127.0.0.1:1080", "http://me:hidden@h:port"])
 def test_a_proxy_that_is_not_valid_is_a_mistake_in_the_configuration(environment, connect, url):
-    """It is said where the client is made, and without the proxy's password."""
+    """The error comes when the client is made, and hides the proxy's password."""
     environment.setenv("HTTP_PROXY", url)
     with pytest.raises(ConfigurationError, match="proxy that is not valid") as raised:
         connect("http://metrics.invalid")
@@ -300,7 +300,7 @@ def test_a_proxy_that_is_not_valid_is_a_mistake_in_the_configuration(environment
     ],
 )
 def test_the_environment_is_read_as_httpx_reads_it(environment, variables, proxies):
-    """The patterns are these, and a client of httpx's own that reads the environment has them."""
+    """The patterns are these, and httpx's own client that reads the environment has the same."""
     for name, text in variables.items():
         environment.setenv(name, text)
     assert proxies == environment_proxies()

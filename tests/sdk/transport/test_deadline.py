@@ -1,7 +1,7 @@
-"""One deadline bounds a whole request, whatever the other side does with its connection.
+"""One deadline bounds a whole request, whatever the server does with its connection.
 
-Where time has to go by, the servers here move the clock that the transport reads; what waits for
-ever is left after a fraction of a real second.
+Where time has to pass, the servers here move the clock that the transport reads. A wait without end
+is cut short after a fraction of a real second.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TOO_LATE = "the request did not end in time: 5 s"
 OF_A_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 REGISTRATION = Registration("pool")
-# More than what the system takes in for a reader that does not read.
+# More than the system buffers for a server that does not read.
 LARGE = Registration("x" * 16_000_000)
 
 
 @pytest.fixture(params=["plain", "TLS"])
 def contexts(request):
-    """The TLS contexts of a server and of its client, or none."""
+    """Return the TLS contexts of a server and of its client, or None."""
     if request.param == "plain":
         return None, None
     certificate = request.getfixturevalue("certificate")
@@ -59,14 +59,14 @@ def connect():
 
 
 def test_nothing_is_left_before_a_request_has_started(clock):
-    """No operation is ever without a bound."""
+    """Even before a request has started, an operation has a bound."""
     deadline = Deadline(clock.monotonic)
     with pytest.raises(TimeoutError):
         deadline.left()
 
 
 def test_an_operation_has_what_is_left_or_its_own_time_out(clock):
-    """The shorter of the two is given; after the deadline there is neither."""
+    """The shorter of the two times counts; after the deadline no time is left."""
     deadline = Deadline(clock.monotonic)
     deadline.start(5)
     assert (5, 5, 2) == (deadline.left(), deadline.left(7), deadline.left(2))
@@ -82,7 +82,7 @@ def test_an_operation_has_what_is_left_or_its_own_time_out(clock):
     [(TimeoutError("timed out"), TOO_LATE), (TimeoutError(110, "no ACK"), r"\[Errno 110\] no ACK")],
 )
 def test_a_time_out_of_the_systems_own_keeps_its_text(clock, error, text):
-    """TCP gives a connection up by itself, and not at our deadline."""
+    """TCP gives up a connection by itself, and not at the client's deadline."""
     deadline = Deadline(clock.monotonic)
     deadline.start(5)
     with (
@@ -93,7 +93,7 @@ def test_a_time_out_of_the_systems_own_keeps_its_text(clock, error, text):
 
 
 def until_it_goes(connection) -> None:
-    """Say nothing until the other side closes the connection."""
+    """Send nothing until the client closes the connection."""
     while connection.recv(65_536):
         pass
 
@@ -110,7 +110,7 @@ def until_it_goes(connection) -> None:
     ids=["status line", "headers", "interim answers", "body", "chunks"],
 )
 def test_an_answer_that_drips_ends_at_the_deadline(clock, contexts, serve, connect, head, part):
-    """However little of an answer comes at a time, all of it has one time-out."""
+    """However little of an answer comes at a time, the whole answer has one time-out."""
     server = serve(dripping(clock, head, part), contexts[0])
     transport = connect(server.url, contexts[1], monotonic=clock.monotonic)
     with pytest.raises(RecoverableError, match=TOO_LATE):
@@ -135,14 +135,14 @@ def test_a_body_that_is_taken_slowly_ends_at_the_deadline(clock, contexts, serve
 
 
 def test_a_body_that_is_not_taken_ends_at_the_deadline(contexts, serve, connect):
-    """A server that stops reading holds nobody for longer than the time-out."""
+    """A server that stops reading holds the client no longer than the time-out."""
     server: RawServer = serve(lambda _: server.ended.wait(), contexts[0])
     with pytest.raises(RecoverableError, match="WriteTimeout: the request did not end in time"):
         connect(server.url, contexts[1]).register(LARGE, SOON)
 
 
 def test_a_large_body_arrives_whole(contexts, serve, connect):
-    """What the socket takes in parts is sent to its end, and in order."""
+    """A body that the socket takes in parts is sent completely and in order."""
     received = bytearray()
 
     def keep(connection):
@@ -158,7 +158,7 @@ def test_a_large_body_arrives_whole(contexts, serve, connect):
 
 
 def test_a_server_that_never_answers_is_left_at_the_deadline(contexts, serve, connect):
-    """The error says which server, in what phase, and what the time-out was."""
+    """The error names the server, the phase and the time-out."""
     server = serve(until_it_goes, contexts[0])
     with pytest.raises(RecoverableError) as raised:
         connect(server.url, contexts[1]).register(REGISTRATION, SOON)
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_is_left_at_the_deadline(contexts, serve, co
 
 
 def test_a_handshake_that_is_not_answered_ends_at_the_deadline(certificate, serve, connect):
-    """A port that takes connections and speaks no TLS holds nobody for longer."""
+    """A port that takes connections and speaks no TLS holds the client no longer."""
     server = serve(until_it_goes)
     url = server.url.replace("http:", "https:")
     with pytest.raises(RecoverableError, match="ConnectTimeout: the request did not end in time"):
@@ -175,7 +175,7 @@ def test_a_handshake_that_is_not_answered_ends_at_the_deadline(certificate, serv
 
 
 def test_a_certificate_that_is_not_trusted_is_refused(certificate, serve, connect):
-    """TLS is checked by the context that was given, or by httpx's."""
+    """The given context checks TLS, or httpx's if none is given."""
     server = serve(answer_each, certificate.server)
     with pytest.raises(RecoverableError, match=r"ConnectError: .*certificate verify failed"):
         connect(server.url).register(REGISTRATION, 5)
@@ -200,7 +200,7 @@ def deaf_port():
 
 
 def test_a_connection_that_is_not_answered_ends_at_the_deadline(deaf_port, connect):
-    """A host that drops packets holds nobody for longer than the time-out."""
+    """A host that drops packets holds the client no longer than the time-out."""
     with pytest.raises(RecoverableError, match="ConnectTimeout: the request did not end in time"):
         connect(f"http://127.0.0.1:{deaf_port}").register(REGISTRATION, SOON)
 
@@ -223,14 +223,14 @@ def resolve(monkeypatch):
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     deaf_port, resolve, serve, connect
 ):
-    """Of several addresses of a name, one that is dead is not all that a request tries."""
+    """If one of a name's addresses is dead, the request goes on to the next one."""
     server = serve(answer_each, address=("127.0.0.2", deaf_port))
     resolve("metrics.test", ["127.0.0.1", "127.0.0.2"])
     assert "7" == connect(f"http://metrics.test:{server.port}").register(REGISTRATION, 2)
 
 
 def test_of_addresses_that_all_refuse_the_last_one_is_told_of(resolve, connect):
-    """A name without a server behind any address is a connection error."""
+    """If every address of a name refuses, the request raises a connection error."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     resolve("metrics.test", ["127.0.0.1", "127.0.0.2"])
@@ -244,14 +244,14 @@ def test_a_name_that_nobody_knows_may_be_tried_again(monkeypatch, connect):
     def unknown(*arguments, **options):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    # Some networks' resolvers answer for every name.
+    # The resolvers of some networks answer for every name.
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(RecoverableError, match=r"ConnectError: .*not known"):
         connect("http://metrics.invalid").register(REGISTRATION, 5)
 
 
 def test_a_connection_is_kept_and_each_request_has_the_whole_time(clock, contexts, serve, connect):
-    """A deadline that has passed is nothing to the next request on the same connection."""
+    """A past deadline does not affect the next request on the same connection."""
     server = serve(answer_each, contexts[0])
     transport = connect(server.url, contexts[1], monotonic=clock.monotonic)
     for _ in range(3):
@@ -261,7 +261,7 @@ def test_a_connection_is_kept_and_each_request_has_the_whole_time(clock, context
 
 
 def test_a_connection_that_the_server_has_closed_is_replaced(contexts, serve, connect):
-    """A server that closes a connection between two requests costs no failed attempt."""
+    """If a server closes a connection between two requests, no attempt fails."""
     closed = threading.Event()
 
     def answer_once(connection):
@@ -280,7 +280,7 @@ def test_a_connection_that_the_server_has_closed_is_replaced(contexts, serve, co
 
 
 def test_after_a_time_out_a_request_begins_on_a_new_connection(clock, serve, connect):
-    """What a late answer would still bring does not become the answer of the next request."""
+    """The rest of a late answer does not become the answer of the next request."""
     answers = iter([dripping(clock, b"HTTP/1.1 200 OK\r\nX-Long: "), answer_each])
 
     def answer_next(connection):
@@ -295,7 +295,7 @@ def test_after_a_time_out_a_request_begins_on_a_new_connection(clock, serve, con
 
 
 def test_a_server_that_answers_before_it_has_read_everything_is_heard(serve, connect):
-    """A refusal of a body that is too large arrives, though the rest of it is not taken."""
+    """A refusal of a body that is too large arrives, although the server does not read the rest."""
 
     def refuse(connection):
         connection.recv(1000)

@@ -57,7 +57,7 @@ def test_a_batch_travels_with_its_name(respx_mock, transport):
 
 
 def test_a_partial_success_names_the_reasons(respx_mock, transport):
-    """Rejected samples and the server's reasons are in the receipt."""
+    """The receipt has the number of rejected samples and the server's reasons."""
     errors = [{"index": 0, "reason": "bad value"}, {"index": 1, "reason": "bad name"}]
     answer = ok(1, metrics_rejected=2, errors=errors)
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
@@ -66,7 +66,7 @@ def test_a_partial_success_names_the_reasons(respx_mock, transport):
 
 
 def test_a_duplicate_is_seen_as_one(respx_mock, transport):
-    """The status `duplicate` is in the receipt."""
+    """The receipt has the status `duplicate`."""
     answer = httpx.Response(200, json={"status": "duplicate", "metrics_inserted": 4})
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     receipt = transport.send(make_batch(), "7", 5)
@@ -74,7 +74,7 @@ def test_a_duplicate_is_seen_as_one(respx_mock, transport):
 
 
 def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_mock, transport):
-    """The first request is plain; after an Accept-Encoding in an answer they are gzipped."""
+    """The first request is plain; after an answer with Accept-Encoding, requests are gzipped."""
     answer = ok()
     answer.headers["Accept-Encoding"] = "gzip, identity"
     route = respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
@@ -88,7 +88,7 @@ def test_bodies_are_compressed_once_the_server_has_said_that_it_takes_it(respx_m
 
 
 def test_compression_stops_when_the_server_no_longer_offers_it(respx_mock, transport):
-    """A server that was replaced by one without gzip gets plain bodies again."""
+    """When a server without gzip takes the place of another, it gets plain bodies again."""
     with_gzip = ok()
     with_gzip.headers["Accept-Encoding"] = "gzip"
     route = respx_mock.post(URL + "/api/metrics").mock(side_effect=[with_gzip, ok(), ok()])
@@ -121,7 +121,7 @@ def test_compression_stops_when_the_server_no_longer_offers_it(respx_mock, trans
     ],
 )
 def test_every_status_has_its_error(respx_mock, transport, status, error):
-    """The table from status to error; the message carries the server's own reason."""
+    """Each status raises its error, and the message has the server's own reason."""
     answer = httpx.Response(status, json={"detail": "the reason"})
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     with pytest.raises(error) as raised:
@@ -144,7 +144,7 @@ def test_every_status_has_its_error(respx_mock, transport, status, error):
     ],
 )
 def test_a_broken_connection_may_be_tried_again(respx_mock, transport, failure):
-    """Whatever breaks the connection is recoverable, and named."""
+    """Whatever breaks the connection, the error is recoverable and names the cause."""
     respx_mock.post(URL + "/api/metrics").mock(side_effect=failure)
     with pytest.raises(RecoverableError, match=type(failure).__name__):
         transport.send(make_batch(), "7", 5)
@@ -172,7 +172,7 @@ def test_an_endless_answer_is_cut_off(respx_mock, transport):
 
 
 def test_an_answer_that_drips_is_cut_off_at_the_deadline(respx_mock):
-    """The time-out covers the whole answer, not one read of it."""
+    """The time-out covers the whole answer, not each read of it."""
     times = iter([0.0, 4.0, 6.0])
     transport = HttpTransport(URL, monotonic=lambda: next(times))
 
@@ -205,12 +205,12 @@ def test_an_answer_that_drips_is_cut_off_at_the_deadline(respx_mock):
     ],
 )
 def test_retry_after_is_read_in_both_its_forms(header, seconds):
-    """Seconds and HTTP dates are understood; anything else is as if it were not there."""
+    """Seconds and HTTP dates are understood; any other value is ignored."""
     assert seconds == retry_after_seconds(header, now=1_700_000_000.0)
 
 
 def test_an_error_says_which_server_and_keeps_its_password(respx_mock):
-    """The whole address is in the message, without the credentials of the URL."""
+    """The message has the whole address, without the credentials of the URL."""
     transport = HttpTransport("http://me:hidden@metrics.test:8082/base")
     respx_mock.post("http://metrics.test:8082/base/api/metrics").mock(
         side_effect=httpx.ConnectError("refused")
@@ -223,7 +223,7 @@ def test_an_error_says_which_server_and_keeps_its_password(respx_mock):
 
 
 def test_retry_after_reaches_the_error(respx_mock, transport):
-    """A 503 carries the seconds for which the server wants to be left alone."""
+    """The error has the seconds for which a 503 asks the client to wait."""
     answer = httpx.Response(503, headers={"Retry-After": "7"}, json={"detail": "full"})
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
     with pytest.raises(RecoverableError) as raised:
@@ -239,7 +239,7 @@ def test_retry_after_reaches_the_error(respx_mock, transport):
 def test_a_component_registers_at_the_route_of_its_type(
     respx_mock, transport, component_type, path, answered_id
 ):
-    """The registration says who it is; the id may be answered as a string or a number."""
+    """The registration names the component; the answered id may be a string or a number."""
     answer = httpx.Response(200, json={"status": "ok", "runtime_id": answered_id})
     route = respx_mock.post(URL + path).mock(return_value=answer)
     registration = Registration("pool", component_type, {"site": "a"}, "host", 12)
@@ -259,7 +259,7 @@ def test_a_registration_without_an_id_may_be_tried_again(respx_mock, transport, 
 
 
 def test_a_heartbeat_names_the_component(respx_mock, transport):
-    """The heartbeat has the component's name; 404 says that it is not known."""
+    """The heartbeat has the component's name; 404 means that the server does not know it."""
     answers = [httpx.Response(200, json={}), httpx.Response(404, json={"detail": "no pool"})]
     route = respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(side_effect=answers)
     transport.heartbeat(Registration("pool"), 5)
@@ -285,7 +285,7 @@ def test_a_server_that_no_longer_takes_gzip_gets_the_batch_plain(respx_mock, tra
 
 
 def test_a_heartbeat_leaves_compression_as_it_is(respx_mock, transport):
-    """Only the answers of the route that takes batches say what encodings it takes."""
+    """Only answers of the route that takes batches say which encodings it takes."""
     with_gzip = ok()
     with_gzip.headers["Accept-Encoding"] = "gzip"
     route = respx_mock.post(URL + "/api/metrics").mock(return_value=with_gzip)

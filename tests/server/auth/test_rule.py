@@ -1,4 +1,4 @@
-"""Closed to strangers: which token may do what, and what the others are told."""
+"""Which token may do what, and what the server answers to the others."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
     from tests.server.application import Api
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 SECRETS = {name: f"{name}-secret" for name in ("writer", "reader", "admin", "bound", "both")}
@@ -97,7 +97,7 @@ def register(api: Api, name: str, component: str) -> str:
 def test_a_token_is_let_in_where_its_scope_is(
     closed: Api, method: str, path: str, allowed: set[str]
 ) -> None:
-    """Whoever has the scope gets past it, and nobody else; `admin` gets everywhere."""
+    """A token with the scope passes, and no other one does; `admin` passes everywhere."""
     let_in = {name for name in SECRETS if 403 != call(closed, method, path, name).status_code}
     assert allowed == let_in
     for name in SECRETS.keys() - allowed:
@@ -107,7 +107,7 @@ def test_a_token_is_let_in_where_its_scope_is(
 
 
 def served_routes() -> set[tuple[str, str]]:
-    """Return method and path of every route, the aliases that are not described included."""
+    """Return method and path of every route, also of the aliases that are not described."""
     routes: list[Any] = []
     for route in create_app("postgresql:///never", Settings()).routes:
         included = getattr(route, "original_router", None)
@@ -116,7 +116,7 @@ def served_routes() -> set[tuple[str, str]]:
 
 
 def test_every_route_has_a_scope_or_is_open() -> None:
-    """These tests go through all there are; one that is added reads, or is for an admin only."""
+    """The tests below cover every route; a new route reads, or is for an admin only."""
     tested = {
         (method, path.replace("/1/", "/{runtime_id}/"))
         for method, path in [*WRITING, *READING, *ADMINISTRATING, *OPEN]
@@ -132,7 +132,7 @@ def test_every_route_has_a_scope_or_is_open() -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPEN)
 def test_an_open_route_needs_no_token(closed: Api, method: str, path: str) -> None:
-    """Probes and the description are for everybody, and a wrong token is no harm there."""
+    """Probes and the description are open to all callers, even with a wrong token."""
     assert 200 == closed.request(method, path).status_code
     wrong = {"Authorization": "Bearer wrong"}
     assert 200 == closed.request(method, path, headers=wrong).status_code
@@ -152,7 +152,7 @@ def test_an_open_route_needs_no_token(closed: Api, method: str, path: str) -> No
 def test_a_stranger_is_told_what_is_missing(
     closed: Api, headers: list[tuple[str, str]], detail: str
 ) -> None:
-    """401 with the scheme, whatever the route, the body and whether the route is there."""
+    """The answer is 401 with the scheme, whatever the route and body, even for an unknown route."""
     for method, path in [*WRITING, *READING, *ADMINISTRATING, ("GET", "/no/such/route")]:
         answer = closed.request(method, path, headers=headers, content=b"no JSON")
         assert 401 == answer.status_code
@@ -168,7 +168,7 @@ def test_the_scheme_is_written_in_any_case(closed: Api) -> None:
 
 
 def test_a_bound_token_registers_only_its_component(closed: Api) -> None:
-    """Nor does it send heartbeats for another, or deregister it, even of the same name."""
+    """It sends no heartbeat for another one and does not deregister it, even of the same name."""
     register(closed, "admin", "other")
     register(closed, "bound", "mine")
     for path in ("register", "heartbeat", "deregister"):
@@ -181,7 +181,7 @@ def test_a_bound_token_registers_only_its_component(closed: Api) -> None:
 
 
 def test_a_bound_token_writes_only_for_its_component(closed: Api) -> None:
-    """A batch for another is refused whole, by id and by name; nothing of it is stored."""
+    """A batch for another component is refused whole, by id and by name; nothing is stored."""
     other = register(closed, "admin", "victim")
     mine = register(closed, "bound", "mine")
     name = "bound_batches_total"
@@ -198,7 +198,7 @@ def test_a_bound_token_writes_only_for_its_component(closed: Api) -> None:
 
 
 def test_a_bound_token_has_single_samples_of_others_rejected(closed: Api) -> None:
-    """Those of its own component are stored, whether or not the envelope names it."""
+    """Samples of its own component are stored, whether or not the envelope names the component."""
     other = register(closed, "admin", "victim")
     mine = register(closed, "bound", "mine")
     name = "bound_samples_total"
@@ -213,7 +213,7 @@ def test_a_bound_token_has_single_samples_of_others_rejected(closed: Api) -> Non
 
 
 def test_a_bound_token_needs_its_component_registered(postgresql: Cluster) -> None:
-    """404 sends the client to register, as it does without a token."""
+    """404 makes the client register, as it does without a token."""
     lines = ";".join(token.line() for token in TOKENS)
     with postgresql.database() as url, running_api(url, tokens=lines) as running:
         body = {"component_name": "mine", "metrics": [sample()]}
@@ -241,7 +241,7 @@ def test_the_description_says_what_is_needed(closed: Api) -> None:
 
 
 def test_without_tokens_anybody_is_let_in(embedded_api_shared: Api) -> None:
-    """A server without tokens takes a token for nothing."""
+    """A server without tokens ignores a token."""
     wrong = {"Authorization": "Bearer wrong"}
     assert 200 == embedded_api_shared.get("/api/runtime").status_code
     assert 200 == embedded_api_shared.get("/api/runtime", headers=wrong).status_code
@@ -249,7 +249,7 @@ def test_without_tokens_anybody_is_let_in(embedded_api_shared: Api) -> None:
 
 
 def test_a_failure_is_answered_without_its_cause(postgresql: Cluster) -> None:
-    """No traceback and no SQL: only the request's id, in the body and in the header."""
+    """The body and the header have only the request's id, with no traceback and no SQL."""
     hidden = psycopg.DataError("SELECT secret_column FROM noetl.metric")
     with postgresql.database() as url, running_api(url) as running:
 
@@ -267,7 +267,7 @@ def test_a_failure_is_answered_without_its_cause(postgresql: Cluster) -> None:
 
 
 def test_a_database_that_fails_in_the_middle_is_answered_without_sql(postgresql: Cluster) -> None:
-    """A table that is gone is a 500, connections that are cut are a 503 or none the worse."""
+    """If a table is gone the answer is 500; if connections are cut, it is 503 or a normal one."""
     with postgresql.database() as url, running_api(url) as running:
         running.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -288,7 +288,7 @@ def test_a_database_that_fails_in_the_middle_is_answered_without_sql(postgresql:
 def test_a_request_id_that_cannot_stand_in_a_log_is_replaced(
     embedded_api_shared: Api, presented: str
 ) -> None:
-    """The answer has one that the server made, another for each request."""
+    """The answer has another id for each request, which the server made."""
     headers = [(b"x-request-id", presented.encode())]
     ids = {
         embedded_api_shared.get("/healthz", headers=headers).headers["X-Request-ID"]
@@ -299,7 +299,7 @@ def test_a_request_id_that_cannot_stand_in_a_log_is_replaced(
 
 
 def test_a_request_id_is_answered(closed: Api) -> None:
-    """Also where the request is refused."""
+    """A refused request gets its id back too."""
     for path in ("/healthz", "/api/runtime", "/no/such/route"):
         answer = closed.get(path, headers={"X-Request-ID": "0af7.65_1:9-c"})
         assert "0af7.65_1:9-c" == answer.headers["X-Request-ID"]

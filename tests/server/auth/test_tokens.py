@@ -1,4 +1,4 @@
-"""Tokens: their file, the command that makes them, and the file that changes under a server."""
+"""Tokens: their file, the command that makes them, and changes of the file under a server."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from server_stub.tokens import main
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 HASH = hash_token("secret").hex()
@@ -34,7 +34,7 @@ LINE = f"reader read sha256:{HASH}"
 
 
 def test_a_token_that_is_made_is_the_one_that_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints a token and a line; the line lets that token in, and no other."""
+    """The command prints a token and a line; with the line, a server accepts that token only."""
     assert 0 == main(["new", "cpu", "--scope=write", "--runtime=worker_pool/my pool"])
     secret, line = capsys.readouterr().out.splitlines()
     assert secret not in line
@@ -46,7 +46,7 @@ def test_a_token_that_is_made_is_the_one_that_is_found(capsys: pytest.CaptureFix
 
 
 def test_two_tokens_are_never_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is 256 random bits, which take 43 characters."""
+    """Each token is 256 random bits, which take 43 characters."""
     for _ in range(2):
         main(["new", "reader", "--scope=read"])
     first, _, second, _ = capsys.readouterr().out.splitlines()
@@ -55,7 +55,7 @@ def test_two_tokens_are_never_the_same(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_line_is_appended_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is there stays, though its last line has no end; a name that is taken is refused."""
+    """Existing lines stay, even without a line end at the last one; a taken name is refused."""
     path = tmp_path / "tokens"
     path.write_text("# by hand\n" + LINE)
     assert 0 == main(["new", "second", "--scope=read", "--scope=write", f"--append={path}"])
@@ -88,7 +88,7 @@ def test_a_line_is_appended_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     ],
 )
 def test_a_bad_line_is_named_and_not_shown(text: str, message: str) -> None:
-    """What is right is said, and what stands there is not, as it may be a token."""
+    """The message says what is right and does not show the line, as it may have a token."""
     with pytest.raises(ValueError, match=message) as caught:
         parse_tokens(text)
     assert "secret" not in str(caught.value)
@@ -123,7 +123,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
-    """Within a second, and without a restart; those of the settings stay beside it."""
+    """The server reads it within a second, without a restart; tokens of the settings stay valid."""
     path, clock = tmp_path / "tokens", ManualClock()
     write(path, LINE)
     given = f"given write sha256:{hash_token('other').hex()};"
@@ -174,7 +174,7 @@ def test_a_file_that_is_gone_changes_nothing(
 
 
 def test_a_server_does_not_start_with_bad_tokens(tmp_path: Path) -> None:
-    """The message says where, and what is right."""
+    """The message names the place, and says what is right."""
     path = tmp_path / "tokens"
     with pytest.raises(StartupError, match="tokens cannot be used: No such file"):
         TokenSource(Settings(token_file=str(path)), ManualClock().monotonic)

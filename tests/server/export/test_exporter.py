@@ -1,4 +1,4 @@
-"""The export: every row once, whoever commits late, whatever the receiver does."""
+"""The export sends every row once, however late its commit, whatever the receiver does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.server.receiving import FakeReceiver, Received, export_to
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 T = 1_700_000_000
@@ -25,7 +25,7 @@ GOOD_MANY = 40
 
 
 def numbered(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
-    """Return samples of one series, whose values and times are their numbers."""
+    """Return samples of one series, each with its number as value and time."""
     return [
         sample(metric_value=float(i), timestamp=T + i, **fields)
         for i in range(first, first + count)
@@ -33,7 +33,7 @@ def numbered(count: int, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
 
 
 def refusing(name: str, *values: float) -> Any:
-    """Return a rule that refuses a request with one of these values of a metric in it."""
+    """Return a rule that refuses requests with one of these values of a metric."""
 
     def answer(samples: list[Received]) -> httpx.Response | None:
         bad = [it for it in samples if it.labels["__name__"] == name and it.value in values]
@@ -69,7 +69,7 @@ def test_every_row_is_sent_once_in_the_order_of_time(api: Api) -> None:
 
 
 def test_a_row_that_is_committed_late_is_not_skipped(api: Api) -> None:
-    """Ids are handed out before their rows can be seen; the export waits for who has some."""
+    """PostgreSQL gives out ids before rows are visible; the export waits for their transactions."""
     runtime_id = api.register()
     fake = FakeReceiver()
     statement = (
@@ -88,7 +88,7 @@ def test_a_row_that_is_committed_late_is_not_skipped(api: Api) -> None:
         turn.start()
         (ids,) = api.sql("SELECT last_value FROM noetl.metric_metric_id_seq")
         broken_off.rollback()
-        # It is seen to wait: it has claimed the export, and holds it.
+        # The test sees it wait: it has claimed the export, and holds it.
         waiting = (
             "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%virtualtransaction%' AND state "
         )
@@ -106,7 +106,7 @@ def test_a_row_that_is_committed_late_is_not_skipped(api: Api) -> None:
 def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The turn ends, nothing is skipped, and a later one sends it all."""
+    """The turn ends, no row is skipped, and a later turn sends all of them."""
     monkeypatch.setattr("server_stub.export.exporter.HORIZON_SECONDS", 0.1)
     runtime_id = api.register()
     fake = FakeReceiver()
@@ -129,7 +129,7 @@ def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(
 def test_the_position_moves_only_when_the_receiver_has_acknowledged(
     embedded_api: Api, status: int
 ) -> None:
-    """Whatever is not said of the samples themselves is tried again, and costs none of them."""
+    """A failure that is not about the samples leads to another attempt, and costs no sample."""
     api = embedded_api
     insert(api, api.register(), *numbered(3))
     fake = FakeReceiver()
@@ -146,7 +146,7 @@ def test_the_position_moves_only_when_the_receiver_has_acknowledged(
 
 
 def test_a_receiver_that_cannot_be_reached_costs_no_sample(embedded_api: Api) -> None:
-    """Neither does one that breaks off."""
+    """A receiver that breaks off costs no sample either."""
     api = embedded_api
     insert(api, api.register(), *numbered(3))
     fake = FakeReceiver()
@@ -164,7 +164,7 @@ def test_a_receiver_that_cannot_be_reached_costs_no_sample(embedded_api: Api) ->
 
 
 def test_a_sample_that_the_receiver_refuses_costs_no_other(embedded_api: Api) -> None:
-    """It is found by halving what is sent with it, left out, and counted."""
+    """The export finds the sample by halving requests, leaves it out, and counts it."""
     api = embedded_api
     insert(api, api.register(), *numbered(GOOD_MANY))
     fake = FakeReceiver()
@@ -178,7 +178,8 @@ def test_a_sample_that_the_receiver_refuses_costs_no_other(embedded_api: Api) ->
 
 
 def test_a_wrong_address_costs_no_sample(embedded_api: Api) -> None:
-    """What refuses a request without samples too is no receiver: its refusals count for nothing."""
+    """A server that also refuses a request without samples is no receiver: its refusals do not
+    count."""
     api = embedded_api
     insert(api, api.register(), *numbered(5))
     fake = FakeReceiver()
@@ -186,7 +187,7 @@ def test_a_wrong_address_costs_no_sample(embedded_api: Api) -> None:
         export.finish()
         before = export.progress()
         insert(api, api.register(), *numbered(5, first=5))
-        # A load balancer that has begun to lead elsewhere.
+        # A load balancer that has begun to lead to another server.
         fake.answer = lambda _: httpx.Response(400, text="unsupported path")
         for _ in range(10):
             with pytest.raises(ReceiverUnavailableError, match="unsupported path"):
@@ -199,7 +200,7 @@ def test_a_wrong_address_costs_no_sample(embedded_api: Api) -> None:
 
 
 def test_what_is_not_settled_is_sent_again_after_a_restart(embedded_api: Api) -> None:
-    """A receiver that was killed has lost its last seconds: they come again, and nothing older."""
+    """A killed receiver has lost its last seconds: the export repeats those, and nothing older."""
     api = embedded_api
     runtime_id = api.register()
     fake = FakeReceiver()
@@ -221,7 +222,7 @@ def test_what_is_not_settled_is_sent_again_after_a_restart(embedded_api: Api) ->
 
 
 def test_a_receiver_that_refuses_what_it_has_is_not_asked_for_all_of_it(embedded_api: Api) -> None:
-    """Prometheus takes nothing older than what it has: the export goes on where it was."""
+    """Prometheus takes nothing older than its newest sample: the export goes on where it was."""
     api = embedded_api
     runtime_id = api.register()
     fake = FakeReceiver()
@@ -246,7 +247,7 @@ def test_a_receiver_that_refuses_what_it_has_is_not_asked_for_all_of_it(embedded
 
 
 def test_a_repetition_that_is_too_large_is_sent_in_parts(embedded_api: Api) -> None:
-    """Only who says that it has later ones has lost nothing; any other refusal costs no sample."""
+    """Only a receiver with later samples has lost nothing; other refusals cost no sample."""
     api = embedded_api
     runtime_id = api.register()
     fake = FakeReceiver()
@@ -261,12 +262,12 @@ def test_a_repetition_that_is_too_large_is_sent_in_parts(embedded_api: Api) -> N
 
 
 def test_several_servers_export_every_row_once(api: Api) -> None:
-    """One exports while the others stand by; whoever comes next goes on where it was."""
+    """One server exports and the others stand by; the next one goes on where the first was."""
     runtime_id = api.register()
     insert(api, runtime_id, *numbered(200))
     fake = FakeReceiver()
     with export_to(api, fake) as one, export_to(api, fake) as other:
-        # Each sends again what is not settled when it meets the receiver, and only then.
+        # Each server sends unsettled rows again when it first meets the receiver, and only then.
         one.receiver.interruptions = other.receiver.interruptions = 0
         one.export._portion_size.row_limit = other.export._portion_size.row_limit = 3
         threads = [threading.Thread(target=it.finish) for it in (one, other)]
@@ -279,7 +280,7 @@ def test_several_servers_export_every_row_once(api: Api) -> None:
 
 
 def test_what_the_protocol_cannot_say_is_counted(embedded_api: Api) -> None:
-    """A name of somebody's own SQL, and one of two samples in a millisecond, are not sent."""
+    """An invalid name, and the earlier of two samples in a millisecond, are not sent."""
     api = embedded_api
     runtime_id = api.register()
     api.sql(
@@ -301,7 +302,7 @@ def test_what_the_protocol_cannot_say_is_counted(embedded_api: Api) -> None:
 
 
 def test_special_values_arrive(embedded_api: Api) -> None:
-    """NaN, the infinities and the extremes of a double are as they were."""
+    """NaN, the infinities and the extremes of a double arrive unchanged."""
     api = embedded_api
     given = ["NaN", "+Inf", "-Inf", 5e-324, -1.7976931348623157e308]
     runtime_id = api.register()
@@ -321,7 +322,7 @@ def test_special_values_arrive(embedded_api: Api) -> None:
 
 
 def test_types_help_texts_and_units_are_sent_and_kept(embedded_api: Api) -> None:
-    """A receiver is told once what a family is; the database remembers it for readers."""
+    """The receiver learns once what a family is; the database keeps it for readers."""
     api = embedded_api
     described = {"help_text": "How long", "unit": "seconds", "metric_type": "histogram"}
     names = ("took_bucket", "took_sum", "took_count")
@@ -342,7 +343,7 @@ def test_types_help_texts_and_units_are_sent_and_kept(embedded_api: Api) -> None
 
 
 def test_the_newest_version_that_the_receiver_knows_is_spoken(embedded_api: Api) -> None:
-    """2.0 to one that says what it has written, with types in every series; 1.0 to all others."""
+    """A receiver that reports its writes gets 2.0 with types in each series; others get 1.0."""
     api = embedded_api
     runtime_id = api.register()
     insert(api, runtime_id, *numbered(3, help_text="Jobs", unit="jobs", labels={"unit": "jobs"}))
@@ -371,7 +372,7 @@ def test_a_receiver_that_takes_2_0_for_an_empty_request_is_found_out(embedded_ap
     with export_to(api, fake) as export:
         export.finish()
         insert(api, api.register(), *numbered(3, first=3))
-        # It was replaced by an older one, which ignores the content type and finds no series.
+        # An older receiver took its place, which ignores the content type and finds no series.
         fake.answer = lambda _: httpx.Response(204)
         with pytest.raises(ReceiverUnavailableError, match="has written nothing of"):
             export.turn()

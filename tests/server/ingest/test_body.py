@@ -1,4 +1,4 @@
-"""Bodies to rows: the parser, the limits, and PostgreSQL's own format; pure, and fuzzed."""
+"""From bodies to rows: the parser, the limits, and PostgreSQL's own format; pure, and fuzzed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from server_stub.ingest.compression import decode_body
 from server_stub.ingest.row_encoding import RowEncoder, TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -103,7 +103,7 @@ def read_rows(rows: bytes) -> list[Row]:
 def encode(
     parsed: ParsedBody, series: SeriesTable | None = None, now: datetime = NOW
 ) -> tuple[list[Row], list[Reject]]:
-    """Return the rows and all rejects of a body whose every component is registered."""
+    """Return the rows and all rejects of a body; each of its components is registered."""
     owners: dict[str | float | None, int | str] = dict.fromkeys(
         (sample.runtime_id for sample in parsed.samples), 7
     )
@@ -113,7 +113,7 @@ def encode(
 
 
 def assert_storable(parsed: ParsedBody) -> None:
-    """Check what PostgreSQL asks of a row, and what an answer can carry."""
+    """Check that PostgreSQL can store a row and that an answer can carry a reject."""
     rows, rejects = encode(parsed)
     assert len(rows) + len(rejects) == len(parsed.samples) + len(parsed.rejects)
     for reject in rejects:
@@ -124,7 +124,7 @@ def assert_storable(parsed: ParsedBody) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    """Bytes that are no body raise nothing but the errors that say so."""
+    """Bytes that are no body raise only the errors for that."""
     for encoding in ("", "gzip"):
         with suppress(BodyMalformedError, BodyTooLargeError):
             decoded = decode_body(body, encoding, 1000)
@@ -140,7 +140,7 @@ def test_any_json_is_read_or_refused(document: Any) -> None:
 
 @given(st.lists(samples, max_size=5))
 def test_every_sample_is_accepted_or_rejected(batch: list[dict[str, Any]]) -> None:
-    """No sample is lost: each is a row that can be stored, or a reject with a reason."""
+    """No sample is lost: each becomes a row that can be stored, or a reject with a reason."""
     body = json.dumps({"runtime_id": 1, "metrics": batch})
     if "NaN" in body.replace('"NaN"', "") or "Infinity" in body:
         return
@@ -156,7 +156,7 @@ def test_every_sample_is_accepted_or_rejected(batch: list[dict[str, Any]]) -> No
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip,gzip", "identity, gzip"])
 def test_an_unknown_encoding_is_refused(encoding: str) -> None:
-    """The message names the encoding and those that are taken."""
+    """The message names the encoding, and the encodings that the server takes."""
     with pytest.raises(EncodingUnknownError, match="use gzip or none"):
         decode_body(b"", encoding, 10)
 
@@ -193,7 +193,7 @@ full_samples = st.fixed_dictionaries(
 
 @given(st.lists(full_samples, max_size=9))
 def test_rows_are_what_was_sent(batch: list[dict[str, Any]]) -> None:
-    """Every field of every sample comes out of PostgreSQL's format as it went in, in order."""
+    """Every field of every sample survives PostgreSQL's format, and the order stays."""
     rows, rejects = encode(parse(*batch))
     assert rejects == []
     assert rows == [
@@ -212,7 +212,7 @@ def test_rows_are_what_was_sent(batch: list[dict[str, Any]]) -> None:
 
 
 def test_a_bad_sample_does_not_sink_the_others() -> None:
-    """One that is not even an object, or has half of a surrogate pair, is rejected by its place."""
+    """A sample that is no object, or has half of a surrogate pair, is rejected by its place."""
     good = sample(labels={"a": "b"}, timestamp=NOW.timestamp())
     bad_samples: list[Any] = [3, None, [], {"metric_name": "x"}, sample(labels={"a": "\ud800"})]
     for bad in bad_samples:
@@ -249,7 +249,7 @@ def test_a_sample_beyond_a_limit_is_rejected(fields: dict[str, Any], reason: str
 
 
 def test_times_within_the_bounds_are_kept() -> None:
-    """A day of waiting on a disk, or a clock an hour ahead, is no mistake."""
+    """A day in a spool, or a clock an hour ahead, is within the bounds."""
     times = [NOW.timestamp() - 86_400, NOW.timestamp() + 3_600]
     rows, rejects = encode(parse(*(sample(timestamp=time) for time in times)))
     assert [] == rejects
@@ -257,7 +257,7 @@ def test_times_within_the_bounds_are_kept() -> None:
 
 
 def test_a_component_has_so_many_series_in_a_day() -> None:
-    """One series too many is rejected, those that are known go on, and a new day counts anew."""
+    """One series too many is rejected, known series go on, and a new day counts from zero."""
     table = SeriesTable(LIMITS._replace(series_max=2))
     batch = parse(*(sample(labels={"a": value}) for value in "xyzxyz"))
     for _ in range(2):
@@ -270,7 +270,7 @@ def test_a_component_has_so_many_series_in_a_day() -> None:
 
 
 def test_the_table_of_series_is_bounded() -> None:
-    """When too many series are kept, the component that reported longest ago is forgotten."""
+    """At the bound the server forgets the component that reported longest ago."""
     table = SeriesTable(LIMITS, cached_max=4)
     for runtime_id in (1, 2, 1, 3):
         encoder = RowEncoder(table, {None: runtime_id}, NOW, BOUNDS)
@@ -282,7 +282,7 @@ def test_the_table_of_series_is_bounded() -> None:
 
 
 def test_special_values_become_floats() -> None:
-    """What JSON has no number for, and a whole number, are floats in PostgreSQL's format."""
+    """Values without a JSON number, and whole numbers, become floats in PostgreSQL's format."""
     values = ["NaN", "+Inf", "-Inf", 3]
     rows, _ = encode(parse(*(sample(metric_value=value) for value in values)))
     found = [row.metric_value for row in rows]
@@ -291,6 +291,6 @@ def test_special_values_become_floats() -> None:
 
 
 def test_the_header_is_postgresql_s() -> None:
-    """Eleven bytes of signature, flags and extension length, and a trailer of -1."""
+    """It has eleven bytes of signature, then flags and extension length; the trailer is -1."""
     assert b"PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" == copy_format.HEADER
     assert b"\xff\xff" == copy_format.TRAILER

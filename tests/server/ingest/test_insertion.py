@@ -1,4 +1,4 @@
-"""Batches into the database: what is held meanwhile, what is spared, and a server that is full."""
+"""Batches into the database: which locks they hold, which checks they skip, and a full server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.server.application import Api, running_api, sample
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 BLOCKED = (
@@ -48,14 +48,14 @@ def wait_until_blocked(api: Api, count: int) -> None:
 
 @pytest.fixture
 def api(each_database_url: str) -> Generator[Api]:
-    """The application, patient with locks: the tests hold them for as long as they need."""
+    """The application, patient with locks: the tests hold them as long as they need."""
     with running_api(each_database_url, lock_timeout_seconds=100.0) as running:
         yield running
 
 
 @contextmanager
 def claims_held_up(api: Api) -> Generator[None]:
-    """Let every batch with a key wait between finding its component and its rows."""
+    """Let every batch with a key wait between finding its component and inserting its rows."""
     with psycopg.connect(api.database_url) as connection:
         connection.execute("LOCK TABLE noetl.metric_batch IN ACCESS EXCLUSIVE MODE")
         yield
@@ -63,7 +63,7 @@ def claims_held_up(api: Api) -> Generator[None]:
 
 @contextmanager
 def role_without_rights(api: Api) -> Generator[str]:
-    """Give the URL of a role that owns nothing and may set nothing."""
+    """Yield the URL of a role that owns nothing and may set nothing."""
     api.sql(
         "CREATE ROLE plain LOGIN;"
         "GRANT USAGE ON SCHEMA noetl TO plain;"
@@ -77,8 +77,8 @@ def role_without_rights(api: Api) -> Generator[str]:
 
 
 def test_a_component_is_not_removed_under_a_batch(api: Api) -> None:
-    """Who deletes a component waits for a batch of it that is under way, and then takes its rows
-    along; no row is left without its component."""
+    """Deleting a component waits for a batch of it that is under way, and then deletes its rows
+    too; no row is left without its component."""
     runtime_id = api.register()
     body = {"runtime_id": runtime_id, "metrics": [sample()]}
     with claims_held_up(api):
@@ -95,7 +95,7 @@ def test_a_component_is_not_removed_under_a_batch(api: Api) -> None:
 
 
 def test_row_checks_are_skipped_for_a_transaction(api: Api) -> None:
-    """The foreign key is passed over until the transaction ends, and holds again afterwards."""
+    """The transaction skips the foreign key until it ends, and the key holds again afterwards."""
     insert = (
         "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value)"
         " VALUES (1, 'a', 'gauge', 1)"
@@ -123,7 +123,7 @@ def test_without_the_right_the_foreign_key_is_looked_up(api: Api) -> None:
 
 @pytest.mark.parametrize("table", ["metric", "a partition"])
 def test_an_operators_own_trigger_fires(api: Api, table: str) -> None:
-    """Where somebody has a trigger on the table or a partition, nothing is skipped."""
+    """If an operator has put a trigger on the table or a partition, nothing is skipped."""
     (today,) = api.sql("SELECT to_char(now() AT TIME ZONE 'UTC', '\"metric_\"YYYY_MM_DD')")[0]
     api.sql(
         "CREATE TABLE seen (name text);"
@@ -138,8 +138,8 @@ def test_an_operators_own_trigger_fires(api: Api, table: str) -> None:
 
 
 def test_a_full_server_refuses_and_recovers(database_url: str) -> None:
-    """When the bodies in memory reach the bound, the next is told to come again, by 503 with
-    Retry-After; one always fits, and the room is there again afterwards."""
+    """When the bodies in memory reach the bound, the server answers the next one with 503 and
+    Retry-After; one body always fits, and afterwards there is room again."""
     with running_api(database_url, ingest_bytes_max=1_024, lock_timeout_seconds=100.0) as api:
         runtime_id = api.register()
         large = {"runtime_id": runtime_id, "metrics": [sample(labels={"a": "x" * 2_000})]}

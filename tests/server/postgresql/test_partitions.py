@@ -1,4 +1,4 @@
-"""Partitions when something is in the way: other tables, readers, clocks, zones, other servers."""
+"""Partitions with obstacles: other tables, readers, clocks, time zones, other servers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def insert_one(api: Api) -> httpx.Response:
 
 
 def test_a_table_with_a_partitions_name_is_left_alone(api: Api) -> None:
-    """Where today's partition was detached, an insert gets a new one under another name, the
-    detached table keeps its rows, and readiness and cleanup go by bounds, not by names."""
+    """If today's partition was detached, an insert gets a new one under another name, the detached
+    table keeps its rows, and readiness and cleanup go by bounds, not by names."""
     name = partition_name(today())
     assert 200 == insert_one(api).status_code
     api.sql(f"ALTER TABLE noetl.metric DETACH PARTITION noetl.{name}")
@@ -46,11 +46,11 @@ def test_a_table_with_a_partitions_name_is_left_alone(api: Api) -> None:
 
 
 def test_a_partition_that_overlaps_is_said(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """A partition of other bounds that leaves no room for today's is 503 with a later time to come
-    again, the log names it, and a server starts all the same."""
+    """If a partition of other bounds leaves no room for today's, the answer is 503 with a later
+    time to come again, the log names that partition, and a server starts all the same."""
     runtime_id = api.register()
     yesterday, start = today() - timedelta(1), datetime.combine(today(), datetime.min.time(), UTC)
-    # At once: the server's own metrics would make today's partition in between.
+    # Before the server's own metrics would make today's partition.
     api.sql(
         f"DROP TABLE noetl.{partition_name(yesterday)}, noetl.{partition_name(today())};"
         "CREATE TABLE noetl.foreign_bounds PARTITION OF noetl.metric"
@@ -69,7 +69,7 @@ def test_a_partition_that_overlaps_is_said(api: Api, caplog: pytest.LogCaptureFi
 
 
 def test_a_server_that_was_off_for_a_week_catches_up(each_database_url: str) -> None:
-    """Partitions of the week before are dropped, and today's and those ahead are made."""
+    """It drops partitions of the week before, and makes today's and the next ones."""
     schema.apply_schema(each_database_url)
     for offset in range(7, 15):
         query(
@@ -84,7 +84,7 @@ def test_a_server_that_was_off_for_a_week_catches_up(each_database_url: str) -> 
 
 
 def test_the_zone_of_a_database_is_not_that_of_its_partitions(each_database_url: str) -> None:
-    """In a database and for a role whose day is another than UTC's, partitions are UTC days."""
+    """If the day of a database or a role is another than UTC's, partitions are still UTC days."""
     schema.apply_schema(each_database_url)
     database = scalar(each_database_url, "SELECT current_database()")
     query(each_database_url, f"ALTER DATABASE {database} SET timezone = 'Pacific/Kiritimati'")
@@ -107,7 +107,7 @@ def test_the_zone_of_a_database_is_not_that_of_its_partitions(each_database_url:
 
 @pytest.mark.parametrize("hours", [-25, -1, 1, 25])
 def test_partitions_and_retention_go_by_the_databases_clock(database_url: str, hours: int) -> None:
-    """A server whose clock is off gives that time to samples without one, and to nothing else."""
+    """A server with a wrong clock gives its time only to samples without one."""
     with running_api(
         database_url,
         clock=lambda: datetime.now(UTC) + timedelta(hours=hours),
@@ -128,8 +128,8 @@ def test_partitions_and_retention_go_by_the_databases_clock(database_url: str, h
 
 
 def test_a_batch_lies_in_one_partition_whatever_the_hour(api: Api) -> None:
-    """All rows of a batch have one created_at, so midnight never splits one; the last moment of a
-    day and the first of the next are in two partitions."""
+    """All rows of a batch have one created_at, so midnight never splits a batch; the last moment of
+    a day and the first of the next are in two partitions."""
     runtime_id = api.register()
     batch = {"runtime_id": runtime_id, "metrics": [sample(metric_value=n) for n in range(1_500)]}
     assert 200 == api.insert(batch).status_code
@@ -152,7 +152,7 @@ def test_a_batch_lies_in_one_partition_whatever_the_hour(api: Api) -> None:
 
 
 def test_maintenance_is_one_servers_turn(database_url: str) -> None:
-    """While another server has its turn, a run does nothing and waits for nothing."""
+    """While another server has its turn, a run does nothing and does not wait."""
     with running_api(database_url) as api, psycopg.connect(database_url) as other:
         maintenance = api.app.state.resources.maintenance
         api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
@@ -165,7 +165,7 @@ def test_maintenance_is_one_servers_turn(database_url: str) -> None:
 
 
 def test_a_server_starts_beside_a_query_that_keeps_its_retention_back(database_url: str) -> None:
-    """A retention that cannot be changed yet, as somebody reads the table, is changed later."""
+    """If a reader of the table holds up the change of the retention, it is made later."""
     schema.apply_schema(database_url)
     retention = "SELECT retention FROM noetl.metric_retention"
     with psycopg.connect(database_url) as reader:
@@ -196,7 +196,7 @@ def test_two_servers_start_clean_and_make_at_once(each_database_url: str) -> Non
 
 
 def test_a_day_is_dropped_beside_inserts_and_a_long_query(server: ServerProcess) -> None:
-    """While a query reads noetl.metric the drop waits and gives way; once it has ended the day is
+    """While a query reads noetl.metric, the drop waits and gives way; after the query, the day is
     dropped. No insert fails meanwhile, and no row of another day is lost."""
     url = server.database_url
     register = {"name": "cpu-01"}
@@ -248,7 +248,7 @@ def test_a_day_is_dropped_beside_inserts_and_a_long_query(server: ServerProcess)
 
 
 def test_an_autovacuum_gives_way_to_a_drop(postgresql: Cluster) -> None:
-    """An expired day that autovacuum is busy with is dropped at the first attempt."""
+    """A drop succeeds at its first attempt, although autovacuum is at work on the day."""
     setting = "ALTER SYSTEM SET autovacuum_naptime"
     at_work = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

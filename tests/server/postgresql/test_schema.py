@@ -18,7 +18,7 @@ from tests.server.database_queries import at_once, partition_name, partitions, q
 if TYPE_CHECKING:
     from tests.postgresql import Cluster
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 CATALOG = """
@@ -46,7 +46,7 @@ ORDER BY 1, 2, 3, 4
 
 
 def test_the_migrations_make_the_schema(postgresql: Cluster) -> None:
-    """Applied one after the other, the migrations end where the one file begins."""
+    """Applied one after the other, the migrations lead to the same database as the one file."""
     with postgresql.database() as whole, postgresql.database() as migrated:
         query(whole, read_sql("schema.sql"))
         for name in migration_names():
@@ -56,7 +56,7 @@ def test_the_migrations_make_the_schema(postgresql: Cluster) -> None:
 
 
 def test_the_tables_are_those_of_the_contract(each_database_url: str) -> None:
-    """The key, the foreign key, the indexes and the partitioning are as the contract has them."""
+    """The contract gives the key, the foreign key, the indexes and the partitioning."""
     schema.apply_schema(each_database_url)
     constraints = dict(
         query(
@@ -123,7 +123,7 @@ def test_a_noetl_database_is_kept(each_database_url: str) -> None:
 
 
 def test_a_metric_table_of_another_shape_is_refused(database_url: str) -> None:
-    """A table that is not partitioned is not touched, and the message says what to do."""
+    """A table that is not partitioned stays untouched, and the message says what to do."""
     query(database_url, "CREATE SCHEMA noetl; CREATE TABLE noetl.metric (metric_id BIGINT)")
     with pytest.raises(StartupError, match="not partitioned by RANGE"):
         schema.apply_schema(database_url)
@@ -131,14 +131,14 @@ def test_a_metric_table_of_another_shape_is_refused(database_url: str) -> None:
 
 
 def test_an_old_postgresql_is_refused() -> None:
-    """The message names the version found and the oldest that works."""
+    """The message names the found version and the oldest one that works."""
     schema.check_version(150_000)
     with pytest.raises(StartupError, match=r"PostgreSQL 14: version 15 or newer"):
         schema.check_version(140_011)
 
 
 def test_partitions_are_utc_days_in_every_time_zone(each_database_url: str) -> None:
-    """Names and bounds are those of UTC, and adjoin, whatever the session's time zone."""
+    """Names and bounds are UTC's, and bounds adjoin, whatever the session's time zone."""
     schema.apply_schema(each_database_url)
     for zone in ("Pacific/Kiritimati", "America/Los_Angeles", "UTC"):
         session = with_options(each_database_url, f"-c timezone={zone} -c datestyle=German")
@@ -184,7 +184,7 @@ def test_the_functions_refuse_bad_arguments(database_url: str, call: str) -> Non
 
 
 def test_the_functions_can_run_at_once(each_database_url: str) -> None:
-    """Several servers that make and drop partitions at the same moment get in nobody's way."""
+    """Several servers that make and drop partitions at the same moment do not block each other."""
     schema.apply_schema(each_database_url)
     outcomes = at_once(
         4, lambda: scalar(each_database_url, "SELECT noetl.initialize_metric_partitions()")
@@ -198,7 +198,7 @@ def test_the_functions_can_run_at_once(each_database_url: str) -> None:
 
 
 def test_cleanup_drops_what_has_expired_only(each_database_url: str) -> None:
-    """A partition goes when its youngest row can have expired, and no sooner."""
+    """A partition goes when its youngest row can have expired, and not before."""
     schema.apply_schema(each_database_url)
     kept = [today() - timedelta(1), today(), today() + timedelta(1)]
     for day in [today() - timedelta(3), today() - timedelta(2), *kept]:
@@ -213,7 +213,7 @@ def test_cleanup_drops_what_has_expired_only(each_database_url: str) -> None:
 
 
 def test_the_retention_can_be_longer(each_database_url: str) -> None:
-    """Whoever calls cleanup drops by the configured retention, which rows get as well."""
+    """Every caller of cleanup drops by the configured retention, which rows get as well."""
     schema.apply_schema(each_database_url)
     for offset in (4, 3):
         query(
@@ -240,7 +240,7 @@ def test_the_retention_can_be_longer(each_database_url: str) -> None:
 
 
 def test_a_partition_in_use_is_left_for_later(each_database_url: str) -> None:
-    """A reader in an expired partition is not waited for long, and inserts go on behind it."""
+    """Cleanup waits only briefly for a reader in an expired partition; inserts go on behind it."""
     schema.apply_schema(each_database_url)
     query(each_database_url, "SELECT noetl.initialize_metric_partitions()")
     query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
@@ -278,7 +278,7 @@ def test_making_a_partition_does_not_wait_for_inserts(each_database_url: str) ->
 
 
 def test_only_expired_partitions_can_be_dropped(database_url: str) -> None:
-    """The function that drops takes no name but that of an expired partition."""
+    """The function drops only the expired partitions that it is given by name."""
     schema.apply_schema(database_url)
     query(database_url, "SELECT noetl.initialize_metric_partitions()")
     for name in (partition_name(today()), "runtime", "metric", "no'such\"table"):

@@ -19,12 +19,12 @@ from server_stub.query.cursor import Position, decode_cursor, encode_cursor
     st.dictionaries(st.text(), st.text()),
 )
 def test_a_cursor_comes_back(position: Position, query: dict[str, str]) -> None:
-    """A cursor is the position that it was made of, for the same query."""
+    """A cursor gives back the position of which it was made, for the same query."""
     assert decode_cursor(encode_cursor(position, query), query) == position
 
 
 def test_a_cursor_of_no_point_in_time_is_refused() -> None:
-    """Even the digest of the right query does not make a time of any number."""
+    """Even with the digest of the right query, not every number is a time."""
     genuine = encode_cursor(Position(datetime(9999, 12, 31, tzinfo=UTC), 1), {})
     packed = base64.urlsafe_b64decode(genuine + "=")
     altered = struct.pack(">q", 2**63 - 1) + packed[8:]
@@ -35,6 +35,6 @@ def test_a_cursor_of_no_point_in_time_is_refused() -> None:
 
 @given(st.text(st.characters()))
 def test_any_text_is_no_cursor(text: str) -> None:
-    """What this server has not made is refused."""
+    """A text that this server has not made is refused."""
     with pytest.raises(ParameterInvalidError):
         decode_cursor(text, {})

@@ -1,4 +1,4 @@
-"""The page for Prometheus: what is on it, in which form, and what reads it."""
+"""The page for Prometheus: its content, its forms, and the programs that read it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.server.application import insert, running_api, sample
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What is done here depends on no interpreter.
+# These tests depend on no interpreter.
 pytestmark = pytest.mark.once
 
 OPENMETRICS = "application/openmetrics-text"
@@ -55,7 +55,7 @@ def latest(**fields: Any) -> LatestSample:
 def histogram(
     buckets: dict[str, float], total: float = 1.0, count: float | None = None, **fields: Any
 ) -> list[LatestSample]:
-    """Return the rows of one histogram series, `seconds` unless it says otherwise."""
+    """Return the rows of one histogram series, `seconds` unless a name is given."""
     name = fields.pop("metric_name", "seconds")
     labels = fields.pop("labels", {})
     fields = {"metric_type": "histogram", **fields}
@@ -125,19 +125,19 @@ histograms = st.builds(
 
 @st.composite
 def pages(draw: st.DrawFn) -> list[LatestSample]:
-    """Return rows of distinct series, as the query has them."""
+    """Return rows of distinct series, as the query returns them."""
     rows = draw(st.lists(series)) + [row for rows in draw(st.lists(histograms)) for row in rows]
     return list({(row.runtime_id, row.metric_name, row.labels): row for row in rows}.values())
 
 
 @given(pages())
 def test_every_page_is_read_back(found: list[LatestSample]) -> None:
-    """Whatever components report, a page has each sample at most once and one TYPE a family."""
+    """Whatever components report, a page has each sample at most once, and one TYPE a family."""
     page = render(found)
     read = parsed(page.text)
     shown = {(name, repr(sorted(labels.items()))) for name, labels, _ in read}
     assert len(shown) == len(read)
-    # Nothing but series of histograms and summaries can be left out.
+    # Only series of histograms and summaries can be left out.
     scalars = [row for row in found if row.metric_type in {"counter", "gauge"}]
     assert len(scalars) <= len(read) <= len(found)
     assert (len(read) == len(found)) == (page.omitted_count == 0)
@@ -147,7 +147,7 @@ def test_every_page_is_read_back(found: list[LatestSample]) -> None:
 
 @given(pages())
 def test_every_page_of_openmetrics_is_valid(found: list[LatestSample]) -> None:
-    """The strict parser takes every page, and reads as many samples as the text format has."""
+    """The strict parser reads every page, and finds as many samples as the text format has."""
     page = openmetrics(found)
     read = [s for family in openmetrics_families(page) for s in family.samples]
     assert page.endswith("# EOF\n")
@@ -155,7 +155,7 @@ def test_every_page_of_openmetrics_is_valid(found: list[LatestSample]) -> None:
 
 
 def test_openmetrics_has_families_without_suffix_units_and_an_end() -> None:
-    """A counter's family has no `_total`; a unit is said where the name ends in it."""
+    """A counter's family has no `_total`; a unit is given if the name ends in it."""
     rows = [
         latest(help_text='Jobs "done"\n\\', unit="jobs"),
         latest(metric_name="queue_bytes", metric_type="gauge", unit="bytes", help_text="Waiting"),
@@ -181,7 +181,7 @@ def test_openmetrics_has_families_without_suffix_units_and_an_end() -> None:
 
 
 def test_openmetrics_has_bounds_in_canonical_form() -> None:
-    """`le` and `quantile` are floats as the specification writes them, whatever was reported."""
+    """`le` and `quantile` are written as the specification writes floats, however reported."""
     rows = histogram({"1": 1, "2.50": 1, "1000000": 2, "+Inf": 2}) + [
         latest(metric_name="s" + suffix, metric_type="summary", labels=labels)
         for suffix, labels in (("", {"quantile": "1"}), ("_sum", {}), ("_count", {}))
@@ -224,7 +224,7 @@ def test_openmetrics_has_bounds_in_canonical_form() -> None:
 def test_what_openmetrics_has_no_form_for_is_unknown(
     rows: list[LatestSample], names: set[str]
 ) -> None:
-    """No value is lost and the page stays valid: each sample is there under its own name."""
+    """No value is lost and the page stays valid: each sample has its own name there."""
     found = families(openmetrics(rows))
     assert dict.fromkeys(names, "unknown") == {name: it.type for name, it in found.items()}
     read = [(s.name, repr(s.value)) for it in found.values() for s in it.samples]
@@ -277,7 +277,7 @@ def test_a_histogram_is_one_family_in_order() -> None:
 def test_a_distribution_is_whole_or_not_there(
     rows: list[LatestSample], page_format: PageFormat
 ) -> None:
-    """A series that is not of one moment is left out and counted, and no other with it."""
+    """A series with samples of several moments is left out and counted, and no other one."""
     others = histogram({"1": 1, "+Inf": 1}, labels={"other": "1"}, metric_type=rows[0].metric_type)
     if rows[0].metric_type == "summary":
         others = others[-2:]
@@ -288,7 +288,7 @@ def test_a_distribution_is_whole_or_not_there(
 
 
 def test_a_bucket_that_has_not_changed_may_be_older() -> None:
-    """A client sends what has changed, so buckets below an observation stay as they were."""
+    """A client sends only changes, so buckets below an observation stay as they were."""
     rows = histogram({"1": 1, "2": 2, "+Inf": 2}, total=3.0)
     rows[0] = rows[0]._replace(taken_at=1.0)
     rows[1:3] = [row._replace(taken_at=2.0) for row in rows[1:3]]
@@ -296,7 +296,7 @@ def test_a_bucket_that_has_not_changed_may_be_older() -> None:
 
 
 def test_special_values_and_own_labels() -> None:
-    """NaN and infinities are written as the format has them; a reserved label is renamed."""
+    """NaN and infinities have the text of the format; a reserved label gets another name."""
     values = [math.nan, math.inf, -math.inf]
     page = render(
         latest(metric_value=value, labels={"component": "mine", "n": str(number)})
@@ -308,7 +308,7 @@ def test_special_values_and_own_labels() -> None:
 
 
 def test_components_may_disagree() -> None:
-    """The first help text is shown, and a name of two types is untyped."""
+    """The page shows the first help text; a name of two types is untyped."""
     rows = [latest(help_text="one", metric_type="gauge"), latest(runtime_id=2, help_text="two")]
     page = render(rows).text
     assert ["# HELP jobs_total one", "# TYPE jobs_total untyped"] == page.splitlines()[:2]
@@ -317,7 +317,7 @@ def test_components_may_disagree() -> None:
 
 
 def test_names_of_others_that_are_not_valid_are_counted() -> None:
-    """A row that no ingest has checked is left out, and the page says so."""
+    """A row that did not pass the ingest is left out if it is invalid, and the page says so."""
     rows = [latest(metric_name="a-b"), latest(labels={"a.b": "c"}), latest()]
     page = render(rows)
     assert (1, 2) == (len(parsed(page.text)), page.omitted_count)
@@ -327,7 +327,7 @@ def test_names_of_others_that_are_not_valid_are_counted() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_is_silent_about_a_page(embedded_api: Api) -> None:
-    """Prometheus' own linter has nothing to say about workers' metrics and the server's own."""
+    """Prometheus' own linter finds nothing in workers' metrics and the server's own."""
     runtime_id = embedded_api.register("cpu-01")
     described = {"help_text": "What it is"}
     insert(
@@ -374,7 +374,7 @@ def test_accept_chooses_the_format(embedded_api: Api) -> None:
 
 
 def test_a_page_is_compressed_for_those_who_take_it(embedded_api: Api) -> None:
-    """gzip comes where it is welcome, is the same page, and a page of one packet stays plain."""
+    """A client that takes gzip gets the same page compressed; a page of one packet stays plain."""
     runtime_id = embedded_api.register("cpu-01")
     insert(embedded_api, runtime_id, sample())
     mine = {"runtime_id": runtime_id}
@@ -413,14 +413,14 @@ def test_filters_choose_components(api: Api) -> None:
 def test_a_filter_that_is_not_valid_is_refused(
     embedded_api_shared: Api, parameters: dict[str, str]
 ) -> None:
-    """A misspelt filter does not answer everything."""
+    """A misspelt filter is refused, and does not answer with everything."""
     answer = embedded_api_shared.get("/metrics", params=parameters)
     assert answer.status_code in {400, 422}
     assert next(iter(parameters)) in answer.json()["detail"]
 
 
 def test_a_series_is_stale_after_the_lookback(database_url: str) -> None:
-    """What has not been reported for the stated time is on no page, filtered or not."""
+    """A series that was not reported for the stated time is on no page, filtered or not."""
     with running_api(database_url, exposition_lookback_seconds=100.0) as api:
         runtime_id = api.register("cpu-01")
         insert(
@@ -451,7 +451,7 @@ def test_what_is_left_out_is_counted(embedded_api: Api) -> None:
 def test_a_page_for_prometheus_holds_up_nobody(
     embedded_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a page of many series is being made, other requests are served."""
+    """While the server makes a page of many series, it answers other requests."""
     rendering, served = threading.Event(), threading.Event()
 
     def render_slowly(samples: object, page_format: object) -> Any:

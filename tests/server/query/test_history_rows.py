@@ -19,7 +19,7 @@ MINUTE_MS = 60_000
 
 
 class CountingHistory:
-    """A series with samples at given times, which counts how often it is asked."""
+    """A series with samples at given times, which counts the requests that it gets."""
 
     def __init__(self, times: list[int]) -> None:
         self._times = times
@@ -46,7 +46,7 @@ def page(history: CountingHistory, within: Range, limit: int, **asked: Any) -> l
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("every_ms", [MINUTE_MS, 100 * MINUTE_MS])
 def test_samples_that_are_far_apart_cost_few_requests(newest_first: bool, every_ms: int) -> None:
-    """Windows grow while there is little in them."""
+    """The windows grow where there are few samples."""
     times = list(range(0, 5_000 * every_ms, every_ms))
     history = CountingHistory(times)
     expected = sorted(times, reverse=newest_first)[:1000]
@@ -57,7 +57,7 @@ def test_samples_that_are_far_apart_cost_few_requests(newest_first: bool, every_
 
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_samples_that_are_close_together_are_not_all_read(newest_first: bool) -> None:
-    """A window with too many is read in parts."""
+    """A window with too many samples is read in parts."""
     times = list(range(200_000))
     history = CountingHistory(times)
     expected = sorted(times, reverse=newest_first)[:100]
@@ -67,7 +67,7 @@ def test_samples_that_are_close_together_are_not_all_read(newest_first: bool) ->
 
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_a_page_begins_behind_the_position(newest_first: bool) -> None:
-    """Whatever the windows are, page after page has every sample once."""
+    """Whatever the windows are, the pages together have every sample once."""
     times = [at * at * 1000 for at in range(300)]
     history = CountingHistory(times)
     found: list[int] = []

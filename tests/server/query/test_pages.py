@@ -1,4 +1,4 @@
-"""The pages of a query: their order and borders, and what is read for them."""
+"""The pages of a query: their order, their borders, and what PostgreSQL reads for them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.server.application import insert, sample, values
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_go_by_time(api: Api, order: str) -> None:
-    """What arrives late has its place by its time; samples of one time go by their ids."""
+    """A late sample has its place by its time; samples of one time go by their ids."""
     runtime_id = api.register()
     insert(api, runtime_id, *[sample(metric_value=second, timestamp=second) for second in (5, 9)])
     insert(api, runtime_id, *[sample(metric_value=second, timestamp=second) for second in (3, 7)])
@@ -40,10 +40,10 @@ def test_pages_go_by_time(api: Api, order: str) -> None:
 
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_hold_every_row_once_while_rows_arrive(api: Api, order: str) -> None:
-    """Rows that arrive between two pages neither repeat nor hide those that were there.
+    """Rows that arrive between two pages neither repeat nor hide the earlier rows.
 
-    Of those there were, some are of one time over the border of a page, and some in yesterday's
-    partition.
+    Some of the earlier rows have one time across the border of a page, and some are in
+    yesterday's partition.
     """
     runtime_id = api.register()
     seconds = [1, 1, 1, 2, 2, 2, 2, 2, 3, 4]
@@ -63,7 +63,7 @@ def test_pages_hold_every_row_once_while_rows_arrive(api: Api, order: str) -> No
     for _ in range(20):
         page = api.get("/api/metrics", params=parameters).json()
         seen += [(one["timestamp"], int(one["metric_id"])) for one in page["metrics"]]
-        # Before, among and after those that were there.
+        # Before, among and after the earlier rows.
         arriving = [sample(metric_value=-1, timestamp=second) for second in (0, 2, 2.000001, 5)]
         insert(api, runtime_id, *arriving)
         parameters["cursor"] = page["next_cursor"]
@@ -82,7 +82,7 @@ def test_pages_hold_every_row_once_while_rows_arrive(api: Api, order: str) -> No
 
 
 def test_a_cursor_belongs_to_its_query(embedded_api_shared: Api) -> None:
-    """A cursor that is taken to another query is refused rather than skipping rows."""
+    """A cursor of another query is refused and does not skip rows."""
     api = embedded_api_shared
     runtime_id = api.register("cursors")
     insert(api, runtime_id, sample(), sample())
@@ -96,7 +96,7 @@ def test_a_cursor_belongs_to_its_query(embedded_api_shared: Api) -> None:
 
 
 def plan_of(api: Api, filters: dict[str, Any], **parameters: str) -> str:
-    """Return how a page of a query is executed, as JSON."""
+    """Return how PostgreSQL executes a page of a query, as JSON."""
     parameters = {"retention": "1 day", "sample_ahead": "1 day"} | parameters
     with psycopg.connect(api.database_url) as connection:
         if is_of_a_series(filters):
@@ -131,7 +131,7 @@ def test_a_start_time_prunes_the_partitions_before_it(api: Api) -> None:
 
 
 def test_a_page_of_a_series_is_read_in_its_order(api: Api) -> None:
-    """A page costs what is on it, and not what the series has: nothing is sorted or read whole."""
+    """A page costs its own rows, not the series' rows: nothing is sorted or read whole."""
     insert(api, api.register(), *[sample(labels={"a": str(i)}, timestamp=i) for i in range(500)])
     api.sql("ANALYZE noetl.metric")
     series = {"runtime_id": 1, "metric_name": "jobs_total", "labels": {"a": "1"}}
@@ -144,16 +144,16 @@ def test_a_page_of_a_series_is_read_in_its_order(api: Api) -> None:
 
 
 def test_labels_are_found_by_their_index(api: Api) -> None:
-    """A label that few samples have leads to them, and not through all the others."""
+    """The index finds a label that few samples have, without reading all the others."""
     samples = [sample(labels={"a": str(i)}, timestamp=i) for i in range(10_000)]
     insert(api, api.register(), *samples)
-    # What is new waits in a list of the index until a vacuum, or an insert that fills it.
+    # New rows wait in a list of the index until a vacuum comes, or an insert that fills the list.
     api.sql("VACUUM ANALYZE noetl.metric")
     assert "_labels_idx" in plan_of(api, {"labels": {"a": "17"}})
 
 
 def test_a_page_for_prometheus_of_one_component_reads_its_rows_only(api: Api) -> None:
-    """A filtered page looks its component's rows up, whatever others have reported."""
+    """A filtered page reads its component's rows, however much others have reported."""
     mine, other = api.register("cpu-01"), api.register("cpu-02")
     for runtime_id, count in ((mine, 10), (other, 5_000)):
         insert(api, runtime_id, *[sample(labels={"a": str(n)}) for n in range(count)])

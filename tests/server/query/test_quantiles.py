@@ -28,19 +28,19 @@ NEGATIVE = {-0.2: 1.0, -0.1: 2.0, 0.3: 2.0, INF: 4.0}
         (0.2, NEGATIVE, -0.2),
         (0.4, NEGATIVE, -0.14),
         (0.8, NEGATIVE, 0.3),
-        # The quantile is in the lowest bucket, which begins at 0 or has but an upper bound.
+        # The quantile is in the lowest bucket, which begins at 0, or has only an upper bound.
         (0.5, {2.0: 4.0, INF: 4.0}, 1.0),
         (0.5, {0.0: 4.0, 1.0: 4.0, INF: 4.0}, 0.0),
-        # Those of several processes come apart: counts that fall are raised.
+        # The counts of several processes diverge: a falling count is raised.
         (0.5, {1.0: 6.0, 2.0: 4.0, INF: 10.0}, 5.0 / 6.0),
-        # A bucket in between has nothing.
+        # A bucket in between is empty.
         (0.5, {1.0: 1.0, 2.0: 1.0, 3.0: 3.0, INF: 3.0}, 2.25),
     ],
 )
 def test_a_quantile_is_interpolated_within_its_bucket(
     quantile: float, counts: dict[float, float], expected: float
 ) -> None:
-    """Linearly, from 0 in the lowest bucket; above all bounds it is the highest of them."""
+    """Interpolation is linear, from 0 in the lowest bucket; above all bounds the highest counts."""
     assert histogram_quantile(quantile, counts) == pytest.approx(expected)
 
 
@@ -56,12 +56,12 @@ def test_a_quantile_is_interpolated_within_its_bucket(
 def test_there_is_no_quantile_without_observations_or_the_last_bucket(
     counts: dict[float, float],
 ) -> None:
-    """Such a histogram has a NaN."""
+    """The quantile of such a histogram is NaN."""
     assert math.isnan(histogram_quantile(0.5, counts))
 
 
 def test_the_lowest_quantile_of_an_empty_lowest_bucket_is_none() -> None:
-    """As in Prometheus, whose 0 of 0 observations is a NaN."""
+    """As in Prometheus, where the quantile 0 of 0 observations is a NaN."""
     assert math.isnan(histogram_quantile(0.0, {1.0: 0.0, 2.0: 3.0, INF: 3.0}))
 
 
@@ -73,7 +73,7 @@ def test_the_lowest_quantile_of_an_empty_lowest_bucket_is_none() -> None:
 def test_a_quantile_lies_within_the_bounds(
     quantile: float, counts: dict[float, float], count: int
 ) -> None:
-    """Whatever the counts, it is no higher than the highest bound and no lower than the lowest."""
+    """Whatever the counts, a quantile is between the lowest and the highest bound."""
     found = histogram_quantile(quantile, {**counts, INF: float(count)})
     if math.isnan(found):
         assert 0 == quantile
@@ -82,6 +82,6 @@ def test_a_quantile_lies_within_the_bounds(
 
 
 def test_a_bound_is_a_number_or_none() -> None:
-    """What no number can be made of is no bound, and neither is a NaN."""
+    """A text that is no number, or a NaN, is no bound."""
     assert [0.5, 1.0, INF, -1.0] == [parse_bound(text) for text in ("0.5", "1", "+Inf", "-1.0")]
     assert [None, None, None] == [parse_bound(text) for text in ("", "much", "NaN")]

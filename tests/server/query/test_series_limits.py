@@ -1,4 +1,4 @@
-"""`GET /api/metrics/series`: ranges, steps and sizes; what is refused, and what is not read."""
+"""`GET /api/metrics/series`: ranges, steps and sizes; what it refuses and what it does not read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.server.charts import T, ask, at, curve
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 
 def test_values_beyond_a_number_are_refused(embedded_api: Api) -> None:
-    """A sum that no number can hold is an error that says so; an average need not fail with it."""
+    """A sum beyond a number is an error that says so; an average may still have a value."""
     api = embedded_api
     insert(api, api.register(), at(0, 1e308, core="0"), at(1, 1.7e308, core="1"), at(60, 1e200))
     answer = api.get(
@@ -37,7 +37,7 @@ def test_values_beyond_a_number_are_refused(embedded_api: Api) -> None:
 
 
 def test_the_default_is_the_last_hour_by_minutes(embedded_api: Api) -> None:
-    """Without a range and a step, it is the average of what is recent."""
+    """Without a range and a step, the answer is the average of the last hour."""
     api = embedded_api
     insert(api, api.register(), sample(metric_name="load", metric_value=4))
     answer = api.get("/api/metrics/series", params={"metric_name": "load"}).json()
@@ -81,7 +81,7 @@ def test_the_default_is_the_last_hour_by_minutes(embedded_api: Api) -> None:
 def test_a_bad_parameter_is_refused(
     embedded_api_shared: Api, parameters: dict[str, Any], status: int, detail: str
 ) -> None:
-    """A parameter that is not valid or not known is named, with what is right."""
+    """An invalid or unknown parameter is named, with what is right."""
     known: dict[str, Any] = {"metric_name": "load", "start_time": T, "end_time": T + 600}
     given = {name: value for name, value in (known | parameters).items() if value is not None}
     answer = embedded_api_shared.get("/api/metrics/series", params=given)
@@ -91,7 +91,7 @@ def test_a_bad_parameter_is_refused(
 
 
 def test_as_many_points_as_allowed_are_answered(embedded_api_shared: Api) -> None:
-    """The step that the error proposes is one that is taken."""
+    """The server takes the step that the error proposes."""
     fitting = parse_timestamp(T), parse_timestamp(T + 11_000 * 60)
     assert 11_000 * 60 == (cover(*fitting, 60.0, fitting[1])[1] - fitting[0]).total_seconds()
     refused = embedded_api_shared.get(
@@ -103,7 +103,7 @@ def test_as_many_points_as_allowed_are_answered(embedded_api_shared: Api) -> Non
 
 
 def test_a_step_may_be_a_fraction_of_a_second(embedded_api: Api) -> None:
-    """Buckets are multiples of it to the microsecond."""
+    """Buckets are multiples of the step, to the microsecond."""
     api = embedded_api
     insert(api, api.register(), at(0.2, 1), at(0.3, 2), at(1.25, 3))
     found = ask(api, step="0.25", end_time=T + 2)
@@ -133,7 +133,7 @@ def test_an_answer_that_is_too_large_is_refused(
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_buckets_do_not_depend_on_the_zone_of_the_session(database_url: str, zone: str) -> None:
-    """A day is 24 hours, also on that on which clocks are changed."""
+    """A day has 24 hours, also on the day on which clocks change."""
     summer = 1_679_792_400  # 2023-03-26 01:00 UTC, when Berlin's clocks go forward
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {connection.info.dbname} SET timezone = '{zone}'")
@@ -151,10 +151,10 @@ def test_buckets_do_not_depend_on_the_zone_of_the_session(database_url: str, zon
 
 
 def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
-    """What was inserted a day before the range, and longer, is pruned from the plan."""
+    """What was inserted more than a day before the range is pruned from the plan."""
     for day in ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"):
         api.sql("SELECT noetl.create_metric_partition(%s)", day)
-    # The store needs no database for the parameters.
+    # The store needs no database to make the parameters.
     store = SeriesReader(None, Settings(retention_days=3650), None)  # type: ignore[arg-type]
     start, end = parse_timestamp("2024-01-03T12:00:00Z"), parse_timestamp("2024-01-03T13:00:00Z")
     parameters = store.parameters("load", "increase", cover(start, end, 60.0, end), [], {})
@@ -167,7 +167,7 @@ def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
 
 
 def test_a_chart_reads_no_row_of_another_metric(database_url: str) -> None:
-    """What lies between a metric's rows in the table is not read, however much it is."""
+    """Rows between a metric's rows in the table are not read, however many they are."""
     with running_api(database_url) as api:
         api.register()
         api.sql(
@@ -181,7 +181,7 @@ def test_a_chart_reads_no_row_of_another_metric(database_url: str) -> None:
         asked = {"metric_name": "m7", "start_time": T, "end_time": T + 420}
         (series,) = ask(api, aggregation="count", **asked)["series"]
         assert 420 == sum(value for _, value in series["points"])
-    # The server's sessions tell what they have read when they end, a moment after the pool's.
+    # The server's sessions report what they have read when they end, a moment after the pool's end.
     deadline = time.monotonic() + 30
     read = 0
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -192,5 +192,5 @@ def test_a_chart_reads_no_row_of_another_metric(database_url: str) -> None:
                 "WHERE relname ~ '^metric_2'"
             ).fetchall()
             read = row[0]
-    # The planner looks at an index's ends.
+    # The planner looks at both ends of an index.
     assert 420 <= read < 430

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 T = 1_699_999_200
@@ -29,7 +29,7 @@ WORKERS = ("a", "b", "c")
 
 
 class Reading(NamedTuple):
-    """A sample of one series; later in a list is later in arrival."""
+    """A sample of one series; a later one in a list arrives later."""
 
     worker: str
     second: int
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What is asked for, in seconds from T; a multiple of every step."""
+    """A question, in seconds from T, which is a multiple of every step."""
 
     step: int
     start: int
@@ -115,10 +115,10 @@ def expect(
     question: Question,
     value_of: Callable[[Sequence[Reading], int, int], float | None],
 ) -> dict[str, dict[int, Any]]:
-    """Return the answer to a question, given what the value of one group's bucket is.
+    """Return the answer to a question, given a function for the value of one group's bucket.
 
-    `value_of` gets the group's samples by time and arrival, and where the bucket begins and ends;
-    its None leaves the bucket out.
+    `value_of` gets the group's samples by time and arrival, and the bucket's start and end. If it
+    returns None, the bucket is left out.
     """
     groups: dict[str, list[Reading]] = defaultdict(list)
     for one in sorted(samples, key=lambda one: one.second):  # stable: by arrival at one time
@@ -143,7 +143,7 @@ def expect(
 
 
 def within(group: Sequence[Reading], begin: int, end: int) -> list[float] | None:
-    """Return the values in a bucket that are numbers; [NaN] for none, None without a sample."""
+    """Return a bucket's values that are numbers: [NaN] if none is, None without a sample."""
     in_bucket = [one.value for one in group if begin <= one.second < end]
     if not in_bucket:
         return None
@@ -165,7 +165,7 @@ def count(group: Sequence[Reading], begin: int, end: int) -> float | None:
 
 
 def total(group: Sequence[Reading], begin: int, end: int) -> float | None:
-    """Return the sum of what each series is at, at the end of a bucket with samples."""
+    """Return the sum of each series' value at the end of a bucket with samples."""
     if within(group, begin, end) is None:
         return None
     held: list[float] = []
@@ -173,7 +173,7 @@ def total(group: Sequence[Reading], begin: int, end: int) -> float | None:
         own = [one for one in group if one.worker == worker and one.second < end]
         if not own:
             continue
-        # The newest bucket that the series is in; without a number there, it has no value.
+        # The newest bucket with the series; without a number in it, the series has no value.
         step = end - begin
         newest = (T + own[-1].second) // step
         numbers = [
@@ -189,7 +189,7 @@ def total(group: Sequence[Reading], begin: int, end: int) -> float | None:
 def increase(
     question: Question,
 ) -> Callable[[Sequence[Reading], int, int], float | None]:
-    """Return what growth a bucket has: from each sample's predecessor, wherever that is."""
+    """Return the growth in a bucket: each sample less its predecessor, wherever that is."""
     step = question.step
     first = (T + question.start) // step * step - T
     oldest = first - max(step, LOOKBACK_SECONDS)
@@ -197,7 +197,7 @@ def increase(
     def value_of(group: Sequence[Reading], begin: int, end: int) -> float | None:
         grown: list[float] = []
         for worker in WORKERS:
-            # A later arrival of one time takes the place of the earlier one.
+            # A later arrival of one time replaces the earlier one.
             counts = {
                 one.second: one.value
                 for one in group
@@ -216,7 +216,7 @@ def increase(
 def test_every_aggregation_is_what_the_model_says(
     api: Api, samples: list[Reading], question: Question
 ) -> None:
-    """Samples in any order of arrival, of any values, at any borders of buckets."""
+    """The answers agree for samples in any order of arrival, of any values, at any borders."""
     name = next(_names)
     send(api, [(name, one.second, one.value, {"worker_id": one.worker}) for one in samples])
     grown = expect(samples, question, increase(question))
@@ -258,7 +258,7 @@ observations = st.lists(
 def test_a_quantile_is_what_the_model_says(
     api: Api, observed: list[tuple[str, int, float]], quantile: float, step: int
 ) -> None:
-    """Of workers that report their histograms each half a minute, in no order of arrival."""
+    """The answers agree for workers that report histograms each half a minute, in any order."""
     name = next(_names)
     rows = [
         (
@@ -277,7 +277,7 @@ def test_a_quantile_is_what_the_model_says(
     question = Question(step, 0, 600, by_worker=False)
     expected: dict[int, Any] = {}
     for begin in range(0, 600, step):
-        # What a sample says was observed before it, since the sample before.
+        # The observations of a sample are those since the sample before.
         own = sorted(v for _, at, v in observed if begin - 30 <= at < begin + step - 30)
         expected[begin] = pytest.approx(quantile_of(quantile, own), nan_ok=True)
     found = ask(api, name, "quantile", question, quantile=quantile)
@@ -285,7 +285,7 @@ def test_a_quantile_is_what_the_model_says(
 
 
 def quantile_of(quantile: float, observed: Sequence[float]) -> float:
-    """Return the quantile by its definition: the place of the rank within its bucket."""
+    """Return the quantile by its definition: the rank's place within its bucket."""
     rank = quantile * len(observed)
     if not observed:
         return math.nan
@@ -295,6 +295,6 @@ def quantile_of(quantile: float, observed: Sequence[float]) -> float:
         if up_to >= rank:
             if bound == math.inf:
                 return lower
-            # Nothing below the quantile 0 leaves it undefined.
+            # An empty lowest bucket leaves the quantile 0 undefined.
             return lower + (bound - lower) * (rank - below) / (up_to - below) if up_to else math.nan
     raise AssertionError("the last bucket has them all")

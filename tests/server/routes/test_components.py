@@ -11,8 +11,8 @@ from tests.server.application import sample
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 REGISTER = "/api/worker/pool/register"
@@ -75,7 +75,7 @@ def test_a_registration_is_kept_and_answered(api: Api, path: str) -> None:
 
 
 def test_registering_again_updates_and_keeps_the_id(api: Api) -> None:
-    """The same name of the same kind keeps its id; what is left out stays as it was."""
+    """The same name of the same kind keeps its id; fields that are left out stay as they were."""
     first = api.register("cpu-01", capacity=8, labels={"a": "b"})
     again = api.register("cpu-01", component_type="worker_pool", capacity=9, base_url="http://x")
     other = api.register("cpu-01", kind="broker")
@@ -91,13 +91,13 @@ def test_registering_again_updates_and_keeps_the_id(api: Api) -> None:
 
 
 def test_ids_are_beyond_a_javascript_number(embedded_api: Api) -> None:
-    """An id is a string of a 64-bit number that no NoETL server makes."""
+    """An id is the text of a 64-bit number that no NoETL server makes."""
     runtime_id = embedded_api.register()
     assert 2**62 <= int(runtime_id) < 2**63
 
 
 def test_a_heartbeat_makes_ready(api: Api) -> None:
-    """A heartbeat answers the id, and sets the status and the time."""
+    """A heartbeat answers with the id, and sets the status and the time."""
     runtime_id = api.register("cpu-01", status="busy")
     registered_at = component(api, "cpu-01")["last_heartbeat"]
     answer = api.post(HEARTBEAT, json={"name": "cpu-01"})
@@ -113,7 +113,7 @@ def test_a_heartbeat_makes_ready(api: Api) -> None:
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 @pytest.mark.parametrize("path", DEREGISTER)
 def test_deregistering_keeps_the_metrics(embedded_api_shared: Api, method: str, path: str) -> None:
-    """A component that leaves is offline, and its metrics stay."""
+    """A component that deregisters is offline, and its metrics stay."""
     api = embedded_api_shared
     name = f"{method}{path}"
     runtime_id = api.register(name)
@@ -126,7 +126,7 @@ def test_deregistering_keeps_the_metrics(embedded_api_shared: Api, method: str, 
 
 @pytest.mark.parametrize("path", [HEARTBEAT, *DEREGISTER])
 def test_an_unknown_component_is_404(embedded_api_shared: Api, path: str) -> None:
-    """A name that is not registered, or only as another kind, is named in the answer."""
+    """The answer names a component that is not registered, or only as another kind."""
     embedded_api_shared.register("a-broker", kind="broker")
     for name in ("nobody", "a-broker"):
         answer = embedded_api_shared.post(path, json={"name": name})
@@ -137,7 +137,7 @@ def test_an_unknown_component_is_404(embedded_api_shared: Api, path: str) -> Non
 
 
 def test_a_name_of_two_kinds_is_ambiguous(embedded_api_shared: Api) -> None:
-    """A batch for a name that a pool and a broker share asks for the runtime_id."""
+    """If a pool and a broker share a name, a batch for it has to give the runtime_id."""
     embedded_api_shared.register("twice")
     embedded_api_shared.register("twice", kind="broker")
     answer = embedded_api_shared.insert({"component_name": "twice", "metrics": []})
@@ -177,7 +177,7 @@ def test_a_name_of_two_kinds_is_ambiguous(embedded_api_shared: Api) -> None:
 def test_a_bad_registration_is_refused(
     embedded_api_shared: Api, body: bytes, status: int, detail: str
 ) -> None:
-    """What is wrong with a registration is said with its field and its value."""
+    """The answer names the wrong field of a registration, and its value."""
     for path in (REGISTER, "/api/runtime/register"):
         answer = embedded_api_shared.post(path, content=body)
         assert answer.status_code == status

@@ -1,4 +1,4 @@
-"""`POST /api/metrics`: what is inserted, what is rejected, what is refused."""
+"""`POST /api/metrics`: what the server inserts, what it rejects, and what it refuses."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_form_of_body_is_taken(api: Api) -> None:
 
 
 def test_the_alias_inserts_too(embedded_api: Api) -> None:
-    """`/api/metrics/report` is `/api/metrics`."""
+    """`/api/metrics/report` does the same as `/api/metrics`."""
     body = {"runtime_id": embedded_api.register(), "metrics": [sample()]}
     answer = embedded_api.post("/api/metrics/report", json=body)
     assert (200, 1) == (answer.status_code, answer.json()["metrics_inserted"])
@@ -79,14 +79,14 @@ def test_the_alias_inserts_too(embedded_api: Api) -> None:
 
 
 def test_samples_of_several_runtimes_have_no_runtime_in_common(embedded_api: Api) -> None:
-    """An array may report for several runtimes; then the answer names none."""
+    """If an array reports for several runtimes, the answer names none of them."""
     ids = [embedded_api.register("a"), embedded_api.register("b")]
     answer = embedded_api.insert([sample(runtime_id=runtime_id) for runtime_id in ids]).json()
     assert (None, 2) == (answer["runtime_id"], answer["metrics_inserted"])
 
 
 def test_values_that_json_has_no_number_for_are_kept(api: Api) -> None:
-    """NaN and the infinities travel as strings, in and out."""
+    """NaN and the infinities travel as strings, in both directions."""
     runtime_id = api.register()
     values: list[Any] = [
         "NaN",
@@ -139,7 +139,7 @@ def test_values_that_json_has_no_number_for_are_kept(api: Api) -> None:
 def test_a_bad_sample_is_rejected_alone(
     embedded_api_shared: Api, fields: dict[str, Any], reason: str
 ) -> None:
-    """A sample that cannot be stored is named with a reason, and the others are inserted."""
+    """The answer names a sample that cannot be stored, with a reason; the others are inserted."""
     api = embedded_api_shared
     body = {"runtime_id": api.register(), "metrics": [sample(), sample(**fields), sample()]}
     answer = api.insert(body)
@@ -152,7 +152,7 @@ def test_a_bad_sample_is_rejected_alone(
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
 def test_a_number_beyond_a_double_is_rejected_alone(embedded_api_shared: Api, number: str) -> None:
-    """A value that no double holds sinks its sample only."""
+    """A value that no double holds costs only its own sample."""
     api = embedded_api_shared
     bad = json.dumps(sample(metric_value=0)).replace(
         '"metric_value": 0', f'"metric_value":{number}'
@@ -205,7 +205,7 @@ def test_a_sample_without_a_field_or_a_runtime_is_rejected(embedded_api_shared: 
 def test_a_body_that_cannot_be_read_is_refused(
     embedded_api_shared: Api, body: bytes, headers: dict[str, str], status: int, detail: str
 ) -> None:
-    """What is wrong with a body, its encoding or its key is said in `detail`."""
+    """`detail` says what is wrong with a body, its encoding or its key."""
     answer = embedded_api_shared.post("/api/metrics", content=body, headers=headers)
     assert answer.status_code == status
     assert ["detail"] == list(answer.json())
@@ -214,7 +214,7 @@ def test_a_body_that_cannot_be_read_is_refused(
 
 
 def test_gzip_is_taken(embedded_api: Api) -> None:
-    """A gzip body of one or several members is what it decompresses to."""
+    """A gzip body of one or several members is inserted like its plain text."""
     api = embedded_api
     body = json.dumps({"runtime_id": api.register(), "metrics": [sample()] * 3}).encode()
     for packed in (gzip.compress(body), gzip.compress(body[:9]) + gzip.compress(body[9:])):
@@ -223,7 +223,7 @@ def test_gzip_is_taken(embedded_api: Api) -> None:
 
 
 def test_a_large_gzip_body_is_taken(embedded_api: Api) -> None:
-    """One whose decompression takes a while is what it decompresses to, too."""
+    """A gzip body whose decompression takes a while is inserted like its plain text too."""
     api = embedded_api
     chance = random.Random(1)
     samples = [sample(labels={"a": chance.randbytes(16).hex()}) for _ in range(1_000)]
@@ -236,7 +236,7 @@ def test_a_large_gzip_body_is_taken(embedded_api: Api) -> None:
 
 
 def test_too_much_is_refused(database_url: str) -> None:
-    """A body too large, a gzip bomb and too many samples get 413 and insert nothing."""
+    """A too large body, a gzip bomb and too many samples get 413 and insert nothing."""
     limits = {"body_bytes_max": 2048, "body_bytes_decompressed_max": 4096, "samples_max": 3}
     with running_api(database_url, **limits) as api:
         runtime_id = api.register()
@@ -273,7 +273,7 @@ def test_a_batch_is_inserted_once(api: Api) -> None:
 
 
 def test_an_earlier_batch_is_a_duplicate_too(embedded_api: Api) -> None:
-    """A batch whose number is lower than the last one's was there already."""
+    """A batch with a lower number than the last one is a duplicate."""
     api = embedded_api
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     statuses = [
@@ -285,7 +285,7 @@ def test_an_earlier_batch_is_a_duplicate_too(embedded_api: Api) -> None:
 
 
 def test_a_refused_batch_leaves_no_trace(embedded_api: Api) -> None:
-    """The key of a batch that was not inserted is free for the batch that mends it."""
+    """The key of a batch that was not inserted is free for the corrected batch."""
     api = embedded_api
     refused = api.insert({"runtime_id": 4, "metrics": [sample()]}, idempotency_key="boot:1")
     assert 404 == refused.status_code
@@ -314,7 +314,7 @@ def test_a_batch_sent_twice_at_once_is_inserted_once(api: Api) -> None:
 
 
 def test_a_missing_partition_is_made_on_the_spot(api: Api) -> None:
-    """An insert whose partition is not there makes it, and is not refused."""
+    """An insert makes its missing partition, and is not refused."""
     (name,) = api.sql("SELECT to_char(now() AT TIME ZONE 'UTC', '\"metric_\"YYYY_MM_DD')")[0]
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     api.sql(f"DROP TABLE noetl.{name}")
@@ -324,7 +324,7 @@ def test_a_missing_partition_is_made_on_the_spot(api: Api) -> None:
 
 
 def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
-    """A connection that breaks is answered by 503 with Retry-After, and the next one works."""
+    """A broken connection is answered by 503 with Retry-After, and the next request works."""
     api = embedded_api
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     api.sql("ALTER TABLE noetl.metric_batch RENAME TO hidden")
@@ -347,7 +347,7 @@ def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
 def test_a_client_that_breaks_off_is_no_failure_of_the_server(
     embedded_api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A body that ends too early is logged as no error, and counted as no 5xx; nothing is kept."""
+    """A body that ends too early is logged as no error and counted as no 5xx; nothing is kept."""
     api = embedded_api
     body = json.dumps({"runtime_id": api.register(), "metrics": [sample()]}).encode()
     messages: list[Any] = [

@@ -1,4 +1,4 @@
-"""Partitions, liveness, readiness, and what every route has in common."""
+"""Partitions, liveness, readiness, and what all routes have in common."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.server.application import running_api
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 
@@ -25,7 +25,7 @@ def partition_name(offset: int) -> str:
 
 
 def test_cleanup_names_what_it_dropped(api: Api) -> None:
-    """The answer has the form of the contract, and the second one is empty."""
+    """The answer has the form of the contract, and the second answer is empty."""
     api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
     for dropped in (["metric_2024_02_29"], []):
         answer = api.post("/api/metrics/cleanup")
@@ -39,7 +39,7 @@ def test_cleanup_names_what_it_dropped(api: Api) -> None:
 
 
 def test_cleanup_does_not_wait_for_ever(embedded_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A partition that stays in use is left, and dropped by the next cleanup."""
+    """A partition that stays in use is left, and the next cleanup drops it."""
     monkeypatch.setattr(maintenance, "DROP_PAUSE_SECONDS", 0)
     api = embedded_api
     api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
@@ -50,7 +50,7 @@ def test_cleanup_does_not_wait_for_ever(embedded_api: Api, monkeypatch: pytest.M
 
 
 def test_partitions_are_made_ahead(api: Api) -> None:
-    """The answer has the form of the contract, and the second one is empty."""
+    """The answer has the form of the contract, and the second answer is empty."""
     for created in ([partition_name(8), partition_name(9)], []):
         answer = api.post("/api/metrics/partitions/create", params={"days_ahead": 9})
         assert 200 == answer.status_code
@@ -65,7 +65,7 @@ def test_partitions_are_made_ahead(api: Api) -> None:
 
 @pytest.mark.parametrize("days_ahead", ["0", "367", "x", "-1", "99999999999999999999", ""])
 def test_a_bad_number_of_days_is_refused(embedded_api_shared: Api, days_ahead: str) -> None:
-    """The parameter is named, with its value and what is right."""
+    """The answer names the parameter, its value and what is right."""
     answer = embedded_api_shared.post(
         "/api/metrics/partitions/create", params={"days_ahead": days_ahead}
     )
@@ -74,7 +74,7 @@ def test_a_bad_number_of_days_is_refused(embedded_api_shared: Api, days_ahead: s
 
 
 def test_a_server_is_ready_when_its_partitions_are_there(api: Api) -> None:
-    """Readiness asks for today's and tomorrow's partitions, and names those that are missing."""
+    """Readiness asks for today's and tomorrow's partitions, and names missing ones."""
     assert {"status": "ok"} == api.get("/healthz").json()
     assert {"status": "ok"} == api.get("/readyz").json()
     api.sql(f"DROP TABLE noetl.{partition_name(1)}")
@@ -86,7 +86,7 @@ def test_a_server_is_ready_when_its_partitions_are_there(api: Api) -> None:
 
 
 def test_maintenance_makes_and_drops_partitions(database_url: str) -> None:
-    """What is missing is made, and what has expired is dropped, without anybody asking."""
+    """The server makes missing partitions and drops expired ones without a request."""
     with running_api(database_url, maintenance_interval_seconds=0.1) as api:
         api.sql("SELECT noetl.create_metric_partition('2024-02-29')")
         api.sql(f"DROP TABLE noetl.{partition_name(1)}")
@@ -103,7 +103,7 @@ def test_maintenance_makes_and_drops_partitions(database_url: str) -> None:
 
 
 def test_the_configured_retention_is_the_databases(database_url: str) -> None:
-    """A server that keeps metrics for a week makes it the database's own rule."""
+    """A server that keeps metrics for a week makes that the database's own rule."""
     with running_api(database_url, retention_days=7) as api:
         day = datetime.now(UTC).date() - timedelta(days=5)
         assert api.sql("SELECT retention FROM noetl.metric_retention") == [(timedelta(days=7),)]
@@ -140,7 +140,7 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
 
 
 def test_the_server_reports_its_own_metrics(database_url: str) -> None:
-    """At its end at the latest, the server's counts are rows under its own runtime."""
+    """At its end at the latest, the server writes its counts as rows under its own runtime."""
     with running_api(database_url, component_name="this-server") as api:
         runtime_id = api.register()
         api.insert({"runtime_id": runtime_id, "metrics": [{}]})

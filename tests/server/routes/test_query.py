@@ -1,4 +1,4 @@
-"""`GET /api/metrics` and its kin: filters, retention, bad parameters."""
+"""`GET /api/metrics` and its kin: filters, retention, invalid parameters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.server.application import insert, sample, values
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 
 def test_a_metric_comes_back_as_it_was_sent(api: Api) -> None:
-    """Ids are strings, times are UTC, and every field is there."""
+    """Ids are strings, times are UTC, and the answer has every field."""
     runtime_id = api.register("cpu-01")
     full = sample(
         labels={"a": "b"}, help_text="Jobs", unit="jobs", timestamp="2026-01-31T13:00:00+01:00"
@@ -39,7 +39,7 @@ def test_a_metric_comes_back_as_it_was_sent(api: Api) -> None:
 
 
 def test_every_filter_selects(api: Api) -> None:
-    """Each filter answers what matches, newest first."""
+    """Each filter selects the samples that match, newest first."""
     first, second = api.register("cpu-01"), api.register("cpu-02")
     insert(
         api,
@@ -70,7 +70,7 @@ def test_every_filter_selects(api: Api) -> None:
 
 
 def test_all_filters_hold_at_once(api: Api) -> None:
-    """Where each filter alone leaves something out, all together leave what matches every one."""
+    """Each filter leaves something out; all together select what matches every one of them."""
     first, second = api.register("cpu-01"), api.register("cpu-02")
     third = api.register("cpu-01", kind="server_api")
     wanted = sample(timestamp=2000, labels={"status": "ok", "queue": "a"})
@@ -151,7 +151,7 @@ def test_all_filters_hold_at_once(api: Api) -> None:
 def test_a_bad_parameter_is_refused(
     embedded_api_shared: Api, parameters: dict[str, str], status: int, detail: str
 ) -> None:
-    """A parameter that is not valid or not known is named, with what is right."""
+    """An invalid or unknown parameter is named, with what is right."""
     for path in ("/api/metrics", "/api/metrics/query"):
         answer = embedded_api_shared.get(path, params=parameters)
         assert answer.status_code == status
@@ -160,7 +160,7 @@ def test_a_bad_parameter_is_refused(
 
 
 def test_a_component_that_is_not_registered_is_404(embedded_api_shared: Api) -> None:
-    """The metrics of an unknown component are not an empty page."""
+    """The metrics of an unknown component are no empty page."""
     unknown = embedded_api_shared.get("/api/runtime/4/metrics")
     assert (404, ["detail"]) == (unknown.status_code, list(unknown.json()))
     invalid = embedded_api_shared.get("/api/runtime/x/metrics")
@@ -169,7 +169,7 @@ def test_a_component_that_is_not_registered_is_404(embedded_api_shared: Api) -> 
 
 
 def test_readers_see_nothing_past_the_retention(api: Api) -> None:
-    """Rows that have expired are on disk until their partition goes, and in no answer."""
+    """Expired rows are on disk until their partition goes, and in no answer."""
     runtime_id = api.register()
     insert(api, runtime_id, sample(metric_value=1), sample(metric_value=2))
     api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
@@ -198,7 +198,7 @@ def test_the_latest_sample_of_each_series_is_exposed(api: Api) -> None:
 
 
 def test_a_time_in_the_future_does_not_hide_what_follows(api: Api) -> None:
-    """A sample of a clock that is ahead is followed by those that arrive after it."""
+    """Samples that arrive later replace a sample from a clock that is ahead."""
     runtime_id = api.register("cpu-01")
     ahead = time.time() + 3_600
     insert(api, runtime_id, sample(metric_name="ahead", metric_value=1, timestamp=ahead))

@@ -13,7 +13,7 @@ from tests.server.charts import INF, NAN, T, ask, at, curve
 if TYPE_CHECKING:
     from tests.server.application import Api
 
-# What PostgreSQL does depends on no interpreter.
+# PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
 
@@ -37,7 +37,7 @@ def test_an_answer_says_what_it_is(api: Api) -> None:
 
 
 def test_the_samples_of_a_bucket_become_one_value(embedded_api: Api) -> None:
-    """By each aggregation over samples; buckets without samples are left out."""
+    """Each aggregation makes one value of them; buckets without samples are left out."""
     api = embedded_api
     insert(
         api,
@@ -62,7 +62,8 @@ def test_a_sum_is_of_what_every_series_is_at(embedded_api: Api) -> None:
     api = embedded_api
     insert(api, api.register("a"), at(-30, 50, core="9"), at(0, 1), at(10, 2), at(420, 3))
     insert(api, api.register("b"), at(5, 10), at(65, 20), at(305, 30))
-    # a's 2 of second 10 counts until 310, and core 9's 50 of half a minute before until 270.
+    # The 2 of a at second 10 counts until 310, and the 50 of core 9 from half a minute before
+    # counts until 270.
     assert [[0, 62], [60, 72], [300, 30], [420, 33]] == curve(api, "sum")
     assert [[0, 22], [300, 33]] == curve(api, "sum", step=300)
 
@@ -76,7 +77,7 @@ def test_the_lookback_of_a_sum_ends_on_time(embedded_api: Api) -> None:
 
 
 def test_an_increase_is_counted_from_sample_to_sample(embedded_api: Api) -> None:
-    """In the bucket of the later one, over the border of the range too; a drop is a new start."""
+    """It counts in the bucket of the later sample, also over the border; a drop is a new start."""
     api = embedded_api
     insert(
         api,
@@ -96,14 +97,14 @@ def test_an_increase_is_counted_from_sample_to_sample(embedded_api: Api) -> None
 
 
 def test_a_series_that_begins_has_no_increase_yet(embedded_api: Api) -> None:
-    """Its first sample is what the next ones are compared with, and no sudden increase."""
+    """Its first sample is no sudden increase; the next samples are compared with it."""
     api = embedded_api
     insert(api, api.register(), at(-301, 1), at(100, 1000), at(160, 1001))
     assert [[120, 1]] == curve(api, "increase")
 
 
 def test_a_worker_that_starts_anew_is_a_series_of_its_own(embedded_api: Api) -> None:
-    """Each process is compared with itself only, and the increases of all are summed up."""
+    """Each process is compared with itself only; the increase is the sum of all."""
     api = embedded_api
     runtime_id = api.register()
     insert(api, runtime_id, at(0, 100, worker_id="a"), at(20, 110, worker_id="a"))
@@ -117,7 +118,7 @@ def test_a_worker_that_starts_anew_is_a_series_of_its_own(embedded_api: Api) -> 
 
 
 def test_the_order_of_arrival_does_not_matter(embedded_api: Api) -> None:
-    """What arrives late has its place by its time; of two of one time the later arrival counts."""
+    """A late sample has its place by its time; of two at one time the later arrival counts."""
     api = embedded_api
     runtime_id = api.register()
     for second, value in ((80, 9), (20, 3), (140, 12), (50, 5), (10, 1), (50, 6)):
@@ -128,7 +129,7 @@ def test_the_order_of_arrival_does_not_matter(embedded_api: Api) -> None:
 
 
 def test_a_nan_does_not_poison_its_group(embedded_api: Api) -> None:
-    """It is left out, and the value of a bucket that has nothing else; `count` counts it."""
+    """NaN is left out, and is the value of a bucket without other values; `count` counts it."""
     api = embedded_api
     insert(
         api,
@@ -150,7 +151,7 @@ def test_a_nan_does_not_poison_its_group(embedded_api: Api) -> None:
 
 
 def test_infinities_are_values_and_no_counts(embedded_api: Api) -> None:
-    """They are shown as strings, and no increase comes from them."""
+    """The answer has them as strings, and they lead to no increase."""
     api = embedded_api
     insert(api, api.register(), at(0, 1), at(10, INF), at(20, 2), at(70, "-Inf"))
     assert [[0, INF], [60, "-Inf"]] == curve(api, "avg")
@@ -159,7 +160,7 @@ def test_infinities_are_values_and_no_counts(embedded_api: Api) -> None:
 
 
 def test_groups_are_made_by_labels_and_by_components(embedded_api: Api) -> None:
-    """A label that is missing is one that is empty; the component's own names may be used."""
+    """A missing label is an empty one; a group may be made by the component's own names."""
     api = embedded_api
     first, second = api.register("a"), api.register("b")
     insert(api, first, at(0, 1, core="0", zone=""), at(1, 2, core="1"), at(2, 4, zone="z"))
@@ -179,7 +180,7 @@ def test_groups_are_made_by_labels_and_by_components(embedded_api: Api) -> None:
 
 
 def test_every_filter_chooses_series(embedded_api: Api) -> None:
-    """All of them have to hold."""
+    """All of the filters have to hold."""
     api = embedded_api
     first, second = api.register("a"), api.register("b")
     insert(api, first, at(0, 1, core="0", zone="x"), at(1, 2, core="1"))
@@ -203,7 +204,7 @@ def test_every_filter_chooses_series(embedded_api: Api) -> None:
 
 
 def test_expired_samples_are_in_no_chart(embedded_api: Api) -> None:
-    """What is past the retention is not there any more."""
+    """A sample past the retention is in no chart."""
     api = embedded_api
     insert(api, api.register(), at(0, 1), at(60, 2))
     api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
@@ -219,7 +220,7 @@ def histogram(second: float, counts: dict[str, float], **labels: str) -> list[di
 
 
 def test_a_quantile_is_of_the_observations_of_a_bucket(api: Api) -> None:
-    """The buckets of all workers grow together; the name may be that of the histogram."""
+    """The buckets of all workers add up; the name may be the histogram's."""
     runtime_id = api.register()
     for worker in ("a", "b"):
         insert(
@@ -227,7 +228,7 @@ def test_a_quantile_is_of_the_observations_of_a_bucket(api: Api) -> None:
             runtime_id,
             *histogram(-10, {"0.1": 50, "1": 50, "+Inf": 50}, worker_id=worker),
             *histogram(20, {"0.1": 54, "1": 58, "+Inf": 60}, worker_id=worker),
-            # Began anew.
+            # The worker began anew.
             *histogram(80, {"0.1": 0, "1": 4, "+Inf": 4}, worker_id=worker),
             *histogram(140, {"0.1": 0, "1": 4, "+Inf": 4}, worker_id=worker),
         )
@@ -242,7 +243,7 @@ def test_a_quantile_is_of_the_observations_of_a_bucket(api: Api) -> None:
 
 
 def test_a_bucket_that_has_not_grown_is_still_a_bucket(embedded_api: Api) -> None:
-    """Series that do not change are not sent, and their bounds count all the same."""
+    """A client does not send unchanged series, and their bounds count all the same."""
     api = embedded_api
     insert(
         api,

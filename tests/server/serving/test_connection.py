@@ -1,4 +1,4 @@
-"""A real server against clients that take their time, strangers, and what its log says of them."""
+"""A real server against slow clients and strangers, and its log about them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LINES = f"{WORKER.line()}\n{READER.line()}\n"
 
 @contextmanager
 def running(database_url: str, *flags: str, log: Path | None = None) -> Generator[ServerProcess]:
-    """Run a server; it has to end with code 0."""
+    """Run a server, which has to end with code 0."""
     with ExitStack() as stack:
         server = start_server(database_url, *flags, log=log)
         assert server.process.stdout is not None
@@ -61,7 +61,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def impatient(postgresql: Cluster, log: Path) -> Generator[ServerProcess]:
-    """A server that waits for nobody."""
+    """A server with short time-outs."""
     with (
         postgresql.database() as url,
         running(
@@ -88,7 +88,7 @@ def connect(impatient: ServerProcess) -> Generator[Callable[[], socket.socket]]:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """Return what comes until the server closes; a reset is an end too."""
+    """Read until the server closes; a reset is an end too."""
     received = b""
     try:
         while chunk := connection.recv(65536):
@@ -105,14 +105,14 @@ HEAD = b"POST /api/metrics HTTP/1.1\r\nHost: x\r\n"
 def test_headers_that_do_not_end_are_cut_off(
     connect: Callable[[], socket.socket], sent: bytes
 ) -> None:
-    """A client that says nothing, or stops in the middle, loses its connection."""
+    """A client that sends nothing, or stops in the middle, loses its connection."""
     connection = connect()
     connection.sendall(sent)
     assert b"" == read_to_end(connection)
 
 
 def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> None:
-    """Another byte every now and then gains no time."""
+    """Another byte now and then gains no time."""
     connection = connect()
     connection.sendall(HEAD + b"X-Slow: ")
     connection.settimeout(SOON / 10)
@@ -129,7 +129,7 @@ def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> 
 
 
 def test_headers_of_a_second_request_are_cut_off(connect: Callable[[], socket.socket]) -> None:
-    """A connection that has been good for one request gets no more time for the next."""
+    """A connection that was good for one request gets no more time for the next."""
     connection = connect()
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     answer = b""
@@ -144,7 +144,7 @@ def test_headers_of_a_second_request_are_cut_off(connect: Callable[[], socket.so
 def test_a_body_that_does_not_end_is_answered_408(
     connect: Callable[[], socket.socket], body: bytes
 ) -> None:
-    """The answer says what to change, and the connection is closed after it."""
+    """The answer says what to change, and then the server closes the connection."""
     connection = connect()
     connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + body)
     head, _, content = read_to_end(connection).partition(b"\r\n\r\n")
@@ -154,7 +154,7 @@ def test_a_body_that_does_not_end_is_answered_408(
 
 
 def test_a_body_after_its_answer_is_cut_off(connect: Callable[[], socket.socket]) -> None:
-    """Who is refused for the size of a body cannot keep the connection by sending it."""
+    """A client whose body was refused for its size cannot keep the connection by sending it."""
     connection = connect()
     connection.sendall(HEAD + b"Content-Length: 1000000000\r\n\r\nx")
     answer = read_to_end(connection)
@@ -165,7 +165,7 @@ def test_a_body_after_its_answer_is_cut_off(connect: Callable[[], socket.socket]
 def test_an_answer_that_is_not_read_is_cut_off(
     connect: Callable[[], socket.socket], log: Path
 ) -> None:
-    """A client that asks and does not listen does not keep the server's memory."""
+    """A client that does not read its answers does not keep the server's memory."""
     connection = connect()
     asked = 1000  # more than the buffers of both sides hold
     connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
@@ -176,7 +176,7 @@ def test_an_answer_that_is_not_read_is_cut_off(
 
 
 def test_a_good_client_keeps_its_connection(impatient: ServerProcess) -> None:
-    """One request after another goes over one connection, for longer than any one may take."""
+    """Requests one after the other share a connection, for longer than any one may take."""
     with httpx.Client(base_url=impatient.url) as client:
         stream = None
         spent = 0.0
@@ -195,7 +195,7 @@ def test_a_good_client_keeps_its_connection(impatient: ServerProcess) -> None:
 def test_what_is_no_request_is_answered_400(
     connect: Callable[[], socket.socket], sent: bytes
 ) -> None:
-    """In the form of every other error, and the connection is closed."""
+    """The answer has the form of every other error, and the server closes the connection."""
     connection = connect()
     connection.sendall(sent)
     head, _, content = read_to_end(connection).partition(b"\r\n\r\n")
@@ -206,7 +206,7 @@ def test_what_is_no_request_is_answered_400(
 def test_nonsense_after_an_answer_is_cut_off(
     connect: Callable[[], socket.socket], log: Path
 ) -> None:
-    """Nothing more is answered, and the log has no traceback of it."""
+    """The server answers nothing more, and the log has no traceback of it."""
     connection = connect()
     head = HEAD.replace(b"/api/metrics", b"/no/such/route")
     connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -220,7 +220,7 @@ def test_nonsense_after_an_answer_is_cut_off(
 
 
 def test_connections_beyond_the_bound_are_refused(connect: Callable[[], socket.socket]) -> None:
-    """503 says when to come again; once others are gone there is room."""
+    """503 says when to come again; once other connections are gone there is room."""
     held = [connect() for _ in range(CONNECTIONS_MAX)]
     answer = read_to_end(connect())
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -241,7 +241,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def test_a_worker_reports_over_mutual_tls_with_a_token(
     database_url: str, authority: Authority, tmp_path: Path
 ) -> None:
-    """The SDK shows its certificate and its token; without either it delivers nothing."""
+    """The SDK shows its certificate and its token; without either, it delivers nothing."""
     (tmp_path / "tokens").write_text(LINES)
     server_pair, worker = authority.sign("server"), authority.sign("worker")
     stranger = Authority(tmp_path, "stranger").sign("unknown")
@@ -293,7 +293,7 @@ def _check_handshake_is_bounded(server: ServerProcess) -> None:
 
 
 def test_tokens_change_without_a_restart(database_url: str, tmp_path: Path) -> None:
-    """A new token is let in, and one that was taken out is not, while the server runs."""
+    """While the server runs, a new token is accepted and a removed one is not."""
     path = tmp_path / "tokens"
     path.write_text(READER.line())
     with running(database_url, f"--token-file={path}") as server:
@@ -386,7 +386,7 @@ NOWHERE = "--database-url=postgresql://me:hidden@127.0.0.1:1/none"
     ],
 )
 def test_what_keeps_a_server_from_starting_is_said(flags: list[str], message: str) -> None:
-    """Where others could come in there have to be tokens, or a word that there need be none."""
+    """A server that other hosts can reach needs tokens, or a flag that says that it needs none."""
     process = ended(NOWHERE, *flags)
     assert 1 == process.returncode
     assert message in process.stderr
@@ -395,7 +395,7 @@ def test_what_keeps_a_server_from_starting_is_said(flags: list[str], message: st
 
 
 def test_a_start_that_fails_is_an_event_too() -> None:
-    """With --log-format=json the reason is one line of JSON, like everything else."""
+    """With --log-format=json the reason is one line of JSON, like every other event."""
     process = ended(NOWHERE, "--log-format=json")
     event = json.loads(process.stderr.splitlines()[-1])
     assert "CRITICAL" == event["level"]
@@ -403,7 +403,7 @@ def test_a_start_that_fails_is_an_event_too() -> None:
 
 
 def test_a_server_with_a_certificate_speaks_tls(database_url: str, authority: Authority) -> None:
-    """Who trusts its authority gets an answer, and who does not breaks off."""
+    """A client that trusts its authority gets an answer, and another one breaks off."""
     pair = authority.sign("server")
     with running(
         database_url, f"--tls-certificate={pair.certificate}", f"--tls-key={pair.key}"

@@ -1,4 +1,4 @@
-"""Lines of the log: one for each event, whatever a client has put into it."""
+"""Lines of the log: one for each event, whatever text a client sends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from server_stub.serving.log_format import FIELDS, JsonFormatter, TextFormatter
 from server_stub.serving.request_id import begin_request
 
-# What the server does with requests and its database depends on no interpreter; that it runs on
-# each is for the tests of processes, documents and workers.
+# The server treats requests and its database alike under every interpreter. Tests of processes,
+# documents and workers show that it runs on each.
 pytestmark = pytest.mark.once
 
 
@@ -31,14 +31,14 @@ def within_request(formatter: logging.Formatter, made: logging.LogRecord) -> str
 
 
 def test_a_client_cannot_begin_a_line() -> None:
-    """A line break within a message is written as one, in both forms."""
+    """A line break within a message is escaped, in both forms."""
     forged = record("bad\r\n2026-01-01 00:00:00,000 INFO server_stub: forged")
     assert 1 == len(TextFormatter().format(forged).splitlines())
     assert 1 == len(JsonFormatter().format(forged).splitlines())
 
 
 def test_a_line_names_its_request() -> None:
-    """Within a request, and not outside of one."""
+    """A line within a request has its id, and a line outside of one has none."""
     assert within_request(TextFormatter(), record("said")).endswith("said [request id-7]")
     assert "request" not in TextFormatter().format(record("said"))
     assert "id-7" == json.loads(within_request(JsonFormatter(), record("said")))["request_id"]
@@ -46,7 +46,7 @@ def test_a_line_names_its_request() -> None:
 
 
 def test_an_event_in_json_has_its_fields_and_its_traceback() -> None:
-    """All of it in one line, whatever is in it."""
+    """One line has all of them, whatever their text is."""
     made = record("said", **{FIELDS: {"status": 200, "token": None}})
     with pytest.raises(ZeroDivisionError) as caught:
         raise ZeroDivisionError("a\nb")

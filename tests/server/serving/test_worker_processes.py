@@ -1,4 +1,4 @@
-"""Several worker processes: one socket, one ready line, and none missed when one is killed."""
+"""Several worker processes: one socket, one ready line, and a new worker for each killed one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def insert_until_taken(url: str, body: dict[str, Any], key: str) -> None:
-    """Insert a batch as a client does: again under its key until it is answered."""
+    """Insert a batch as a client does: again under its key until the server answers."""
     while True:
         try:
             answer = httpx.post(
@@ -76,8 +76,8 @@ def insert_until_taken(url: str, body: dict[str, Any], key: str) -> None:
 
 
 def test_a_killed_worker_costs_no_batch(server: ServerProcess) -> None:
-    """While one of three workers is killed the others go on; it is replaced, and every batch of
-    every client is in the table once."""
+    """While one of three workers is killed, the others go on; the parent replaces it, and every
+    batch of every client is in the table once."""
     registered = httpx.post(f"{server.url}/api/runtime/register", json={"name": "cpu-01"}).json()
     half_way = threading.Barrier(3)
 
@@ -127,7 +127,7 @@ def test_workers_end_with_their_parent(database_url: str) -> None:
 def test_workers_and_their_database_end_in_order(
     database_url: str, number: signal.Signals, embedded: bool
 ) -> None:
-    """A signal to the whole group, as a terminal sends it, ends the parent with code 0 after its
+    """A signal to the whole group, as a terminal sends it, ends the parent with code 0, after its
     workers and an embedded PostgreSQL, and there was one ready line."""
     flags = [] if embedded else [f"--database-url={database_url}"]
     with subprocess.Popen(
@@ -151,7 +151,7 @@ def test_workers_and_their_database_end_in_order(
 
 
 def test_every_worker_reports_its_own_series(database_url: str) -> None:
-    """The workers are one component, and each one's counts are series of their own."""
+    """The workers are one component, and each worker's counts are series of their own."""
     running = start_server(database_url, "--workers=2")
     pids = {str(worker.pid) for worker in workers_of(running.process)}
     assert 0 == running.stop()
@@ -173,7 +173,7 @@ def run_program(serve: str, is_stopping: str = "False") -> subprocess.CompletedP
 
 
 def test_a_worker_that_cannot_start_ends_the_server() -> None:
-    """When a worker ends before all have served, so does the parent, which says the code."""
+    """If a worker ends before all have served, the parent ends too, and says the code."""
     ended = run_program("sys.exit(3)")
     assert "ended with code 3 before it took requests" in ended.stdout
     assert "ready" not in ended.stdout

@@ -1,4 +1,4 @@
-"""The requests of remote write, byte by byte: what the specifications say is what is sent."""
+"""The requests of remote write, byte by byte, as the specifications define them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = [
 
 
 def varint(number: int) -> bytes:
-    """Source: https://protobuf.dev/programming-guides/encoding/#varints."""
+    """Return a varint; source: https://protobuf.dev/programming-guides/encoding/#varints."""
     parts = []
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
