@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from noetl_metrics_sdk.client.config import Config
 from noetl_metrics_sdk.client.engine import Engine, build_engine
 from noetl_metrics_sdk.client.environment import config_from_environment
-from noetl_metrics_sdk.client.identity import registration_of, worker_id_of
+from noetl_metrics_sdk.client.identity import http_transport_of, registration_of, worker_id_of
 from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
@@ -29,8 +29,6 @@ from noetl_metrics_sdk.process.exit import (
 from noetl_metrics_sdk.process.fork import restart_client_after_fork
 from noetl_metrics_sdk.process.sigterm import deliver_before_sigterm, leave_sigterm
 from noetl_metrics_sdk.registry import REGISTRY, Registry
-from noetl_metrics_sdk.transport.connections import make_ssl_context
-from noetl_metrics_sdk.transport.http import HttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -108,7 +106,7 @@ class MetricsClient:
         self._ended = False
         self._has_shut_down = False
         self._engine: Engine
-        self._transport = transport or self._http_transport()
+        self._transport = transport or http_transport_of(self.config)
         self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
         self._build(forked=False)
         self._fork_handle = restart_client_after_fork(self._reset_after_fork)
@@ -393,15 +391,6 @@ class MetricsClient:
             clock=self._clock,
             random=self._random,
         )
-
-    def _http_transport(self) -> Transport:
-        config = self.config
-        assert config.server_url is not None
-        headers = dict(config.headers)
-        if config.token is not None:
-            headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-        context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
-        return HttpTransport(config.server_url, headers, ssl_context=context)
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()

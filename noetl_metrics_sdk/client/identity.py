@@ -1,4 +1,4 @@
-"""Describe this process to the server: its component's registration, and its own `worker_id`."""
+"""Describe this process to the server: its registration, its credentials, and its `worker_id`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.transport.connections import make_ssl_context
+from noetl_metrics_sdk.transport.http import HttpTransport
 from noetl_metrics_sdk.transport.protocol import Registration
 
 if TYPE_CHECKING:
@@ -27,6 +29,16 @@ def registration_of(config: Config) -> Registration | None:
         pid=os.getpid(),
         meta={"python": platform.python_version(), "platform": sys.platform},
     )
+
+
+def http_transport_of(config: Config) -> HttpTransport:
+    """Return the transport to the server, with the credentials that the settings have."""
+    assert config.server_url is not None
+    headers = dict(config.headers)
+    if config.token is not None:
+        headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
+    context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
+    return HttpTransport(config.server_url, headers, ssl_context=context)
 
 
 def worker_id_of(configured: str | None, *, forked: bool) -> str:
