@@ -380,3 +380,30 @@ def test_the_tests_that_architecture_md_names_are_there():
         name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)
     }
     assert set() == set(re.findall(r"`(test_\w+)`", PAGE)) - defined
+
+
+@pytest.mark.parametrize(
+    ("tests", "package"), [("sdk", "noetl_metrics_sdk"), ("server", "server_stub")]
+)
+def test_a_test_lies_where_the_code_lies_that_it_tests(tests, package):
+    """In a folder of tests, each module is called after a module of the folder that it tests."""
+    misplaced = []
+    for path in sorted((ROOT / "tests" / tests).glob("*/test_*.py")):
+        subject = path.stem.removeprefix("test_")
+        tested = [module.stem for module in (ROOT / package / path.parent.name).glob("*.py")]
+        if not any(subject == module or subject.startswith(f"{module}_") for module in tested):
+            misplaced.append(str(path.relative_to(ROOT)))
+    assert [] == misplaced
+
+
+def test_a_module_names_only_pages_of_decisions_that_are_there():
+    """A reader of the code finds the page that says why it is so."""
+    named = {
+        page
+        for package in TABLES
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in {".py", ".sql"}
+        for page in re.findall(r"Why so: (\S+\.md)", path.read_text(encoding="utf-8"))
+    }
+    pages = {f"docs/decisions/{path.name}" for path in (ROOT / "docs" / "decisions").glob("*.md")}
+    assert pages - {"docs/decisions/README.md"} == named
