@@ -59,7 +59,11 @@ def _utc_now() -> datetime:
 
 
 def create_app(
-    database_url: str, settings: Settings, clock: Callable[[], datetime] = _utc_now
+    database_url: str,
+    settings: Settings,
+    clock: Callable[[], datetime] = _utc_now,
+    *,
+    reports_itself: bool = True,
 ) -> FastAPI:
     """Return the application.
 
@@ -68,6 +72,8 @@ def create_app(
         settings: the limits and intervals.
         clock: returns the time for samples that have none of their own. Partitions and retention
             go by the database's clock.
+        reports_itself: whether the server stores its own metrics, which it does at moments of its
+            own choosing.
 
     Raises:
         StartupError: the tokens cannot be used.
@@ -77,7 +83,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        async with _running(database_url, settings, resources):
+        async with _running(database_url, settings, resources, reports_itself=reports_itself):
             yield
 
     app = DescribedApplication(
@@ -149,7 +155,7 @@ def _insertion(
 
 @asynccontextmanager
 async def _running(
-    database_url: str, settings: Settings, resources: Resources
+    database_url: str, settings: Settings, resources: Resources, *, reports_itself: bool
 ) -> AsyncGenerator[None]:
     """Hold the connections open, and run the background tasks, while the block runs."""
     statistics = resources.statistics
@@ -158,7 +164,9 @@ async def _running(
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),
         exporting(database_url, settings, statistics),
-        self_reporting(resources.intake, resources.components, statistics.registry, settings),
+        self_reporting(resources.intake, resources.components, statistics.registry, settings)
+        if reports_itself
+        else contextlib.nullcontext(),
     ):
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
     from fastapi import FastAPI
+
+
+_logger = logging.getLogger(__name__)
 
 
 class LoopThread:
@@ -48,8 +52,15 @@ class Api:
         self.database_url = database_url
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def logged(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await self.app(scope, receive, send)
+            except Exception:  # the client gets a 500, which does not say what it was
+                _logger.exception("%s %s", method, path)
+                raise
+
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(logged, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 return await client.request(method, path, **options)
 
@@ -91,12 +102,23 @@ class Api:
 
 
 @contextmanager
-def running_api(database_url: str, clock: Any = None, **settings: Any) -> Generator[Api]:
-    """Run the application on a database, and make the schema if it has none."""
+def running_api(
+    database_url: str, clock: Any = None, *, reports_itself: Any = False, **settings: Any
+) -> Generator[Api]:
+    """Run the application on a database, whose schema is made when it is not there.
+
+    The application stores its own metrics only for a test that is about them: they come at a
+    moment that no test chooses, among the samples that the test has inserted.
+    """
     apply_schema(database_url)
-    # The samples of tests have times of their own, whenever the tests run.
+    # Samples of tests have times of their own, whenever the test is run.
     settings.setdefault("sample_age_seconds_max", 3_200_000_000.0)
-    app = create_app(database_url, Settings(**settings), **({"clock": clock} if clock else {}))
+    app = create_app(
+        database_url,
+        Settings(**settings),
+        **({"clock": clock} if clock else {}),
+        reports_itself=reports_itself,
+    )
     loop = LoopThread()
     try:
         lifespan = app.router.lifespan_context(app)

@@ -141,7 +141,7 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
 
 def test_the_server_reports_its_own_metrics(database_url: str) -> None:
     """At its end at the latest, the server writes its counts as rows under its own runtime."""
-    with running_api(database_url, component_name="this-server") as api:
+    with running_api(database_url, reports_itself=True, component_name="this-server") as api:
         runtime_id = api.register()
         api.insert({"runtime_id": runtime_id, "metrics": [{}]})
         api.get("/nowhere/at/all")
