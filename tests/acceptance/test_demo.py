@@ -13,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.server.application import insert, running_api, sample
 from tests.victoria_metrics import needs_victoria_metrics
 
 DEMO = Path(__file__).parent.parent.parent / "examples" / "demo"
@@ -53,6 +54,25 @@ def test_the_demo_finds_every_figure_by_promql(tmp_path):
     assert (0, "") == (result.returncode, result.stderr)
     assert "All 90 jobs" in result.stdout
     assert "All of it is in VictoriaMetrics too" in result.stdout
+
+
+def test_the_demo_shows_a_worker_that_had_no_job(database_url, report_module, capsys):
+    """A quantile of a worker whose window is empty is no number, and its cell stays empty."""
+    import database  # noqa: PLC0415 - found only once its folder is on the path
+
+    with running_api(database_url) as api:
+        quantile = sample(metric_name="demo_input_bytes", metric_type="summary")
+        insert(
+            api,
+            api.register("demo-pool"),
+            quantile | {"labels": {"worker_id": "a", "quantile": "0.5"}, "metric_value": "NaN"},
+            quantile | {"labels": {"worker_id": "b", "quantile": "0.5"}, "metric_value": 7.0},
+        )
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            answer = database.ask(connection, "summary_quantiles", component="demo-pool")
+    assert [("a", "0.5", None), ("b", "0.5", 7)] == answer.rows
+    report_module.show_table("Sizes", answer)
+    assert "None" not in capsys.readouterr().out
 
 
 def test_the_demo_names_what_another_database_has_otherwise(report_module):

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 # These programs do not depend on the interpreter.
 pytestmark = pytest.mark.once
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 150.0
+"""A server that is killed between the receiver's answer and its own commit leaves rows to the next
+server that Prometheus knows and refuses; that server finds them one by one."""
 SETTLING_SECONDS = 5
 """VictoriaMetrics has on disk by then what it has acknowledged."""
 
@@ -191,6 +193,7 @@ def test_what_the_sdk_reports_is_found_by_promql(database_url: str, receiver: An
     assert 20 * 20 < assert_equal(database_url, receiver)
 
 
+@pytest.mark.timeout(400)
 def test_killing_either_end_loses_nothing_and_repeats_nothing(
     database_url: str, receiver: Any
 ) -> None:
