@@ -70,7 +70,7 @@ def test_every_batch_is_committed_or_refused(
                 status, count = part.split("=")
                 statuses[status] += int(count)
         sys.stderr.write(f"{load.stdout}{statuses}\n")
-        assert {"200"} <= set(statuses) <= {"200", "503"}
+        assert set(statuses) <= {"200", "503"}
         assert (statuses["503"] > 0) is (ingest_bytes_max is not None)
         assert [0, 0, 0, 0] == [report[name] for name in ("connect", "read", "write", "timeout")]
         memory_bytes = psutil.Process(server.process.pid).memory_info().rss
@@ -89,4 +89,6 @@ def test_every_batch_is_committed_or_refused(
     assert row is not None
     rows, batches = row
     assert rows == batches * SAMPLES
+    # With little room, on a busy machine, wrk may have ended before the first of them was answered.
+    assert batches > 0
     assert statuses["200"] <= batches <= statuses["200"] + CONNECTIONS
