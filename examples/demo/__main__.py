@@ -20,7 +20,12 @@ import httpx
 import psycopg
 from database import ask
 from report import compare, differences, show_exposition, show_table
-from victoria_metrics import running_victoria_metrics, totals, wait_for_export
+from victoria_metrics import (
+    running_victoria_metrics,
+    show_what_was_written,
+    totals,
+    wait_for_export,
+)
 from worker import COMPONENT
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SHOW_EVERY_SECONDS = 0.5
+FOUND_SECONDS = 30.0
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code that a shell reports for a program that Ctrl-C has ended."""
 
@@ -257,9 +263,15 @@ def verdict_of_promql(
         work_done.update(report["work_done"])
     metric_names = sorted({key.split("/")[0] for key in work_done})
     worker_ids = [report["worker_id"] for report in reports]
-    found = compare(
-        work_done, totals(receiver_url, COMPONENT, metric_names, worker_ids), "VictoriaMetrics"
-    )
+    deadline = time.monotonic() + FOUND_SECONDS
+    while True:
+        sums = totals(receiver_url, COMPONENT, metric_names, worker_ids)
+        found = compare(work_done, sums, "VictoriaMetrics")
+        if not found or time.monotonic() > deadline:
+            break
+        # VictoriaMetrics may take some seconds to find what it has acknowledged.
+        time.sleep(0.5)
+        show_what_was_written(receiver_url)
     if found:
         print("\n== VictoriaMetrics and the work differ:", *found, sep="\n   ", file=sys.stderr)
         return 1

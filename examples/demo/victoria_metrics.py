@@ -82,10 +82,15 @@ def wait_for_export(connection: psycopg.Connection, url: str) -> None:
             "SELECT FROM noetl.metric_export WHERE acknowledged >= %s", (last,)
         ).fetchall()
         if found:
-            httpx.get(f"{url}/internal/force_flush", timeout=30).raise_for_status()
+            show_what_was_written(url)
             return
         time.sleep(0.1)
     raise SystemExit("the export does not come to its end: see server.log")
+
+
+def show_what_was_written(url: str) -> None:
+    """Have queries find what VictoriaMetrics has taken but not yet made searchable."""
+    httpx.get(f"{url}/internal/force_flush", timeout=30).raise_for_status()
 
 
 def totals(
