@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Set before pytest-xdist starts its workers, so all of them have the same seed; and before pytest
+# loads tests/chaos/conftest.py, which it does at once if that folder is its argument.
+os.environ.setdefault("NOETL_CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
+
 
 def pytest_configure() -> None:
     """Have signals end the programs that tests start.
@@ -31,8 +35,6 @@ def pytest_configure() -> None:
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
-    # Set before pytest-xdist starts its workers, so all of them have the same seed.
-    os.environ.setdefault("NOETL_CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
 
 
 def pytest_report_header() -> str:

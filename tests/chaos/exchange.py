@@ -75,7 +75,7 @@ class Exchange:
                     self._proxy.reset(connection)
 
     def _serve(self, request: Message) -> bool:
-        fault = self._proxy.draw()
+        fault = self._proxy.draw(request.path)
         limit = self._proxy.body_bytes_max
         if 0 < limit < len(request.body):
             fault = Fault.STATUS_413

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable
 
+BATCH_PATH = "/api/metrics"
+
 
 class Fault(StrEnum):
     """The fate of a request on its way."""
@@ -40,8 +42,8 @@ class Fault(StrEnum):
 class Plan(Protocol):
     """Decides the fate of each request."""
 
-    def draw(self) -> Fault:
-        """Return the fate of the next request."""
+    def draw(self, path: str) -> Fault:
+        """Return the fate of a request to this path."""
         ...
 
 
@@ -64,7 +66,8 @@ class Deck:
         self._lock = threading.Lock()
         self._left: list[Fault] = []
 
-    def draw(self) -> Fault:
+    def draw(self, path: str) -> Fault:
+        del path  # every request may have any fault
         with self._lock:
             if not self._left:
                 self._left = list(self._cards)
@@ -73,17 +76,21 @@ class Deck:
 
 
 class Sequence:
-    """A given sequence of faults, one for each request, and then none.
+    """A given sequence of faults, one for each batch of samples, and then none.
+
+    Registrations and heartbeats pass: how many there are depends on how busy the machine is.
 
     Args:
-        faults: the faults of the next requests.
+        faults: the faults of the next batches.
     """
 
     def __init__(self, *faults: Fault) -> None:
         self._lock = threading.Lock()
         self._left = list(reversed(faults))
 
-    def draw(self) -> Fault:
+    def draw(self, path: str) -> Fault:
+        if path != BATCH_PATH:
+            return Fault.NONE
         with self._lock:
             return self._left.pop() if self._left else Fault.NONE
 

@@ -106,9 +106,9 @@ class Proxy:
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
 
-    def draw(self) -> Fault:
+    def draw(self, path: str) -> Fault:
         """Return the fate of a request."""
-        return self.plan.draw()
+        return self.plan.draw(path)
 
     def count(self, fault: Fault) -> None:
         """Count a fault that has happened."""

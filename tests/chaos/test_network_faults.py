@@ -39,7 +39,7 @@ def test_every_fault_of_a_network(scenario):
 )
 def test_a_batch_that_is_refused_later_on_is_not_inserted_again_in_parts(scenario, fault):
     """A server refuses a repeat with 413 while the first request is in the table, or on its way."""
-    plan = Sequence(Fault.NONE, fault, Fault.STATUS_413)
+    plan = Sequence(fault, Fault.STATUS_413)
     with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
         worker = scenario.start_worker(proxy.url, 1_000, settings={"request_timeout": 0.3})
         scenario.settle(worker.finish(), 1, proxy)

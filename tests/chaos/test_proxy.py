@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from tests.chaos.faults import Deck, Fault, Sequence
+from tests.chaos.faults import BATCH_PATH, Deck, Fault, Sequence
 from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import wait_until
 
@@ -66,7 +66,7 @@ def upstream():
 def ask(url, body=BODY):
     """Return the status that a client sees, or the name of the exception that it raises."""
     try:
-        return httpx.post(url, content=body, timeout=CLIENT_SECONDS).status_code
+        return httpx.post(url + BATCH_PATH, content=body, timeout=CLIENT_SECONDS).status_code
     except httpx.HTTPError as error:
         return type(error).__name__
 
@@ -150,7 +150,7 @@ def test_a_deck_deals_every_fault_before_any_comes_again():
     """A run of any length has every fault, in an order that follows from its seed."""
     decks = [Deck(random.Random(seed)) for seed in (1, 1, 2)]
     faults = [fault for fault in Fault if fault not in {Fault.NONE, Fault.STATUS_400}]
-    dealt = [[deck.draw() for _ in range(2 * len(faults))] for deck in decks]
+    dealt = [[deck.draw(BATCH_PATH) for _ in range(2 * len(faults))] for deck in decks]
     assert Tally([*faults, *[Fault.NONE] * len(faults)]) == Tally(dealt[0])
     assert dealt[0] == dealt[1]
     assert dealt[0] != dealt[2]

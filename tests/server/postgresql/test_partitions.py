@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 from server_stub.postgresql import schema
 from tests.server.application import Api, running_api, sample
 from tests.server.database_queries import at_once, partition_name, partitions, query, scalar, today
+from tests.server_process import start_server
 
 if TYPE_CHECKING:
     from tests.postgresql import Cluster
@@ -181,18 +183,21 @@ def test_a_server_starts_beside_a_query_that_keeps_its_retention_back(database_u
 def test_two_servers_start_clean_and_make_at_once(each_database_url: str) -> None:
     """Servers that start, clean up and make partitions at the same moments all succeed."""
     schema.apply_schema(each_database_url)
-    # pydantic completes its models at their first use, which two threads must not do at once; two
-    # real servers are two processes.
-    with running_api(each_database_url) as api:
-        assert 200 == api.post("/api/metrics/cleanup").status_code
     query(each_database_url, "SELECT noetl.create_metric_partition('2024-02-29')")
 
     def start_and_use() -> list[int]:
-        with running_api(each_database_url, maintenance_interval_seconds=0.1) as api:
+        server = start_server(each_database_url, "--maintenance-interval-seconds=0.1")
+        with ExitStack() as stack:
+            stack.callback(server.process.communicate)
+            stack.callback(server.process.terminate)
+            client = stack.enter_context(httpx.Client(base_url=server.url, timeout=60.0))
+            runtime_id = client.post("/api/runtime/register", json={"name": "cpu-01"}).json()
+            body = {"runtime_id": runtime_id["runtime_id"], "metrics": [sample()]}
             return [
-                api.post(path).status_code
-                for path in ("/api/metrics/cleanup", "/api/metrics/partitions/create?days_ahead=9")
-            ] + [insert_one(api).status_code]
+                client.post("/api/metrics/cleanup").status_code,
+                client.post("/api/metrics/partitions/create?days_ahead=9").status_code,
+                client.post("/api/metrics", json=body).status_code,
+            ]
 
     assert [[200] * 3] * 2 == at_once(2, start_and_use)
     days = [today() + timedelta(offset) for offset in range(-1, 10)]
