@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from noetl_metrics_sdk.client.identity import identity_of_series
 from noetl_metrics_sdk.client.statistics import Statistics
 from noetl_metrics_sdk.collection.collection import Collection
 from noetl_metrics_sdk.delivery.thread import DeliveryThread
@@ -49,6 +50,7 @@ class Engine(NamedTuple):
 
     def start_threads(self) -> None:
         """Start the threads: delivery, collection, and the system metrics if they are wanted."""
+        self.collection.note_start()
         for thread in (self.delivery_thread, self.collector, self.system):
             if thread is not None:
                 thread.start()
@@ -137,9 +139,15 @@ def build_engine(
     )
     pacer = Pacer(clock.monotonic, time.sleep)
     collection = Collection(
-        registry, buffer, clock, config.refresh_interval, pacer, delivery_thread.wake
+        registry,
+        buffer,
+        clock,
+        config.refresh_interval,
+        pacer,
+        delivery_thread.wake,
+        identity_of_series(config, transport, worker_id),
     )
-    statistics = Statistics(registry, collection, buffer, batches, delivery_thread)
+    statistics = Statistics(registry, collection, buffer, batches, delivery_thread, clock)
     reported = statistics if config.self_metrics else None
     turn = CollectingTurn(
         collection, batches, delivery_thread, reported, clock, config.refresh_interval

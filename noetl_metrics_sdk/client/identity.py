@@ -14,6 +14,7 @@ from noetl_metrics_sdk.transport.protocol import Registration
 
 if TYPE_CHECKING:
     from noetl_metrics_sdk.client.config import Config
+    from noetl_metrics_sdk.transport.protocol import Transport
 
 
 def registration_of(config: Config) -> Registration | None:
@@ -55,3 +56,18 @@ def worker_id_of(configured: str | None, *, forked: bool) -> str:
     # Children inherit NOETL_WORKER_ID. Two processes with the same id would mix their totals, so a
     # child adds its process id.
     return f"{configured}-{os.getpid()}" if forked or is_child else configured
+
+
+def identity_of_series(config: Config, transport: Transport, worker_id: str) -> object:
+    """Return what all series of a client have in common, and those of other clients do not.
+
+    A process may shut its client down and make another one, whose series are then the same ones.
+
+    Args:
+        config: the client's settings.
+        transport: where the client sends its batches.
+        worker_id: the label that tells this process from the others of its component.
+    """
+    destination = config.server_url if isinstance(transport, HttpTransport) else id(transport)
+    component = config.runtime_id or (config.component_type, config.component_name)
+    return destination, component, worker_id, frozenset(config.labels.items())

@@ -10,8 +10,10 @@ from noetl_metrics_sdk.model.metric import MetricFamily, MetricType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from noetl_metrics_sdk.clock import Clock
     from noetl_metrics_sdk.collection.collection import Collection
     from noetl_metrics_sdk.delivery.thread import DeliveryThread
+    from noetl_metrics_sdk.model.metric import Series
     from noetl_metrics_sdk.queue.batch_queue import BatchQueue
     from noetl_metrics_sdk.queue.buffer import Ledger, SampleBuffer
     from noetl_metrics_sdk.queue.spool import SpoolStats
@@ -80,6 +82,7 @@ class Statistics:
         buffer: has the ledger.
         batches: counts what is on disk.
         delivery_thread: counts what it has sent.
+        clock: the time.
     """
 
     def __init__(
@@ -89,12 +92,17 @@ class Statistics:
         buffer: SampleBuffer,
         batches: BatchQueue,
         delivery_thread: DeliveryThread,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._collection = collection
         self._buffer = buffer
         self._batches = batches
         self._delivery_thread = delivery_thread
+        self._clock = clock
+        # The last report, in which the series were not that are new in the next one.
+        self._reported_at = clock.time()
+        self._beginnings: dict[Series, float] = {}
 
     def read(self) -> ClientStats:
         """Return the current numbers."""
@@ -123,8 +131,22 @@ class Statistics:
         )
 
     def collect(self) -> list[MetricFamily]:
-        """Return the current numbers as metrics."""
-        return families_of(self.read())
+        """Return the current numbers as metrics.
+
+        A count appears when it is first more than zero, so it was zero in the report before.
+        """
+        now = self._clock.time()
+        families = families_of(self.read())
+        for family in families:
+            if family.type is COUNTER:
+                family.samples = [
+                    sample._replace(
+                        created_at=self._beginnings.setdefault(sample.series, self._reported_at)
+                    )
+                    for sample in family.samples
+                ]
+        self._reported_at = now
+        return families
 
 
 def families_of(stats: ClientStats) -> list[MetricFamily]:

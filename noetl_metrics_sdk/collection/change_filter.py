@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from noetl_metrics_sdk.collection.beginning import time_of_told_beginning
 from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class ChangeFilter:
     series is still alive. The filter forgets a series of which it has passed no sample on for two
     refresh intervals.
 
+    If a collector tells when a series was 0, a sample of 0 with that time precedes the first report.
+
     Args:
         refresh_interval: after how many seconds an unchanged series is sent again.
     """
@@ -52,9 +55,7 @@ class ChangeFilter:
         passed: list[StampedSample] = []
         with self._lock:
             for sample in samples:
-                stamped = self._pass_locked(sample, now)
-                if stamped is not None:
-                    passed.append(stamped)
+                self._pass_locked(sample, now, passed)
             self._purge_locked(now)
         return passed
 
@@ -76,24 +77,30 @@ class ChangeFilter:
                 if id(last.label_set) not in label_sets
             }
 
-    def _pass_locked(self, sample: Sample, now: float) -> StampedSample | None:
+    def _pass_locked(self, sample: Sample, now: float, passed: list[StampedSample]) -> None:
+        """Append the sample if it has to be sent, after a sample of 0 if its series has begun."""
         series = sample.series
+        timestamp = sample.timestamp
+        assert timestamp is not None
         last = self._last_sent.get(series)
-        described_as = series.description()
-        if last is not None and now - last.at < self._refresh_interval:
+        previous_at = None if last is None else timestamp - (now - last.at)
+        zero_at = time_of_told_beginning(sample.created_at, previous_at, timestamp)
+        if last is not None and now - last.at < self._refresh_interval and zero_at is None:
             unchanged = sample.value == last.value or (
                 # NaN differs from itself, but an empty summary must not be sent at every flush.
                 sample.value != sample.value and last.value != last.value
             )
             if unchanged:
-                return None
+                return
+        described_as = series.description()
         if last is not None and last.described_as == described_as:
             form, label_set = last.form, last.label_set
         else:
             form, label_set = parts_of(series)
         self._last_sent[series] = _LastSent(form, label_set, sample.value, now, described_as)
-        assert sample.timestamp is not None
-        return StampedSample(form, label_set, sample.value, sample.timestamp)
+        if zero_at is not None and form.counts_from_zero and sample.value != 0.0:
+            passed.append(StampedSample(form, label_set, 0.0, zero_at))
+        passed.append(StampedSample(form, label_set, sample.value, timestamp))
 
     def _purge_locked(self, now: float) -> None:
         if self._purge_at is None or now >= self._purge_at:

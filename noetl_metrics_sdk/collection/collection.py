@@ -13,7 +13,12 @@ from noetl_metrics_sdk.collection.change_filter import ChangeFilter
 from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.jobs import instruments_of
-from noetl_metrics_sdk.model.adoption import adopt, check_series, checked_time
+from noetl_metrics_sdk.model.adoption import (
+    adopt,
+    check_series,
+    checked_time,
+    told_beginnings,
+)
 from noetl_metrics_sdk.model.metric import Sample
 
 if TYPE_CHECKING:
@@ -46,6 +51,8 @@ class Collection:
         pacer: rests during loops over many series.
         when_full: called before a caller waits for room in the buffer; it wakes the delivery
             thread, which takes samples from the buffer.
+        identity: what the series of this client have in common, and the series of other clients of
+            the process do not.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Collection:
         refresh_interval: float,
         pacer: Pacer,
         when_full: Callable[[], None] | None = None,
+        identity: object = None,
     ) -> None:
         self._registry = registry
         self._buffer = buffer
@@ -64,15 +72,23 @@ class Collection:
         self._refresh_interval = refresh_interval
         self._pacer = pacer
         self._when_full = when_full
+        self._identity = identity
         # Only one collection runs at a time, so the samples of a series enter the buffer in the
         # order of their times. Taken before the locks of the registry, the instruments and the
         # buffer.
         self._lock = threading.RLock()
         self._trackers: dict[int, InstrumentTracker] = {}
+        # The last collection, or the client's start: a series that is new since was 0 then.
+        self._collected_at = clock.time()
         self._failing: set[Collector] = set()
         self._warned_of: set[str] = set()
         self.errors = 0
         self.invalid_samples = 0
+
+    def note_start(self) -> None:
+        """Note that the client starts: series without a report so far begin now."""
+        with self._lock:
+            self._collected_at = self._clock.time()
 
     def collect(self) -> None:
         """Collect once from every collector of the registry.
@@ -83,6 +99,7 @@ class Collection:
         """
         with self._lock:
             self._pacer.start()
+            began_at = self._clock.time()
             trackers: dict[int, InstrumentTracker] = {}
             for collector in self._registry.collectors():
                 instruments = instruments_of(collector)
@@ -95,6 +112,7 @@ class Collection:
                     self._collect_changes(collector, tracker)
             # This drops the trackers of instruments that are no longer registered.
             self._trackers = trackers
+            self._collected_at = began_at
 
     def collect_from(self, collector: Collector) -> None:
         """Collect once from a collector that is not in the registry."""
@@ -131,9 +149,14 @@ class Collection:
         dropped = self._buffer.add(samples, self._when_full)
         if dropped:
             label_sets = {id(sample.label_set) for sample in dropped}
+            zeros = {
+                id(sample.label_set): sample.timestamp
+                for sample in reversed(dropped)  # of several zeros of a series, the first counts
+                if sample.value == 0.0 and sample.form.counts_from_zero
+            }
             self._change_filter.forget(label_sets)
             for tracker in self._trackers.values():
-                tracker.send_anew(label_sets)
+                tracker.send_anew(label_sets, zeros)
         return dropped
 
     def refuse(self, name: str, error: Exception) -> None:
@@ -147,7 +170,9 @@ class Collection:
     def _tracker_of(self, instrument: Instrument) -> InstrumentTracker:
         tracker = self._trackers.get(id(instrument))
         if tracker is None:
-            tracker = InstrumentTracker(instrument, self._refresh_interval, self._pacer)
+            tracker = InstrumentTracker(
+                instrument, self._refresh_interval, self._pacer, self._collected_at, self._identity
+            )
             self._trackers[id(instrument)] = tracker
         return tracker
 
@@ -177,12 +202,13 @@ class Collection:
 
     def _samples_of(self, family: Any, now: float) -> list[Sample]:
         samples: list[Sample] = []
+        beginnings = told_beginnings(family)
         for sample in family.samples:
             try:
                 if isinstance(sample, Sample):
                     samples.append(self._stamped(sample, now))
                 else:
-                    samples.append(adopt(family, sample, now))
+                    samples.append(adopt(family, sample, now, beginnings))
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ) as error:  # fmt: skip
@@ -195,7 +221,8 @@ class Collection:
         if not self._change_filter.knows(sample.series):
             check_series(sample.series)
         value = sample.value if type(sample.value) is float else float(sample.value)
-        return Sample(sample.series, value, checked_time(sample.timestamp, now))
+        created_at = None if sample.created_at is None else float(sample.created_at)
+        return Sample(sample.series, value, checked_time(sample.timestamp, now), created_at)
 
     def _refuse_of(self, family: Any, error: Exception) -> None:
         self.refuse(str(getattr(family, "name", family)), error)

@@ -59,7 +59,7 @@ class RegistryPage:
         invalid_count = 0
         for collector in self._registry.collectors():
             try:
-                found, invalid = _samples_of(collector)
+                found, invalid = _samples_of(collector, page_format)
             except BaseException as error:  # noqa: BLE001 - not our code, may raise SystemExit
                 self._note_failure(collector, error)
                 continue
@@ -67,7 +67,7 @@ class RegistryPage:
             samples += found
             invalid_count += invalid
         for counter in (self._errors, self._omitted):
-            samples += _instrument_samples(counter)
+            samples += _instrument_samples(counter, page_format)
         page = render(samples, page_format, invalid_count)
         self._omitted.inc(page.omitted_count)
         return page.text
@@ -82,27 +82,48 @@ class RegistryPage:
             )  # fmt: skip
 
 
-def _samples_of(collector: Collector) -> tuple[list[ExposedSample], int]:
+def _samples_of(
+    collector: Collector, page_format: PageFormat
+) -> tuple[list[ExposedSample], int]:
     """Return the valid samples of a collector, and how many samples are not valid."""
     instruments = instruments_of(collector)
     if instruments is not None:
-        return [one for found in instruments for one in _instrument_samples(found)], 0
+        return [
+            one for found in instruments for one in _instrument_samples(found, page_format)
+        ], 0
     samples: list[ExposedSample] = []
     invalid_count = 0
     for family in collector.collect():
+        created: dict[tuple[tuple[str, str], ...], ExposedSample] = {}
         for sample in family.samples:
             try:
-                samples.append(_adopted(family, sample))
+                adopted = _adopted(family, sample)
+                samples.append(adopted)
+                created_at = getattr(sample, "created_at", None)
+                if created_at is not None and page_format is PageFormat.OPENMETRICS:
+                    own = {
+                        name: text
+                        for name, text in sample.labels.items()
+                        if name not in {"le", "quantile"}
+                    }
+                    created[tuple(own.items())] = _created_sample(
+                        family.name, float(created_at), ExposedLabels(own)
+                    )
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ):  # fmt: skip
                 invalid_count += 1
+        samples += created.values()
     return samples, invalid_count
 
 
-def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
+def _instrument_samples(
+    instrument: Instrument, page_format: PageFormat
+) -> Iterator[ExposedSample]:
     definition = instrument.definition
     kind = definition.type.value
+    # The text format has no start times: there they would be series of their own.
+    has_start_times = page_format is PageFormat.OPENMETRICS and definition.forms[-1].counts_from_zero
     for holder in instrument.holders():
         own = dict(zip(definition.label_names, holder.label_values, strict=True))
         labels = ExposedLabels(own)
@@ -112,6 +133,13 @@ def _instrument_samples(instrument: Instrument) -> Iterator[ExposedSample]:
                 labels if form.own_label is None else ExposedLabels(own | dict([form.own_label]))
             )
             yield ExposedSample(form.name, kind, value, shown, form.help_text, form.unit)
+        if has_start_times:
+            yield _created_sample(definition.name, holder.created_at, labels)
+
+
+def _created_sample(family_name: str, created_at: float, labels: ExposedLabels) -> ExposedSample:
+    """Return the sample that says when a series began, in the form that OpenMetrics has for it."""
+    return ExposedSample(f"{family_name}_created", "gauge", created_at, labels)
 
 
 def _adopted(family: Any, sample: Any) -> ExposedSample:

@@ -42,6 +42,7 @@ class Definition:
         "max_series",
         "name",
         "overflowed",
+        "reported_until",
         "type",
         "unit",
         "updates_directly",
@@ -71,6 +72,10 @@ class Definition:
         # Counts the changes of the dictionary of children, for the instrument's trackers.
         self.generation = 0
         self.overflowed = 0
+        # Which values a client has reported, by the client's identity: all that began until this
+        # time, by `MEASURING_CLOCK.perf_counter`. It outlives the client: if the process makes
+        # another one with the same identity, the series go on, and do not begin anew.
+        self.reported_until: dict[object, float] = {}
         self.forms: list[SampleForm] = []
         self.fork_handle: ForkHandle | None = None
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.definition import Definition, check_label_names, full_name
+from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.model.names import check_text
 from noetl_metrics_sdk.model.stamped_sample import LabelSet
@@ -58,13 +59,15 @@ class Instrument(metaclass=ABCMeta):
         DuplicateMetricError: the registry already has this name.
     """
 
-    __slots__ = ("_children", "_direct", "definition", "label_values")
+    __slots__ = ("_children", "_direct", "counts_since", "definition", "label_values")
     _type: ClassVar[MetricType]
     _reserved_label_names: ClassVar[tuple[str, ...]] = ()
     definition: Definition
     label_values: tuple[str, ...]
     _children: dict[tuple[object, ...], Self] | None
     _direct: bool  # whether this holds values, and may change them without the lock
+    counts_since: float
+    """When the values were last zero because they began, by `MEASURING_CLOCK.perf_counter`."""
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class Instrument(metaclass=ABCMeta):
         self._children = {} if label_names else None
         self._direct = self._children is None and definition.updates_directly
         definition.forms = self._make_forms()
-        self.set_to_zero()
+        self.begin()
         if registry is not None:
             registry.register(self)
         definition.fork_handle = reset_store_after_fork(self._reset_after_fork)
@@ -203,7 +206,21 @@ class Instrument(metaclass=ABCMeta):
         """
         self._check_has_value()
         with self.definition.lock:
-            self.set_to_zero()
+            self.begin()
+
+    def begin(self) -> None:
+        """Set the values to zero, and note the time; the caller holds the lock or owns the object.
+
+        The time tells a collection that the values have begun anew, even if they have grown beyond
+        those that it has seen.
+        """
+        self.set_to_zero()
+        self.counts_since = MEASURING_CLOCK.perf_counter()
+
+    @property
+    def created_at(self) -> float:
+        """When the values began at zero, in seconds since the epoch."""
+        return self.counts_since + MEASURING_CLOCK.epoch_offset
 
     def collect(self) -> list[MetricFamily]:
         """Return the family with a sample of every series.
@@ -213,11 +230,13 @@ class Instrument(metaclass=ABCMeta):
         family = self._family()
         for holder in self.holders():
             label_set = LabelSet(holder.label_values)
+            created_at = holder.created_at
             for form, value in zip(self.definition.forms, holder.values(), strict=False):
                 series = Series(
                     form.name, form.type, form.labels(label_set), form.help_text, form.unit
                 )
-                family.samples.append(Sample(series, value))
+                began_at = created_at if form.counts_from_zero else None
+                family.samples.append(Sample(series, value, created_at=began_at))
         return [family]
 
     def describe(self) -> list[MetricFamily]:
@@ -322,7 +341,7 @@ class Instrument(metaclass=ABCMeta):
         self.label_values = ()
         self._children = None
         self._direct = definition.updates_directly
-        self.set_to_zero()
+        self.begin()
 
     def holders(self) -> list[Self]:
         """Return the instruments that hold the values: the children, or this instrument itself."""
@@ -335,10 +354,11 @@ class Instrument(metaclass=ABCMeta):
     def _reset_after_fork(self) -> None:
         self.definition.lock = threading.RLock()
         self.definition.overflowed = 0
-        self.set_to_zero()
+        self.definition.reported_until.clear()
+        self.begin()
         if self._children is not None:
             for child in self._children.values():
-                child.set_to_zero()
+                child.begin()
 
 
 class ScalarInstrument(Instrument):

@@ -6,10 +6,12 @@ Why so: docs/decisions/exposition.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import MetricType, Sample, Series
+from noetl_metrics_sdk.model.metric import MetricType, Sample, Series, counts_from_zero
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 
 # The types of the table, and those that only prometheus_client has, which become gauges.
@@ -23,13 +25,22 @@ _TYPES = {
 }
 
 
-def adopt(family: Any, sample: Any, now: float) -> Sample:
+Beginnings = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+"""When series were 0, in seconds since the epoch, by the family's name and the series' labels without
+those of a bucket or a quantile."""
+
+_CREATED = "_created"
+_OWN_LABELS = ("le", "quantile")
+
+
+def adopt(family: Any, sample: Any, now: float, beginnings: Beginnings | None = None) -> Sample:
     """Return a sample of the shape of prometheus_client's as a sample of this package.
 
     Args:
         family: the sample's family, with its `type`, `documentation` and `unit`.
         sample: the sample, with a `name`, `labels`, a `value` and a `timestamp`.
         now: the time for a sample that has none, in seconds since the epoch.
+        beginnings: when the family's series were 0, from `told_beginnings`.
 
     Raises:
         InvalidMetricError: the sample cannot be a row of the table.
@@ -37,7 +48,33 @@ def adopt(family: Any, sample: Any, now: float) -> Sample:
             have this shape.
     """
     series = adopt_series(family, sample)
-    return Sample(series, float(sample.value), checked_time(sample.timestamp, now))
+    created_at = None
+    if beginnings and counts_from_zero(series.type, series.labels):
+        created_at = beginnings.get(_key(family.name, series.labels))
+    return Sample(series, float(sample.value), checked_time(sample.timestamp, now), created_at)
+
+
+def told_beginnings(family: Any) -> Beginnings:
+    """Return when the series of a family were 0, as its samples with the suffix `_created` say it.
+
+    prometheus_client's counters, histograms and summaries have such samples, and OpenMetrics says
+    what they mean: https://prometheus.io/docs/specs/om/open_metrics_spec/ ("Counter").
+
+    Args:
+        family: any family. Of a sample without the right shape there is no beginning.
+    """
+    beginnings: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for sample in family.samples:
+        name = getattr(sample, "name", None)
+        if type(name) is str and name.endswith(_CREATED):
+            with suppress(TypeError, ValueError, AttributeError):
+                key = _key(name.removesuffix(_CREATED), sample.labels)
+                beginnings[key] = float(sample.value)
+    return beginnings
+
+
+def _key(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset((key, text) for key, text in labels.items() if key not in _OWN_LABELS)
 
 
 def adopt_series(family: Any, sample: Any) -> Series:
@@ -45,7 +82,7 @@ def adopt_series(family: Any, sample: Any) -> Series:
     metric_type = _TYPES.get(family.type)
     if metric_type is None:
         raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
-    if str(sample.name).endswith("_created"):
+    if str(sample.name).endswith(_CREATED):
         # The time at which a series began is a gauge of its own, as in the text format.
         metric_type = MetricType.GAUGE
     series = Series(

@@ -24,6 +24,21 @@ class MetricType(StrEnum):
     SUMMARY = "summary"
 
 
+def counts_from_zero(metric_type: MetricType, label_names: Iterable[str]) -> bool:
+    """Return whether the values of a series are zero at first, and then only go up.
+
+    That is so for counters, and for the buckets, sums and counts of histograms and summaries. The
+    quantiles of a summary do not count.
+
+    Args:
+        metric_type: the type of the series' family.
+        label_names: the names of all labels of the series.
+    """
+    if metric_type is MetricType.SUMMARY:
+        return "quantile" not in label_names
+    return metric_type is not MetricType.GAUGE
+
+
 class Series:
     """One time series: everything that stays the same from sample to sample.
 
@@ -78,11 +93,14 @@ class Sample(NamedTuple):
     """One value of one series at one time.
 
     `timestamp` is in seconds since the epoch, or None until the collection stamps the sample.
+    `created_at` says when a value that only counts up was zero, in seconds since the epoch: when the
+    counting began. It is None if that is not known, and for values that do not count.
     """
 
     series: Series
     value: float
     timestamp: float | None = None
+    created_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -133,7 +151,21 @@ class MetricFamily:
     def __repr__(self) -> str:
         return f"MetricFamily({self.name!r}, {self.type.value}, {len(self.samples)} samples)"
 
-    def add(self, suffix: str, labels: Mapping[str, str], value: float) -> None:
-        """Append a sample of the series `name + suffix` with these labels."""
+    def add(
+        self,
+        suffix: str,
+        labels: Mapping[str, str],
+        value: float,
+        created_at: float | None = None,
+    ) -> None:
+        """Append a sample of the series `name + suffix` with these labels.
+
+        Args:
+            suffix: the suffix of the sample's name.
+            labels: the labels.
+            value: the value.
+            created_at: when a value that counts up was zero, in seconds since the epoch. A chart
+                then has what was counted before the first report, too.
+        """
         series = Series(self.name + suffix, self.type, labels, self.documentation, self.unit)
-        self.samples.append(Sample(series, value))
+        self.samples.append(Sample(series, value, created_at=created_at))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, final
 
 from noetl_metrics_sdk.model.compilation import mypyc_attr
+from noetl_metrics_sdk.model.metric import counts_from_zero
 
 if TYPE_CHECKING:
     from noetl_metrics_sdk.model.metric import MetricType
@@ -47,7 +48,8 @@ class SampleForm:
     """
 
     __slots__ = (
-        "_hash", "help_text", "label_names", "name", "own_label", "size_bytes", "type", "unit",
+        "_hash", "counts_from_zero", "help_text", "label_names", "name", "own_label", "size_bytes",
+        "type", "unit",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,8 @@ class SampleForm:
         self.unit = unit
         self.label_names = label_names
         self.own_label = own_label
+        names = label_names if own_label is None else (*label_names, own_label[0])
+        self.counts_from_zero = counts_from_zero(type, names)
         self._hash = hash((name, type, help_text, unit, label_names, own_label))
         # About how many bytes the form adds to each of its samples when they are sent.
         texts = [name, help_text, unit, *label_names, *(own_label or ())]

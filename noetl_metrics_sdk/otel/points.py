@@ -102,13 +102,16 @@ class Conversion:
 
     def _add_point(self, family: MetricFamily, point: Any, labels: dict[str, str]) -> None:
         timestamp = point.time_unix_nano / NANOSECONDS
+        # OpenTelemetry's data model, "Resets and Gaps": the value of a cumulative point was 0 at
+        # its start time; 0 stands for a time that is not known.
+        started_at = (point.start_time_unix_nano or 0) / NANOSECONDS or None
 
         def add(suffix: str, value: float, more: Mapping[str, str] | None = None) -> None:
             series = Series(
                 family.name + suffix, family.type, {**labels, **(more or {})},
                 family.documentation, family.unit,
             )  # fmt: skip
-            family.samples.append(Sample(series, float(value), timestamp))
+            family.samples.append(Sample(series, float(value), timestamp, started_at))
 
         if isinstance(point, NumberDataPoint):
             is_counter = family.type is MetricType.COUNTER

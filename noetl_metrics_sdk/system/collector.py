@@ -65,6 +65,10 @@ _READING_ERRORS = (
 # These errors mean that the platform does not have the reading at all. That needs no warning.
 _NOT_ON_THIS_PLATFORM = (AttributeError, FileNotFoundError, NotImplementedError)
 
+def _process_start() -> float:
+    return psutil.Process().create_time()
+
+
 _CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
     "container_cpu_limit_cores": ProcessCgroups.cpu_limit_cores,
     "container_cpu_usage_seconds_total": ProcessCgroups.cpu_usage_seconds,
@@ -72,6 +76,17 @@ _CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
     "container_memory_limit_bytes": ProcessCgroups.memory_limit_bytes,
     "container_memory_usage_bytes": ProcessCgroups.memory_usage_bytes,
     "container_memory_usage_percent": ProcessCgroups.memory_usage_percent,
+}
+
+
+# When the counters of a group were 0. The cgroup's counters are not here: the kernel does not tell
+# when it made a cgroup.
+_BEGINNINGS: dict[str, Callable[[], float]] = {
+    "swap": psutil.boot_time,
+    "disk": psutil.boot_time,
+    "network": psutil.boot_time,
+    "process": _process_start,
+    "garbage_collector": _process_start,
 }
 
 
@@ -118,12 +133,13 @@ class SystemCollector:
         """Return the families with their current values, without those that have no reading."""
         families: dict[str, MetricFamily] = {}
         for group in self._groups:
+            began_at = self._began_at(group)
             for name, labels, value in self._readings[group](self._guard):
                 if value is None:
                     continue
                 if name not in families:
                     families[name] = empty_family(name)
-                self._add(families[name], name, labels, value)
+                self._add(families[name], name, labels, value, began_at)
         return list(families.values())
 
     def describe(self) -> Iterable[MetricFamily]:
@@ -139,7 +155,18 @@ class SystemCollector:
         self._forget()
         self._garbage_collector.reset_after_fork(self._guard)
 
+    def _began_at(self, group: str) -> float | None:
+        """Return when the counters of a group were 0, in seconds since the epoch, if it is known."""
+        begins = _BEGINNINGS.get(group)
+        if begins is None:
+            return None
+        if begins not in self._beginnings:
+            with self._guard(f"{group}_beginning"):
+                self._beginnings[begins] = begins()
+        return self._beginnings.get(begins)
+
     def _forget(self) -> None:
+        self._beginnings: dict[Callable[[], float], float] = {}
         self._failures: Counter[str] = Counter()
         self._garbage_collector = GarbageCollector()
         self._readings: dict[str, Reading] = {
@@ -163,11 +190,17 @@ class SystemCollector:
                     yield name, {}, figure(cgroups)
 
     def _add(
-        self, family: MetricFamily, name: str, labels: Mapping[str, str], value: float
+        self,
+        family: MetricFamily,
+        name: str,
+        labels: Mapping[str, str],
+        value: float,
+        began_at: float | None,
     ) -> None:
         if len(family.samples) < SERIES_PER_FAMILY_MAX:
             storable = {label: _storable(text) for label, text in labels.items()}
-            family.add(sample_suffix(name), storable, value)
+            suffix = sample_suffix(name)
+            family.add(suffix, storable, value, began_at if suffix else None)
         else:
             self._count_failure(name, OverflowError(f"more than {SERIES_PER_FAMILY_MAX} series"))
 

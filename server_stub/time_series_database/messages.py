@@ -3,6 +3,10 @@
 This module describes the messages, and protobuf makes the classes when the module is imported. The
 descriptions leave out fields that the server never sends, which the encoding allows.
 
+Version 2.0 tells when a series was 0 in two ways. Its release candidates up to the fourth have a
+`created_timestamp` for a `TimeSeries`, later ones a `start_timestamp` for each `Sample`. The server
+sends both, as a receiver skips the field that it does not know.
+
 Sources: https://prometheus.io/docs/specs/prw/remote_write_spec/ (`prometheus.WriteRequest`) and
 https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/ (`io.prometheus.write.v2.Request`).
 
@@ -53,6 +57,7 @@ VERSION_2: Mapping[str, Fields] = {
     "Sample": {
         "value": (1, _Field.TYPE_DOUBLE, False),
         "timestamp": (2, _Field.TYPE_INT64, False),
+        "start_timestamp": (3, _Field.TYPE_INT64, False),
     },
     "Metadata": {
         "type": (1, _Field.TYPE_INT32, False),
@@ -63,6 +68,7 @@ VERSION_2: Mapping[str, Fields] = {
         "labels_refs": (1, _Field.TYPE_UINT32, True),
         "samples": (2, "Sample", True),
         "metadata": (5, "Metadata", False),
+        "created_timestamp": (6, _Field.TYPE_INT64, False),
     },
     "Request": {
         "symbols": (4, _Field.TYPE_STRING, True),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cramjam
 
 from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
 from noetl_metrics_sdk.model.names import check_metric_name
 from server_stub.components.labels import exposed_labels
 from server_stub.time_series_database.messages import (
@@ -210,14 +211,29 @@ def _version_2(assembled: Assembled) -> Any:
                 for text in pair
             ]
         )
+        started_ms = 0  # stands for a time that is not known
+        counts = _counts_from_zero(series)
         for timestamp_ms, value in samples:
-            written.samples.add(value=value, timestamp=timestamp_ms)
+            written.samples.add(value=value, timestamp=timestamp_ms, start_timestamp=started_ms)
+            if counts and value == 0.0:
+                started_ms = timestamp_ms
+        first_ms, first_value = samples[0]
+        if counts and first_value == 0.0 and len(samples) > 1:
+            written.created_timestamp = first_ms
         written.metadata.type = METRIC_TYPES.get(family.metric_type, 0)
         help_text, unit = family.help_text or "", family.unit or ""
         written.metadata.help_ref = references.setdefault(help_text, len(references))
         written.metadata.unit_ref = references.setdefault(unit, len(references))
     request.symbols.extend(references)
     return request
+
+
+def _counts_from_zero(series: WrittenSeries) -> bool:
+    metric_type = series.family.metric_type
+    # The table may have types that are not the SDK's.
+    return metric_type in METRIC_TYPES and counts_from_zero(
+        MetricType(metric_type), [name for name, _ in series.labels]
+    )
 
 
 def _time_of(sample: tuple[int, float]) -> int:

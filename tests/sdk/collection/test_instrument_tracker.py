@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,24 +19,40 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.model.stamped_sample import StampedSample
 
 REFRESH_INTERVAL = 60.0
-TAKEN_AT = 1_700_000_000.5
+STARTED_AT = 1_700_000_000.0
+TAKEN_AT = STARTED_AT + 0.5
 
 Found = dict[tuple[str, ...], float]
 
 
-def tracker_of(instrument: Instrument) -> InstrumentTracker:
+def tracker_of(
+    instrument: Instrument, identity: object = None, absent_at: float = STARTED_AT
+) -> InstrumentTracker:
     def rest(_seconds: float) -> None:
         raise AssertionError("there is nothing to rest from")
 
-    return InstrumentTracker(instrument, REFRESH_INTERVAL, Pacer(lambda: -math.inf, rest))
+    return InstrumentTracker(
+        instrument,
+        REFRESH_INTERVAL,
+        Pacer(lambda: -math.inf, rest),
+        absent_at,
+        identity or object(),
+    )
 
 
 def found(samples: list[StampedSample]) -> Found:
-    """Return the samples' values by name and label values, and check that samples have a time."""
-    assert {TAKEN_AT} >= {sample.timestamp for sample in samples}
-    values = {(sample.name, *sample.labels.values()): sample.value for sample in samples}
-    assert len(values) == len(samples)
+    """Return the samples' values by name and label values, without the beginnings of series."""
+    values: Found = {}
+    for sample in samples:
+        key = (sample.name, *sample.labels.values())
+        assert values.get(key, 0.0) == 0.0, "a series has two values that are no beginning"
+        values[key] = sample.value
     return values
+
+
+def timeline(samples: list[StampedSample]) -> list[tuple[float, float]]:
+    """Return the seconds since the start, and the value, of each sample."""
+    return [(sample.timestamp - STARTED_AT, sample.value) for sample in samples]
 
 
 def changes(tracker: InstrumentTracker, now: float = 0.0) -> Found:
@@ -144,7 +161,7 @@ def test_series_whose_samples_were_dropped_are_sent_anew() -> None:
     counter.labels("b").inc()
     tracker = tracker_of(counter)
     dropped = [s for s in tracker.changed(TAKEN_AT, 0.0) if s.labels == {"pool": "a"}]
-    tracker.send_anew({id(sample.label_set) for sample in dropped})
+    tracker.send_anew({id(sample.label_set) for sample in dropped}, {})
     assert {("jobs_total", "a"): 1.0} == changes(tracker)
     assert {} == changes(tracker)
 
@@ -166,6 +183,173 @@ def test_a_function_is_asked_each_time(caplog: pytest.LogCaptureFixture) -> None
     seen = [changes(tracker).get(("queue",)) for _ in range(6)]
     assert [3.0, None, 4.0, None, None, 5.0] == seen
     assert 1 == len(caplog.records)
+
+
+def test_the_first_report_is_preceded_by_a_sample_of_zero() -> None:
+    """It has the time of the client's start, or of the last collection without the series."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    tracker = tracker_of(counter)
+    counter.labels("a").inc(3)
+    assert [(0.0, 0.0), (5.0, 3.0)] == timeline(tracker.changed(STARTED_AT + 5, 5.0))
+    counter.labels("b").inc(2)
+    assert [(5.0, 0.0), (10.0, 2.0)] == timeline(tracker.changed(STARTED_AT + 10, 10.0))
+    counter.labels("b").inc(2)
+    assert [(15.0, 4.0)] == timeline(tracker.changed(STARTED_AT + 15, 15.0))
+
+
+def test_a_series_whose_first_report_is_zero_needs_no_other_zero() -> None:
+    """Its own sample says that it was zero."""
+    tracker = tracker_of(Counter("jobs", "d", registry=None))
+    assert [(5.0, 0.0)] == timeline(tracker.changed(STARTED_AT + 5, 5.0))
+
+
+def test_what_does_not_count_from_zero_has_no_beginning() -> None:
+    """Neither a gauge nor the quantiles of a summary were zero before."""
+    gauge = Gauge("load", "d", registry=None)
+    gauge.set(3)
+    assert [(5.0, 3.0)] == timeline(tracker_of(gauge).changed(STARTED_AT + 5, 5.0))
+    summary = Summary("took", "d", registry=None, quantiles=[0.5])
+    summary.observe(4)
+    samples = tracker_of(summary).changed(STARTED_AT + 5, 5.0)
+    zeros = {sample.name for sample in samples if sample.timestamp == STARTED_AT}
+    assert {"took_sum", "took_count"} == zeros
+
+
+def test_the_buckets_sum_and_count_of_a_histogram_begin_at_zero() -> None:
+    """Of the buckets, those that have counted something do."""
+    histogram = Histogram("took", "d", registry=None, buckets=[1, 2])
+    histogram.observe(1.5)
+    samples = tracker_of(histogram).changed(STARTED_AT + 5, 5.0)
+    zeros = {(s.name, *s.labels.values()) for s in samples if s.timestamp == STARTED_AT}
+    assert {
+        ("took_bucket", "2.0"), ("took_bucket", "+Inf"), ("took_sum",), ("took_count",),
+    } == zeros  # fmt: skip
+
+
+@pytest.mark.parametrize("again", ["reset", "removed", "cleared"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_series_that_begins_anew_has_a_zero_after_its_last_value(again: str, count: int) -> None:
+    """So a value that has reached or overtaken the old one is seen as a new count."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    tracker = tracker_of(counter)
+    counter.labels("a").inc(3)
+    tracker.changed(STARTED_AT + 5, 5.0)
+    if again == "reset":
+        counter.labels("a").reset()
+    elif again == "removed":
+        counter.remove("a")
+    else:
+        counter.clear()
+    counter.labels("a").inc(count)
+    assert [(7.5, 0.0), (10.0, count)] == timeline(tracker.changed(STARTED_AT + 10, 10.0))
+
+
+def test_a_histogram_that_was_reset_reports_buckets_with_the_same_count() -> None:
+    """Each bucket has a zero and then its value, although that is the value of before."""
+    histogram = Histogram("took", "d", registry=None, buckets=[1])
+    tracker = tracker_of(histogram)
+    histogram.observe(0.5)
+    tracker.changed(STARTED_AT + 5, 5.0)
+    histogram.reset()
+    histogram.observe(0.5)
+    samples = tracker.changed(STARTED_AT + 10, 10.0)
+    by_series: dict[str, list[tuple[float, float]]] = {}
+    for sample in samples:
+        by_series.setdefault(repr((sample.name, sample.labels)), []).extend(timeline([sample]))
+    value = {"sum": 0.5}
+    assert 4 == len(by_series)
+    for name, points in by_series.items():
+        assert [(7.5, 0.0), (10.0, value.get("sum" if "_sum" in name else "", 1.0))] == points
+
+
+def test_a_series_that_was_away_for_a_collection_was_zero_then() -> None:
+    """The time of the zero is that of the last collection without the series."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    tracker = tracker_of(counter)
+    counter.labels("a").inc(3)
+    tracker.changed(STARTED_AT + 5, 5.0)
+    counter.remove("a")
+    tracker.changed(STARTED_AT + 10, 10.0)
+    counter.labels("a").inc(4)
+    assert [(10.0, 0.0), (15.0, 4.0)] == timeline(tracker.changed(STARTED_AT + 15, 15.0))
+
+
+def test_another_client_of_the_same_identity_goes_on_with_the_series() -> None:
+    """It begins only series that the first one has not reported."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    counter.labels("a").inc(3)
+    tracker_of(counter, "pool").changed(STARTED_AT + 5, 5.0)
+    counter.labels("a").inc(4)
+    counter.labels("b").inc(1)
+    second = tracker_of(counter, "pool", STARTED_AT + 8)
+    samples = second.changed(STARTED_AT + 10, 10.0)
+    assert [(8.0, 0.0), (10.0, 1.0)] == timeline([s for s in samples if s.labels["pool"] == "b"])
+    assert [(10.0, 7.0)] == timeline([s for s in samples if s.labels["pool"] == "a"])
+    elsewhere = tracker_of(counter, "another pool", STARTED_AT + 8)
+    zeros = [s for s in elsewhere.changed(STARTED_AT + 10, 10.0) if s.value == 0.0]
+    assert ["a", "b"] == [sample.labels["pool"] for sample in zeros]
+
+
+def test_a_zero_that_was_dropped_is_sent_again_with_its_time() -> None:
+    """It comes before the next report, once."""
+    counter = Counter("jobs", "d", registry=None)
+    counter.inc(3)
+    tracker = tracker_of(counter)
+    zero, value = tracker.changed(STARTED_AT + 5, 5.0)
+    tracker.send_anew({id(value.label_set)}, {id(zero.label_set): zero.timestamp})
+    counter.inc()
+    assert [(0.0, 0.0), (10.0, 4.0)] == timeline(tracker.changed(STARTED_AT + 10, 10.0))
+    counter.inc()
+    assert [(15.0, 5.0)] == timeline(tracker.changed(STARTED_AT + 15, 15.0))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["inc", "reset", "remove", "collect"]),
+            st.sampled_from("ab"),
+            st.floats(0.0, 3.0),
+        ),
+        max_size=40,
+    )
+)
+def test_the_increases_add_up_to_what_was_counted(steps: list[tuple[str, str, float]]) -> None:
+    """Whatever happens between collections, a reader of the samples counts what was collected.
+
+    What was counted between a collection and a reset or a removal was in no collection.
+    """
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    tracker = tracker_of(counter)
+    at = STARTED_AT
+    samples: list[StampedSample] = []
+    counted = {"a": 0, "b": 0}
+    uncollected = {"a": 0, "b": 0}
+    for step, pool, seconds in [*steps, ("collect", "a", 0.0)]:
+        at += seconds
+        if step == "inc":
+            counter.labels(pool).inc()
+            uncollected[pool] += 1
+        elif step == "reset":
+            counter.labels(pool).reset()
+            uncollected[pool] = 0
+        elif step == "remove":
+            counter.remove(pool)
+            uncollected[pool] = 0
+        else:
+            samples += tracker.changed(at, at)
+            for name, count in uncollected.items():
+                counted[name] += count
+                uncollected[name] = 0
+    for name, count in counted.items():
+        points = [(s.timestamp, s.value) for s in samples if s.labels == {"pool": name}]
+        assert sorted(points, key=lambda point: point[0]) == points
+        values = [value for _, value in points]
+        steps_up = pairwise(values)
+        assert count == sum(new - old if new >= old else new for old, new in steps_up)
+        milliseconds = [int(at * 1000) for at, _ in points]
+        growing = [value for value, ms, after in zip(values, milliseconds, milliseconds[1:],
+                   strict=False) if ms == after and value == 0.0]  # fmt: skip
+        assert [] == growing, "a zero is in the same millisecond as the value that follows it"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=30))

@@ -7,6 +7,7 @@ import struct
 import cramjam
 import pytest
 
+from server_stub.time_series_database.messages import VERSION_2, message_classes
 from server_stub.time_series_database.requests import Assembly, Row, encode
 
 pytestmark = pytest.mark.once
@@ -67,3 +68,36 @@ def test_version_2_is_a_request_of_symbols() -> None:
     )
     body = encode(Assembly().assemble([ROW]), "2.0")
     assert expected == bytes(cramjam.snappy.decompress_raw(body))
+
+
+def test_version_2_tells_when_a_count_was_zero() -> None:
+    """A sample after a sample of 0 has its time, and so has the series if it begins with it."""
+    zero, first, again, second = 1_000, 5_000, 7_000, 9_000
+    rows = [
+        ROW._replace(metric_id=number, timestamp_ms=at, metric_value=value)
+        for number, (at, value) in enumerate(
+            [(zero, 0.0), (first, 1.5), (again, 0.0), (second, 1.5)]
+        )
+    ]
+    message = message_classes("io.prometheus.write.v2", VERSION_2)["Request"]()
+    message.ParseFromString(
+        bytes(cramjam.snappy.decompress_raw(encode(Assembly().assemble(rows), "2.0")))
+    )
+    (series,) = message.timeseries
+    assert zero == series.created_timestamp
+    assert [0, zero, zero, again] == [sample.start_timestamp for sample in series.samples]
+
+
+def test_version_2_tells_no_beginning_of_a_gauge() -> None:
+    """A gauge of 0 is a value like any other."""
+    rows = [
+        ROW._replace(metric_type="gauge", metric_value=0.0),
+        ROW._replace(metric_type="gauge", timestamp_ms=ROW.timestamp_ms + 1),
+    ]
+    message = message_classes("io.prometheus.write.v2", VERSION_2)["Request"]()
+    message.ParseFromString(
+        bytes(cramjam.snappy.decompress_raw(encode(Assembly().assemble(rows), "2.0")))
+    )
+    (series,) = message.timeseries
+    assert 0 == series.created_timestamp
+    assert [0, 0] == [sample.start_timestamp for sample in series.samples]
