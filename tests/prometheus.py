@@ -26,6 +26,8 @@ class Prometheus(PeerProgram):
     """A Prometheus with a folder and a port of its own; it takes remote write."""
 
     health_path = "/-/ready"
+    # Whether `increase()` extrapolates to the ends of its range.
+    extrapolates = True
     relative_precision = 0.0
     extreme_values = (0.1, math.nan, math.inf, -1e300, 5e-324)
 

@@ -24,6 +24,8 @@ class VictoriaMetrics(PeerProgram):
     """A VictoriaMetrics with a folder and a port of its own."""
 
     health_path = "/health"
+    # Whether `increase()` extrapolates to the ends of its range.
+    extrapolates = False
     # VictoriaMetrics keeps the values of a block of samples as whole numbers with one common
     # exponent, and no NaN: https://docs.victoriametrics.com/faq/ on the precision of stored values.
     relative_precision = 1e-9
