@@ -21,6 +21,7 @@ class _LastSent(NamedTuple):
     form: SampleForm
     label_set: LabelSet
     value: float
+    timestamp: float
     at: float
     described_as: tuple[object, str, str]
 
@@ -83,7 +84,7 @@ class ChangeFilter:
         timestamp = sample.timestamp
         assert timestamp is not None
         last = self._last_sent.get(series)
-        previous_at = None if last is None else timestamp - (now - last.at)
+        previous_at = None if last is None else last.timestamp
         zero_at = time_of_told_beginning(sample.created_at, previous_at, timestamp)
         if last is not None and now - last.at < self._refresh_interval and zero_at is None:
             unchanged = sample.value == last.value or (
@@ -97,7 +98,9 @@ class ChangeFilter:
             form, label_set = last.form, last.label_set
         else:
             form, label_set = parts_of(series)
-        self._last_sent[series] = _LastSent(form, label_set, sample.value, now, described_as)
+        self._last_sent[series] = _LastSent(
+            form, label_set, sample.value, timestamp, now, described_as
+        )
         if zero_at is not None and form.counts_from_zero and sample.value != 0.0:
             passed.append(StampedSample(form, label_set, 0.0, zero_at))
         passed.append(StampedSample(form, label_set, sample.value, timestamp))

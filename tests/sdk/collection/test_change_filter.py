@@ -125,6 +125,108 @@ def test_idle_series_stay_known(change_filter: ChangeFilter) -> None:
     assert sent == [60.0 * number for number in range(167)]
 
 
+TAKEN_AT = 1_700_000_000.0
+
+
+def timeline(
+    change_filter: ChangeFilter,
+    reports: list[tuple[float, float, float | None]],
+    counting: Series | None = None,
+) -> list[tuple[float, float]]:
+    """Return value and time of the samples that pass, with times in seconds since `TAKEN_AT`.
+
+    Args:
+        change_filter: the filter.
+        reports: of each report the value, the time, and when the series was 0 as its collector
+            tells it, or None. Times are in seconds since `TAKEN_AT`.
+        counting: the series, by default one of a counter.
+    """
+    counting = counting or Series("jobs_total", MetricType.COUNTER, {"pool": "cpu"})
+    return [
+        (stamped.value, stamped.timestamp - TAKEN_AT)
+        for value, at, created_at in reports
+        for stamped in change_filter.changed(
+            [
+                Sample(
+                    counting, value, TAKEN_AT + at,
+                    None if created_at is None else TAKEN_AT + created_at,
+                )
+            ],
+            at,
+        )
+    ]  # fmt: skip
+
+
+def test_a_told_beginning_is_sent_once(change_filter: ChangeFilter) -> None:
+    """A sample of 0 with the told time precedes the first report, and no later one."""
+    reports = [(3.0, 0.0, -5.0), (4.0, 5.0, -5.0), (4.0, 65.0, -5.0)]
+    expected = [(0.0, -5.0), (3.0, 0.0), (4.0, 5.0), (4.0, 65.0)]
+    assert expected == timeline(change_filter, reports)
+
+
+@pytest.mark.parametrize("value", [2.0, 3.0, 4.0])
+def test_a_newer_beginning_is_sent_again(change_filter: ChangeFilter, value: float) -> None:
+    """A series that has begun anew has a sample of 0, even if its value is that of before."""
+    reports = [(3.0, 0.0, -5.0), (value, 5.0, 2.0), (value, 10.0, 2.0)]
+    assert [(0.0, -5.0), (3.0, 0.0), (0.0, 2.0), (value, 5.0)] == timeline(change_filter, reports)
+
+
+def test_an_older_beginning_is_not_sent(change_filter: ChangeFilter) -> None:
+    """A time before the last sample, which the collector tells late, is in the past by then."""
+    reports = [(3.0, 0.0, None), (4.0, 5.0, -5.0), (5.0, 10.0, -10.0)]
+    assert [(3.0, 0.0), (4.0, 5.0), (5.0, 10.0)] == timeline(change_filter, reports)
+
+
+def test_samples_that_come_late_do_not_begin_their_series_anew(
+    change_filter: ChangeFilter,
+) -> None:
+    """However long after their time samples come, a beginning before the last one is no new one."""
+    counting = Series("jobs_total", MetricType.COUNTER, {})
+    passed = [
+        (stamped.value, stamped.timestamp - TAKEN_AT)
+        for at, now in ((0.0, 0.0), (5.0, 9.0), (10.0, 10.0))
+        for stamped in change_filter.changed(
+            [Sample(counting, 3.0, TAKEN_AT + at, TAKEN_AT - 1.0)], now
+        )
+    ]
+    assert [(0.0, -1.0), (3.0, 0.0)] == passed
+
+
+def test_a_value_of_zero_needs_no_other_zero(change_filter: ChangeFilter) -> None:
+    """The first report says itself that the series was 0."""
+    reports: list[tuple[float, float, float | None]] = [(0.0, 0.0, -5.0), (1.0, 5.0, -5.0)]
+    assert [(0.0, 0.0), (1.0, 5.0)] == timeline(change_filter, reports)
+
+
+@pytest.mark.parametrize(
+    ("metric_type", "labels", "counts"),
+    [
+        (MetricType.GAUGE, {}, False),
+        (MetricType.SUMMARY, {"quantile": "0.5"}, False),
+        (MetricType.SUMMARY, {}, True),
+        (MetricType.HISTOGRAM, {"le": "1.0"}, True),
+        (MetricType.COUNTER, {}, True),
+    ],
+)
+def test_only_what_counts_begins_at_zero(
+    change_filter: ChangeFilter, metric_type: MetricType, labels: dict[str, str], counts: bool
+) -> None:
+    """Neither a gauge nor a quantile was 0 when its collector says that it began."""
+    expected = [(0.0, -5.0), (3.0, 0.0)] if counts else [(3.0, 0.0)]
+    series = Series("jobs", metric_type, labels)
+    assert expected == timeline(change_filter, [(3.0, 0.0, -5.0)], series)
+
+
+def test_a_dropped_beginning_is_sent_again(change_filter: ChangeFilter) -> None:
+    """A series that was forgotten, as its samples were dropped, begins again at the same time."""
+    counting = Series("jobs_total", MetricType.COUNTER, {})
+    sample = Sample(counting, 3.0, TAKEN_AT, TAKEN_AT - 5)
+    zero, value = change_filter.changed([sample], 0.0)
+    change_filter.forget({id(zero.label_set)})
+    assert zero.label_set is value.label_set
+    assert [(0.0, -5.0), (4.0, 5.0)] == timeline(change_filter, [(4.0, 5.0, -5.0)], counting)
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 100), st.sampled_from([0.0, 1.0, math.nan])), min_size=1, max_size=60
