@@ -202,8 +202,9 @@ class Collection:
 
     def _samples_of(self, family: Any, now: float) -> list[Sample]:
         samples: list[Sample] = []
-        beginnings = told_beginnings(family)
-        for sample in family.samples:
+        offered = list(family.samples)  # read once: it may be an iterator
+        beginnings = told_beginnings(offered)
+        for sample in offered:
             try:
                 if isinstance(sample, Sample):
                     samples.append(self._stamped(sample, now))

@@ -6,7 +6,7 @@ Why so: docs/decisions/exposition.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -54,17 +54,17 @@ def adopt(family: Any, sample: Any, now: float, beginnings: Beginnings | None = 
     return Sample(series, float(sample.value), checked_time(sample.timestamp, now), created_at)
 
 
-def told_beginnings(family: Any) -> Beginnings:
+def told_beginnings(samples: Iterable[Any]) -> Beginnings:
     """Return when the series of a family were 0, as its samples with the suffix `_created` say it.
 
     prometheus_client's counters, histograms and summaries have such samples, and OpenMetrics says
     what they mean: https://prometheus.io/docs/specs/om/open_metrics_spec/ ("Counter").
 
     Args:
-        family: any family. Of a sample without the right shape there is no beginning.
+        samples: all samples of the family. Of one without the right shape there is no beginning.
     """
     beginnings: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for sample in family.samples:
+    for sample in samples:
         name = getattr(sample, "name", None)
         if type(name) is str and name.endswith(_CREATED):
             with suppress(TypeError, ValueError, AttributeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import prometheus_client
 import pytest
 from prometheus_client.core import (
@@ -23,7 +25,11 @@ from noetl_metrics_sdk import (
     Sample,
     Series,
 )
-from noetl_metrics_sdk.testing import InMemoryTransport
+from noetl_metrics_sdk.clock import SystemClock
+from noetl_metrics_sdk.collection.collection import Collection
+from noetl_metrics_sdk.process.pacing import Pacer
+from noetl_metrics_sdk.queue.buffer import SampleBuffer
+from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
 
 
 @pytest.fixture
@@ -31,12 +37,12 @@ def registry():
     return Registry()
 
 
-def delivered(registry, flushes=1):
+def delivered(registry, flushes=1, clock=None):
     transport = InMemoryTransport()
     client = MetricsClient(
         component_name="pool", registry=registry, transport=transport, system_metrics=(),
         self_metrics=False,
-        flush_interval=3600.0, random=lambda: 0.99,
+        flush_interval=3600.0, random=lambda: 0.99, clock=clock,
     )  # fmt: skip
     with client:
         for _ in range(flushes):
@@ -63,14 +69,21 @@ def test_prometheus_clients_own_registry_is_reported(registry):
     prometheus_client.Histogram("took", "Took", registry=theirs, buckets=[1]).observe(0.5)
     prometheus_client.Info("build", "Build", registry=theirs).info({"version": "1"})
     registry.register(theirs)
-    transport, stats = delivered(registry)
-    (seen,) = transport.received("seen_total")
-    assert (3.0, "counter", "a") == (seen.value, seen.metric_type, seen.labels["kind"])
+    clock = ManualClock(time.time() + 10)
+    transport, stats = delivered(registry, clock=clock)
+    (created,) = transport.received("seen_created")
+    assert [
+        (0.0, "counter", "a", pytest.approx(created.value, abs=1e-5)),
+        (3.0, "counter", "a", pytest.approx(clock.time(), abs=1e-5)),
+    ] == [
+        (seen.value, seen.metric_type, seen.labels["kind"], seen.timestamp)
+        for seen in transport.received("seen_total")
+    ]
     buckets = {s.labels["le"]: s.value for s in transport.received("took_bucket")}
     assert {"1.0": 1.0, "+Inf": 1.0} == buckets
     assert "histogram" == transport.received("took_sum")[0].metric_type
     assert "gauge" == transport.received("build_info")[0].metric_type
-    assert "gauge" == transport.received("seen_created")[0].metric_type
+    assert "gauge" == created.metric_type
     assert 0 == stats.invalid_samples
 
 
@@ -119,7 +132,7 @@ def test_a_collector_that_raises_harms_no_other(registry, caplog):
     registry.register(Broken())
     Counter("jobs", "Jobs", registry=registry).inc()
     transport, stats = delivered(registry, flushes=3)
-    assert 1 == len(transport.received("jobs_total"))
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
     assert stats.collect_errors >= 3
     assert 1 == caplog.text.count("raises; its metrics are missing")
 
@@ -232,6 +245,75 @@ def test_a_family_of_no_form_costs_no_other(registry, family):
     registry.register(Odd(family))
     Counter("after", "After", registry=registry).inc()
     transport, stats = delivered(registry)
-    assert ["before_total", "after_total"] == [sample.name for sample in transport.samples]
+    assert [
+        ("before_total", 0.0), ("before_total", 1.0), ("after_total", 0.0), ("after_total", 1.0),
+    ] == [(sample.name, sample.value) for sample in transport.samples]  # fmt: skip
     assert stats.invalid_samples >= 1
     assert (0, {}) == (stats.samples.pending, stats.samples.dropped)
+
+
+def collection_of(registry, buffer, clock):
+    return Collection(registry, buffer, clock, 60.0, Pacer(SystemClock().monotonic, time.sleep))
+
+
+def taken(buffer, name, started_at):
+    """Take all samples from the buffer; return value and seconds since the start of a name's."""
+    return [
+        (sample.value, sample.timestamp - started_at)
+        for sample in buffer.take(100)
+        if sample.name == name
+    ]
+
+
+class Jobs:
+    """A collector that tells when its counter was zero."""
+
+    def __init__(self, began_at):
+        self.began_at = began_at
+        self.count = 3
+
+    def inc(self):
+        self.count += 1
+
+    def collect(self):
+        family = MetricFamily("jobs", "Jobs", MetricType.COUNTER)
+        family.add("_total", {}, self.count, self.began_at)
+        return [family]
+
+
+@pytest.mark.parametrize("is_instrument", [True, False])
+def test_a_beginning_that_a_full_buffer_drops_is_sent_again(registry, is_instrument):
+    """A dropped sample of 0 comes with its own time before the next report, and only once."""
+    clock, buffer = ManualClock(), SampleBuffer(2)
+    started_at = clock.time()
+    collection = collection_of(registry, buffer, clock)
+    if is_instrument:
+        jobs = Counter("jobs", "Jobs", registry=registry)
+        jobs.inc(3)
+    else:
+        jobs = Jobs(started_at)
+        registry.register(jobs)
+    level = Gauge("level", "Level", registry=registry)
+    level.set(1)
+    found = []
+    for _ in range(3):
+        clock.advance(5)
+        collection.collect()
+        found.append(taken(buffer, "jobs_total", started_at))
+    jobs.inc()
+    clock.advance(5)
+    collection.collect()
+    found.append(taken(buffer, "jobs_total", started_at))
+    # The oldest of three samples, which is the sample of 0, has no room in the first collection.
+    assert [[(3.0, 5.0)], [(0.0, 0.0), (3.0, 10.0)], [], [(4.0, 20.0)]] == found
+    assert {"buffer_full": 1} == buffer.ledger().dropped
+
+
+def test_a_family_may_have_an_iterator_of_samples(registry):
+    """The client reads a family's samples once, so an iterator gives all of them."""
+    family = GaugeMetricFamily("a", "A", value=2.0)
+    family.samples = iter(family.samples)
+    registry.register(Families(family))
+    transport, stats = delivered(registry)
+    assert [2.0] == [sample.value for sample in transport.received("a")]
+    assert 0 == stats.invalid_samples
