@@ -18,6 +18,7 @@ from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, P
 from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.instruments.jobs import instruments_of
 from noetl_metrics_sdk.model.adoption import adopt_series
+from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,11 @@ def _samples_of(
                 adopted = _adopted(family, sample)
                 samples.append(adopted)
                 created_at = getattr(sample, "created_at", None)
-                if created_at is not None and page_format is PageFormat.OPENMETRICS:
+                if (
+                    created_at is not None
+                    and page_format is PageFormat.OPENMETRICS
+                    and counts_from_zero(MetricType(adopted.type), sample.labels)
+                ):
                     own = {
                         name: text
                         for name, text in sample.labels.items()

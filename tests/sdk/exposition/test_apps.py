@@ -24,7 +24,9 @@ from noetl_metrics_sdk import (
     Counter,
     Gauge,
     Histogram,
+    MetricFamily,
     MetricsClient,
+    MetricType,
     Registry,
     Summary,
     make_asgi_app,
@@ -32,6 +34,7 @@ from noetl_metrics_sdk import (
 )
 from noetl_metrics_sdk.exposition.registry_page import RegistryPage
 from noetl_metrics_sdk.exposition.samples import PageFormat
+from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 from noetl_metrics_sdk.testing import InMemoryTransport
 from tests.peer_program import free_port
 
@@ -52,8 +55,14 @@ class QuietHandler(WSGIRequestHandler):
         pass
 
 
+BEGAN_AT = 1_700_000_000.5
+
+
 @pytest.fixture
-def registry() -> Registry:
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Return a registry with instruments of each type, all of which begin at `BEGAN_AT`."""
+    monkeypatch.setattr(MEASURING_CLOCK, "epoch_offset", 1_700_000_000.0)
+    monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: 0.5)
     registry = Registry()
     jobs = Counter("jobs", 'Jobs "done"', ["queue"], registry=registry)
     jobs.labels('a"\\\n').inc(3)
@@ -86,7 +95,10 @@ def samples_of(page: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
 
 
 def test_the_page_is_what_the_registry_holds(registry: Registry, url: str) -> None:
-    """The page has every sample that the registry collects, without any further labels."""
+    """The page has every sample that the registry collects, without any further labels.
+
+    In OpenMetrics, each label set of what counts has the time at which it was zero, too.
+    """
     page = httpx.get(url, headers={"accept": OPENMETRICS}).text
     held = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -97,7 +109,56 @@ def test_the_page_is_what_the_registry_holds(registry: Registry, url: str) -> No
         ("noetl_metrics_sdk_page_collect_errors_total", ()): 0.0,
         ("noetl_metrics_sdk_page_series_omitted_total", ()): 0.0,
     }
-    assert samples_of(page) == held | own
+    counting = {
+        ("noetl_metrics_sdk_page_collect_errors_created", ()),
+        ("noetl_metrics_sdk_page_series_omitted_created", ()),
+        ("job_seconds_created", ()),
+        ("wait_seconds_created", ()),
+        *(("jobs_created", labels) for name, labels in held if name == "jobs_total"),
+    }
+    assert samples_of(page) == held | own | dict.fromkeys(counting, BEGAN_AT)
+
+
+def test_the_text_format_has_no_start_times(registry: Registry, url: str) -> None:
+    """In the text format they would be series of their own, so only OpenMetrics has them."""
+    assert "_created" in httpx.get(url, headers={"accept": OPENMETRICS}).text
+    assert "_created" not in httpx.get(url).text
+
+
+def samples_that_tell_their_beginning() -> MetricFamily:
+    """Return a summary with a quantile, whose samples tell when its label set was zero."""
+    family = MetricFamily("theirs", "Theirs", MetricType.SUMMARY)
+    family.add("", {"pool": "a", "quantile": "0.5"}, 2.0, BEGAN_AT)
+    family.add("_sum", {"pool": "a"}, 2.0, BEGAN_AT)
+    family.add("_count", {"pool": "a"}, 1.0, BEGAN_AT)
+    return family
+
+
+def test_a_collectors_samples_tell_when_they_were_zero() -> None:
+    """OpenMetrics has one start time for a label set, and none for a gauge."""
+
+    class Theirs:
+        def collect(self) -> list[MetricFamily]:
+            gauge = MetricFamily("load", "Load", MetricType.GAUGE)
+            gauge.add("", {}, 3.0, BEGAN_AT)
+            return [samples_that_tell_their_beginning(), gauge]
+
+    registry = Registry()
+    registry.register(Theirs())
+    page = RegistryPage(registry)
+    theirs = {
+        ("theirs", (("pool", "a"), ("quantile", "0.5"))): 2.0,
+        ("theirs_sum", (("pool", "a"),)): 2.0,
+        ("theirs_count", (("pool", "a"),)): 1.0,
+        ("theirs_created", (("pool", "a"),)): BEGAN_AT,
+        ("load", ()): 3.0,
+    }
+    assert theirs == {
+        series: value
+        for series, value in samples_of(page.render(PageFormat.OPENMETRICS)).items()
+        if not series[0].startswith("noetl_metrics_sdk_page_")
+    }
+    assert "_created" not in page.render(PageFormat.TEXT)
 
 
 def test_a_wsgi_page_negotiates(url: str) -> None:
