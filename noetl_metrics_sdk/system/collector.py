@@ -65,6 +65,11 @@ _READING_ERRORS = (
 # These errors mean that the platform does not have the reading at all. That needs no warning.
 _NOT_ON_THIS_PLATFORM = (AttributeError, FileNotFoundError, NotImplementedError)
 
+
+def _boot() -> float:
+    return psutil.boot_time()
+
+
 def _process_start() -> float:
     return psutil.Process().create_time()
 
@@ -82,9 +87,9 @@ _CGROUP_FIGURES: dict[str, Callable[[ProcessCgroups], float | None]] = {
 # When the counters of a group were 0. The cgroup's counters are not here: the kernel does not tell
 # when it made a cgroup.
 _BEGINNINGS: dict[str, Callable[[], float]] = {
-    "swap": psutil.boot_time,
-    "disk": psutil.boot_time,
-    "network": psutil.boot_time,
+    "swap": _boot,
+    "disk": _boot,
+    "network": _boot,
     "process": _process_start,
     "garbage_collector": _process_start,
 }

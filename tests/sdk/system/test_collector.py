@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.model.metric import MetricFamily
 
 MIB = 1 << 20
+BOOTED_AT = 1_690_000_000.5
+PROCESS_STARTED_AT = 1_700_000_000.25
 
 Times = namedtuple("Times", "user system idle iowait guest")  # noqa: PYI024 - psutil's shape
 Memory = namedtuple("Memory", "total available used")  # noqa: PYI024
@@ -64,7 +66,7 @@ class FakeProcess:
         return 5
 
     def create_time(self) -> float:
-        return 1_700_000_000.25
+        return PROCESS_STARTED_AT
 
     def num_ctx_switches(self) -> Switches:
         return Switches(31, 7)
@@ -102,6 +104,7 @@ class Host:
             "disk_partitions": lambda all: self.mounts,  # noqa: A006 - psutil's word
             "disk_usage": self.disk_usage,
             "Process": FakeProcess,
+            "boot_time": lambda: BOOTED_AT,
             "PROCFS_PATH": str(tmp_path),
             "LINUX": True,
         }
@@ -376,7 +379,7 @@ def test_process_figures(host: Host) -> None:
         ("process_open_fds", ""): 17,
         ("process_max_fds", ""): 1024,
         ("process_threads", ""): 5,
-        ("process_start_time_seconds", ""): 1_700_000_000.25,
+        ("process_start_time_seconds", ""): PROCESS_STARTED_AT,
         ("process_context_switches_total", "voluntary"): 31,
         ("process_context_switches_total", "involuntary"): 7,
     }
@@ -424,7 +427,20 @@ PROCESS_BY_PSUTIL = {
         (psutil, "net_io_counters", PermissionError("no"), {"network"}, {"network"}),
         (psutil, "disk_partitions", FileNotFoundError("no"), {"filesystem"}, {"filesystem"}),
         (psutil, "disk_usage", OSError("no"), {"filesystem_usage"}, {"filesystem"}),
-        (psutil, "Process", psutil.AccessDenied(), {"process"}, PROCESS_BY_PSUTIL),
+        (
+            psutil,
+            "Process",
+            psutil.AccessDenied(),
+            {"process", "process_beginning", "garbage_collector_beginning"},
+            PROCESS_BY_PSUTIL,
+        ),
+        (
+            psutil,
+            "boot_time",
+            OSError("no"),
+            {"swap_beginning", "disk_beginning", "network_beginning"},
+            set(),
+        ),
         (
             FakeProcess,
             "num_fds",
@@ -455,6 +471,45 @@ def test_failing_reading_is_omitted_alone(
     }
     assert expected == names(collector.collect())
     assert dict.fromkeys(failures, 2) == dict(collector.failures)
+
+
+def beginnings(families: Iterable[MetricFamily]) -> dict[str, float | None]:
+    """Return the time at which each series was 0, as its sample tells it."""
+    samples = [sample for family in families for sample in family.samples]
+    return {str(sample.series): sample.created_at for sample in samples}
+
+
+def expected_beginnings(booted_at: float | None) -> dict[str, float | None]:
+    """Return the time at which the counters of each group were 0."""
+    return {
+        "swap": booted_at,
+        "disk": booted_at,
+        "network": booted_at,
+        "process": PROCESS_STARTED_AT,
+        "garbage_collector": PROCESS_STARTED_AT,
+        "cgroup": None,
+    }
+
+
+@pytest.mark.parametrize("booted_at", [BOOTED_AT, None])
+def test_counters_tell_when_they_were_zero(host: Host, booted_at: float | None) -> None:
+    """The host's count from its boot, if that can be read, and the process's from its start.
+
+    The kernel does not tell when it made a cgroup, and gauges do not count.
+    """
+    if booted_at is None:
+        host.patch.setattr(psutil, "boot_time", raising(OSError("no")))
+    collector = host.collector()
+    collector.collect()
+    host.advance()
+    told = beginnings(collector.collect())
+    by_group = expected_beginnings(booted_at)
+    expected = {
+        series: by_group[FAMILY_DEFINITIONS[name].group] if name.endswith("_total") else None
+        for series, name in ((series, series.partition("{")[0]) for series in told)
+    }
+    assert set(FAMILY_DEFINITIONS) == {series.partition("{")[0] for series in told}
+    assert expected == told
 
 
 def test_platform_without_a_function(host: Host) -> None:
