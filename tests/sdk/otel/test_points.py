@@ -221,13 +221,72 @@ def test_scope_and_resource_become_labels(program):
 def test_a_data_point_keeps_its_time(program):
     """The time of a sample is the time at which OpenTelemetry collected it."""
     running = program(reader=InMemoryMetricReader())
-    running.meter.create_counter("reads").add(1)
+    running.meter.create_gauge("level").set(1)
     data = collected(running.reader)
     (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     assert MetricExportResult.SUCCESS is running.exporter.export(data)
     assert running.exporter.force_flush()
     (sample,) = running.transport.samples
     assert point.time_unix_nano / 1e9 == pytest.approx(sample.timestamp, abs=1e-6)
+
+
+STARTED_AT, TAKEN_AT = 1_764_000_000, 1_764_000_010
+
+
+def exported(running, *metrics):
+    """Export metrics; return name, value and time of each sample that has arrived."""
+    assert MetricExportResult.SUCCESS is running.exporter.export(of_scope(*metrics))
+    assert running.exporter.force_flush()
+    return [(s.name, s.value, s.timestamp) for s in running.transport.samples]
+
+
+def sum_of(value, *, taken_at=TAKEN_AT, started_at=STARTED_AT, is_monotonic=True):
+    point = NumberDataPoint({}, started_at * 10**9, taken_at * 10**9, value)
+    data = Sum([point], AggregationTemporality.CUMULATIVE, is_monotonic=is_monotonic)
+    return Metric("reads", "", "", data)
+
+
+def test_a_count_was_zero_at_the_start_time_of_its_data_point(program):
+    """A sample of 0 with that time precedes the first report, and the first after a restart."""
+    running = program(reader=InMemoryMetricReader())
+    for data in (
+        sum_of(3),
+        sum_of(4, taken_at=TAKEN_AT + 10),
+        sum_of(5, taken_at=TAKEN_AT + 20, started_at=TAKEN_AT + 15),
+    ):
+        samples = exported(running, data)
+    # The client's clock is not the data points', which it does not touch.
+    assert [
+        ("reads_total", 0.0, STARTED_AT), ("reads_total", 3.0, TAKEN_AT),
+        ("reads_total", 4.0, TAKEN_AT + 10),
+        ("reads_total", 0.0, TAKEN_AT + 15), ("reads_total", 5.0, TAKEN_AT + 20),
+    ] == samples  # fmt: skip
+
+
+def test_the_parts_of_a_histogram_were_zero_at_its_start_time(program):
+    """Buckets that have counted, the sum and the count do have samples of 0."""
+    running = program(reader=InMemoryMetricReader())
+    point = HistogramDataPoint(
+        {}, STARTED_AT * 10**9, TAKEN_AT * 10**9, 1, 0.5, [0, 1], [0.25], 0.5, 0.5
+    )
+    data = HistogramData([point], AggregationTemporality.CUMULATIVE)
+    assert [
+        ("wait_bucket", 0.0, TAKEN_AT),
+        ("wait_bucket", 0.0, STARTED_AT), ("wait_bucket", 1.0, TAKEN_AT),
+        ("wait_count", 0.0, STARTED_AT), ("wait_count", 1.0, TAKEN_AT),
+        ("wait_sum", 0.0, STARTED_AT), ("wait_sum", 0.5, TAKEN_AT),
+    ] == exported(running, Metric("wait", "", "", data))  # fmt: skip
+
+
+def test_what_does_not_count_from_zero_has_no_start_time(program):
+    """Neither a sum that may fall nor a gauge was zero, and a start time of 0 is not known."""
+    running = program(reader=InMemoryMetricReader())
+    point = NumberDataPoint({}, STARTED_AT * 10**9, TAKEN_AT * 10**9, 2)
+    assert [("reads", 1.0, TAKEN_AT), ("level", 2.0, TAKEN_AT)] == exported(
+        running, sum_of(1, is_monotonic=False), Metric("level", "", "", Gauge([point]))
+    )
+    unknown = program(reader=InMemoryMetricReader())
+    assert [("reads_total", 1.0, TAKEN_AT)] == exported(unknown, sum_of(1, started_at=0))
 
 
 def test_all_instruments_are_cumulative():
@@ -327,27 +386,27 @@ def test_a_sum_that_can_fall_is_left_out(program):
 def test_one_bad_metric_costs_no_other(program):
     """Data of an unknown form and labels that cannot be stored are refused, and nothing else."""
     running = program(reader=InMemoryMetricReader())
-    running.meter.create_counter("reads").add(1)
+    running.meter.create_gauge("level").set(1)
     running.meter.create_counter("writes").add(1, {"path": "\x00"})
     (resource,) = collected(running.reader).resource_metrics
     (scope,) = resource.scope_metrics
     data = of_scope(Metric("odd", "", "", cast("Sum", None)), *scope.metrics)
     assert MetricExportResult.FAILURE is running.exporter.export(data)
     assert running.exporter.force_flush()
-    assert ["reads_total"] == [sample.name for sample in running.transport.samples]
+    assert ["level"] == [sample.name for sample in running.transport.samples]
     assert 2 == running.client.stats().invalid_samples
 
 
 def test_an_idle_series_is_not_sent_again(program):
     """As with other collectors, an unchanged series waits for the refresh interval."""
     running = program()
-    running.meter.create_counter("reads").add(1)
-    running.meter.create_counter("writes").add(1)
+    running.meter.create_up_down_counter("open").add(1)
+    running.meter.create_up_down_counter("idle").add(1)
     running.samples()
-    running.meter.create_counter("reads").add(1)
+    running.meter.create_up_down_counter("open").add(1)
     running.samples()
-    assert [1.0, 2.0] == [s.value for s in running.transport.received("reads_total")]
-    assert [1.0] == [s.value for s in running.transport.received("writes_total")]
+    assert [1.0, 2.0] == [s.value for s in running.transport.received("open")]
+    assert [1.0] == [s.value for s in running.transport.received("idle")]
 
 
 def test_a_full_buffer_is_a_failed_export():
@@ -361,7 +420,7 @@ def test_a_full_buffer_is_a_failed_export():
         reader = InMemoryMetricReader()
         meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("orders")
         for number in range(3):
-            meter.create_counter(f"reads{number}").add(1)
+            meter.create_gauge(f"level{number}").set(1)
         assert MetricExportResult.FAILURE is exporter.export(collected(reader))
         assert {"buffer_full": 2} == client.stats().samples.dropped
 
@@ -392,7 +451,7 @@ def test_a_client_that_was_shut_down_fails_exports(program):
 def test_the_last_collection_is_delivered_by_the_shutdown(program):
     """Shutting the provider down exports and delivers; a client that it was given goes on."""
     running = program()
-    running.meter.create_counter("reads").add(5)
+    running.meter.create_up_down_counter("open").add(5)
     running.provider.shutdown()
     assert [5.0] == [sample.value for sample in running.transport.samples]
     running.client.record("more", 1)
@@ -404,7 +463,7 @@ def test_deadlines_are_obeyed_with_no_server():
     transport = InMemoryTransport()
     transport.fail_next(*[server_away()] * 1_000)
     running = Program(transport=transport)
-    running.meter.create_counter("reads").add(1)
+    running.meter.create_up_down_counter("open").add(1)
     started_at = time.monotonic()
     running.reader.collect()
     assert not running.exporter.force_flush(timeout_millis=300)
