@@ -105,7 +105,7 @@ def transport():
 def make_client(transport, **settings):
     return MetricsClient(
         component_name="pool", transport=transport, system_metrics=(), flush_interval=3600.0,
-        random=lambda: 0.99, **{"registry": Registry(), **settings},
+        **{"registry": Registry(), "random": lambda: 0.99, **settings},
     )  # fmt: skip
 
 
@@ -130,6 +130,28 @@ def test_a_client_reports_on_itself_only_every_so_often(transport):
         clock.advance(60.0)
         client.flush()
         assert 2 == len(transport.received("noetl_metrics_sdk_batches_sent_total"))
+
+
+def test_a_count_that_appears_later_was_zero_in_the_report_before(transport):
+    """It begins with a sample of 0 with the time of that report, once; other counts need none."""
+    clock = ManualClock()
+    started_at = clock.time()
+    with make_client(transport, clock=clock, refresh_interval=60.0, random=lambda: 0.0) as client:
+        client.flush()
+        transport.fail_next(server_away())
+        for _ in range(3):
+            clock.advance(60.0)
+            client.flush()
+
+    def reported(name):
+        return [
+            (sample.value, sample.timestamp - started_at)
+            for sample in transport.received(f"noetl_metrics_sdk_{name}_total")
+        ]
+
+    # The attempt fails after the second report.
+    assert [(0.0, 60.0), (1.0, 120.0), (1.0, 180.0)] == reported("batches_retried")[:3]
+    assert [(0.0, 0.0), (1.0, 60.0), (2.0, 120.0), (3.0, 180.0)] == reported("batches_sent")[:4]
 
 
 def test_a_client_reports_on_itself_at_the_end(transport):
