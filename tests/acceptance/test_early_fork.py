@@ -36,6 +36,6 @@ def test_children_forked_right_after_the_start_deliver(server):
     with psycopg.connect(server.database_url) as connection:
         rows = connection.execute(
             "SELECT labels ->> 'n', metric_value FROM noetl.metric "
-            "WHERE metric_name = 'early_jobs_total' ORDER BY 1"
+            "WHERE metric_name = 'early_jobs_total' ORDER BY 1, timestamp, metric_id"
         ).fetchall()
-    assert [(str(number), 1.0) for number in range(10)] == rows
+    assert [(str(number), value) for number in range(10) for value in (0.0, 1.0)] == rows

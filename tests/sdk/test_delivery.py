@@ -66,7 +66,7 @@ def test_a_flush_delivers_what_was_counted(registry, transport, client):
     client.start()
     result = client.flush()
     assert (0, 0, False) == (result.pending, result.dropped, result.timed_out)
-    assert [3.0] == [sample.value for sample in transport.received("jobs_total")]
+    assert [0.0, 3.0] == [sample.value for sample in transport.received("jobs_total")]
     assert client.stats().samples.sent == len(transport.samples)
 
 
@@ -80,10 +80,13 @@ def test_every_sample_carries_the_identity_of_its_process(registry, transport):
     )  # fmt: skip
     with client:
         client.flush()
-    (sample,) = transport.received("jobs_total")
-    assert sample.runtime_id == transport.runtime_ids["pool"]
-    assert {"site": "a", "worker_id": "w1", "kind": "sql"} == sample.labels
-    assert ("counter", "Jobs done", "jobs") == (sample.metric_type, sample.help_text, sample.unit)
+    samples = transport.received("jobs_total")
+    assert [0.0, 1.0] == [sample.value for sample in samples]
+    for sample in samples:
+        assert sample.runtime_id == transport.runtime_ids["pool"]
+        assert {"site": "a", "worker_id": "w1", "kind": "sql"} == sample.labels
+        described = (sample.metric_type, sample.help_text, sample.unit)
+        assert ("counter", "Jobs done", "jobs") == described
 
 
 def test_a_series_label_wins_over_a_constant_label(registry, transport):
@@ -109,8 +112,8 @@ def test_an_unchanged_series_is_not_sent_again(registry, transport, client):
     client.flush()
     jobs.inc()
     client.flush()
-    assert [1.0, 2.0] == [sample.value for sample in transport.received("jobs_total")]
-    assert [1.0] == [sample.value for sample in transport.received("idle_total")]
+    assert [0.0, 1.0, 2.0] == [sample.value for sample in transport.received("jobs_total")]
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("idle_total")]
 
 
 def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
@@ -120,8 +123,8 @@ def test_a_server_that_is_away_costs_no_sample(registry, transport, client):
     client.start()
     client.flush()
     samples = client.stats().samples
-    assert (1, 0, {}) == (samples.sent, samples.pending, samples.dropped)
-    assert 1 == len(transport.received("jobs_total"))
+    assert (2, 0, {}) == (samples.sent, samples.pending, samples.dropped)
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
     assert {"503": 5} == client.stats().batches_retried
 
 
@@ -132,8 +135,8 @@ def test_a_lost_answer_does_not_double_a_batch(registry, transport, client):
     Counter("jobs", "Jobs", registry=registry).inc()
     transport.fail_next(server_away(), after_delivery=True)
     result = client.flush()
-    assert 1 == result.sent
-    assert 1 == len(transport.received("jobs_total"))
+    assert 2 == result.sent
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
     assert transport.keys[-1] == transport.keys[-2]
 
 
@@ -165,9 +168,9 @@ def test_a_batch_that_arrived_and_is_refused_afterwards_is_sent(registry, transp
     transport.fail_next(server_away(), after_delivery=True)
     transport.fail_next(PayloadTooLargeError("too large", 413))
     result = client.flush()
-    assert FlushResult(sent=5, pending=0, dropped=0, timed_out=False) == result
-    assert [str(number) for number in range(5)] == [
-        sample.labels["n"] for sample in transport.received("jobs_total")
+    assert FlushResult(sent=10, pending=0, dropped=0, timed_out=False) == result
+    assert [(str(number), value) for number in range(5) for value in (0.0, 1.0)] == [
+        (sample.labels["n"], sample.value) for sample in transport.received("jobs_total")
     ]
 
 
@@ -192,7 +195,7 @@ def test_one_sample_that_is_too_large_is_dropped_alone(registry, transport, clie
     """At 413 for a single sample the client drops that sample, and counts it under its reason."""
     client.start()
     client.flush()
-    Counter("jobs", "Jobs", registry=registry).inc()
+    Gauge("load", "Load", registry=registry).set(1)
     transport.fail_next(PayloadTooLargeError("too large", 413))
     assert FlushResult(sent=0, pending=0, dropped=1, timed_out=False) == client.flush()
     assert {"too_large": 1} == client.stats().samples.dropped
@@ -206,11 +209,11 @@ def test_a_poison_batch_is_put_aside_once_and_the_next_goes_on(registry, transpo
     jobs = Counter("jobs", "Jobs", registry=registry)
     jobs.inc()
     transport.fail_next(RejectedError("422: labels must be strings", 422))
-    assert 1 == client.flush().dropped
+    assert 2 == client.flush().dropped  # the sample of 0 that begins the series, and the value
     jobs.inc()
     assert 1 == client.flush().sent
     assert [2.0] == [sample.value for sample in transport.received("jobs_total")]
-    assert {"batch_rejected": 1} == client.stats().samples.dropped
+    assert {"batch_rejected": 2} == client.stats().samples.dropped
     assert "labels must be strings" in caplog.text
 
 
@@ -237,7 +240,7 @@ def test_wrong_credentials_keep_the_samples_and_are_logged_once(
     transport.fail_next(*[UnauthorizedError("401: no token", 401)] * 3)
     client.start()
     assert 0 == client.flush().pending
-    assert 1 == len(transport.received("jobs_total"))
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert 1 == len(errors)
     assert "credentials" in errors[0].getMessage()
@@ -251,9 +254,11 @@ def test_a_runtime_that_was_deleted_is_registered_again(registry, transport, cli
     transport.runtime_ids["somebody else"] = "77"
     Counter("jobs", "Jobs", registry=registry).inc()
     client.flush()
-    (sample,) = transport.received("jobs_total")
     assert 2 == len(transport.registrations)
-    assert sample.runtime_id == transport.runtime_ids["pool"]
+    runtime_id = transport.runtime_ids["pool"]
+    assert [(runtime_id, 0.0), (runtime_id, 1.0)] == [
+        (sample.runtime_id, sample.value) for sample in transport.received("jobs_total")
+    ]
 
 
 def test_a_given_runtime_id_leaves_registration_and_heartbeats_alone(registry, transport):
@@ -282,7 +287,7 @@ def test_a_given_runtime_id_that_is_unknown_keeps_the_samples(registry, transpor
     )  # fmt: skip
     with client:
         assert 0 == client.flush().pending
-    assert 1 == len(transport.received("jobs_total"))
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
 
 
 def test_heartbeats_are_sent_when_nothing_else_is(registry, transport):
@@ -332,7 +337,8 @@ def test_a_series_whose_sample_was_dropped_is_sent_at_the_next_turn(registry, tr
     """A dropped sample does not count as sent: its series is reported again."""
     Counter("first", "First", registry=registry).inc()
     Counter("second", "Second", registry=registry).inc()
-    client = make_client(registry, transport, buffer_samples_max=1)
+    # There is room for one series: its value, and the sample of 0 that begins it.
+    client = make_client(registry, transport, buffer_samples_max=2)
     with client:
         client.flush()
         client.flush()
@@ -384,7 +390,7 @@ def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
     Counter("jobs", "Jobs", registry=registry).inc()
     client = make_client(registry, transport).start()
     result = client.flush(timeout=0.05)
-    assert FlushResult(sent=0, pending=1, dropped=0, timed_out=True) == result
+    assert FlushResult(sent=0, pending=2, dropped=0, timed_out=True) == result
     transport.answer.set()
     assert 0 == client.shutdown().pending
 
@@ -396,8 +402,8 @@ def test_a_shutdown_does_not_wait_longer_than_it_is_told(registry, caplog):
     client = make_client(registry, transport).start()
     assert transport.entered.wait(10)
     result = client.shutdown(timeout=0.05)
-    assert FlushResult(sent=0, pending=1, dropped=0, timed_out=True) == result
-    assert "1 samples that were not delivered" in caplog.text
+    assert FlushResult(sent=0, pending=2, dropped=0, timed_out=True) == result
+    assert "2 samples that were not delivered" in caplog.text
     transport.answer.set()
 
 
@@ -471,7 +477,7 @@ def test_a_transport_that_breaks_does_not_end_the_thread(registry, caplog):
     Counter("jobs", "Jobs", registry=registry).inc()
     with make_client(registry, transport) as client:
         assert 0 == client.flush().pending
-    assert 1 == len(transport.received("jobs_total"))
+    assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from noetl_metrics_sdk import ConfigurationError, Counter, FlushResult, InvalidMetricError, Registry
+from noetl_metrics_sdk.collection.beginning import STEP_SECONDS
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
 from tests.sdk.client.clients import make_client
 
@@ -102,7 +103,11 @@ def test_a_sample_is_stamped_with_the_clock_it_is_given():
     client.record("value", 1)
     with client:
         client.flush()
-    assert {1_000.0} == {sample.timestamp for sample in transport.samples}
+    assert [
+        ("value", 1.0, 1_000.0),
+        ("jobs_total", 0.0, 1_000.0 - STEP_SECONDS),
+        ("jobs_total", 1.0, 1_000.0),
+    ] == [(sample.name, sample.value, sample.timestamp) for sample in transport.samples]
 
 
 def test_an_idle_series_is_sent_again_after_the_refresh_interval():
@@ -118,10 +123,10 @@ def test_an_idle_series_is_sent_again_after_the_refresh_interval():
         client.flush()
         clock.advance(59.0)
         client.flush()
-        assert 1 == len(transport.received("jobs_total"))
+        assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
         clock.advance(1.0)
         client.flush()
-        assert 2 == len(transport.received("jobs_total"))
+        assert [0.0, 1.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
 
 
 def test_stats_tell_what_overflowed():

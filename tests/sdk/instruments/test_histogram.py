@@ -134,9 +134,9 @@ def test_reset_forgets_observations(instrument: Any, clock: Clock) -> None:
 @pytest.mark.parametrize("instrument", OBSERVING)
 def test_time_observes_a_duration(instrument: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`time()` observes how many seconds the block took."""
+    made = instrument("seconds", "d", registry=None)  # this reads the clock, too
     readings = iter([10.0, 12.5])
     monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: next(readings))
-    made = instrument("seconds", "d", registry=None)
     with made.time():
         pass
     assert (2.5, 1.0) == (values(made)["_sum"], values(made)["_count"])

@@ -51,7 +51,8 @@ def test_family_adds_samples_under_its_name() -> None:
     (sample,) = family.samples
     described = (sample.series.type, sample.series.help_text, sample.series.unit)
     assert (MetricType.GAUGE, "What is used", "bytes") == described
-    assert '[Sample(series=disk_used{path="/"}, value=5.0, timestamp=None)]' == repr(family.samples)
+    shown = 'Sample(series=disk_used{path="/"}, value=5.0, timestamp=None, created_at=None)'
+    assert f"[{shown}]" == repr(family.samples)
 
 
 def test_families_do_not_share_their_samples() -> None:

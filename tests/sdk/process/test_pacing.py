@@ -51,7 +51,8 @@ def test_collecting_many_series_rests_in_between() -> None:
     time = WorkingTime(seconds_a_reading)
     pacer = Pacer(time.monotonic, time.sleep)
     pacer.start()
-    assert 2_000 == len(InstrumentTracker(counter, 60.0, pacer).changed(0.0, 0.0))
+    samples = InstrumentTracker(counter, 60.0, pacer, 0.0).changed(1.0, 0.0)
+    assert [0.0, 1.0] * 2_000 == [sample.value for sample in samples]
     apart = [later - earlier for earlier, later in pairwise(time.rested_at)]
     assert len(apart) > 3
     assert max(apart) <= SLICE_SECONDS + REST_SECONDS + 2 * seconds_a_reading

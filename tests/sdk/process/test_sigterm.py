@@ -219,7 +219,8 @@ def test_sigterm_ends_the_process_within_the_shutdowns_time(tmp_path):
     program = HANGING + "start(shutdown_timeout=0.1)\nsignal.raise_signal(signal.SIGTERM)\n"
     code, _ = end(
         begin(program + "signal.pause()\n", tmp_path), tmp_path,
-        expected_errors="shut down with 25 samples that were not delivered\n",
+        # The values of four instruments, and the samples of 0 that begin those that count.
+        expected_errors=f"shut down with {25 + 13} samples that were not delivered\n",
     )  # fmt: skip
     assert KILLED == code
 
@@ -443,6 +444,6 @@ def test_the_first_process_of_a_container_flushes_and_goes_on(tmp_path):
     """
     code, processes = end(begin(program, tmp_path, prefix=prefix), tmp_path)
     assert 0 == code
-    assert [5.0, 6.0] == [
+    assert [0.0, 5.0, 6.0] == [
         sample["value"] for sample in processes[1]["samples"] if sample["name"] == "jobs_total"
     ]
