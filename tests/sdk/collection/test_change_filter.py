@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 
 from noetl_metrics_sdk import MetricType, Sample, Series
 from noetl_metrics_sdk.collection.change_filter import ChangeFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REFRESH = 60.0
 
@@ -130,7 +134,7 @@ TAKEN_AT = 1_700_000_000.0
 
 def timeline(
     change_filter: ChangeFilter,
-    reports: list[tuple[float, float, float | None]],
+    reports: Sequence[tuple[float, float, float | None]],
     counting: Series | None = None,
 ) -> list[tuple[float, float]]:
     """Return value and time of the samples that pass, with times in seconds since `TAKEN_AT`.
@@ -194,7 +198,7 @@ def test_samples_that_come_late_do_not_begin_their_series_anew(
 
 def test_a_value_of_zero_needs_no_other_zero(change_filter: ChangeFilter) -> None:
     """The first report says itself that the series was 0."""
-    reports: list[tuple[float, float, float | None]] = [(0.0, 0.0, -5.0), (1.0, 5.0, -5.0)]
+    reports = [(0.0, 0.0, -5.0), (1.0, 5.0, -5.0)]
     assert [(0.0, 0.0), (1.0, 5.0)] == timeline(change_filter, reports)
 
 

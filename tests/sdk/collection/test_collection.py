@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, NamedTuple
 
 import prometheus_client
 import pytest
@@ -30,6 +31,9 @@ from noetl_metrics_sdk.collection.collection import Collection
 from noetl_metrics_sdk.process.pacing import Pacer
 from noetl_metrics_sdk.queue.buffer import SampleBuffer
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -270,10 +274,10 @@ class Jobs:
 
     def __init__(self, began_at):
         self.began_at = began_at
-        self.count = 3
+        self.count = 0
 
-    def inc(self):
-        self.count += 1
+    def inc(self, amount=1):
+        self.count += amount
 
     def collect(self):
         family = MetricFamily("jobs", "Jobs", MetricType.COUNTER)
@@ -287,11 +291,9 @@ def test_a_beginning_that_a_full_buffer_drops_is_sent_again(registry, is_instrum
     clock, buffer = ManualClock(), SampleBuffer(2)
     started_at = clock.time()
     collection = collection_of(registry, buffer, clock)
-    if is_instrument:
-        jobs = Counter("jobs", "Jobs", registry=registry)
-        jobs.inc(3)
-    else:
-        jobs = Jobs(started_at)
+    jobs = Counter("jobs", "Jobs", registry=registry) if is_instrument else Jobs(started_at)
+    jobs.inc(3)
+    if isinstance(jobs, Jobs):
         registry.register(jobs)
     level = Gauge("level", "Level", registry=registry)
     level.set(1)
@@ -309,11 +311,20 @@ def test_a_beginning_that_a_full_buffer_drops_is_sent_again(registry, is_instrum
     assert {"buffer_full": 1} == buffer.ledger().dropped
 
 
+class Streamed(NamedTuple):
+    """A family of prometheus_client's form, whose samples can be read once."""
+
+    name: str
+    type: str
+    documentation: str
+    unit: str
+    samples: Iterator[object]
+
+
 def test_a_family_may_have_an_iterator_of_samples(registry):
     """The client reads a family's samples once, so an iterator gives all of them."""
-    family = GaugeMetricFamily("a", "A", value=2.0)
-    family.samples = iter(family.samples)
-    registry.register(Families(family))
+    samples = GaugeMetricFamily("a", "A", value=2.0).samples
+    registry.register(Families(Streamed("a", "gauge", "A", "", iter(samples))))
     transport, stats = delivered(registry)
     assert [2.0] == [sample.value for sample in transport.received("a")]
     assert 0 == stats.invalid_samples
