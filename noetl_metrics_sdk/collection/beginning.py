@@ -1,7 +1,7 @@
 """When a series begins: the time of the sample of 0 before its first value. Pure.
 
-A chart shows by how much a counter grows from one sample to the next. So it can show the first count
-of a series only if there is a sample of 0 before it.
+A chart shows by how much a counter grows from one sample to the next. So it can show the first
+count of a series only if there is a sample of 0 before it.
 
 Why so: docs/decisions/delivery.md.
 """

@@ -33,7 +33,8 @@ class ChangeFilter:
     series is still alive. The filter forgets a series of which it has passed no sample on for two
     refresh intervals.
 
-    If a collector tells when a series was 0, a sample of 0 with that time precedes the first report.
+    If a collector tells when a series was 0, a sample of 0 with that time precedes its first
+    report.
 
     Args:
         refresh_interval: after how many seconds an unchanged series is sent again.

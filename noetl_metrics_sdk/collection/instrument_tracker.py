@@ -128,8 +128,7 @@ class InstrumentTracker:
                 sent_at = self._add_scalar(samples, sent, sent_before, taken_at, now)
             else:
                 sent_at = self._add_all(samples, sent, sent_before, taken_at, now)
-            if sent_at > latest_at:
-                latest_at = sent_at
+            latest_at = max(latest_at, sent_at)
         self._previous_at = latest_at
         self._instrument.definition.reported_until[self._identity] = self._reported_until
         return samples
@@ -226,9 +225,7 @@ class InstrumentTracker:
         self._reported_until = max(self._reported_until, counts_since)
         return taken_at
 
-    def _repeat_zeros(
-        self, samples: list[StampedSample], sent: _Sent, values: list[float]
-    ) -> None:
+    def _repeat_zeros(self, samples: list[StampedSample], sent: _Sent, values: list[float]) -> None:
         zero_at = self._zeros_due.pop(id(sent.label_set), None)
         if zero_at is not None:
             self._add_zeros(samples, sent, values, zero_at)

@@ -83,15 +83,11 @@ class RegistryPage:
             )  # fmt: skip
 
 
-def _samples_of(
-    collector: Collector, page_format: PageFormat
-) -> tuple[list[ExposedSample], int]:
+def _samples_of(collector: Collector, page_format: PageFormat) -> tuple[list[ExposedSample], int]:
     """Return the valid samples of a collector, and how many samples are not valid."""
     instruments = instruments_of(collector)
     if instruments is not None:
-        return [
-            one for found in instruments for one in _instrument_samples(found, page_format)
-        ], 0
+        return [one for found in instruments for one in _instrument_samples(found, page_format)], 0
     samples: list[ExposedSample] = []
     invalid_count = 0
     for family in collector.collect():
@@ -122,13 +118,13 @@ def _samples_of(
     return samples, invalid_count
 
 
-def _instrument_samples(
-    instrument: Instrument, page_format: PageFormat
-) -> Iterator[ExposedSample]:
+def _instrument_samples(instrument: Instrument, page_format: PageFormat) -> Iterator[ExposedSample]:
     definition = instrument.definition
     kind = definition.type.value
     # The text format has no start times: there they would be series of their own.
-    has_start_times = page_format is PageFormat.OPENMETRICS and definition.forms[-1].counts_from_zero
+    has_start_times = (
+        page_format is PageFormat.OPENMETRICS and definition.forms[-1].counts_from_zero
+    )
     for holder in instrument.holders():
         own = dict(zip(definition.label_names, holder.label_values, strict=True))
         labels = ExposedLabels(own)

@@ -26,8 +26,8 @@ _TYPES = {
 
 
 Beginnings = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
-"""When series were 0, in seconds since the epoch, by the family's name and the series' labels without
-those of a bucket or a quantile."""
+"""When series were 0, in seconds since the epoch, by the family's name and the series' labels
+without those of a bucket or a quantile."""
 
 _CREATED = "_created"
 _OWN_LABELS = ("le", "quantile")

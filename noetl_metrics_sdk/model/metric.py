@@ -93,8 +93,8 @@ class Sample(NamedTuple):
     """One value of one series at one time.
 
     `timestamp` is in seconds since the epoch, or None until the collection stamps the sample.
-    `created_at` says when a value that only counts up was zero, in seconds since the epoch: when the
-    counting began. It is None if that is not known, and for values that do not count.
+    `created_at` says when a value that only counts up was zero, in seconds since the epoch: when
+    the counting began. It is None if that is not known, and for values that do not count.
     """
 
     series: Series

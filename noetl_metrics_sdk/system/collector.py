@@ -161,7 +161,7 @@ class SystemCollector:
         self._garbage_collector.reset_after_fork(self._guard)
 
     def _began_at(self, group: str) -> float | None:
-        """Return when the counters of a group were 0, in seconds since the epoch, if it is known."""
+        """Return when a group's counters were 0, in seconds since the epoch, if it is known."""
         begins = _BEGINNINGS.get(group)
         if begins is None:
             return None
