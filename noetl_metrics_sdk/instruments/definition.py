@@ -33,11 +33,13 @@ class Definition:
     """
 
     __slots__ = (
+        "amounts_left_out",
         "documentation",
         "fork_handle",
         "forms",
         "generation",
         "label_names",
+        "label_values_replaced",
         "lock",
         "max_series",
         "name",
@@ -71,6 +73,8 @@ class Definition:
         # Counts the changes of the dictionary of children, for the instrument's trackers.
         self.generation = 0
         self.overflowed = 0
+        self.amounts_left_out = 0
+        self.label_values_replaced = 0
         self.forms: list[SampleForm] = []
         self.fork_handle: ForkHandle | None = None
 
