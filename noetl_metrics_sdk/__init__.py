@@ -34,9 +34,9 @@ from noetl_metrics_sdk.errors import (
 from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.instruments.gauge import Gauge
 from noetl_metrics_sdk.instruments.histogram import Histogram
-from noetl_metrics_sdk.instruments.jobs import track_job
 from noetl_metrics_sdk.instruments.locking import COMPILED
 from noetl_metrics_sdk.instruments.summary import Summary
+from noetl_metrics_sdk.jobs.tracking import track_job
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from noetl_metrics_sdk.errors import DuplicateMetricError, InvalidMetricError
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/ and OpenMetrics 1.0, "Suffixes"
 _SUFFIXES = {
@@ -34,6 +34,17 @@ class Collector(Protocol):
     def collect(self) -> Iterable[Any]:
         """Return the metric families as they are now."""
         ...
+
+
+class _Instrument(Collector, Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def settings(self) -> Mapping[str, object]: ...
+
+
+_Arguments = ParamSpec("_Arguments")
+_Made = TypeVar("_Made", bound=_Instrument)
 
 
 class Registry:
@@ -71,10 +82,55 @@ class Registry:
             if taken:
                 raise DuplicateMetricError(
                     f"the registry already has {', '.join(taken)}: make each instrument once, "
-                    "at module level, or give this one another name"
+                    "at module level; call get_or_create() of the registry in code that runs again "
+                    "and again; or give this one another name"
                 )
             self._names_by_collector[collector] = names
             self._claimed_names.update(dict.fromkeys(names, collector))
+
+    def get_or_create(
+        self,
+        instrument: Callable[_Arguments, _Made],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Made:
+        """Return the instrument of this name if there is one, or else make it.
+
+        It is meant for code that runs again and again in one process, like a notebook's cell:
+
+            ROWS = REGISTRY.get_or_create(Counter, "rows_read", "Rows that were read", ["source"])
+
+        The documentation may differ; that of the first stays.
+
+        Args:
+            instrument: `Counter`, `Gauge`, `Histogram` or `Summary`.
+            args: the arguments of its constructor, without `registry`.
+            kwargs: the same by name.
+
+        Raises:
+            DuplicateMetricError: the registry has something else under this name: another type,
+                other labels, buckets or quantiles, or another unit.
+            InvalidMetricError, TypeError: an argument is not valid.
+        """
+        if "registry" in kwargs:
+            raise TypeError("get_or_create() registers in its own registry: leave registry= out")
+        make: Any = instrument
+        made: _Made = make(*args, **kwargs, registry=None)
+        try:
+            self.register(made)
+        except DuplicateMetricError:
+            with self._lock:
+                present: Any = self._claimed_names.get(made.name)
+            if present is None:
+                raise
+            difference = _difference(present, made)
+            if difference:
+                raise DuplicateMetricError(
+                    f"the registry has {present!r}, which is not the same as {made!r}: {difference}"
+                ) from None
+            return present  # type: ignore[no-any-return] # it has the type of `made`
+        return made
 
     def unregister(self, collector: Collector) -> None:
         """Remove a collector.
@@ -121,6 +177,18 @@ class Registry:
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
+
+
+def _difference(present: Any, made: _Instrument) -> str:
+    """Return in which settings an instrument differs from what the registry has, or nothing."""
+    if type(present) is not type(made):
+        return f"one is a {type(present).__name__}, the other a {type(made).__name__}"
+    theirs, ours = present.settings(), made.settings()
+    return "; ".join(
+        f"{name} is {theirs[name]!r} in the registry and {ours[name]!r} here"
+        for name in ours
+        if theirs[name] != ours[name]
+    )
 
 
 def _claimed_names(collector: Collector) -> frozenset[str]:

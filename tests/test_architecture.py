@@ -24,16 +24,19 @@ SDK = {
     "process": {"clock"},
     "registry": {"errors", "process"},
     "instruments": {"errors", "model", "process", "registry"},
+    "jobs": {"errors", "instruments", "model", "process", "registry"},
     "system": {"errors", "model", "process"},
     "queue": {"clock", "model", "process"},
-    "collection": {"clock", "errors", "instruments", "model", "process", "queue", "registry"},
+    "collection": {
+        "clock", "errors", "instruments", "jobs", "model", "process", "queue", "registry",
+    },
     "transport": {"errors", "model", "process", "queue"},
     "delivery": {"clock", "errors", "queue", "transport"},
     "client": {
-        "clock", "collection", "delivery", "errors", "instruments", "model", "process", "queue",
+        "clock", "collection", "delivery", "errors", "jobs", "model", "process", "queue",
         "registry", "system", "transport",
     },
-    "exposition": {"errors", "instruments", "model", "registry"},
+    "exposition": {"errors", "instruments", "jobs", "model", "registry"},
     "otel": {"client", "errors", "model"},
     "testing": {"errors", "process", "queue", "registry", "transport"},
     "pytest_plugin": {"testing"},
@@ -175,8 +178,8 @@ COROUTINES = {
     "noetl_metrics_sdk.client.client",
     "noetl_metrics_sdk.client.process_client",
     "noetl_metrics_sdk.exposition.apps",
-    "noetl_metrics_sdk.instruments.decoration",
-    "noetl_metrics_sdk.instruments.jobs",
+    "noetl_metrics_sdk.instruments.runs",
+    "noetl_metrics_sdk.jobs.tracking",
     "noetl_metrics_sdk.process.awaiting",
 }
 THREADS = {"server_stub.serving.worker_processes"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.instruments.jobs import instruments_of
+from noetl_metrics_sdk.jobs.collector import instruments_of
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class ClientStats(NamedTuple):
     | `spool` | what is on disk; None without a spool |
     | `series` | label sets by instrument |
     | `overflowed` | calls of `labels()` beyond `max_series`, by instrument |
+    | `amounts_left_out` | amounts that would have spoilt a total for ever, by instrument |
+    | `label_values_replaced` | calls of `labels()` with a text that needed U+FFFD, by instrument |
     | `last_error` | the last error of the delivery, in words |
     """
 
@@ -70,6 +73,8 @@ class ClientStats(NamedTuple):
     spool: SpoolStats | None
     series: Mapping[str, int]
     overflowed: Mapping[str, int]
+    amounts_left_out: Mapping[str, int]
+    label_values_replaced: Mapping[str, int]
     last_error: str | None
 
 
@@ -106,13 +111,17 @@ class Statistics:
 
     def read(self) -> ClientStats:
         """Return the current numbers."""
-        series: dict[str, int] = {}
-        overflowed: dict[str, int] = {}
+        # Jobs with other label names are counted by other instruments of the same name.
+        series: Multiset[str] = Multiset()
+        overflowed: Multiset[str] = Multiset()
+        left_out: Multiset[str] = Multiset()
+        replaced: Multiset[str] = Multiset()
         for collector in self._registry.collectors():
             for instrument in instruments_of(collector) or ():
-                series[instrument.name] = instrument.series_count
-                if instrument.overflowed:
-                    overflowed[instrument.name] = instrument.overflowed
+                series[instrument.name] += instrument.series_count
+                overflowed[instrument.name] += instrument.overflowed
+                left_out[instrument.name] += instrument.amounts_left_out
+                replaced[instrument.name] += instrument.label_values_replaced
         delivery = self._delivery_thread.delivery
         return ClientStats(
             runtime_id=delivery.runtime_id,
@@ -125,8 +134,10 @@ class Statistics:
             buffer_bytes=self._buffer.size_bytes,
             flush_seconds=self._delivery_thread.flush_seconds,
             spool=self._batches.spool_stats(),
-            series=series,
-            overflowed=overflowed,
+            series=dict(series),
+            overflowed=dict(+overflowed),
+            amounts_left_out=dict(+left_out),
+            label_values_replaced=dict(+replaced),
             last_error=delivery.last_error,
         )
 
@@ -171,6 +182,14 @@ def families_of(stats: ClientStats) -> list[MetricFamily]:
         _by(
             "series_overflowed", "Calls that met the overflow series", COUNTER, "instrument",
             stats.overflowed,
+        ),
+        _by(
+            "amounts_left_out", "Amounts that would have spoilt a total for ever", COUNTER,
+            "instrument", stats.amounts_left_out,
+        ),
+        _by(
+            "label_values_replaced", "Calls with a label value that needed U+FFFD", COUNTER,
+            "instrument", stats.label_values_replaced,
         ),
     ]  # fmt: skip
     spool = stats.spool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from noetl_metrics_sdk.collection.change_filter import ChangeFilter
 from noetl_metrics_sdk.collection.instrument_tracker import InstrumentTracker
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.instruments.jobs import instruments_of
+from noetl_metrics_sdk.jobs.collector import instruments_of
 from noetl_metrics_sdk.model.adoption import (
     adopt,
     check_series,

@@ -16,7 +16,7 @@ from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.page import render
 from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, PageFormat
 from noetl_metrics_sdk.instruments.counter import Counter
-from noetl_metrics_sdk.instruments.jobs import instruments_of
+from noetl_metrics_sdk.jobs.collector import instruments_of
 from noetl_metrics_sdk.model.adoption import adopt_series
 from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
 

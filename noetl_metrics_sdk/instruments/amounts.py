@@ -1,11 +1,10 @@
-"""Check the numbers that a job gives to an instrument, and make the errors for the refused ones."""
+"""Convert the numbers that a job gives to an instrument, and refuse what is no number."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Final, SupportsFloat
+from typing import Any, Final, SupportsFloat
 
-from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.locking import COMPILED
 
 INFINITY: Final = float("inf")
@@ -23,7 +22,7 @@ def as_float(instrument: object, amount: SupportsFloat) -> float:
         amount: an int, a float, or another library's number.
 
     Returns:
-        The float; infinity for a whole number that is too large for a float.
+        The float; infinity, with the number's sign, for a number that is too large for a float.
 
     Raises:
         TypeError: the amount is no number. A text like "1" is no number either.
@@ -34,7 +33,7 @@ def as_float(instrument: object, amount: SupportsFloat) -> float:
         if hasattr(type(amount), "__float__"):  # a text has no such method
             return float(amount)
     except OverflowError:
-        return INFINITY
+        return _infinity_of_the_sign_of(amount)
     except (TypeError, ValueError) as error:
         raise not_a_number(instrument, amount) from error
     raise not_a_number(instrument, amount)
@@ -55,9 +54,5 @@ def warn_of_exemplar() -> None:
     )
 
 
-def not_finite(instrument: object, amount: SupportsFloat) -> InvalidMetricError:
-    """Return the error for an observation that is NaN or infinite."""
-    return InvalidMetricError(
-        f"{instrument}.observe({amount!r}): an observation is a finite number; "
-        "this one would spoil the sum for ever"
-    )
+def _infinity_of_the_sign_of(amount: Any) -> float:
+    return MINUS_INFINITY if amount < 0 else INFINITY

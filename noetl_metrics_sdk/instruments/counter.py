@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, SupportsFloat, final
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.amounts import INFINITY, ONE, as_float, warn_of_exemplar
 from noetl_metrics_sdk.instruments.instrument import ScalarInstrument
-from noetl_metrics_sdk.instruments.timing import ExceptionCounter
+from noetl_metrics_sdk.instruments.timing import ExceptionCounter, check_exception_types
+from noetl_metrics_sdk.instruments.unfit_data import leave_out
 from noetl_metrics_sdk.model.metric import MetricType
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ class Counter(ScalarInstrument):
         """Add to the total.
 
         Args:
-            amount: a finite number that is not negative.
+            amount: a number that is not negative. NaN and infinity would spoil the total for ever:
+                they are left out, and `amounts_left_out` counts them.
             exemplar: accepted because prometheus_client has it, and not kept, because
                 `noetl.metric` has no place for it.
 
         Raises:
-            InvalidMetricError: the amount is negative, NaN or infinite, or labels are missing.
+            InvalidMetricError: the amount is negative, or labels are missing.
             TypeError: the amount is no number.
         """
         if amount is ONE:
@@ -47,10 +49,8 @@ class Counter(ScalarInstrument):
         else:
             value = amount if type(amount) is float else as_float(self, amount)
             if not 0.0 <= value < INFINITY:
-                raise InvalidMetricError(
-                    f"{self}.inc({amount!r}): "
-                    "a counter goes up by a finite number that is not negative"
-                )
+                self._refuse_or_leave_out(value)
+                return
         if self._direct:
             self.value += value
         else:
@@ -66,9 +66,22 @@ class Counter(ScalarInstrument):
 
         Args:
             exception: the exception class to count, or a tuple of classes.
+
+        Raises:
+            InvalidMetricError: labels are missing.
+            TypeError: it is no exception class, as in a decorator without brackets.
         """
         self._check_has_value()
+        check_exception_types(self, exception)
         return ExceptionCounter(self, exception)
+
+    def _refuse_or_leave_out(self, value: float) -> None:
+        self._check_has_value()
+        if value < 0.0:
+            raise InvalidMetricError(
+                f"{self}.inc({value!r}): a counter goes up by a number that is not negative"
+            )
+        leave_out(self, self.definition, "inc", value)
 
     def _make_forms(self) -> list[SampleForm]:
         return [self.definition.form("_total")]

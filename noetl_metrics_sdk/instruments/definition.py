@@ -33,11 +33,13 @@ class Definition:
     """
 
     __slots__ = (
+        "amounts_left_out",
         "documentation",
         "fork_handle",
         "forms",
         "generation",
         "label_names",
+        "label_values_replaced",
         "lock",
         "max_series",
         "name",
@@ -76,6 +78,8 @@ class Definition:
         # time, by `MEASURING_CLOCK.perf_counter`. It outlives the client: if the process makes
         # another one with the same identity, the series go on, and do not begin anew.
         self.reported_until: dict[object, float] = {}
+        self.amounts_left_out = 0
+        self.label_values_replaced = 0
         self.forms: list[SampleForm] = []
         self.fork_handle: ForkHandle | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, SupportsFloat, final
 
-from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.amounts import (
     INFINITY,
     MINUS_INFINITY,
@@ -15,6 +14,7 @@ from noetl_metrics_sdk.instruments.amounts import (
 )
 from noetl_metrics_sdk.instruments.instrument import SERIES_MAX, ScalarInstrument
 from noetl_metrics_sdk.instruments.timing import InProgressTracker, Timer
+from noetl_metrics_sdk.instruments.unfit_data import leave_out
 from noetl_metrics_sdk.model.metric import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
@@ -71,10 +71,11 @@ class Gauge(ScalarInstrument):
         """Raise the value.
 
         Args:
-            amount: a finite number.
+            amount: a number. NaN and infinity, which no later amount could take back, are left
+                out, and `amounts_left_out` counts them.
 
         Raises:
-            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            InvalidMetricError: labels are missing.
             TypeError: the amount is no number.
         """
         if amount is ONE:
@@ -87,7 +88,9 @@ class Gauge(ScalarInstrument):
         else:
             value = as_float(self, amount)
         if not MINUS_INFINITY < value < INFINITY:
-            raise self._not_finite(amount)
+            self._check_has_value()
+            leave_out(self, self.definition, "inc", value)
+            return
         if self._direct:
             self.value += value
         else:
@@ -100,14 +103,17 @@ class Gauge(ScalarInstrument):
         """Lower the value, like `inc()` with the negated amount."""
         value = amount if type(amount) is float else as_float(self, amount)
         if not MINUS_INFINITY < value < INFINITY:
-            raise self._not_finite(amount)
+            self._check_has_value()
+            leave_out(self, self.definition, "dec", value)
+            return
         self.inc(-value)
 
     def set(self, value: SupportsFloat) -> None:
         """Set the value.
 
         Args:
-            value: any number; it may be NaN or infinite.
+            value: any number; it may be NaN or infinite. A whole number that is too large for a
+                float is infinite.
 
         Raises:
             InvalidMetricError: labels are missing.
@@ -120,7 +126,9 @@ class Gauge(ScalarInstrument):
             self._check_has_value()
         try:
             number = float(value)
-        except (TypeError, ValueError, OverflowError) as error:
+        except OverflowError:
+            number = as_float(self, value)
+        except (TypeError, ValueError) as error:
             raise not_a_number(self, value) from error
         if self._direct:
             self.value = number
@@ -154,11 +162,6 @@ class Gauge(ScalarInstrument):
     def time(self) -> Timer:
         """Return a context manager and decorator that sets the gauge to the duration in seconds."""
         return Timer(self)
-
-    def _not_finite(self, amount: SupportsFloat) -> InvalidMetricError:
-        return InvalidMetricError(
-            f"{self}: {amount!r}: a gauge goes up or down by a finite number; set() takes any value"
-        )
 
     def _make_forms(self) -> list[SampleForm]:
         return [self.definition.form("")]

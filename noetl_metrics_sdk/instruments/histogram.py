@@ -11,11 +11,11 @@ from noetl_metrics_sdk.instruments.amounts import (
     INFINITY,
     MINUS_INFINITY,
     as_float,
-    not_finite,
     warn_of_exemplar,
 )
 from noetl_metrics_sdk.instruments.instrument import SERIES_MAX, Instrument
 from noetl_metrics_sdk.instruments.timing import Timer
+from noetl_metrics_sdk.instruments.unfit_data import leave_out
 from noetl_metrics_sdk.model.metric import MetricType
 from noetl_metrics_sdk.model.numbers import format_bound
 from noetl_metrics_sdk.registry import REGISTRY, Registry
@@ -81,16 +81,19 @@ class Histogram(Instrument):
         """Count an observation.
 
         Args:
-            amount: a finite number.
+            amount: a number. After an infinite one the sum is infinite too, as in
+                prometheus_client. NaN is left out, and `amounts_left_out` counts it.
             exemplar: accepted because prometheus_client has it, and not kept.
 
         Raises:
-            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            InvalidMetricError: labels are missing.
             TypeError: the amount is no number.
         """
         value = amount if type(amount) is float else as_float(self, amount)
-        if not MINUS_INFINITY < value < INFINITY:
-            raise not_finite(self, amount)
+        if not MINUS_INFINITY < value < INFINITY and isnan(value):
+            self._check_has_value()
+            leave_out(self, self.definition, "observe", value)
+            return
         self.take(value)
         if exemplar is not None:
             warn_of_exemplar()
@@ -98,6 +101,10 @@ class Histogram(Instrument):
     def time(self) -> Timer:
         """Return a context manager and decorator that observes the duration in seconds."""
         return Timer(self)
+
+    def settings(self) -> dict[str, object]:
+        """Return what two histograms of one name have in common if they are the same."""
+        return {**super().settings(), "buckets": self.bounds}
 
     def set_to_zero(self) -> None:
         """Forget every observation; the caller holds the lock or owns the object."""
@@ -116,7 +123,7 @@ class Histogram(Instrument):
         return Histogram("", "", _parent=self)
 
     def take(self, value: float) -> None:
-        """Count a finite observation, which `observe()` has checked or a timer has measured."""
+        """Count an observation that is not NaN, as `observe()` has checked."""
         # This is bisect_left(), written out: in compiled code the call would cost more than the
         # search.
         bounds = self.bounds

@@ -5,8 +5,8 @@ with label names is a *parent*: `labels()` returns the *child* for a label set. 
 same class, and holds the values.
 
 The constructors and methods are those of prometheus_client, so a program only has to change the
-import. Some amounts would spoil a total for ever: NaN, infinity, a negative increment of a counter.
-An instrument refuses them at the call.
+import. What a program's code says wrongly raises at the call: a name, missing labels, a negative
+increment of a counter. What comes from its data never raises; see `unfit_data.py`.
 
 Why so: docs/decisions/hot-path.md.
 """
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.definition import Definition, check_label_names, full_name
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
+from noetl_metrics_sdk.instruments.unfit_data import replace_label_values
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
-from noetl_metrics_sdk.model.names import check_text
+from noetl_metrics_sdk.model.names import are_storable, check_text, storable
 from noetl_metrics_sdk.model.stamped_sample import LabelSet
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
@@ -120,6 +121,16 @@ class Instrument(metaclass=ABCMeta):
         return self.definition.overflowed
 
     @property
+    def amounts_left_out(self) -> int:
+        """How many amounts were left out, as they would have spoilt a total for ever."""
+        return self.definition.amounts_left_out
+
+    @property
+    def label_values_replaced(self) -> int:
+        """How many calls of `labels()` gave a text that cannot be stored as it is."""
+        return self.definition.label_values_replaced
+
+    @property
     def series_count(self) -> int:
         """How many label sets the instrument holds values for."""
         return 1 if self._children is None else len(self._children)
@@ -127,15 +138,16 @@ class Instrument(metaclass=ABCMeta):
     def labels(self, *values: object, **labels: object) -> Self:
         """Return the child for a label set, and make it if it does not exist.
 
-        A caller gives either `values` or `labels`. All values are converted to strings.
+        A caller gives either `values` or `labels`. All values are converted to strings. U+FFFD
+        replaces NUL and lone surrogates, which PostgreSQL cannot store, and
+        `label_values_replaced` counts that.
 
         Args:
             values: a value for each label name, in the order of the label names.
             labels: a value for each label name, by name.
 
         Raises:
-            InvalidMetricError: the label names are not those of this instrument, or PostgreSQL
-                cannot store a value.
+            InvalidMetricError: the label names are not those of this instrument.
         """
         children = self._children
         if children is not None and not labels:
@@ -160,7 +172,7 @@ class Instrument(metaclass=ABCMeta):
         Raises:
             InvalidMetricError: there are not as many values as label names.
         """
-        label_values = self._label_values_of(values, {})
+        label_values = tuple([storable(value) for value in self._label_values_of(values, {})])
         children = self._parent_children()
         with self.definition.lock:
             if children.pop(label_values, None) is not None:
@@ -181,7 +193,7 @@ class Instrument(metaclass=ABCMeta):
         unknown = sorted(set(labels) - set(names))
         if unknown:
             raise InvalidMetricError(f"{self} has no label {unknown[0]!r}: it has {list(names)}")
-        wanted = [(names.index(name), str(value)) for name, value in labels.items()]
+        wanted = [(names.index(name), storable(str(value))) for name, value in labels.items()]
         if not wanted:
             return
         with self.definition.lock:
@@ -221,6 +233,15 @@ class Instrument(metaclass=ABCMeta):
     def created_at(self) -> float:
         """When the values began at zero, in seconds since the epoch."""
         return self.counts_since + MEASURING_CLOCK.epoch_offset
+
+    def settings(self) -> dict[str, object]:
+        """Return what two instruments of one name have in common if they are the same."""
+        definition = self.definition
+        return {
+            "labels": list(definition.label_names),
+            "unit": definition.unit,
+            "max_series": definition.max_series,
+        }
 
     def collect(self) -> list[MetricFamily]:
         """Return the family with a sample of every series.
@@ -318,18 +339,26 @@ class Instrument(metaclass=ABCMeta):
             child = children.get(label_values)
             if child is not None:
                 return child
-            for value in label_values:
-                check_text("label value", value)
-            if len(children) >= definition.max_series:
-                definition.overflowed += 1
-                label_values = (OVERFLOW_LABEL_VALUE,) * len(label_values)
-                overflow = children.get(label_values)
-                if overflow is not None:
-                    return overflow
-            # This does not overwrite: a signal handler may have made the same child meanwhile.
-            child = children.setdefault(label_values, self._make_child(label_values))
-            definition.generation += 1
-            return child
+            if are_storable(label_values):
+                return self._add_child(children, label_values)
+        # This logs, so it runs without the lock.
+        return self._find_or_make_child(replace_label_values(self, definition, label_values))
+
+    def _add_child(
+        self, children: dict[tuple[object, ...], Self], label_values: tuple[str, ...]
+    ) -> Self:
+        """Make a child, or return the one of the overflow series; the caller holds the lock."""
+        definition = self.definition
+        if len(children) >= definition.max_series:
+            definition.overflowed += 1
+            label_values = (OVERFLOW_LABEL_VALUE,) * len(label_values)
+            overflow = children.get(label_values)
+            if overflow is not None:
+                return overflow
+        # This does not overwrite: a signal handler may have made the same child meanwhile.
+        child = children.setdefault(label_values, self._make_child(label_values))
+        definition.generation += 1
+        return child
 
     def _make_child(self, label_values: tuple[str, ...]) -> Self:
         child = self._new_child()
@@ -356,6 +385,8 @@ class Instrument(metaclass=ABCMeta):
         self.definition.overflowed = 0
         self.definition.reported_until.clear()
         self.begin()
+        self.definition.amounts_left_out = 0
+        self.definition.label_values_replaced = 0
         if self._children is not None:
             for child in self._children.values():
                 child.begin()

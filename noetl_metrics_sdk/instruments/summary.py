@@ -5,16 +5,17 @@ Why so: docs/decisions/hot-path.md.
 
 from __future__ import annotations
 
-from math import ceil, log, log2
+from math import ceil, isnan, log, log2
 from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsFloat, final
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.instruments.amounts import INFINITY, as_float, not_finite
+from noetl_metrics_sdk.instruments.amounts import INFINITY, as_float
 from noetl_metrics_sdk.instruments.instrument import SERIES_MAX, Instrument
 from noetl_metrics_sdk.instruments.locking import COMPILED
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 from noetl_metrics_sdk.instruments.sketch import BINS_MAX, SlidingWindowSketch, merged_quantiles
 from noetl_metrics_sdk.instruments.timing import Timer
+from noetl_metrics_sdk.instruments.unfit_data import leave_out
 from noetl_metrics_sdk.model.metric import MetricType
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
@@ -94,10 +95,12 @@ class Summary(Instrument):
         """Count an observation.
 
         Args:
-            amount: a finite number.
+            amount: a number. An infinite one counts, and makes the sum infinite, as in
+                prometheus_client; the quantiles are those of the finite ones. NaN is left out, and
+                `amounts_left_out` counts it.
 
         Raises:
-            InvalidMetricError: the amount is NaN or infinite, or labels are missing.
+            InvalidMetricError: labels are missing.
             TypeError: the amount is no number.
         """
         value = amount if type(amount) is float else as_float(self, amount)
@@ -136,12 +139,22 @@ class Summary(Instrument):
                         sketch.add(value)
                     self._sum += value
                     self._count += 1
-        except ArithmeticError as error:
-            raise not_finite(self, amount) from error
+        except ArithmeticError:
+            self._take_without_quantiles(value)
 
     def time(self) -> Timer:
         """Return a context manager and decorator that observes the duration in seconds."""
         return Timer(self)
+
+    def settings(self) -> dict[str, object]:
+        """Return what two summaries of one name have in common if they are the same."""
+        return {
+            **super().settings(),
+            "quantiles": self.quantiles,
+            "relative_error": self.relative_error,
+            "max_age_seconds": self.window_form[0],
+            "age_buckets": self.window_form[1],
+        }
 
     def set_to_zero(self) -> None:
         """Forget every observation; the caller holds the lock or owns the object."""
@@ -149,6 +162,18 @@ class Summary(Instrument):
         self._window = window
         self._sum = 0.0
         self._count = 0
+
+    def _take_without_quantiles(self, value: float) -> None:
+        self._check_has_value()
+        if isnan(value):
+            leave_out(self, self.definition, "observe", value)
+        elif self._direct:
+            self._sum += value
+            self._count += 1
+        else:
+            with self.definition.lock:
+                self._sum += value
+                self._count += 1
 
     def _make_forms(self) -> list[SampleForm]:
         definition = self.definition

@@ -98,6 +98,26 @@ class ExceptionCounter:
         return decorate(function, lambda: self)
 
 
+def check_exception_types(counter: object, exception_types: object) -> None:
+    """Check what `count_exceptions()` got: in a decorator without brackets, it is the function.
+
+    Raises:
+        TypeError: it is no exception class, and no tuple of classes.
+    """
+    try:
+        isinstance(None, exception_types)  # type: ignore[arg-type] # a trial of any object
+        is_class_of_others = isinstance(exception_types, type) and not issubclass(
+            exception_types, BaseException
+        )
+    except TypeError:
+        is_class_of_others = True
+    if is_class_of_others:
+        raise TypeError(
+            f"{counter}.count_exceptions({exception_types!r}): give an exception class or a tuple "
+            "of classes; without one, a decorator has empty brackets: @….count_exceptions()"
+        )
+
+
 @final
 class InProgressTracker:
     """Raises a gauge by one while a block or a call runs.

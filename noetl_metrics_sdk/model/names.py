@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.errors import InvalidMetricError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NAME_LENGTH_MAX = 255
 """A name is part of a B-tree key in PostgreSQL, and such a key has at most 2,704 bytes."""
@@ -70,6 +74,16 @@ def check_text(what: str, text: str) -> str:
             "any text will do but NUL and lone surrogates, which PostgreSQL cannot store"
         )
     return text
+
+
+def are_storable(texts: Iterable[str]) -> bool:
+    """Return whether PostgreSQL can hold these texts."""
+    return not any(_UNSTORABLE.search(text) for text in texts)
+
+
+def storable(text: str) -> str:
+    """Return `text` with U+FFFD in place of each NUL and each half of a surrogate pair."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _check_name(

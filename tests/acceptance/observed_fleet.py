@@ -7,7 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from noetl_metrics_sdk import MetricsClient, Registry, track_job
+from noetl_metrics_sdk import MetricsClient, Registry
+from noetl_metrics_sdk.jobs.collector import job_collector_of
 from noetl_metrics_sdk.testing import ManualClock
 from server_stub.statistics import Statistics
 from tests.grafana import TimeRange
@@ -49,7 +50,7 @@ class Process:
 
 def worker(process: Process, dice: random.Random) -> Callable[[], None]:
     """Return the function that does a step of a worker."""
-    instruments = track_job("sql", registry=process.registry)._instruments
+    instruments = job_collector_of(process.registry).instruments(())
 
     def step() -> None:
         for _ in range(dice.randint(0, 20)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import math
 from collections import Counter as Multiset
 from types import SimpleNamespace
 from typing import Any
@@ -224,6 +226,10 @@ REFUSALS = [
     "Counter('c', 'd', ['a'], registry=registry).remove()",
     "Counter('c', 'd', ['a'], registry=registry).remove_by_labels({'b': 1})",
     "Gauge('c', 'd', registry=registry).remove_by_labels({'b': 1})",
+    "Counter('c', 'd', registry=registry).inc(float('-inf'))",
+    "Counter('c', 'd', ['a'], registry=registry).inc(float('nan'))",
+    "Histogram('c', 'd', ['a'], registry=registry).observe(float('inf'))",
+    "Summary('c', 'd', ['a'], registry=registry).observe(float('nan'))",
 ]
 
 
@@ -234,6 +240,68 @@ def test_the_same_is_refused(expression: str) -> None:
     for side in (THEIRS, OURS):
         with pytest.raises(ValueError, match=r"\S"):
             run(side, program)
+
+
+@given(
+    st.lists(
+        st.floats(allow_nan=False, allow_infinity=False, width=16)
+        | st.sampled_from([math.inf, -math.inf])
+    )
+)
+def test_infinite_observations_report_the_same_samples(amounts: list[float]) -> None:
+    """Infinity lies in the bucket `+Inf`, and makes the sum infinite, with either."""
+    outcomes = []
+    for side in (THEIRS, OURS):
+        registry = side.registry()
+        for kind in (side.library.Histogram, side.library.Summary):
+            made = kind(kind.__name__.lower(), "d", registry=registry)
+            for amount in amounts:
+                made.observe(amount)
+        outcomes.append(samples_of(registry))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_gauges_are_set_to_the_same_values(value: float) -> None:
+    """A gauge may be set to any number with either."""
+    shown = []
+    for side in (THEIRS, OURS):
+        registry = side.registry()
+        side.library.Gauge("queue", "d", registry=registry).set(value)
+        shown.append(repr(registry.get_sample_value("queue")))
+    assert shown[0] == shown[1]
+
+
+def test_nan_is_what_theirs_adds_for_ever() -> None:
+    """prometheus_client's totals are NaN after one NaN, and this package leaves it out."""
+    totals = []
+    for side in (THEIRS, OURS):
+        counter = side.library.Counter("jobs", "d", registry=None)
+        histogram = side.library.Histogram("seconds", "d", registry=None)
+        for amount in (1.0, math.nan):
+            counter.inc(amount)
+            histogram.observe(amount)
+        totals += [
+            repr(sample.value)
+            for instrument in (counter, histogram)
+            for family in instrument.collect()
+            for sample in family.samples
+            if sample.name in {"jobs_total", "seconds_sum"}
+        ]
+    assert ["nan", "nan", "1.0", "1.0"] == totals
+
+
+def test_decorated_functions_have_the_same_arguments() -> None:
+    """`inspect.getfullargspec()` says the same of a decorated function with either."""
+    specs = []
+    for side in (THEIRS, OURS):
+
+        def work(a: int, b: str = "x", *rest: int, c: float = 1.0, **others: int) -> None:
+            """Do nothing."""
+
+        timed = side.library.Histogram("seconds", "d", registry=None).time()(work)
+        specs.append(inspect.getfullargspec(timed))
+    assert specs[0] == specs[1]
 
 
 def test_unit_is_the_one_difference_in_names() -> None:

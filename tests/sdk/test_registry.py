@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
@@ -103,6 +104,122 @@ def test_clashing_names_are_refused(
     with pytest.raises(DuplicateMetricError, match=r"already has jobs.*: make each instrument"):
         second(other_name, "d", registry=registry)
     assert [instrument] == registry.collectors()
+
+
+def test_instrument_that_is_made_again_is_the_same(registry: Registry) -> None:
+    """`get_or_create()` makes an instrument once, however often its code runs."""
+    cell = "registry.get_or_create(Counter, 'rows', 'Rows', ['source']).labels('a').inc()"
+    for _ in range(3):
+        exec(cell, {"registry": registry, "Counter": Counter})
+    assert 3.0 == registry.get_sample_value("rows_total", {"source": "a"})
+    assert 1 == len(registry.collectors())
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "again"),
+    [
+        (Counter, {}, {}),
+        (Counter, {"name": "jobs_total"}, {}),
+        (Counter, {"name": "jobs", "namespace": "app"}, {"name": "app_jobs"}),
+        (Gauge, {"labelnames": ["a"]}, {"labelnames": ("a",)}),
+        (Histogram, {"buckets": [1, 2]}, {"buckets": (1.0, "2", "+Inf")}),
+        (Summary, {"quantiles": [0.9, 0.5]}, {"quantiles": (0.5, 0.9)}),
+        (Counter, {"documentation": "first"}, {"documentation": "second"}),
+    ],
+)
+def test_same_instrument_is_found(
+    registry: Registry, kind: Any, arguments: dict[str, Any], again: dict[str, Any]
+) -> None:
+    """The instrument is the same if it would count the same, however it is written."""
+    common = {"name": "jobs", "documentation": "d"}
+    made = kind(**{**common, **arguments}, registry=registry)
+    assert made is registry.get_or_create(kind, **{**common, **again})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ((Counter, {}), (Gauge, {}), "one is a Counter, the other a Gauge"),
+        (
+            (Gauge, {"labelnames": ["a"]}),
+            (Gauge, {"labelnames": ["b"]}),
+            "labels is ['a'] in the registry and ['b'] here",
+        ),
+        (
+            (Gauge, {"unit": "bytes"}),
+            (Gauge, {}),
+            "unit is 'bytes' in the registry and '' here",
+        ),
+        (
+            (Histogram, {"buckets": [1]}),
+            (Histogram, {"buckets": [2]}),
+            "buckets is [1.0, inf] in the registry and [2.0, inf] here",
+        ),
+        (
+            (Summary, {"quantiles": [0.5]}),
+            (Summary, {"quantiles": []}),
+            "quantiles is (0.5,) in the registry and () here",
+        ),
+        (
+            (Summary, {"max_age_seconds": 60.0}),
+            (Summary, {}),
+            "max_age_seconds is 60.0 in the registry and 600.0 here",
+        ),
+        (
+            (Counter, {"max_series": 5}),
+            (Counter, {}),
+            "max_series is 5 in the registry and 2000 here",
+        ),
+    ],
+)
+def test_instrument_that_differs_is_refused(
+    registry: Registry, first: Any, second: Any, difference: str
+) -> None:
+    """Under one name there is one instrument, and the error says how the two differ."""
+    made = first[0]("jobs", "d", **first[1], registry=registry)
+    with pytest.raises(DuplicateMetricError) as refused:
+        registry.get_or_create(second[0], "jobs", "d", **second[1])
+    kinds = first[0].__name__, second[0].__name__
+    assert str(refused.value) == (
+        f"the registry has {kinds[0]}('jobs'), which is not the same as {kinds[1]}('jobs'): "
+        f"{difference}"
+    )
+    assert [made] == registry.collectors()
+
+
+def test_name_that_only_overlaps_is_refused(registry: Registry) -> None:
+    """A sample's name that another instrument has is refused as in its constructor."""
+    Gauge("jobs_total", "d", registry=registry)
+    with pytest.raises(DuplicateMetricError, match="already has jobs_total: make each"):
+        registry.get_or_create(Counter, "jobs", "d")
+
+
+def test_name_of_a_foreign_collector_is_refused(registry: Registry) -> None:
+    """The registry does not take another library's metric for an instrument of its own."""
+    registry.register(DescribedCollector(CounterMetricFamily("jobs", "d")))
+    with pytest.raises(DuplicateMetricError, match="one is a DescribedCollector, the other a Cou"):
+        registry.get_or_create(Counter, "jobs", "d")
+
+
+def test_get_or_create_has_its_own_registry(registry: Registry) -> None:
+    """An instrument cannot be asked for in one registry and made in another."""
+    with pytest.raises(TypeError, match="leave registry= out"):
+        registry.get_or_create(Counter, "jobs", "d", registry=Registry())
+    assert [] == registry.collectors()
+
+
+def test_wrong_arguments_are_refused_where_the_instrument_is_made(registry: Registry) -> None:
+    """`get_or_create()` checks its arguments also if the instrument is there."""
+    Counter("jobs", "d", registry=registry)
+    with pytest.raises(InvalidMetricError, match="label name"):
+        registry.get_or_create(Counter, "jobs", "d", ["no-good"])
+
+
+def test_one_instrument_for_many_threads(registry: Registry) -> None:
+    """Threads that ask for one name at the same time get the same instrument."""
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: registry.get_or_create(Counter, "jobs", "d"), range(200)))
+    assert 1 == len(made)
 
 
 def test_names_that_only_look_alike_are_free(registry: Registry) -> None:

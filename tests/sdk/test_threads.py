@@ -7,7 +7,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -232,7 +232,8 @@ def test_jobs_of_many_threads_are_counted() -> None:
 
     def work(thread: int) -> None:
         for number in range(100):
-            with track_job("python", registry=registry, **{f"label_{number % 5}": "x"}):
+            labels: dict[str, Any] = {f"label_{number % 5}": "x"}
+            with track_job("python", registry=registry, **labels):
                 pass
 
     in_threads(work)

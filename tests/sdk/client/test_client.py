@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
 
-from noetl_metrics_sdk import ConfigurationError, Counter, FlushResult, InvalidMetricError, Registry
+from noetl_metrics_sdk import (
+    ConfigurationError,
+    Counter,
+    FlushResult,
+    Gauge,
+    InvalidMetricError,
+    Registry,
+    track_job,
+)
 from noetl_metrics_sdk.collection.beginning import STEP_SECONDS
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
 from tests.sdk.client.clients import make_client
@@ -136,6 +145,28 @@ def test_stats_tell_what_overflowed():
     for number in range(5):
         counter.labels(number).inc()
     assert {"jobs": 3} == make_client(registry=registry).stats().overflowed
+
+
+def test_stats_tell_what_was_unfit():
+    """stats() counts amounts that were left out and label values that were replaced."""
+    registry = Registry()
+    counter = Counter("jobs", "Jobs", ["path"], registry=registry)
+    for path in ("a", "b\x00"):
+        counter.labels(path).inc(math.nan)
+    Gauge("queue", "Queue", registry=registry).set(math.nan)
+    stats = make_client(registry=registry).stats()
+    assert ({"jobs": 2}, {"jobs": 1}) == (stats.amounts_left_out, stats.label_values_replaced)
+
+
+def test_stats_tell_of_all_jobs():
+    """stats() counts jobs with other label names under the same instruments."""
+    registry = Registry()
+    with track_job("a", registry=registry), track_job("\x00", tenant="b", registry=registry):
+        pass
+    stats = make_client(registry=registry).stats()
+    names = ("noetl_jobs_in_progress", "noetl_job_duration_seconds", "noetl_jobs_processed")
+    assert dict.fromkeys(names, 2) == stats.series
+    assert set(names) == set(stats.label_values_replaced)
 
 
 def test_the_system_thread_reports_the_process():

@@ -28,6 +28,8 @@ STATS = ClientStats(
     spool=SpoolStats(batches=9, samples=10, size_bytes=1_100, adopted=12, is_available=False),
     series={"jobs": 13, "seconds": 1},
     overflowed={"jobs": 14},
+    amounts_left_out={"seconds": 15},
+    label_values_replaced={"jobs": 16},
     last_error="the server is away",
 )
 
@@ -59,6 +61,8 @@ def test_everything_that_is_counted_is_a_metric():
         ("series", "jobs"): 13.0,
         ("series", "seconds"): 1.0,
         ("series_overflowed_total", "jobs"): 14.0,
+        ("amounts_left_out_total", "seconds"): 15.0,
+        ("label_values_replaced_total", "jobs"): 16.0,
         ("spool_bytes",): 1_100.0,
         ("spool_samples",): 10.0,
         ("spool_available",): 0.0,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NO_NUMBERS: list[Any] = ["1", None, b"1", [1.0], {}, 1j]
 HUGE = pytest.param(10**400, id="10**400")
+MINUS_HUGE = pytest.param(-(10**5_000), id="-10**5000")  # too large even to be shown
 
 
 def sample_names(instrument: Any) -> set[str]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import Counter, Histogram, InvalidMetricError
-from tests.sdk.instruments.readings import HUGE, NO_NUMBERS, sample_names, value_of
+from tests.sdk.instruments.readings import HUGE, MINUS_HUGE, NO_NUMBERS, sample_names, value_of
 
 
 @pytest.mark.parametrize("name", ["jobs", "jobs_total"])
@@ -44,16 +44,23 @@ def test_counter_goes_up_by_one() -> None:
     assert 1.0 == value_of(counter)
 
 
-@pytest.mark.parametrize(
-    "amount", [math.nan, math.inf, -math.inf, -1, -1e-300, HUGE, Decimal("NaN")]
-)
-def test_counter_refuses_what_would_spoil_it(amount: Any) -> None:
-    """NaN, infinity, a negative amount, and an amount beyond a float leave the total unchanged."""
+@pytest.mark.parametrize("amount", [math.nan, math.inf, HUGE, Decimal("NaN")])
+def test_counter_leaves_out_what_would_spoil_it(amount: Any) -> None:
+    """NaN, infinity and an amount beyond a float leave the total unchanged, and raise nothing."""
     counter = Counter("jobs", "d", registry=None)
     counter.inc(2)
-    with pytest.raises(InvalidMetricError, match="goes up by a finite number that is not negative"):
+    counter.inc(amount)
+    assert (2.0, 1) == (value_of(counter), counter.amounts_left_out)
+
+
+@pytest.mark.parametrize("amount", [-math.inf, -1, -1e-300, MINUS_HUGE])
+def test_counter_refuses_to_go_down(amount: Any) -> None:
+    """A negative amount is an error of the code, as with prometheus_client."""
+    counter = Counter("jobs", "d", registry=None)
+    counter.inc(2)
+    with pytest.raises(InvalidMetricError, match="goes up by a number that is not negative"):
         counter.inc(amount)
-    assert 2.0 == value_of(counter)
+    assert (2.0, 0) == (value_of(counter), counter.amounts_left_out)
 
 
 @pytest.mark.parametrize("amount", NO_NUMBERS)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import threading
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,10 +273,87 @@ def test_methods_are_measured(instruments: Instruments, stopwatch: Stopwatch) ->
     assert (4.0, 9.0, 0.0, 0.0) == instruments.measured()
 
 
-def test_classmethod_outside_is_refused(instruments: Instruments) -> None:
-    """In the wrong order, the decorator raises when the class is made."""
+class Work:
+    """A class whose methods are decorated above `staticmethod` and `classmethod`."""
+
+    def __init__(self, instruments: Instruments, stopwatch: Stopwatch) -> None:
+        async def coroutine(seconds: float) -> float:
+            await asyncio.sleep(0)
+            stopwatch.work(seconds)
+            return seconds * 2
+
+        class Job:
+            @instruments.around
+            @staticmethod
+            def static(seconds: float) -> float:
+                stopwatch.work(seconds)
+                return seconds * 2
+
+            @instruments.around
+            @classmethod
+            def of_class(cls, seconds: float) -> float:
+                assert cls is Job
+                return float(cls.static(seconds))
+
+            static_coroutine = instruments.around(staticmethod(coroutine))
+
+            @instruments.around
+            @classmethod
+            async def coroutine_of_class(cls, seconds: float) -> float:
+                assert cls is Job
+                return await coroutine(seconds)
+
+        self.job = Job
+
+
+@pytest.mark.parametrize(("name", "runs"), [("static", 1.0), ("of_class", 2.0)])
+def test_method_of_a_class_is_measured(
+    name: str, runs: float, instruments: Instruments, stopwatch: Stopwatch
+) -> None:
+    """Above `staticmethod` or `classmethod`, the decorator works, also through an instance."""
+    job = Work(instruments, stopwatch).job
+    assert [4.0, 1.0] == [getattr(job, name)(2.0), getattr(job(), name)(seconds=0.5)]
+    assert (2 * runs, 2.5 * runs, 0.0, 0.0) == instruments.measured()
+
+
+@pytest.mark.parametrize("name", ["static_coroutine", "coroutine_of_class"])
+def test_coroutine_of_a_class_is_measured(
+    name: str, instruments: Instruments, stopwatch: Stopwatch
+) -> None:
+    """Above `staticmethod` or `classmethod`, a coroutine is measured until its own end."""
+    job = Work(instruments, stopwatch).job
+    assert inspect.iscoroutinefunction(getattr(job, name))
+    assert [4.0, 1.0] == [
+        asyncio.run(getattr(one, name)(seconds)) for one, seconds in ((job, 2.0), (job(), 0.5))
+    ]
+    assert (2.0, 2.5, 0.0, 0.0) == instruments.measured()
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [property, functools.cached_property, functools.partialmethod, functools.singledispatchmethod],
+)
+def test_descriptor_outside_is_refused(outside: Any, instruments: Instruments) -> None:
+    """Above any other descriptor, the decorator raises when the class is made."""
     with pytest.raises(TypeError, match="cannot be called: decorate a function or a coroutine"):
-        instruments.around(classmethod(lambda cls: None))
+        instruments.around(outside(lambda self: None))
+
+
+def test_awaitable_generators_are_measured(instruments: Instruments, stopwatch: Stopwatch) -> None:
+    """What `types.coroutine` has decorated can still be awaited."""
+
+    @instruments.around
+    @types.coroutine
+    def work(seconds: float) -> Generator[Any, Any, float]:
+        yield from asyncio.sleep(0).__await__()
+        stopwatch.work(seconds)
+        return seconds * 2
+
+    async def main() -> float:
+        return await work(2.0)  # type: ignore[no-any-return] # of a decorator of any function
+
+    assert 4.0 == asyncio.run(main())
+    assert (1.0, 2.0, 0.0, 0.0) == instruments.measured()
 
 
 @pytest.mark.parametrize("thing", [None, 5, "name"])
@@ -346,6 +424,76 @@ def test_kind_is_kept(function: Any, instruments: Instruments) -> None:
         inspect.isasyncgenfunction,
     ]
     assert [kind(function) for kind in kinds] == [kind(decorated) for kind in kinds]
+
+
+class Tool:
+    def __call__(self, a: int, *rest: str, b: float = 1.0) -> None:
+        """Do nothing."""
+
+    def method(self, a: int, b: str = "x") -> None:
+        """Do nothing."""
+
+
+ARGUMENTS: list[Callable[..., Any]] = [
+    *FUNCTIONS,
+    lambda a, *b, c=1, **d: None,
+    functools.wraps(sync_function)(lambda *args: None),
+    Tool(),
+    Tool().method,
+    Tool.method,
+]
+
+
+@pytest.mark.parametrize("function", ARGUMENTS)
+def test_arguments_are_kept(function: Any, instruments: Instruments) -> None:
+    """`inspect.getfullargspec()`, by which frameworks check calls, sees the true arguments."""
+    signature = inspect.signature(function)
+    spec = inspect.getfullargspec(instruments.around(function))
+    positional = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    keywords = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    assert (positional, keywords) == (spec.args, spec.kwonlyargs)
+
+
+def test_arguments_of_a_decorated_method(instruments: Instruments) -> None:
+    """They are those of the method, bound and not bound, as for a method without a decorator."""
+
+    class Plain:
+        def run(self, a: int, *, b: str = "x") -> None:
+            """Do nothing."""
+
+    class Decorated:
+        run = instruments.around(Plain.run)
+
+    assert inspect.getfullargspec(Plain.run) == inspect.getfullargspec(Decorated.run)
+    assert inspect.getfullargspec(Plain().run) == inspect.getfullargspec(Decorated().run)
+    assert inspect.signature(Plain().run) == inspect.signature(Decorated().run)
+
+
+def test_celery_checks_the_arguments_of_a_decorated_task(instruments: Instruments) -> None:
+    """Celery refuses a call with wrong arguments where it is made, as without the decorator."""
+    celery = pytest.importorskip("celery", reason="celery is not installed")
+    app = celery.Celery("tasks", broker="memory://", set_as_current=False)
+
+    def function(a: int, b: int) -> int:
+        return a + b
+
+    add = app.task(instruments.around(function))
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'b'"):
+        add.apply_async((1,))
+
+
+def test_function_without_a_signature_is_measured(instruments: Instruments) -> None:
+    """Some builtin functions have no signature; they are decorated without one."""
+    assert 3 == instruments.around(max)(1, 3)
+    assert 1.0 == instruments.measured()[0]
 
 
 def test_scope_is_made_for_every_run() -> None:

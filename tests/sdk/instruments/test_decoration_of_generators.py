@@ -79,6 +79,32 @@ class Conversation:
             self.log.append("finally")
 
 
+class Stubborn(Conversation):
+    """Its generators handle GeneratorExit, and go on or return instead of ending by it."""
+
+    def generator(self, turns: int) -> Generator[int, str, str]:
+        for turn in range(turns):
+            self._work(1)
+            try:
+                self.log.append((yield turn))
+            except GeneratorExit as error:
+                self.log.append(repr(error))
+                if turn:
+                    return "exit"
+        return "over"
+
+    async def async_generator(self, turns: int) -> AsyncGenerator[int, str]:
+        for turn in range(turns):
+            await asyncio.sleep(0)
+            self._work(1)
+            try:
+                self.log.append((yield turn))
+            except GeneratorExit as error:
+                self.log.append(repr(error))
+                if turn:
+                    return
+
+
 # Each of these drives a generator of three turns, and returns what it got from it.
 def exhaust(generator: Generator[int, Any, str]) -> list[object]:
     return [list(generator)]
@@ -104,6 +130,16 @@ def throw_unhandled(generator: Generator[int, Any, str]) -> list[object]:
         generator.throw(error)
     except ValueError as raised:
         got.append(raised is error)
+    return [*got, list(generator)]
+
+
+def throw_exit(generator: Generator[int, Any, str]) -> list[object]:
+    got: list[object] = [next(generator)]
+    try:
+        got.append(generator.throw(GeneratorExit()))
+        got.append(generator.throw(GeneratorExit("again")))
+    except (GeneratorExit, StopIteration) as end:
+        got += [type(end), getattr(end, "value", None)]
     return [*got, list(generator)]
 
 
@@ -137,6 +173,7 @@ DRIVES = [
     (send, [1.0, 3.0, 0.0]),
     (throw_handled, [1.0, 3.0, 0.0]),
     (throw_unhandled, [1.0, 1.0, 1.0]),
+    (throw_exit, [1.0, 1.0, 0.0]),
     (close, [1.0, 1.0, 0.0]),
     (abandon, [1.0, 1.0, 0.0]),
     (never_start, [0.0, 0.0, 0.0]),
@@ -257,10 +294,11 @@ async def athrow_unhandled(generator: AsyncGenerator[int, Any]) -> list[object]:
 async def athrow_exit(generator: AsyncGenerator[int, Any]) -> list[object]:
     got: list[object] = [await anext(generator)]
     try:
-        await generator.athrow(GeneratorExit())
-    except GeneratorExit:
-        got.append("exit")
-    return got
+        got.append(await generator.athrow(GeneratorExit()))
+        got.append(await generator.athrow(GeneratorExit("again")))
+    except (GeneratorExit, StopAsyncIteration) as end:
+        got.append(type(end))
+    return [*got, [item async for item in generator]]
 
 
 async def aclose(generator: AsyncGenerator[int, Any]) -> list[object]:
@@ -306,6 +344,50 @@ def test_async_generator_behaves_as_without_decorator(
     assert got == asyncio.run(drive(instruments.around(measured.async_generator)(3)))
     assert plain.log == measured.log
     assert [*expected, 0.0] == instruments.measured()
+
+
+def test_generator_that_handles_its_end(instruments: Instruments) -> None:
+    """A thrown GeneratorExit that a generator handles ends it no sooner than without decorator."""
+    plain, measured = Stubborn(lambda _: None), Stubborn(instruments.work)
+    got = throw_exit(plain.generator(3))
+    assert got == throw_exit(instruments.around(measured.generator)(3))
+    assert [0, 1, StopIteration, "exit", []] == got
+    assert plain.log == measured.log
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
+
+
+def test_async_generator_that_handles_its_end(instruments: Instruments) -> None:
+    """The same holds for asynchronous generators."""
+    plain, measured = Stubborn(lambda _: None), Stubborn(instruments.work)
+    got = asyncio.run(athrow_exit(plain.async_generator(3)))
+    assert got == asyncio.run(athrow_exit(instruments.around(measured.async_generator)(3)))
+    assert [0, 1, StopAsyncIteration, []] == got
+    assert plain.log == measured.log
+    assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
+
+
+# Python complains a second time, of any such generator, when its object goes.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("turns", [1, 2])
+def test_async_generator_that_goes_on_while_it_is_closed(
+    instruments: Instruments, turns: int
+) -> None:
+    """`aclose()` complains of a generator that yields, and not of one that returns."""
+
+    async def closed(generator: AsyncGenerator[int, Any]) -> str:
+        for _ in range(turns):
+            await anext(generator)
+        try:
+            await generator.aclose()
+        except RuntimeError as error:
+            return str(error)
+        return "closed"
+
+    plain = asyncio.run(closed(Stubborn(lambda _: None).async_generator(3)))
+    decorated = instruments.around(Stubborn(instruments.work).async_generator)(3)
+    assert plain == asyncio.run(closed(decorated))
+    del decorated
+    gc.collect()
 
 
 def test_async_generator_that_raises(instruments: Instruments) -> None:

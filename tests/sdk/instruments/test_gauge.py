@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk import Gauge, InvalidMetricError
-from tests.sdk.instruments.readings import HUGE, NO_NUMBERS, value_of
+from noetl_metrics_sdk import Gauge
+from tests.sdk.instruments.readings import HUGE, MINUS_HUGE, NO_NUMBERS, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,16 +50,29 @@ def test_gauge_is_a_float(value: Any) -> None:
 
 
 @pytest.mark.parametrize("method", [Gauge.inc, Gauge.dec])
-@pytest.mark.parametrize("amount", [math.nan, math.inf, -math.inf, HUGE, Decimal("NaN")])
+@pytest.mark.parametrize(
+    "amount", [math.nan, math.inf, -math.inf, HUGE, MINUS_HUGE, Decimal("NaN")]
+)
 def test_gauge_changes_by_finite_amounts(
     method: Callable[[Gauge, Any], None], amount: object
 ) -> None:
-    """The gauge refuses an amount that no later one could take back, and keeps its value."""
+    """The gauge leaves out and counts an amount that no later one could take back."""
     gauge = Gauge("queue", "d", registry=None)
     gauge.set(3)
-    with pytest.raises(InvalidMetricError, match="up or down by a finite number; set"):
-        method(gauge, amount)
-    assert 3.0 == value_of(gauge)
+    method(gauge, amount)
+    assert (3.0, 1) == (value_of(gauge), gauge.amounts_left_out)
+
+
+@pytest.mark.parametrize(
+    ("value", "infinity"),
+    [(10**5_000, math.inf), (-(10**400), -math.inf), (Fraction(-(10**400)), -math.inf)],
+    ids=["10**5000", "-10**400", "Fraction"],
+)
+def test_gauge_beyond_a_float_is_infinite(value: Any, infinity: float) -> None:
+    """`set()` takes a number that is too large for a float as infinite, and raises nothing."""
+    gauge = Gauge("queue", "d", registry=None)
+    gauge.set(value)
+    assert infinity == value_of(gauge)
 
 
 @pytest.mark.parametrize("method", [Gauge.inc, Gauge.dec])
@@ -74,7 +87,7 @@ def test_gauge_refuses_what_is_no_number(
     assert 0.0 == value_of(gauge)
 
 
-@pytest.mark.parametrize("value", ["high", None, b"x", [1.0], 1j, HUGE])
+@pytest.mark.parametrize("value", ["high", None, b"x", [1.0], 1j])
 def test_gauge_is_not_set_to_what_is_no_number(value: Any) -> None:
     """The gauge refuses what `float()` does not take, and keeps its value."""
     gauge = Gauge("queue", "d", registry=None)

@@ -16,10 +16,19 @@ from noetl_metrics_sdk import Histogram, InvalidMetricError, Summary
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 from tests.sdk.instruments.readings import Clock, values
 
-HUGE = pytest.param(10**400, id="10**400")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 MODERATE = st.floats(-1e9, 1e9)
 OBSERVING = [Histogram, Summary]
+
+
+def np_like(value: float) -> Any:
+    """Return a number of a type of its own, like those of numpy."""
+
+    class Number:
+        def __float__(self) -> float:
+            return value
+
+    return Number()
 
 
 def test_default_buckets() -> None:
@@ -97,15 +106,70 @@ def test_histogram_buckets_ascend(observations: list[float]) -> None:
 
 
 @pytest.mark.parametrize("instrument", OBSERVING)
-@pytest.mark.parametrize("amount", [math.nan, math.inf, -math.inf, HUGE, Decimal("NaN")])
-def test_observation_that_would_spoil_the_sum_is_refused(instrument: Any, amount: Any) -> None:
-    """An observation that is not finite leaves sum, count and buckets unchanged."""
+@pytest.mark.parametrize("amount", [math.nan, Decimal("NaN"), np_like(math.nan)])
+def test_nan_is_left_out(instrument: Any, amount: Any) -> None:
+    """An observation that is NaN leaves sum, count and buckets unchanged, and is counted."""
     made = instrument("sizes", "d", registry=None)
     made.observe(2)
     before = values(made)
-    with pytest.raises(InvalidMetricError, match="an observation is a finite number"):
+    made.observe(amount)
+    assert (before, 1) == (values(made), made.amounts_left_out)
+
+
+@pytest.mark.parametrize("instrument", OBSERVING)
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [
+        ([math.inf], "inf"),
+        ([10**400], "inf"),
+        ([Decimal("Infinity"), 1, math.inf], "inf"),
+        ([-math.inf], "-inf"),
+        ([-(10**400), 1], "-inf"),
+        ([math.inf, -math.inf], "nan"),
+    ],
+    ids=["inf", "10**400", "several", "-inf", "-10**400", "both"],
+)
+def test_infinite_observation_counts(
+    instrument: Any, direct: bool, amounts: list[Any], total: str
+) -> None:
+    """An infinite observation counts, and makes the sum infinite, as in prometheus_client."""
+    made = instrument("sizes", "d", registry=None)
+    made._direct = made._direct and direct
+    for amount in amounts:
         made.observe(amount)
-    assert before == values(made)
+    found = values(made)
+    assert (total, float(len(amounts)), 0) == (
+        repr(found["_sum"]), found["_count"], made.amounts_left_out,
+    )  # fmt: skip
+
+
+def test_infinite_observations_lie_at_the_ends_of_the_buckets() -> None:
+    """`+Inf` alone counts infinity, and every bucket counts minus infinity."""
+    histogram = Histogram("sizes", "d", registry=None, buckets=[1])
+    histogram.observe(math.inf)
+    above = values(histogram)
+    histogram.observe(-math.inf)
+    below = values(histogram)
+    assert [(0.0, 1.0), (1.0, 2.0)] == [(found["1.0"], found["+Inf"]) for found in (above, below)]
+
+
+def test_quantiles_are_those_of_finite_observations() -> None:
+    """An infinite observation moves no quantile of a summary."""
+    summary = Summary("sizes", "d", registry=None, quantiles=[0, 1])
+    for amount in (1.0, math.inf, 3.0, -math.inf):
+        summary.observe(amount)
+    assert [1, 3] == [round(values(summary)[quantile]) for quantile in ("0.0", "1.0")]
+
+
+@pytest.mark.parametrize("instrument", OBSERVING)
+@pytest.mark.parametrize("amount", [1.0, math.nan, math.inf])
+def test_parent_observes_nothing(instrument: Any, amount: float) -> None:
+    """Missing labels are an error of the code, whatever the amount."""
+    made = instrument("sizes", "d", ["pool"], registry=None)
+    with pytest.raises(InvalidMetricError, match=r"has labels: call \.labels"):
+        made.observe(amount)
+    assert 0 == made.amounts_left_out
 
 
 @pytest.mark.parametrize("instrument", OBSERVING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -115,15 +116,33 @@ def test_wrong_labels_are_refused(
     assert [] == label_sets(counter)
 
 
-@pytest.mark.parametrize("value", ["a\x00b", "\ud800"])
-@pytest.mark.parametrize("max_series", [1, 2_000])
-def test_unstorable_value_is_refused(value: str, max_series: int) -> None:
-    """`labels()` refuses a value that PostgreSQL cannot store, also over the cap."""
-    counter = Counter("jobs", "d", ["pool"], registry=None, max_series=max_series)
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [("a\x00b", "a\ufffdb"), ("\ud800", "\ufffd"), (os.fsdecode(b"caf\xe9"), "caf\ufffd")],
+)
+def test_value_that_cannot_be_stored_is_made_storable(value: str, stored: str) -> None:
+    """`labels()` puts U+FFFD in the place of what PostgreSQL cannot store, and counts it."""
+    counter = Counter("jobs", "d", ["pool"], registry=None)
+    child = counter.labels(stored)
+    assert (child, child) == (counter.labels(value), counter.labels(pool=value))
+    assert ([(stored,)], 2) == (label_sets(counter), counter.label_values_replaced)
+
+
+def test_value_that_cannot_be_stored_counts_toward_the_cap() -> None:
+    """A new series of such a value is bounded like any other."""
+    counter = Counter("jobs", "d", ["pool"], registry=None, max_series=1)
     counter.labels("cpu")
-    for call in (lambda: counter.labels(value), lambda: counter.labels(pool=value)):
-        assert refusal(call).startswith(f"label value {value!r} has ")
-    assert ([("cpu",)], 0) == (label_sets(counter), counter.overflowed)
+    counter.labels("a\x00").inc()
+    assert ([("cpu",), ("__overflow__",)], 1) == (label_sets(counter), counter.overflowed)
+
+
+def test_series_of_a_replaced_value_is_removed_by_the_value(counter: Counter) -> None:
+    """`remove()` and `remove_by_labels()` find the series of a value that was replaced."""
+    for value in ("a\x00", "b\x00"):
+        counter.labels(value, "ok")
+    counter.remove("a\x00", "ok")
+    counter.remove_by_labels({"pool": "b\x00"})
+    assert [] == label_sets(counter)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -116,3 +117,33 @@ def test_timer_can_be_used_again(stopwatch: Stopwatch) -> None:
         with timer:
             stopwatch.work(seconds)
     assert (3.0, 2) == (registry.get_sample_value("seconds_sum"), timer.duration)
+
+
+@pytest.mark.parametrize("wrong", [len, lambda: None, int, "OSError", None, (OSError, len)])
+def test_count_exceptions_without_brackets_is_refused(wrong: Any) -> None:
+    """`@COUNTER.count_exceptions` is refused when it decorates; the error shows the brackets."""
+    counter = Counter("errors", "d", registry=None)
+    with pytest.raises(TypeError, match=r"empty brackets: @….count_exceptions\(\)"):
+        counter.count_exceptions(wrong)
+
+
+@pytest.mark.parametrize("kinds", [OSError, (), (KeyError, (OSError,)), BaseException])
+def test_count_exceptions_takes_classes(kinds: Any) -> None:
+    """It takes an exception class, or a tuple of them as `except` does."""
+    counter = Counter("errors", "d", registry=None)
+    with contextlib.suppress(OSError), counter.count_exceptions(kinds):
+        raise OSError
+    assert (0.0 if kinds == () else 1.0) == counter.value
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Histogram("seconds", "d", registry=None).time,
+        Gauge("running", "d", registry=None).track_inprogress,
+    ],
+)
+def test_timer_without_brackets_is_refused(method: Any) -> None:
+    """`@HISTOGRAM.time` and `@GAUGE.track_inprogress` raise when they decorate."""
+    with pytest.raises(TypeError, match="argument"):
+        method(len)

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from noetl_metrics_sdk import InvalidMetricError
 from noetl_metrics_sdk.model.names import (
     NAME_LENGTH_MAX,
+    are_storable,
     check_label_name,
     check_metric_name,
     check_text,
+    storable,
 )
 
 if TYPE_CHECKING:
@@ -148,6 +150,14 @@ def test_unstorable_text_is_refused(before: str, bad: str) -> None:
     """NUL and halves of a surrogate pair are refused, with their position."""
     message = refusal(lambda text: check_text("unit", text), before + bad + "x")
     assert f"has {bad!r} at position {len(before)}: any text will do but NUL" in message
+
+
+@given(st.text(st.characters(exclude_categories=[]) | st.sampled_from("\x00\ud800\udfff")))
+def test_any_text_is_made_storable(text: str) -> None:
+    """U+FFFD replaces NUL and lone surrogates one by one, and all other text stays."""
+    made = storable(text)
+    assert (are_storable([text]), True) == (made == text, are_storable([made]))
+    assert [one if are_storable([one]) else "\ufffd" for one in text] == list(made)
 
 
 @given(ANYTHING_BUT_TEXT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,49 +15,14 @@ from noetl_metrics_sdk import (
     DuplicateMetricError,
     InvalidMetricError,
     MetricType,
-    Registry,
     track_job,
 )
-from noetl_metrics_sdk.instruments.jobs import JOB_DURATION_BUCKETS_SECONDS, JobCollector
+from noetl_metrics_sdk.jobs.collector import JOB_DURATION_BUCKETS_SECONDS, JobCollector
+from noetl_metrics_sdk.model.names import storable
+from tests.sdk.jobs.tracked_jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
-
-
-class Jobs:
-    """A registry of its own, what it says about jobs, and a clock that jobs move."""
-
-    def __init__(self) -> None:
-        self.registry = Registry()
-        self.track: Any = functools.partial(track_job, registry=self.registry)
-        self.now = 1_000.0
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
-
-    def processed(self) -> dict[tuple[str, ...], float]:
-        """Return how many jobs ended, by the values of their labels."""
-        return {
-            tuple(sample.labels.values()): sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == "noetl_jobs_processed_total"
-        }
-
-    def running(self, job_type: str, **labels: str) -> float | None:
-        labels["job_type"] = job_type
-        return self.registry.get_sample_value("noetl_jobs_in_progress", labels)
-
-    def seconds(self, job_type: str, **labels: str) -> float | None:
-        labels["job_type"] = job_type
-        return self.registry.get_sample_value("noetl_job_duration_seconds_sum", labels)
-
-
-@pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    jobs = Jobs()
-    monkeypatch.setattr("noetl_metrics_sdk.instruments.jobs.perf_counter", lambda: jobs.now)
-    return jobs
 
 
 class JobError(Exception):
@@ -93,12 +58,13 @@ def test_failed_job(jobs: Jobs) -> None:
         (GeneratorExit(), "cancelled", ""),
         (KeyboardInterrupt(), "failed", "KeyboardInterrupt"),
         (SystemExit(1), "failed", "SystemExit"),
+        (SystemExit(0), "completed", ""),
         (TimeoutError(), "failed", "TimeoutError"),
         (StopIteration(), "failed", "StopIteration"),
     ],
 )
 def test_outcome(jobs: Jobs, error: BaseException, status: str, exception: str) -> None:
-    """Each form of cancellation counts as cancelled and not as failed; every end is counted."""
+    """The exception that leaves a job says how it ended, and passes; every end is counted."""
     with pytest.raises(type(error)), jobs.track("python"):
         raise error
     assert {("python", status, exception): 1.0} == jobs.processed()
@@ -323,16 +289,29 @@ def test_bad_label_name_is_refused(jobs: Jobs, name: str) -> None:
     assert [] == [sample for family in jobs.registry.collect() for sample in family.samples]
 
 
-@pytest.mark.parametrize("labels", [{"job_type": "a\x00"}, {"job_type": "a", "tenant": "\ud800"}])
-def test_bad_label_value_is_refused_before_the_job(jobs: Jobs, labels: dict[str, str]) -> None:
-    """A value that cannot be stored is refused when the job is named, not when it ends."""
-    with pytest.raises(InvalidMetricError, match="label value "):
-        jobs.track(**labels)
-    assert {} == jobs.processed()
+@pytest.mark.parametrize("job_type", [None, 3, b"sql", ["sql"], "a\x00", os.fsdecode(b"r\xff.csv")])
+def test_any_job_type_is_counted(jobs: Jobs, job_type: Any) -> None:
+    """A job type that is no text, or none that can be stored, becomes one and stops no job."""
+    with jobs.track(job_type):
+        jobs.work(1)
+    text = storable(str(job_type))
+    assert {(text, "completed", ""): 1.0} == jobs.processed()
+    assert (0.0, 1.0) == (jobs.running(text), jobs.seconds(text))
 
 
-@pytest.mark.parametrize("job_type", [len, lambda: 5, 3, None])
-def test_job_type_is_a_string(job_type: Any) -> None:
+def test_label_value_that_cannot_be_stored_is_counted(jobs: Jobs) -> None:
+    """A label value with a lone surrogate stops no job; each instrument counts and logs it."""
+    with jobs.track("a", path="\ud800"):
+        pass
+    assert {("a", "completed", "", "\ufffd"): 1.0} == jobs.processed()
+    (collector,) = jobs.registry.collectors()
+    assert isinstance(collector, JobCollector)
+    replaced = [one.label_values_replaced > 0 for one in collector.all_instruments()]
+    assert [False] * 3 + [True] * 3 == replaced
+
+
+@pytest.mark.parametrize("job_type", [len, lambda: 5, JobError])
+def test_decorator_without_brackets_is_refused(job_type: Any) -> None:
     """`@track_job` without parentheses is refused at once; the error says how to write it."""
     with pytest.raises(InvalidMetricError, match=r"give a string, as in @track_job"):
         track_job(job_type)
