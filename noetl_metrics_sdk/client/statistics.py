@@ -54,6 +54,7 @@ class ClientStats(NamedTuple):
     | `series` | label sets by instrument |
     | `overflowed` | calls of `labels()` beyond `max_series`, by instrument |
     | `last_error` | the last error of the delivery, in words |
+    | `disabled` | whether the client is disabled, and sends nothing |
     """
 
     runtime_id: str | None
@@ -69,6 +70,7 @@ class ClientStats(NamedTuple):
     series: Mapping[str, int]
     overflowed: Mapping[str, int]
     last_error: str | None
+    disabled: bool = False
 
 
 class Statistics:
