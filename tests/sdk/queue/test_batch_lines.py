@@ -18,7 +18,7 @@ def test_a_new_line_begins_anew():
 
 
 def test_a_batch_from_the_disk_does_not_get_a_number_after_newer_ones():
-    """Newer batches may be on disk already, behind it; the renamed ones have a line of their own."""
+    """Newer batches may be on disk behind it; the renamed ones have a line of their own."""
     lines = BatchLines("boot")
     old = [Part(BatchName.of("boot", 2), [b"a"]), Part(BatchName.of("boot", 3), [b"b"])]
     lines.open_another()
