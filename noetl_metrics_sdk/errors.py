@@ -6,10 +6,11 @@ MetricsError
 ├── ConfigurationError (also a ValueError)   a setting that is missing or not valid
 └── DeliveryError                            the server did not take a batch
     ├── RecoverableError                     try again, after ``retry_after`` if it is given
-    │   └── UnauthorizedError                401, 403: the credentials are wrong
-    ├── UnknownRuntimeError                  404: register again, then try again
+    │   ├── UnauthorizedError                401, 403: the credentials are wrong
+    │   └── RouteMissingError                404, 405: no metrics server has the route
+    ├── UnknownRuntimeError                  404 for the component: register it, then try again
     ├── PayloadTooLargeError                 413: split the batch
-    └── RejectedError                        any other 4xx: never send this batch again
+    └── RejectedError                        400, 422: never send this batch again
 
 A ``RecoverableError`` is the only one after which the delivery thread sends the same bytes again.
 The delivery thread logs and counts delivery errors. They never reach a job.
@@ -67,6 +68,10 @@ class UnauthorizedError(RecoverableError):
     """401 or 403: nothing is lost, but an operator has to mend the credentials."""
 
 
+class RouteMissingError(RecoverableError):
+    """404 or 405 for the route itself: nothing is lost, but an operator has to mend the address."""
+
+
 class UnknownRuntimeError(DeliveryError):
     """404: the server has no component with this id, or no longer has it."""
 
@@ -76,4 +81,4 @@ class PayloadTooLargeError(DeliveryError):
 
 
 class RejectedError(DeliveryError):
-    """Any other 4xx: the server will never take this batch."""
+    """400 or 422 from a metrics server: it will never take this batch."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from noetl_metrics_sdk.client.config import Config
 from noetl_metrics_sdk.client.engine import Engine, build_engine
 from noetl_metrics_sdk.client.environment import config_from_environment
-from noetl_metrics_sdk.client.identity import http_transport_of, registration_of, worker_id_of
+from noetl_metrics_sdk.client.identity import registration_of, transport_of, worker_id_of
 from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
@@ -89,7 +89,7 @@ class MetricsClient:
         }  # fmt: skip
         given.update({name: value for name, value in named.items() if value is not None})
         self.config = Config.of(given)
-        if transport is None and self.config.server_url is None:
+        if transport is None and self.config.server_url is None and not self.config.disabled:
             raise ConfigurationError(
                 "server_url (NOETL_SERVER_URL) is missing: give the server's address, "
                 "like http://localhost:8082"
@@ -106,7 +106,7 @@ class MetricsClient:
         self._ended = False
         self._has_shut_down = False
         self._engine: Engine
-        self._transport = transport or http_transport_of(self.config)
+        self._transport = transport or transport_of(self.config)
         self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
         self._build(forked=False)
         self._fork_handle = restart_client_after_fork(self._reset_after_fork)
@@ -140,13 +140,17 @@ class MetricsClient:
     def start(self) -> Self:
         """Start the threads, which register the component as soon as the server is in reach.
 
-        The call returns at once, whether or not there is a server. A second call changes nothing.
+        The call returns at once, whether or not there is a server. A second call changes nothing,
+        and neither does any call of a client that is disabled.
 
         Raises:
             ConfigurationError: the client has been shut down.
         """
         # Checked also before waiting for the lock, as a shutdown holds the lock to its end.
         self._refuse_if_ended()
+        if self.config.disabled:
+            _logger.info("metrics are disabled: instruments count, and nothing is sent")
+            return self
         with self._lock:
             self._refuse_if_ended()
             if not self._started:
@@ -190,6 +194,8 @@ class MetricsClient:
         """
         taken_at = self._clock.time() if timestamp is None else timestamp
         sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
+        if self.config.disabled:
+            return
         self._engine.collection.add([sample])
         if len(self._engine.buffer) >= self.config.batch_samples_max:
             self._engine.delivery_thread.wake()
@@ -211,8 +217,10 @@ class MetricsClient:
 
         Returns:
             Whether every sample is in the buffer, or is the same as the sample that was last sent
-            of its series a short time ago.
+            of its series a short time ago. A client that is disabled takes all and keeps none.
         """
+        if self.config.disabled:
+            return True
         engine = self._engine  # a fork in the middle of this call replaces it in the child
         for name, error in refusals:
             engine.collection.refuse(name, error)
@@ -352,7 +360,7 @@ class MetricsClient:
 
     def stats(self) -> ClientStats:
         """Return what the client has done so far."""
-        return self._engine.statistics.read()
+        return self._engine.statistics.read()._replace(disabled=self.config.disabled)
 
     def _result(self, before: Ledger, deadline: float, *, timed_out: bool) -> FlushResult:
         left = max(LEDGER_WAIT_SECONDS_MIN, seconds_until(deadline, self._clock))

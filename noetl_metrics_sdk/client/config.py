@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads it at runtime
 from typing import TYPE_CHECKING, Any, Self, TypedDict
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -17,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from noetl_metrics_sdk.client.server_url import server_base_url
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
 from noetl_metrics_sdk.model.component_types import COMPONENT_TYPES
 from noetl_metrics_sdk.model.names import check_label_name, check_text, is_runtime_id
@@ -33,13 +33,12 @@ _TOKEN = re.compile(r"[!-~]+")
 _CONFIDENTIAL = frozenset({"headers", "token"})
 """The settings whose values no message shows, as they may be secrets."""
 
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
-
 
 class Settings(TypedDict, total=False):
     """The settings by name, for type checkers; `Config` describes each of them."""
 
     component_type: str
+    component_uri: str
     worker_id: str
     headers: Mapping[str, str]
     token: str
@@ -65,6 +64,7 @@ class Settings(TypedDict, total=False):
     spool_age_max: float
     self_metrics: bool
     handle_sigterm: bool
+    disabled: bool
 
 
 class Config(BaseModel):
@@ -85,6 +85,11 @@ class Config(BaseModel):
     )
     component_type: str = Field(
         "worker_pool", description="`worker_pool`, `server_api` or `broker`."
+    )
+    component_uri: str | None = Field(
+        None,
+        description="The address of the component, for its registration. By default it is sent "
+        "for a `server_api` or a `broker` only, as `local://` and the host name.",
     )
     labels: Mapping[str, str] = Field(
         default_factory=dict,
@@ -178,6 +183,10 @@ class Config(BaseModel):
         description="Whether SIGTERM, where nothing else handles it, ends the process only after "
         "the delivery.",
     )
+    disabled: bool = Field(
+        False,
+        description="Whether the client does nothing: instruments count, and nothing is sent.",
+    )
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], named: Callable[[str], str] = str) -> Self:
@@ -204,9 +213,7 @@ class Config(BaseModel):
     def _check_server_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        if not _is_http_url(url):
-            raise ValueError("give a URL like http://localhost:8082")
-        return url
+        return server_base_url(url)
 
     @field_validator("runtime_id", mode="before")
     @classmethod
@@ -301,22 +308,12 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_component(self) -> Self:
-        if self.component_name is None and self.runtime_id is None:
+        if self.component_name is None and self.runtime_id is None and not self.disabled:
             raise ValueError(
                 "component_name (NOETL_WORKER_POOL_NAME) is missing: give the worker pool's name, "
                 "or the runtime_id (NOETL_METRICS_RUNTIME_ID) under which it is registered"
             )
         return self
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port != 0
-    except ValueError:  # the port is no number up to 65535
-        return False
-    has_host = url.isprintable() and bool(_HOST.fullmatch(parts.hostname or ""))
-    return has_host and has_port and parts.scheme in {"http", "https"}
 
 
 def _explained(error: ValidationError, named: Callable[[str], str]) -> str:

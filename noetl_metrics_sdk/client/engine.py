@@ -178,7 +178,7 @@ def _batch_queue(config: Config, buffer: SampleBuffer, worker_id: str, clock: Cl
 
 
 def _spool(config: Config, boot_id: str, clock: Clock, buffer: SampleBuffer) -> Spool | None:
-    if config.spool_directory is None:
+    if config.spool_directory is None or config.disabled:
         return None
     if config.runtime_id is not None:
         component = f"runtime-{config.runtime_id}"

@@ -20,7 +20,10 @@ _NOETL_VARIABLES = {
     "component_name": "NOETL_WORKER_POOL_NAME",
     "worker_id": "NOETL_WORKER_ID",
     "flush_interval": "NOETL_WORKER_METRICS_INTERVAL",
+    "heartbeat_interval": "NOETL_WORKER_HEARTBEAT_INTERVAL",
+    "disabled": "NOETL_DISABLE_METRICS",
 }
+_POOL_RUNTIME = "NOETL_WORKER_POOL_RUNTIME"
 _OF_THE_SERVER = "NOETL_METRICS_SERVER_"  # server_stub's own settings
 _OF_THE_BUILD = "NOETL_METRICS_COMPILE"
 
@@ -28,7 +31,8 @@ _OF_THE_BUILD = "NOETL_METRICS_COMPILE"
 def config_from_environment(environment: Mapping[str, str]) -> Config:
     """Return the configuration that environment variables give.
 
-    It logs a warning for each variable that looks like a setting and is none.
+    It logs a warning for each variable that looks like a setting and is none. If there is neither
+    a pool's name nor a runtime id, the pool has the name that NoETL's own workers give it.
 
     Args:
         environment: `os.environ`, or another mapping in its place.
@@ -48,6 +52,8 @@ def config_from_environment(environment: Mapping[str, str]) -> Config:
             settings[name] = _groups(text)
         else:
             settings[name] = text
+    if "component_name" not in settings and "runtime_id" not in settings:
+        settings["component_name"] = _default_pool_name(environment)
     _warn_of_unknown_variables(environment)
     return Config.of(settings, environment_variable)
 
@@ -55,6 +61,12 @@ def config_from_environment(environment: Mapping[str, str]) -> Config:
 def environment_variable(setting: str) -> str:
     """Return the name of the environment variable for a setting."""
     return _NOETL_VARIABLES.get(setting, f"NOETL_METRICS_{setting.upper()}")
+
+
+def _default_pool_name(environment: Mapping[str, str]) -> str:
+    """Return the name of a worker pool that has none, as NoETL's own workers make it."""
+    runtime = environment.get(_POOL_RUNTIME, "").strip().lower() or "cpu"
+    return f"worker-{runtime}"
 
 
 def _warn_of_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.transport.connections import make_ssl_context
+from noetl_metrics_sdk.transport.disabled import DisabledTransport
 from noetl_metrics_sdk.transport.http import HttpTransport
 from noetl_metrics_sdk.transport.protocol import Registration
 
@@ -18,22 +19,29 @@ if TYPE_CHECKING:
 
 
 def registration_of(config: Config) -> Registration | None:
-    """Return the component's registration, or None if another program registers the component."""
-    if config.runtime_id is not None:
+    """Return the component's registration; None if the client does not register the component."""
+    if config.runtime_id is not None or config.disabled:
         return None
     assert config.component_name is not None
+    hostname = socket.gethostname()
+    uri = config.component_uri
+    if uri is None and config.component_type != "worker_pool":
+        uri = f"local://{hostname}"  # a NoETL server registers no such component without one
     return Registration(
         name=config.component_name,
         component_type=config.component_type,
         labels=config.labels,
-        hostname=socket.gethostname(),
+        hostname=hostname,
         pid=os.getpid(),
         meta={"python": platform.python_version(), "platform": sys.platform},
+        uri=uri,
     )
 
 
-def http_transport_of(config: Config) -> HttpTransport:
+def transport_of(config: Config) -> Transport:
     """Return the transport to the server, with the credentials that the settings have."""
+    if config.disabled:
+        return DisabledTransport()
     assert config.server_url is not None
     headers = dict(config.headers)
     if config.token is not None:

@@ -59,6 +59,7 @@ class ClientStats(NamedTuple):
     | `amounts_left_out` | amounts that would have spoilt a total for ever, by instrument |
     | `label_values_replaced` | calls of `labels()` with a text that needed U+FFFD, by instrument |
     | `last_error` | the last error of the delivery, in words |
+    | `disabled` | whether the client is disabled, and sends nothing |
     """
 
     runtime_id: str | None
@@ -76,6 +77,7 @@ class ClientStats(NamedTuple):
     amounts_left_out: Mapping[str, int]
     label_values_replaced: Mapping[str, int]
     last_error: str | None
+    disabled: bool = False
 
 
 class Statistics:

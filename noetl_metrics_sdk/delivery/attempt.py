@@ -9,6 +9,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.delivery.setting_aside import SettingAside
 from noetl_metrics_sdk.errors import (
     DeliveryError,
     PayloadTooLargeError,
@@ -59,6 +60,7 @@ class Delivery:
         self._clock = clock
         self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
+        self._setting_aside = SettingAside(batches, clock, self._drop_current)
         # Never due if another program registers the component and keeps it alive.
         self.heartbeat_due_at = (
             math.inf if registration is None else clock.monotonic() + heartbeat_interval
@@ -75,14 +77,16 @@ class Delivery:
 
         Raises:
             RecoverableError: nothing was settled; the same batch has to be sent again.
+            SetAsideError: the batch has to be sent again later, after others.
         """
         try:
             runtime_id = self._registered_runtime_id()
+            self._setting_aside.bring_back_if_due()
             batch = self._batches.current()
             if batch is None:
                 return False
-            receipt = self._transport.send(batch, runtime_id, self._request_timeout())
-            self._settle(batch, receipt)
+            self._settle(batch, self._send(batch, runtime_id))
+            self._setting_aside.note_sent(batch)
         except UnknownRuntimeError as error:
             raise self._not_registered(error) from error
         except PayloadTooLargeError as error:
@@ -95,6 +99,22 @@ class Delivery:
             _logger.exception("the transport raised what it should not")
             raise RecoverableError(f"{type(error).__name__}: {error}") from error
         return True
+
+    def _send(self, batch: Batch, runtime_id: str) -> Receipt:
+        def takes_an_empty_batch() -> bool:
+            probe = self._batches.probe()
+            try:
+                self._transport.send(probe, runtime_id, self._request_timeout())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the server does not work
+                _logger.debug("the server does not take an empty batch either: %s", error)
+                return False
+            return True
+
+        try:
+            return self._transport.send(batch, runtime_id, self._request_timeout())
+        except RecoverableError as error:
+            self._setting_aside.note_failure(batch, error, takes_an_empty_batch)
+            raise
 
     def send_heartbeat_if_due(self) -> bool:
         """Tell the server that the component is alive; return whether it has to register again."""

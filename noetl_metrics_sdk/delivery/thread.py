@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from noetl_metrics_sdk.clock import seconds_until
 from noetl_metrics_sdk.delivery.attempt import Delivery
 from noetl_metrics_sdk.delivery.retry import retrying
+from noetl_metrics_sdk.delivery.setting_aside import SetAsideError
 from noetl_metrics_sdk.errors import DeliveryError, RecoverableError, UnauthorizedError
 
 if TYPE_CHECKING:
@@ -197,7 +198,11 @@ class DeliveryThread:
     def _attempt(self) -> bool:
         if self._stop_at is not None and not self._buffer.ledger().pending:
             return False  # no samples are left to register for
-        return self.delivery.settle_one()
+        try:
+            return self.delivery.settle_one()
+        except SetAsideError as error:
+            self._note_failure(error, 0.0)
+            return True  # there is another batch to send, without a pause
 
     def _timeout(self) -> float:
         if self._stop_at is None:
@@ -270,6 +275,8 @@ class DeliveryThread:
         self._failing = True
 
     def _note_success(self) -> None:
+        if self._batches.set_aside_count:
+            return  # the log says that delivery succeeds again when no batch fails any more
         if self._failing:
             _logger.info("delivering again")
         self._failing = self._unauthorized = False

@@ -11,7 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.process.pacing import STEPS_BETWEEN_RESTS
-from noetl_metrics_sdk.queue.batch_names import BatchName
+from noetl_metrics_sdk.queue.batch_lines import BatchLines
+from noetl_metrics_sdk.queue.set_aside import SetAsideBatch
 from noetl_metrics_sdk.queue.spool_file import Part
 from noetl_metrics_sdk.queue.wire import ENVELOPE_BYTES, Batch
 
@@ -31,7 +32,8 @@ class BatchQueue:
 
     A batch gets its name when it is cut, so the server knows a second request with it as a repeat.
     The queue gives out the batches in the order of their names, because the server remembers only
-    the last name of each process.
+    the last name of each process. A batch that the server fails at can be set aside; the batches
+    that overtake it get names of another line.
 
     Args:
         buffer: has the samples that wait, and the ledger of all samples.
@@ -55,7 +57,7 @@ class BatchQueue:
     ) -> None:
         self._buffer = buffer
         self._encoder = encoder
-        self._boot_id = boot_id
+        self._lines = BatchLines(boot_id)
         self._samples_max = samples_max
         self._bytes_max = bytes_max
         self._pacer = pacer
@@ -64,7 +66,8 @@ class BatchQueue:
         # thread takes batches to send, and the collecting thread puts batches on disk meanwhile. No
         # job ever takes it. The buffer's lock may be taken while it is held.
         self._lock = threading.RLock()
-        self._batches_cut = 0
+        self._aside: deque[SetAsideBatch] = deque()
+        self._was_aside = False
         # The parts that are left of the batch under way: more than one only if it was split.
         self._parts: deque[Part] = deque()
 
@@ -72,6 +75,7 @@ class BatchQueue:
         """Return the batch to send now: the one under way, or the next; None if none is left."""
         with self._lock:
             if not self._parts:
+                self._was_aside = False
                 self._parts.extend(self._next_parts_locked())
             if not self._parts:
                 return None
@@ -111,6 +115,47 @@ class BatchQueue:
         """Replace the current batch by its halves; return False if it has only one sample."""
         with self._lock:
             return self._split_locked()
+
+    def set_aside(self) -> None:
+        """Have later batches overtake what is left of the batch under way."""
+        with self._lock:
+            if not self._parts:
+                return
+            spooled = None if self._spool is None else self._spool.set_aside()
+            self._aside.append(SetAsideBatch(self._parts, spooled))
+            self._parts = deque()
+            self._lines.open_another()
+
+    def bring_back(self) -> bool:
+        """Make the oldest batch that is aside the one under way, if there is no other.
+
+        Returns:
+            False if none is aside, or if a batch is under way.
+        """
+        with self._lock:
+            if self._parts or not self._aside:
+                return False
+            batch = self._aside.popleft()
+            self._parts = batch.parts
+            self._was_aside = True
+            if self._spool is not None:
+                self._spool.bring_back(batch.spooled)
+            return True
+
+    @property
+    def set_aside_count(self) -> int:
+        """How many batches are aside."""
+        return len(self._aside)
+
+    @property
+    def was_aside(self) -> bool:
+        """Whether the batch under way has been aside before."""
+        return self._was_aside
+
+    def probe(self) -> Batch:
+        """Return an empty batch, which a server takes if it works at all."""
+        with self._lock:
+            return Batch(self._lines.probe_name().key, [])
 
     def secure(self) -> None:
         """Put the samples of the buffer on disk, if there is a spool and the disk takes them."""
@@ -174,7 +219,7 @@ class BatchQueue:
                 self._secure_locked()
                 parts = self._spool.next_parts()
                 if parts:
-                    return parts
+                    return self._overtaking_locked(parts)
             if not len(self._buffer):
                 return []
             # A sample may have come since the buffer was put on disk. It goes out from memory only
@@ -182,19 +227,29 @@ class BatchQueue:
             if self._spool is None or not self._spool.takes_more():
                 items, _ = self._cut()
                 if items:  # empty if none of the samples could be encoded
-                    return [Part(self._next_name(), items)]
+                    return [Part(self._lines.next_name(), items)]
 
     def _secure_locked(self) -> None:
         assert self._spool is not None
         while len(self._buffer) and self._spool.takes_more():
             items, samples = self._cut()
             # Each name is used once, even if the disk does not take the file.
-            if items and not self._spool.add(Part(self._next_name(), items)):
+            if items and not self._spool.add(Part(self._lines.next_name(), items)):
                 self._buffer.put_back(samples)
 
-    def _next_name(self) -> BatchName:
-        self._batches_cut += 1
-        return BatchName.of(self._boot_id, self._batches_cut)
+    def _overtaking_locked(self, parts: list[Part]) -> list[Part]:
+        """Rename a batch from the disk if one before it, in the same line, is aside.
+
+        The batch was never sent under the name that it had: the one that is aside was before it.
+        """
+        line = parts[0].name.boot_id
+        for aside in self._aside:
+            if aside.parts[0].name.boot_id == line:
+                assert self._spool is not None
+                renamed = self._lines.renamed(parts)
+                self._spool.replace(renamed)
+                return renamed
+        return parts
 
     def _cut(self) -> tuple[list[bytes], list[StampedSample]]:
         """Take the samples of a batch from the buffer; return their JSON, and the samples."""

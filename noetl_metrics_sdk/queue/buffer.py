@@ -39,6 +39,7 @@ class Ledger(NamedTuple):
     | `buffer_full` | the buffer was full |
     | `rejected` | the server said that the sample is bad |
     | `batch_rejected` | the server refused the whole batch |
+    | `batch_failed` | the server failed at the sample for ever, and took others |
     | `too_large` | the sample alone is larger than a request that the server takes |
     | `not_encodable` | the sample has no form in JSON |
     | `spool_full` | there were too many bytes on disk |

@@ -103,6 +103,7 @@ class Spool:
         self._folder: SpoolFolder | None = None
         self._waiting: deque[SpooledBatch] = deque()
         self._under_way: SpooledBatch | None = None
+        self._set_aside_count = 0
         self._try_again_at = 0.0
         self._is_failing = False
         self._samples = 0
@@ -113,7 +114,7 @@ class Spool:
         """Return the counts of what is on disk."""
         under_way = self._under_way is not None
         return SpoolStats(
-            len(self._waiting) + under_way, self._samples, self._size_bytes,
+            len(self._waiting) + under_way + self._set_aside_count, self._samples, self._size_bytes,
             self._adopted_samples, not self._is_failing,
         )  # fmt: skip
 
@@ -160,6 +161,17 @@ class Spool:
                 return parts
             self._remove(batch)
         return []
+
+    def set_aside(self) -> SpooledBatch | None:
+        """Leave the batch under way on disk, and return it; None if it is in memory only."""
+        batch, self._under_way = self._under_way, None
+        self._set_aside_count += batch is not None
+        return batch
+
+    def bring_back(self, batch: SpooledBatch | None) -> None:
+        """Make a batch that was set aside the one under way again."""
+        self._under_way = batch
+        self._set_aside_count -= batch is not None
 
     def replace(self, parts: Sequence[Part]) -> None:
         """Replace the batch under way on disk by these parts of it, which are still to be sent."""

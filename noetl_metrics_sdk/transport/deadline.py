@@ -102,6 +102,7 @@ class DeadlineBackend(httpcore.NetworkBackend):
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._sockets = httpcore.SyncBackend()
+        self.connections_made = 0
 
     def connect_tcp(
         self,
@@ -122,6 +123,7 @@ class DeadlineBackend(httpcore.NetworkBackend):
 
         def connect(address: str, seconds: float) -> httpcore.NetworkStream:
             stream = self._sockets.connect_tcp(address, port, seconds, local_address, options)
+            self.connections_made += 1
             return DeadlineStream(stream, self._deadline)
 
         with self._deadline.raising(httpcore.ConnectTimeout, httpcore.ConnectError):

@@ -13,14 +13,13 @@ import httpx
 
 from noetl_metrics_sdk.errors import (
     DeliveryError,
-    PayloadTooLargeError,
     RecoverableError,
     RejectedError,
-    UnauthorizedError,
-    UnknownRuntimeError,
+    RouteMissingError,
 )
 from noetl_metrics_sdk.model.names import is_runtime_id
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
+from noetl_metrics_sdk.transport.answers import UNSUPPORTED_MEDIA_TYPE, error_of_answer
 from noetl_metrics_sdk.transport.connections import (
     CONNECTION_ERRORS,
     environment_proxies,
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.queue.wire import Batch
 
 METRICS_PATH = "/api/metrics"
-UNSUPPORTED_MEDIA_TYPE = 415
+OLDER_METRICS_PATH = "/api/metrics/report"
+"""Where NoETL's own servers take batches; they have no other route for it."""
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 COMPRESS_FROM_BYTES = 1_024
 """From how many bytes on a body is compressed. A smaller one gains nothing from it."""
@@ -89,11 +89,15 @@ class HttpTransport:
 
     def _connect(self) -> None:
         self._server_takes_gzip = False
+        self._metrics_path = METRICS_PATH
+        # The connection, by its number, on which the other path was tried in vain.
+        self._other_path_tried_on = 0
         self._deadline = Deadline(self._monotonic)
+        self._backend = DeadlineBackend(self._deadline)
         self._client = http_client(
             self._server_url.rstrip("/"),
             {"User-Agent": "noetl-metrics-sdk", **self._headers},
-            DeadlineBackend(self._deadline),
+            self._backend,
             self._ssl_context,
             self._proxies,
         )
@@ -109,7 +113,15 @@ class HttpTransport:
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register a component, and return its runtime id."""
-        answer = self._post(_route(registration, "register"), _described(registration), timeout)
+        route = _route(registration, "register")
+        described = _described(registration)
+        try:
+            answer = self._post(route, described, timeout)
+        except RejectedError as error:
+            if "runtime" in described or "runtime" not in str(error).partition(": ")[2]:
+                raise
+            # Older NoETL servers register no component without it.
+            answer = self._post(route, {**described, "runtime": "python"}, timeout)
         runtime_id = answer.get("runtime_id")
         if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id)):
             raise RecoverableError(f"the server answered the runtime_id {runtime_id!r}: no number")
@@ -124,25 +136,58 @@ class HttpTransport:
         """Deliver a batch, and return when the server has committed it."""
         body = batch.body(runtime_id)
         headers = {"Idempotency-Key": batch.key, "Content-Type": "application/json"}
-        # RFC 7694: a server says in a response which encodings it takes in a request.
-        if self._server_takes_gzip and len(body) >= COMPRESS_FROM_BYTES:
-            body = gzip.compress(body, GZIP_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-        try:
-            answer = self._request(METRICS_PATH, body, headers, timeout)
-        except RejectedError as error:
-            if error.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in headers:
-                # Another server answers now than the one that offered to take gzip.
-                self._server_takes_gzip = False
-                raise RecoverableError(f"without compression next: {error}") from error
-            raise
+        answer, bytes_sent = self._report(body, headers, timeout)
         return Receipt(
             inserted=_count(answer, "metrics_inserted"),
             rejected=_count(answer, "metrics_rejected"),
             reasons=_reasons(answer),
             duplicate=answer.get("status") == "duplicate",
-            bytes_sent=len(body),
+            bytes_sent=bytes_sent,
         )
+
+    def _report(
+        self, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> tuple[dict[str, Any], int]:
+        """Send a batch by the path that this server has; return its answer and the bytes sent.
+
+        If the server has no such route, the other path is tried, once for a connection.
+        """
+        try:
+            return self._report_at(self._metrics_path, body, headers, timeout)
+        except RouteMissingError as missing:
+            if self._other_path_tried_on == self._backend.connections_made:
+                raise
+            other_path = OLDER_METRICS_PATH if self._metrics_path == METRICS_PATH else METRICS_PATH
+            try:
+                answered = self._report_at(other_path, body, headers, self._deadline.left())
+            except (RouteMissingError, TimeoutError):
+                self._other_path_tried_on = self._backend.connections_made
+                raise missing from None
+            except DeliveryError as error:
+                if error.status is not None:  # the route is there, whatever it says
+                    self._metrics_path = other_path
+                raise
+        self._metrics_path = other_path
+        return answered
+
+    def _report_at(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> tuple[dict[str, Any], int]:
+        # RFC 7694: a server says in a response which encodings it takes in a request.
+        if not self._server_takes_gzip or len(body) < COMPRESS_FROM_BYTES:
+            return self._request(path, body, headers, timeout), len(body)
+        body = gzip.compress(body, GZIP_LEVEL)
+        try:
+            answer = self._request(path, body, {**headers, "Content-Encoding": "gzip"}, timeout)
+        except (RecoverableError, RejectedError) as error:
+            # Another server may answer now than the one that offered to take gzip. To that server
+            # the body is no JSON.
+            is_about_gzip = isinstance(error, RejectedError) and not self._server_takes_gzip
+            if error.status != UNSUPPORTED_MEDIA_TYPE and not is_about_gzip:
+                raise
+            self._server_takes_gzip = False
+            raise RecoverableError(f"without compression next: {error}", error.status) from error
+        return answer, len(body)
 
     def close(self) -> None:
         """Close the connections."""
@@ -164,13 +209,14 @@ class HttpTransport:
                 content = self._read(response)
         except CONNECTION_ERRORS as error:
             raise RecoverableError(f"{shown}: {_described_error(error)}") from error
-        if path == METRICS_PATH:  # the other routes take no compressed bodies
+        if path == self._metrics_path:  # the other routes take no compressed bodies
             accepted = response.headers.get("Accept-Encoding", "")
             self._server_takes_gzip = "gzip" in accepted.lower()
         if not response.is_success:
-            raise error_of_status(
+            raise error_of_answer(
                 response.status_code,
-                f"{shown}: {response.status_code}: {_reason(content)}",
+                content,
+                shown,
                 retry_after_seconds(response.headers.get("Retry-After"), self._now()),
             )
         return _answer(content, shown)
@@ -185,28 +231,6 @@ class HttpTransport:
             self._deadline.left()  # one read may hold many chunks
             chunks.append(chunk)
         return b"".join(chunks)
-
-
-def error_of_status(status: int, message: str, retry_after: float | None) -> DeliveryError:
-    """Return the error for a status other than 2xx.
-
-    | status | error |
-    |---|---|
-    | 401, 403 | `UnauthorizedError` |
-    | 404 | `UnknownRuntimeError` |
-    | 413 | `PayloadTooLargeError` |
-    | 408, 425, 429, 5xx, and statuses that are no HTTP error (1xx, 3xx) | `RecoverableError` |
-    | any other 4xx | `RejectedError` |
-    """
-    if status in {401, 403}:
-        return UnauthorizedError(message, status, retry_after)
-    if status == 404:  # noqa: PLR2004 - the table above
-        return UnknownRuntimeError(message, status)
-    if status == 413:  # noqa: PLR2004
-        return PayloadTooLargeError(message, status)
-    if 400 <= status < 500 and status not in {408, 425, 429}:  # noqa: PLR2004
-        return RejectedError(message, status)
-    return RecoverableError(message, status, retry_after)
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:
@@ -236,16 +260,17 @@ def _route(registration: Registration, action: str) -> str:
 
 
 def _described(registration: Registration) -> dict[str, Any]:
-    return {
+    described = {
         "name": registration.name,
         "kind": registration.component_type,
         "runtime": registration.runtime,
-        "status": "ready",
+        "uri": registration.uri,
         "labels": dict(registration.labels),
         "pid": registration.pid,
         "hostname": registration.hostname,
         "meta": dict(registration.meta),
     }
+    return {name: value for name, value in described.items() if value}
 
 
 def _answer(content: bytes, shown: str) -> dict[str, Any]:
@@ -273,14 +298,6 @@ def _reasons(answer: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         str(cast("dict[str, object]", e).get("reason")) for e in named if isinstance(e, dict)
     )
-
-
-def _reason(content: bytes) -> str:
-    try:
-        detail = json.loads(content)["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = content[:200].decode(errors="replace")
-    return str(detail)[:500]
 
 
 def _described_error(error: Exception) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Registration:
     """The description with which a component registers.
 
+    What is None or empty is not sent, so a component that the worker has registered itself keeps
+    it.
+
     Args:
         name: the component's name. If it registers again, it gets the same id.
         component_type: `worker_pool`, `server_api` or `broker`.
@@ -27,6 +30,7 @@ class Registration:
         pid: the id of this process.
         runtime: the runtime of the component's jobs.
         meta: versions, and other information about the process.
+        uri: the address of the component.
     """
 
     name: str
@@ -34,8 +38,9 @@ class Registration:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     hostname: str = ""
     pid: int = 0
-    runtime: str = "python"
+    runtime: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict[str, str])
+    uri: str | None = None
 
 
 class Receipt(NamedTuple):

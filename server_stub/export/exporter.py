@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
-from server_stub.export.portion import Portion, PortionSize, portion_of
+from server_stub.export.portion import ROWS_MAX, Portion, PortionSize, portion_of
 from server_stub.export.position import ExportPosition, Progress
 from server_stub.statistics import ExportGauges
 from server_stub.time_series_database.families import WrittenFamilies, write_families
@@ -81,6 +81,7 @@ class Exporter:
         self._portion_size = PortionSize()
         # Up to this id all rows can be seen, and no later row can come in between.
         self._horizon = 0
+        self._has_adopted = False
         self._families = WrittenFamilies()
         self._interruptions_handled = 0
         self._monotonic = monotonic
@@ -179,6 +180,7 @@ class Exporter:
 
     async def _final_horizon(self, position: ExportPosition, progress: Progress) -> int | None:
         if self._horizon - progress.position < self._portion_size.row_limit:
+            await self._adopt(position)
             horizon = await position.final_horizon(HORIZON_SECONDS)
             if horizon is None:
                 return None
@@ -188,6 +190,16 @@ class Exporter:
                 return None
             self._horizon = horizon
         return self._horizon
+
+    async def _adopt(self, position: ExportPosition) -> None:
+        adopted = await position.adopt(ROWS_MAX)
+        if adopted and not self._has_adopted:
+            self._has_adopted = True
+            _logger.warning(
+                "another program inserts into noetl.metric with ids that are not of its sequence; "
+                "the export gives these rows new ids, %d now",
+                adopted,
+            )
 
     async def _try_write(self, assembled: Assembled, families: list[Family]) -> Refusal | None:
         """Return why the receiver refuses the samples for good; None if it has taken them."""

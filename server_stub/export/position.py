@@ -83,6 +83,21 @@ class ExportPosition:
         assert row is not None
         return Backlog._make(row)
 
+    async def adopt(self, limit: int) -> int:
+        """Number rows anew whose ids are larger than any that the sequence has handed out.
+
+        Another program has inserted them with ids of its own. The export goes by the sequence, and
+        would never come to them.
+
+        Returns:
+            How many rows have new ids, at most `limit`.
+        """
+        found = await self._connection.execute(read_sql("export/has_others.sql"))
+        if await found.fetchone() != (True,):
+            return 0
+        adopted = await self._connection.execute(read_sql("export/adopt.sql"), {"limit": limit})
+        return adopted.rowcount
+
     async def final_horizon(self, wait_seconds: float) -> int | None:
         """Return an id up to which every row can be seen, and no other will ever come.
 

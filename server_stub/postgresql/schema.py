@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 POSTGRESQL_VERSION_MIN = 15
 CONNECT_TIMEOUT_SECONDS = 10
 
+_A_DATABASE_OF_ITS_OWN = (
+    "Give this server a database of its own (CREATE DATABASE metrics), and name that one in "
+    "--database-url"
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -26,8 +31,8 @@ def apply_schema(database_url: str) -> None:
         database_url: the database.
 
     Raises:
-        StartupError: the database cannot be reached, is too old, does not allow it, or has a
-            table `noetl.metric` of another shape.
+        StartupError: the database cannot be reached, is too old, does not allow it, or has tables
+            `noetl.metric` and `noetl.runtime` of another shape.
     """
     try:
         with psycopg.connect(
@@ -63,6 +68,7 @@ def check_version(server_version: int) -> None:
 
 def _apply(connection: Connection) -> None:
     connection.execute(read_sql("schema_state/lock.sql"))
+    _refuse_other_shape(connection)
     names = migration_names()
     if connection.execute(read_sql("schema_state/exists.sql")).fetchone() == (True,):
         applied = {name for (name,) in connection.execute(read_sql("schema_state/applied.sql"))}
@@ -72,17 +78,33 @@ def _apply(connection: Connection) -> None:
             connection.execute(read_sql(f"migrations/{name}"))
     else:
         _logger.info("making the schema noetl")
-        _refuse_other_shape(connection)
         connection.execute(read_sql("schema.sql"))
     for name in names:
         connection.execute(read_sql("schema_state/record.sql"), {"name": name})
 
 
 def _refuse_other_shape(connection: Connection) -> None:
-    """Refuse a `noetl.metric` that is there already and is not partitioned by created_at."""
+    """Refuse tables that are there already, and that this server cannot work with."""
     row = connection.execute(read_sql("schema_state/partition_key.sql")).fetchone()
     if row is not None and row[0] != "RANGE (created_at)":
         raise StartupError(
             "the database has a table noetl.metric that is not partitioned by RANGE (created_at): "
             "rename it, or use another database"
+        )
+    others = connection.execute(read_sql("schema_state/other_columns.sql")).fetchall()
+    if others:
+        shown = ", ".join(
+            f"noetl.{table}.{column} {needed}" + (f" (it is {found})" if found else "")
+            for table, column, needed, found in others
+        )
+        raise StartupError(
+            f"the database has tables of other columns, perhaps from a NoETL server of another "
+            f"version; this server needs {shown}. {_A_DATABASE_OF_ITS_OWN}"
+        )
+    if connection.execute(read_sql("schema_state/lacks_sequence.sql")).fetchone() == (True,):
+        raise StartupError(
+            "the database has a table noetl.metric whose metric_id has no sequence, and this "
+            "server numbers its rows by one: CREATE SEQUENCE noetl.metric_metric_id_seq OWNED BY "
+            "noetl.metric.metric_id; ALTER TABLE noetl.metric ALTER COLUMN metric_id SET DEFAULT "
+            f"nextval('noetl.metric_metric_id_seq'). Or: {_A_DATABASE_OF_ITS_OWN}"
         )

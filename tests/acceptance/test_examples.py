@@ -14,7 +14,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 def run_example(server, name, *arguments):
-    environment = {**os.environ, "NOETL_SERVER_URL": server.url}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("NOETL_")}
+    environment = {**ours, "NOETL_SERVER_URL": server.url}
     environment.pop("PYTHONWARNINGS", None)
     result = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
@@ -74,6 +75,28 @@ def test_the_asyncio_worker(server):
     } == outcomes
     in_progress = last_values(server, "noetl_jobs_in_progress")
     assert [0.0] == list(in_progress.values())
+
+
+def test_the_noetl_worker(server):
+    """The table has the commands by tool and outcome, of the pool that NoETL's defaults name."""
+    assert "9 commands completed, 1 failed" in run_example(server, "noetl_worker.py")
+    jobs = {
+        (dict(labels)["job_type"], dict(labels)["status"], dict(labels)["exception"]): value
+        for labels, value in last_values(server, "noetl_jobs_processed_total").items()
+        if dict(labels)["job_type"] in {"postgres", "http"}
+    }
+    assert 6.0 == jobs["postgres", "completed", ""]
+    assert 1.0 == jobs["http", "failed", "ToolError"]
+    rows = last_values(server, "example_noetl_rows_total")
+    assert {"postgres": 600.0, "http": 3.0} == {
+        dict(labels)["tool"]: value for labels, value in rows.items()
+    }
+    with psycopg.connect(server.database_url) as connection:
+        names = connection.execute(
+            "SELECT DISTINCT r.name FROM noetl.metric JOIN noetl.runtime AS r USING (runtime_id) "
+            "WHERE metric_name = 'example_noetl_rows_total'"
+        ).fetchall()
+    assert [("worker-cpu",)] == names
 
 
 def test_the_opentelemetry_worker(server):

@@ -51,7 +51,10 @@ class Exchange:
             Fault.STATUS_500: lambda _: self._say(answer(500, b'{"detail": "chaos"}')),
             Fault.STATUS_503_SECONDS: lambda _: self._say(answer(503, b"", Retry_After="1")),
             Fault.STATUS_503_DATE: self._say_when,
-            Fault.STATUS_400: lambda _: self._say(answer(400, b'{"detail": "chaos"}')),
+            # As the server says it, which goes on to take compressed bodies.
+            Fault.STATUS_400: lambda _: self._say(
+                answer(400, b'{"detail": "chaos"}', Accept_Encoding="gzip")
+            ),
             Fault.STATUS_429: lambda _: self._say(answer(429, b"", Retry_After="0")),
             Fault.STATUS_413: lambda _: self._say(answer(413, b'{"detail": "chaos"}')),
             Fault.STATUS_404: lambda _: self._say(answer(404, b'{"detail": "chaos"}')),

@@ -1,5 +1,5 @@
--- A value that a repeated registration leaves out stays as it is. A component that registers is
--- ready unless it says otherwise.
+-- A value that a repeated registration leaves out stays as it is, also a part of `runtime`. A
+-- component that registers is ready unless it says otherwise.
 INSERT INTO noetl.runtime AS known (
     runtime_id, name, component_type, base_url, status, labels, capabilities, capacity,
     runtime, last_heartbeat, created_at, updated_at
@@ -14,7 +14,11 @@ ON CONFLICT (component_type, name) DO UPDATE SET
     labels = coalesce(excluded.labels, known.labels),
     capabilities = coalesce(excluded.capabilities, known.capabilities),
     capacity = coalesce(excluded.capacity, known.capacity),
-    runtime = coalesce(excluded.runtime, known.runtime),
+    runtime = coalesce(
+        CASE WHEN jsonb_typeof(known.runtime) = 'object' THEN known.runtime || excluded.runtime END,
+        excluded.runtime,
+        known.runtime
+    ),
     last_heartbeat = now(),
     updated_at = now()
 RETURNING runtime_id

@@ -69,3 +69,55 @@ def test_system_metrics_can_be_switched_by_one_word(text, count):
         registry=Registry(), transport=InMemoryTransport(), environment=environment
     )
     assert len(client.config.system_metrics) == count
+
+
+def noetl_environment(**variables):
+    return {"NOETL_SERVER_URL": "http://metrics:8082/api", **variables}
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "worker-cpu"),
+        ({"NOETL_WORKER_POOL_NAME": " "}, "worker-cpu"),
+        ({"NOETL_WORKER_POOL_RUNTIME": " GPU "}, "worker-gpu"),
+        ({"NOETL_WORKER_POOL_NAME": "cpu-01", "NOETL_WORKER_POOL_RUNTIME": "gpu"}, "cpu-01"),
+        ({"NOETL_METRICS_RUNTIME_ID": "7"}, None),
+    ],
+)
+def test_a_pool_without_a_name_has_that_of_noetls_workers(variables, name):
+    """The name is made of the pool's runtime, unless the component has a name or an id."""
+    environment = noetl_environment(**variables)
+    config = MetricsClient.from_env(registry=Registry(), environment=environment).config
+    assert (name, "http://metrics:8082") == (config.component_name, config.server_url)
+
+
+def test_the_heartbeats_of_noetls_workers_are_the_clients():
+    """NOETL_WORKER_HEARTBEAT_INTERVAL says how often the client sends them."""
+    environment = noetl_environment(NOETL_WORKER_HEARTBEAT_INTERVAL="15")
+    config = MetricsClient.from_env(registry=Registry(), environment=environment).config
+    assert 15.0 == config.heartbeat_interval
+
+
+@pytest.mark.parametrize("text", ["true", "1", "yes", "on", "TRUE"])
+def test_metrics_can_be_disabled_as_in_noetl(text):
+    """NOETL_DISABLE_METRICS disables the client, which then needs no other variable."""
+    client = MetricsClient.from_env(
+        registry=Registry(), environment={"NOETL_DISABLE_METRICS": text}
+    )
+    assert client.stats().disabled
+
+
+@pytest.mark.parametrize("text", ["false", "0", "no", "off", ""])
+def test_metrics_are_not_disabled_by_another_word(text):
+    """Metrics are sent unless the variable says otherwise."""
+    environment = noetl_environment(NOETL_DISABLE_METRICS=text)
+    client = MetricsClient.from_env(registry=Registry(), environment=environment)
+    assert not client.stats().disabled
+
+
+def test_a_word_that_says_neither_is_refused_by_name():
+    """A client does not guess whether metrics are wanted."""
+    environment = noetl_environment(NOETL_DISABLE_METRICS="perhaps")
+    with pytest.raises(ConfigurationError, match="NOETL_DISABLE_METRICS is 'perhaps'"):
+        MetricsClient.from_env(registry=Registry(), environment=environment)

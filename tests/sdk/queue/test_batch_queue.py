@@ -105,6 +105,40 @@ def test_a_repeat_settles_what_the_server_has_under_its_name(known, settled, lef
     assert left == [len(batch.items) for batch in drain(queue)]
 
 
+def test_a_batch_that_is_aside_comes_back_as_it_was():
+    """Others go out meanwhile under names of another line; its parts keep theirs."""
+    buffer = SampleBuffer(20)
+    buffer.add(make_samples([1] * 4))
+    queue = make_queue(buffer, SampleEncoder({}))
+    queue.current()
+    assert queue.split()
+    queue.settle()  # the first half
+    second_half = queue.current()
+    queue.set_aside()
+    buffer.add(make_samples([1]))
+    assert [f"boot.1:{NUMBERS_PER_BATCH}"] == [batch.key for batch in drain(queue)]
+    assert (1, 2) == (queue.set_aside_count, buffer.ledger().pending)
+    assert queue.bring_back()
+    assert (second_half, True, 0) == (queue.current(), queue.was_aside, queue.set_aside_count)
+    queue.settle()
+    assert (5, 0) == (buffer.ledger().sent, buffer.ledger().pending)
+    assert (None, False) == (queue.current(), queue.was_aside)
+
+
+def test_nothing_comes_back_while_a_batch_is_under_way():
+    """Each batch is settled, or set aside, before the next one is sent."""
+    buffer = SampleBuffer(20)
+    buffer.add(make_samples([1] * 11))
+    queue = make_queue(buffer, SampleEncoder({}))
+    queue.current()
+    queue.set_aside()
+    queue.current()
+    assert not queue.bring_back()
+    queue.settle()
+    assert queue.bring_back()
+    assert not queue.bring_back()
+
+
 def test_a_single_sample_cannot_be_split():
     """A batch of one sample stays as it is."""
     buffer = SampleBuffer(10)

@@ -12,6 +12,7 @@ from noetl_metrics_sdk.errors import (
     PayloadTooLargeError,
     RecoverableError,
     RejectedError,
+    RouteMissingError,
     UnauthorizedError,
     UnknownRuntimeError,
 )
@@ -105,11 +106,12 @@ def test_compression_stops_when_the_server_no_longer_offers_it(respx_mock, trans
         (401, UnauthorizedError),
         (403, UnauthorizedError),
         (404, UnknownRuntimeError),
-        (405, RejectedError),
+        (405, RouteMissingError),
+        (407, RecoverableError),
         (408, RecoverableError),
-        (409, RejectedError),
+        (409, RecoverableError),
         (413, PayloadTooLargeError),
-        (415, RejectedError),
+        (415, RecoverableError),
         (422, RejectedError),
         (425, RecoverableError),
         (429, RecoverableError),
@@ -242,11 +244,38 @@ def test_a_component_registers_at_the_route_of_its_type(
     """The registration names the component; the answered id may be a string or a number."""
     answer = httpx.Response(200, json={"status": "ok", "runtime_id": answered_id})
     route = respx_mock.post(URL + path).mock(return_value=answer)
-    registration = Registration("pool", component_type, {"site": "a"}, "host", 12)
+    registration = Registration("pool", component_type, {"site": "a"}, "host", 12, "gpu")
     assert "9007199254740993" == transport.register(registration, 5)
     body = json.loads(route.calls.last.request.content)
     assert (body["name"], body["kind"], body["labels"]) == ("pool", component_type, {"site": "a"})
-    assert ("host", 12, "python") == (body["hostname"], body["pid"], body["runtime"])
+    assert ("host", 12, "gpu") == (body["hostname"], body["pid"], body["runtime"])
+
+
+def test_a_registration_has_only_what_was_given(respx_mock, transport):
+    """What the worker has registered itself stays, if the client says nothing about it."""
+    route = respx_mock.post(URL + "/api/worker/pool/register").mock(
+        return_value=httpx.Response(200, json={"runtime_id": "7"})
+    )
+    transport.register(Registration("pool"), 5)
+    assert {"name": "pool", "kind": "worker_pool"} == json.loads(route.calls.last.request.content)
+
+
+def test_a_server_that_wants_the_runtime_gets_it(respx_mock, transport):
+    """An older NoETL server refuses a registration without it; the next request has it."""
+    refused = httpx.Response(400, json={"detail": "name and runtime are required"})
+    taken = httpx.Response(200, json={"runtime_id": "7"})
+    route = respx_mock.post(URL + "/api/worker/pool/register").mock(side_effect=[refused, taken])
+    assert "7" == transport.register(Registration("pool"), 5)
+    assert "python" == json.loads(route.calls.last.request.content)["runtime"]
+
+
+def test_another_refusal_of_a_registration_is_not_about_the_runtime(respx_mock, transport):
+    """The path of the route has the word in it, and the refusal does not."""
+    refused = httpx.Response(400, json={"detail": "uri is required for broker components"})
+    route = respx_mock.post(URL + "/api/runtime/register").mock(return_value=refused)
+    with pytest.raises(RejectedError, match="uri is required"):
+        transport.register(Registration("pool", "broker"), 5)
+    assert 1 == len(route.calls)
 
 
 @pytest.mark.parametrize("answered_id", [None, "", "abc", True, 1.5, {}])

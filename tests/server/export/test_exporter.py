@@ -397,3 +397,91 @@ def test_ids_that_begin_anew_are_noticed(
             export.turn()
         assert [100.0, 101.0, 102.0] == fake.values("jobs_total")[50:]
     assert "begun anew" in caplog.text
+
+
+SNOWFLAKE = 264_905_529_753_600_000
+"""An id as a NoETL server makes it, of the beginning of 2026."""
+
+
+def insert_with_ids(api: Api, runtime_id: str, values: dict[int, float]) -> None:
+    """Insert rows with ids of their own, as another program does."""
+    for metric_id, value in values.items():
+        api.sql(
+            "INSERT INTO noetl.metric (metric_id, runtime_id, metric_name, metric_type, "
+            "metric_value, timestamp) VALUES (%s, %s, 'theirs', 'gauge', %s, to_timestamp(%s))",
+            metric_id, runtime_id, value, T + value,
+        )  # fmt: skip
+
+
+def test_rows_with_ids_of_another_program_are_exported(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They get ids of the sequence, in their order, and go the way of all other rows."""
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(3))
+    insert_with_ids(api, runtime_id, {SNOWFLAKE + 5: 1.0, SNOWFLAKE: 0.0})
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        assert ([0.0, 1.0], [0.0, 1.0, 2.0]) == (fake.values("theirs"), fake.values("jobs_total"))
+        # They come while the server exports, too, and do not hold back what comes after them.
+        insert_with_ids(api, runtime_id, {SNOWFLAKE + 9: 2.0})
+        insert(api, runtime_id, *numbered(2, first=3))
+        export.finish()
+        export.finish()
+        assert [0.0, 1.0, 2.0] == fake.values("theirs")
+        assert [float(i) for i in range(5)] == fake.values("jobs_total")
+        ((largest,),) = api.sql("SELECT max(metric_id) FROM noetl.metric")
+        assert largest <= export.progress()[1] < SNOWFLAKE
+    warnings = [one for one in caplog.records if "another program inserts" in one.getMessage()]
+    assert 1 == len(warnings)
+
+
+def test_more_rows_of_another_program_than_a_turn_takes_are_exported(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn numbers some of them, and the next turns the others."""
+    monkeypatch.setattr("server_stub.export.exporter.ROWS_MAX", 3)
+    api = embedded_api
+    runtime_id = api.register()
+    insert_with_ids(api, runtime_id, {SNOWFLAKE + i: float(i) for i in range(10)})
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        for _ in range(4):
+            export.finish()
+        assert [float(i) for i in range(10)] == fake.values("theirs")
+
+
+def test_a_default_of_another_kind_is_exported(embedded_api: Api) -> None:
+    """If the table numbers its rows by something else, the export still comes to each of them."""
+    api = embedded_api
+    runtime_id = api.register()
+    api.sql(
+        "CREATE FUNCTION noetl.snowflake_id() RETURNS bigint LANGUAGE sql VOLATILE AS "
+        "'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint << 10'"
+    )
+    api.sql("ALTER TABLE noetl.metric ALTER COLUMN metric_id SET DEFAULT noetl.snowflake_id()")
+    insert(api, runtime_id, *numbered(5))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        export.finish()
+        assert [float(i) for i in range(5)] == fake.values("jobs_total")
+
+
+def test_rows_of_another_program_that_are_not_acknowledged_are_sent_again(
+    embedded_api: Api,
+) -> None:
+    """Their new ids are undone with the turn, and the next turn numbers them again."""
+    api = embedded_api
+    runtime_id = api.register()
+    insert_with_ids(api, runtime_id, {SNOWFLAKE: 0.0})
+    fake = FakeReceiver()
+    fake.answer = lambda _: httpx.Response(503, text="not now")
+    with export_to(api, fake) as export:
+        with pytest.raises(ReceiverUnavailableError):
+            export.turn()
+        assert [(SNOWFLAKE,)] == api.sql("SELECT max(metric_id) FROM noetl.metric")
+        fake.answer = lambda _: None
+        export.finish()
+        assert [0.0] == fake.values("theirs")

@@ -130,6 +130,66 @@ def test_a_metric_table_of_another_shape_is_refused(database_url: str) -> None:
     assert [(None,)] == query(database_url, "SELECT to_regclass('noetl.runtime')")
 
 
+# The tables of a NoETL server of another version: other names, and no sequence.
+OTHER_NOETL = """
+CREATE SCHEMA noetl;
+CREATE TABLE noetl.runtime (
+    runtime_id BIGINT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, uri TEXT,
+    status TEXT NOT NULL, labels JSONB, capabilities JSONB, capacity INTEGER, runtime JSONB,
+    heartbeat TIMESTAMPTZ NOT NULL DEFAULT now(), created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    updated_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+CREATE TABLE noetl.metric (
+    metric_id BIGINT, runtime_id BIGINT NOT NULL REFERENCES noetl.runtime (runtime_id),
+    metric_name TEXT NOT NULL, metric_type TEXT NOT NULL, metric_value DOUBLE PRECISION NOT NULL,
+    labels JSONB, help_text TEXT, unit TEXT,
+    created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    expires_at TIMESTAMPTZ NOT NULL DEFAULT now() + interval '1 day',
+    PRIMARY KEY (metric_id, created_at)
+) PARTITION BY RANGE (created_at);
+"""
+
+
+def test_tables_of_another_noetl_are_refused(database_url: str) -> None:
+    """The message names every column that is needed, and what to do; the tables are untouched."""
+    query(database_url, OTHER_NOETL)
+    before = query(database_url, CATALOG)
+    with pytest.raises(StartupError) as refused:
+        schema.apply_schema(database_url)
+    message = str(refused.value)
+    for column in ("runtime.component_type text", "runtime.base_url text",
+                   "runtime.last_heartbeat timestamp with time zone",
+                   "metric.timestamp timestamp with time zone",
+                   "metric.created_at timestamp with time zone (it is timestamp without time zone)",
+                   ):  # fmt: skip
+        assert f"noetl.{column}" in message
+    assert "metric.expires_at" not in message
+    assert "a database of its own (CREATE DATABASE metrics)" in message
+    assert before == query(database_url, CATALOG)
+
+
+def test_a_metric_id_without_a_sequence_is_refused(database_url: str) -> None:
+    """The commands in the message give it one, and then the server starts."""
+    schema.apply_schema(database_url)
+    query(database_url, "ALTER TABLE noetl.metric ALTER COLUMN metric_id DROP DEFAULT")
+    query(database_url, "DROP SEQUENCE noetl.metric_metric_id_seq")
+    with pytest.raises(StartupError, match="metric_id has no sequence") as refused:
+        schema.apply_schema(database_url)
+    commands = str(refused.value).partition("by one: ")[2].partition(". Or: ")[0]
+    query(database_url, commands)
+    schema.apply_schema(database_url)
+
+
+def test_names_of_limited_length_are_no_other_columns(each_database_url: str) -> None:
+    """A table whose texts are VARCHAR serves as well."""
+    schema.apply_schema(each_database_url)
+    query(
+        each_database_url,
+        "ALTER TABLE noetl.runtime ALTER COLUMN name TYPE VARCHAR(255)",
+    )
+    schema.apply_schema(each_database_url)
+
+
 def test_an_old_postgresql_is_refused() -> None:
     """The message names the found version and the oldest one that works."""
     schema.check_version(150_000)

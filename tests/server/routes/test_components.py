@@ -74,6 +74,22 @@ def test_a_registration_is_kept_and_answered(api: Api, path: str) -> None:
     }
 
 
+def test_a_second_registration_empties_nothing(api: Api) -> None:
+    """A worker registers itself, and its metrics client registers it again by its name only."""
+    described = {
+        "runtime": "cpu", "uri": "local://worker", "capacity": 8, "labels": {"zone": "a"},
+        "pid": 1, "meta": {"version": "1.0"},
+    }  # fmt: skip
+    runtime_id = api.register("cpu-01", **described)
+    before = component(api, "cpu-01")
+    assert runtime_id == api.register("cpu-01")
+    assert runtime_id == api.register("cpu-01", pid=2, hostname="worker")
+    after = component(api, "cpu-01")
+    assert {**before["runtime"], "pid": 2, "hostname": "worker"} == after["runtime"]
+    for name in ("base_url", "capacity", "labels", "capabilities", "status"):
+        assert before[name] == after[name]
+
+
 def test_registering_again_updates_and_keeps_the_id(api: Api) -> None:
     """The same name of the same kind keeps its id; fields that are left out stay as they were."""
     first = api.register("cpu-01", capacity=8, labels={"a": "b"})
