@@ -92,6 +92,7 @@ class Config(BaseModel):
     )
     worker_id: str | None = Field(
         None,
+        max_length=512,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
         "apart. By default host name and process id.",
     )
@@ -250,6 +251,14 @@ class Config(BaseModel):
         if directory is not None and (not directory.strip() or "\x00" in directory):
             raise ValueError("give the path of a directory, like /var/spool/noetl-metrics")
         return directory
+
+    @field_validator("worker_id")
+    @classmethod
+    def _check_worker_id(cls, worker_id: str | None) -> str | None:
+        try:
+            return None if worker_id is None else check_text("worker_id", worker_id)
+        except InvalidMetricError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("labels")
     @classmethod

@@ -34,6 +34,10 @@ A server nearby can answer within that time.
 """
 
 
+GOODBYE_SECONDS_MAX = 0.5
+"""How long connecting may take for a goodbye, if no connection is open; nothing else in it waits."""
+
+
 class DeliveryThread:
     """Delivers the samples of the buffer, from a thread of its own.
 
@@ -154,8 +158,11 @@ class DeliveryThread:
         return not self._thread.is_alive()
 
     def run(self) -> None:
-        """Deliver until `stop()` is called; the thread runs this."""
+        """Deliver until `stop()` is called, and say goodbye; the thread runs this."""
         self._deliver_until_stopped()
+        assert self._stop_at is not None
+        left = self._stop_at - self._clock.monotonic()
+        self.delivery.say_goodbye(min(GOODBYE_SECONDS_MAX, left))
         self._batches.close()
 
     def _deliver_until_stopped(self) -> None:

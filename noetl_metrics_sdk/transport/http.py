@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 import time
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +43,9 @@ COMPRESS_FROM_BYTES = 1_024
 """From how many bytes on a body is compressed. A smaller one gains nothing from it."""
 GZIP_LEVEL = 1
 """The fastest level. Metrics compress tenfold at any level, and the worker needs its CPU itself."""
+ANSWER_SECONDS_AFTER_GOODBYE = 0.001
+"""How long the answer to a goodbye is waited for: the process is about to end. httpx has no form
+for not waiting at all."""
 REASONS_MAX = 10
 """How many of a server's reasons for rejected samples are kept for the log."""
 
@@ -109,7 +113,7 @@ class HttpTransport:
 
     def register(self, registration: Registration, timeout: float) -> str:
         """Register a component, and return its runtime id."""
-        answer = self._post(_route(registration, "register"), _described(registration), timeout)
+        answer = self._post(_registering_route(registration), _described(registration), timeout)
         runtime_id = answer.get("runtime_id")
         if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id)):
             raise RecoverableError(f"the server answered the runtime_id {runtime_id!r}: no number")
@@ -117,8 +121,23 @@ class HttpTransport:
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Tell the server that the component is alive."""
-        body = {"name": registration.name, "kind": registration.component_type}
-        self._post(_route(registration, "heartbeat"), body, timeout)
+        self._post("/api/worker/pool/heartbeat", _named_process(registration), timeout)
+
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Tell the server that this process ends, and do not wait for its answer.
+
+        The request has no body: a server that has its headers has all of it, and can act on it
+        though the connection has ended meanwhile. A server without this route answers 404, which
+        changes nothing.
+        """
+        self._deadline.start(timeout)
+        # Most often the answer is not there yet, and httpx gives up: the request is sent all the same.
+        with suppress(*CONNECTION_ERRORS):
+            self._client.post(
+                "/api/worker/pool/goodbye",
+                params=_named_process(registration),
+                timeout=httpx.Timeout(timeout, read=ANSWER_SECONDS_AFTER_GOODBYE),
+            )
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
         """Deliver a batch, and return when the server has committed it."""
@@ -230,9 +249,9 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         return None
 
 
-def _route(registration: Registration, action: str) -> str:
-    of_worker_pool = registration.component_type == "worker_pool" or action == "heartbeat"
-    return f"/api/{'worker/pool' if of_worker_pool else 'runtime'}/{action}"
+def _registering_route(registration: Registration) -> str:
+    of_worker_pool = registration.component_type == "worker_pool"
+    return f"/api/{'worker/pool' if of_worker_pool else 'runtime'}/register"
 
 
 def _described(registration: Registration) -> dict[str, Any]:
@@ -245,6 +264,29 @@ def _described(registration: Registration) -> dict[str, Any]:
         "pid": registration.pid,
         "hostname": registration.hostname,
         "meta": dict(registration.meta),
+        **_described_process(registration),
+    }
+
+
+def _named_process(registration: Registration) -> dict[str, Any]:
+    return {
+        "name": registration.name,
+        "kind": registration.component_type,
+        **_described_process(registration),
+    }
+
+
+def _described_process(registration: Registration) -> dict[str, Any]:
+    """Return what tells of this process; a NoETL server knows none of it, and passes it over."""
+    if not registration.worker_id:
+        return {}
+    return {
+        "worker_id": registration.worker_id,
+        "hostname": registration.hostname,
+        "pid": registration.pid,
+        "started_at": registration.started_at,
+        "heartbeat_interval": registration.heartbeat_interval,
+        "sdk_version": registration.sdk_version,
     }
 
 
