@@ -67,10 +67,10 @@ async def delete_component(database: Database, runtime_id: int) -> Deleted:
 
 async def _delete_from(database: Database, partition_name: str, runtime_id: int) -> int:
     """Delete a component's rows from a partition; return how many they were."""
-    after_name: str | None = ""
+    after_name: object = ""
     after_time: object = "-infinity"
     metrics = 0
-    while after_name is not None:
+    while True:
         portion = {
             "partition_name": partition_name,
             "runtime_id": runtime_id,
@@ -84,4 +84,5 @@ async def _delete_from(database: Database, partition_name: str, runtime_id: int)
         assert row is not None
         deleted, after_name, after_time = row
         metrics += deleted
-    return metrics
+        if deleted < ROWS_DELETED_AT_ONCE:
+            return metrics

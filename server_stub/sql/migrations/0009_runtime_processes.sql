@@ -50,7 +50,11 @@ BEGIN
         partition_name
     ) USING owner_id, after_name, after_time, rows_max;
 EXCEPTION
-    WHEN undefined_table THEN -- another server has dropped it meanwhile
+    WHEN undefined_table THEN
+        -- Another server has dropped the partition meanwhile, or a trigger of the operator's failed.
+        IF to_regclass(format('noetl.%I', partition_name)) IS NOT NULL THEN
+            RAISE;
+        END IF;
         RETURN QUERY SELECT 0::bigint, NULL::text, NULL::timestamptz;
 END
 $$;

@@ -8,6 +8,7 @@ import pytest
 
 from server_stub.components import store
 from tests.server.application import sample
+from tests.server.components.silence import age
 
 if TYPE_CHECKING:
     from tests.server.application import Api
@@ -230,20 +231,6 @@ def processes(api: Api, name: str) -> dict[str, str]:
 def goodbye(api: Api, name: str, **fields: Any) -> int:
     answer = api.post(GOODBYE, params={"name": name, **fields})
     return answer.status_code
-
-
-def age(api: Api, seconds: float) -> None:
-    """Have all components and processes be silent for some seconds longer."""
-    api.sql(
-        "UPDATE noetl.runtime SET last_heartbeat = last_heartbeat - make_interval(secs => %s)",
-        float(seconds),
-    )
-    api.sql(
-        "UPDATE noetl.runtime_process SET last_heard_at = last_heard_at - given.age, "
-        "expected_until = expected_until - given.age "
-        "FROM (SELECT make_interval(secs => %s) AS age) AS given",
-        float(seconds),
-    )
 
 
 def test_a_listing_has_the_processes_behind_a_component(api: Api) -> None:
