@@ -35,7 +35,7 @@ A server nearby can answer within that time.
 
 
 GOODBYE_SECONDS_MAX = 0.5
-"""How long connecting may take for a goodbye, if no connection is open; nothing else in it waits."""
+"""How long connecting may take for a goodbye, if no connection is open; all else takes no time."""
 
 
 class DeliveryThread:

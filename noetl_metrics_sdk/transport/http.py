@@ -131,7 +131,7 @@ class HttpTransport:
         changes nothing.
         """
         self._deadline.start(timeout)
-        # Most often the answer is not there yet, and httpx gives up: the request is sent all the same.
+        # Most often httpx gives up before the answer is there: the request is sent all the same.
         with suppress(*CONNECTION_ERRORS):
             self._client.post(
                 "/api/worker/pool/goodbye",

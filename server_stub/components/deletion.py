@@ -83,6 +83,6 @@ async def _delete_from(database: Database, partition_name: str, runtime_id: int)
             row = await found.fetchone()
         assert row is not None
         deleted, after_name, after_time = row
-        metrics += deleted
+        metrics += int(deleted)
         if deleted < ROWS_DELETED_AT_ONCE:
             return metrics

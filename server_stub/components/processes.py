@@ -44,7 +44,7 @@ async def note_process(
     Args:
         connection: in a transaction that has locked the component.
         runtime_id: the component's id.
-        process: what the process says of itself, from `ProcessFields.process()`.
+        process: what the process says of itself, from `ProcessDetails.of_process()`.
 
     Returns:
         False if the process is not recorded, because the component has the most that run.

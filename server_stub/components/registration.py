@@ -19,6 +19,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     Field,
+    WithJsonSchema,
 )
 
 from noetl_metrics_sdk.model.component_types import ComponentType  # noqa: TC001 - pydantic reads it
@@ -69,6 +70,7 @@ Name = Annotated[
     Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK),
     AfterValidator(_check_name),
 ]
+_TIME: dict[str, Any] = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}
 Text = Annotated[
     str, Field(max_length=2048), AfterValidator(lambda text: check_text("the value", text))
 ]
@@ -90,15 +92,12 @@ class ComponentBody(BaseModel):
     )
 
 
-class ProcessFields(BaseModel):
-    """What a process of a component says of itself; without a `worker_id` it is not recorded."""
+class ProcessDetails(BaseModel):
+    """What a process of a component says of itself, besides its `worker_id`."""
 
-    worker_id: WorkerId | None = Field(
-        None, description="What tells the processes of a component apart"
-    )
     hostname: Text | None = None
     pid: ProcessId | None = None
-    started_at: AwareDatetime | None = Field(
+    started_at: Annotated[AwareDatetime, WithJsonSchema(_TIME)] | None = Field(
         None, description="ISO 8601 with an offset, or seconds since the epoch"
     )
     heartbeat_interval: float | None = Field(
@@ -109,18 +108,26 @@ class ProcessFields(BaseModel):
     )
     sdk_version: Annotated[Text, Field(max_length=100)] | None = None
 
-    def process(self) -> dict[str, Any] | None:
-        """Return what is recorded of the process, or None if it has no `worker_id`."""
-        if self.worker_id is None:
-            return None
-        return {name: getattr(self, name) for name in ProcessFields.model_fields}
+    def of_process(self, worker_id: str) -> dict[str, Any]:
+        """Return what is recorded of the process that has this `worker_id`."""
+        details = {name: getattr(self, name) for name in ProcessDetails.model_fields}
+        return {"worker_id": worker_id, **details}
 
 
-class HeartbeatBody(ComponentBody, ProcessFields):
+class HeartbeatBody(ComponentBody, ProcessDetails):
     """That a component is alive, and which of its processes says so."""
 
+    worker_id: WorkerId | None = Field(
+        None,
+        description="What tells the processes of a component apart; without it none is recorded",
+    )
 
-class Goodbye(ProcessFields):
+    def process(self) -> dict[str, Any] | None:
+        """Return what is recorded of the process, or None if it has no `worker_id`."""
+        return None if self.worker_id is None else self.of_process(self.worker_id)
+
+
+class Goodbye(ProcessDetails):
     """Which process of a component ends; the parameters of the request, which has no body."""
 
     name: Name

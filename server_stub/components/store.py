@@ -74,9 +74,7 @@ class Components:
             ComponentNotFoundError: it is not registered.
         """
         async with self._database.transaction() as connection:
-            runtime_id = await _found(
-                connection, "components/heartbeat.sql", component_type, name
-            )
+            runtime_id = await _found(connection, "components/heartbeat.sql", component_type, name)
             await self._note_process(connection, runtime_id, process)
         return runtime_id
 

@@ -120,7 +120,8 @@ async def register(
     """Register a component, or update it: the same name of the same kind keeps its id."""
     caller.check_component(registration.component_type, registration.name)
     runtime_id = await server.components.register(registration.columns(), registration.process())
-    return json_response(_named(registration, runtime_id) | {"runtime": registration.runtime})
+    named = _named(registration.name, registration.component_type, runtime_id)
+    return json_response(named | {"runtime": registration.runtime})
 
 
 @router.post(
@@ -135,7 +136,7 @@ async def heartbeat(component: HeartbeatBody, server: Server, caller: Authentica
     runtime_id = await server.components.heartbeat(
         component.component_type, component.name, component.process()
     )
-    return json_response(_named(component, runtime_id))
+    return json_response(_named(component.name, component.component_type, runtime_id))
 
 
 @router.post(
@@ -153,11 +154,9 @@ async def goodbye(
     connection.
     """
     caller.check_component(ending.kind, ending.name)
-    process = ending.process()
-    assert process is not None
+    process = ending.of_process(ending.worker_id)
     runtime_id = await server.components.goodbye(ending.kind, ending.name, process)
-    component = ComponentBody(name=ending.name, kind=ending.kind)
-    return json_response(_named(component, runtime_id))
+    return json_response(_named(ending.name, ending.kind, runtime_id))
 
 
 @router.post(
@@ -178,7 +177,7 @@ async def deregister(component: ComponentBody, server: Server, caller: Authentic
     """Mark a component offline; its metrics stay until they expire."""
     caller.check_component(component.component_type, component.name)
     runtime_id = await server.components.deregister(component.component_type, component.name)
-    return json_response(_named(component, runtime_id))
+    return json_response(_named(component.name, component.component_type, runtime_id))
 
 
 @router.get(
@@ -213,21 +212,14 @@ async def delete(
     except ValueError as error:
         raise ParameterInvalidError(str(error)) from error
     deleted = await delete_component(server.database, number)
-    return json_response(
-        {
-            "status": "ok",
-            "name": deleted.name,
-            "runtime_id": str(number),
-            "kind": deleted.component_type,
-            "metrics_deleted": deleted.metrics,
-        }
-    )
+    named = _named(deleted.name, deleted.component_type, number)
+    return json_response(named | {"metrics_deleted": deleted.metrics})
 
 
-def _named(component: ComponentBody, runtime_id: int) -> dict[str, Any]:
+def _named(name: str, component_type: str, runtime_id: int) -> dict[str, Any]:
     return {
         "status": "ok",
-        "name": component.name,
+        "name": name,
         "runtime_id": str(runtime_id),
-        "kind": component.component_type,
+        "kind": component_type,
     }

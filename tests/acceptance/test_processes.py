@@ -48,10 +48,16 @@ class Worker:
         stack.callback(self.process.wait, WAIT_SECONDS)
         stack.callback(self.process.kill)
         for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
             stack.enter_context(stream)
-        self.pid = int(self.process.stdout.readline())
+        self.pid = self.read_pid()
+
+    def read_pid(self):
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
 
     def end(self):
+        assert self.process.stdin is not None
         self.process.stdin.close()  # a forked child waits for its end too
         assert 0 == self.process.wait(WAIT_SECONDS)
 
@@ -63,7 +69,7 @@ class Worker:
 @contextmanager
 def watched_server(database_url):
     server = start_server(database_url, "--component-offline-after-seconds=1")
-    with server.process.stdout:
+    with server.process:
         try:
             yield server
         finally:
@@ -140,7 +146,7 @@ def test_a_forked_worker_is_a_process_of_its_own(server):
     """Parent and child are two processes, and each of them ends by itself."""
     with ExitStack() as stack:
         worker = Worker(server, "forking", stack, "fork")
-        ids = {worker.pid, int(worker.process.stdout.readline())}
+        ids = {worker.pid, worker.read_pid()}
         (child,) = ids - {worker.process.pid}
         both = {"forking": "running", f"forking-{child}": "running"}
         assert both == becomes(lambda: states(server), both)

@@ -274,7 +274,7 @@ def test_a_heartbeat_tells_of_the_process(respx_mock, transport):
         "worker_id": "w1", "hostname": "host", "pid": 7, "started_at": 5.25,
         "heartbeat_interval": 30.0, "sdk_version": "0.1.0",
     }  # fmt: skip
-    registration = Registration("pool", "broker", **process)
+    registration = Registration("pool", "broker", **process)  # type: ignore[arg-type] # as typed
     route = respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(
         return_value=httpx.Response(200, json={})
     )

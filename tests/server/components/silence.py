@@ -1,4 +1,4 @@
-"""Components and processes that have been silent for some time, without a test that waits for it."""
+"""Components and processes that have been silent for some time, though no test waits for it."""
 
 from __future__ import annotations
 

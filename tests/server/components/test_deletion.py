@@ -50,7 +50,7 @@ def fill(api: Api, runtime_id: str, rows: int, partition_day: str = "now()") -> 
 def metrics_by_component(api: Api) -> dict[str, int]:
     """Return how many rows each component has, by its id."""
     query = "SELECT runtime_id::text, count(*) FROM noetl.metric GROUP BY 1"
-    return dict(api.sql(query))  # type: ignore[arg-type] # pairs
+    return dict(api.sql(query))
 
 
 def insert(api: Api, runtime_id: str) -> int:
@@ -120,7 +120,8 @@ def test_a_deletion_takes_portions(embedded_api: Api, monkeypatch: pytest.Monkey
     api.sql(
         "CREATE TABLE deleted (xid xid8, partition regclass);"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN INSERT INTO public.deleted VALUES (pg_current_xact_id(), TG_RELID); RETURN OLD; END';"
+        "'BEGIN INSERT INTO public.deleted VALUES (pg_current_xact_id(), TG_RELID); "
+        "RETURN OLD; END';"
         "CREATE TRIGGER note AFTER DELETE ON noetl.metric FOR EACH ROW EXECUTE FUNCTION note()"
     )
     answer = api.request("DELETE", f"/api/runtime/{runtime_id}").json()

@@ -26,13 +26,13 @@ HEARTBEAT = "/api/worker/pool/heartbeat"
 
 
 def statuses(api: Api) -> dict[str, str]:
-    return dict(api.sql("SELECT name, status FROM noetl.runtime"))  # type: ignore[arg-type] # pairs
+    return dict(api.sql("SELECT name, status FROM noetl.runtime"))
 
 
 def recorded(api: Api) -> dict[str, bool]:
     """Return each process on record, and whether a server has noticed that it is lost."""
     query = "SELECT worker_id, lost_at IS NOT NULL FROM noetl.runtime_process"
-    return dict(api.sql(query))  # type: ignore[arg-type] # pairs
+    return dict(api.sql(query))
 
 
 def test_a_silent_component_becomes_offline(api: Api) -> None:
