@@ -96,6 +96,7 @@ def test_others_insert_while_many_rows_are_deleted(patient: Api) -> None:
                 if entry["status"] == "deleting" and not entry["alive"]
             ]
             assert f"cpu-01 (deleting {runtime_id})" == listed
+            assert "deleting" not in api.get("/metrics").text
             beat = {"name": "cpu-01", "worker_id": "w"}
             assert 404 == api.post("/api/worker/pool/heartbeat", json=beat).status_code
             anew = api.register("cpu-01", worker_id="w")
