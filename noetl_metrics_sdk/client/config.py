@@ -33,6 +33,9 @@ _TOKEN = re.compile(r"[!-~]+")
 _CONFIDENTIAL = frozenset({"headers", "token"})
 """The settings whose values no message shows, as they may be secrets."""
 
+WORKER_ID_CHARACTERS_MAX = 480
+"""A server takes 512, and a forked child appends its process id."""
+
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
@@ -92,7 +95,7 @@ class Config(BaseModel):
     )
     worker_id: str | None = Field(
         None,
-        max_length=512,
+        max_length=WORKER_ID_CHARACTERS_MAX,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
         "apart. By default host name and process id.",
     )

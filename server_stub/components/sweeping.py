@@ -112,6 +112,7 @@ class Sweeping:
             try:
                 await self.run_once()
             except StoreUnavailableError as error:
+                self._statistics.maintenance_failures.inc()
                 _logger.warning("looking for silent components failed: %s", error)
             except Exception:  # the loop must outlive an unforeseen error
                 self._statistics.maintenance_failures.inc()
