@@ -132,7 +132,9 @@ class Delivery:
         Args:
             timeout: how long the call may take at most, in seconds.
         """
-        if self._registration is None or not self._server_answers or timeout <= 0:
+        if self._registration is None or not self._registration.worker_id:
+            return  # the server knows nothing of this process
+        if not self._server_answers or timeout <= 0:
             return
         try:
             self._transport.goodbye(self._registration, timeout)

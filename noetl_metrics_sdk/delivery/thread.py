@@ -198,6 +198,10 @@ class DeliveryThread:
                 break
             settled_any = True
             self._note_success()
+            if self._stop_at is None:
+                # A process that has much to send is not silent. If it has to register again, the
+                # next attempt does so.
+                self.delivery.send_heartbeat_if_due()
         if settled_any:
             self.flush_seconds = self._clock.monotonic() - started_at
 

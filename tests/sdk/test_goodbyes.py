@@ -39,6 +39,10 @@ class Ordered(InMemoryTransport):
         self.calls.append("send")
         return super().send(batch, runtime_id, timeout)
 
+    def heartbeat(self, registration, timeout):
+        self.calls.append("heartbeat")
+        super().heartbeat(registration, timeout)
+
     def goodbye(self, registration, timeout):
         self.calls.append("goodbye")
         super().goodbye(registration, timeout)
@@ -86,6 +90,17 @@ def test_a_process_tells_what_it_is():
             said.worker_id, said.started_at, said.heartbeat_interval, said.pid,
         )  # fmt: skip
         assert version("noetl-metrics-sdk") == said.sdk_version
+
+
+def test_a_process_that_has_much_to_send_sends_heartbeats():
+    """Between the batches of a backlog the server hears that the process is alive."""
+    transport = Ordered()
+    client = make_client(transport, heartbeat_interval=1e-6, batch_samples_max=1)
+    for number in range(3):
+        client.record("value", number)
+    with client:
+        assert 3 == client.flush(30).sent
+    assert ["register", "send", "heartbeat", "send", "heartbeat", "send"] == transport.calls[:6]
 
 
 def test_a_goodbye_follows_the_last_batch():
