@@ -45,6 +45,9 @@ class Nowhere:
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Do nothing."""
 
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Do nothing."""
+
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:  # noqa: ARG002
         """Acknowledge the whole batch."""
         return Receipt(len(batch.items), 0, (), duplicate=False)

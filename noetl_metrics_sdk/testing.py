@@ -85,6 +85,7 @@ class InMemoryTransport:
         self.runtime_ids: dict[str, str] = {}
         self.registrations: list[Registration] = []
         self.heartbeats: list[Registration] = []
+        self.goodbyes: list[Registration] = []
         self.samples: list[ReceivedSample] = []
         self.keys: list[str] = []
         self.closed = False
@@ -137,6 +138,12 @@ class InMemoryTransport:
             if registration.name not in self.runtime_ids:
                 raise UnknownRuntimeError(f"no component {registration.name!r}", 404)
             self.heartbeats.append(registration)
+
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Keep the goodbye."""
+        del timeout
+        with self._lock:
+            self.goodbyes.append(registration)
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
         """Keep the batch's samples, read from the body as a server would read them.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from server_stub.auth.token_source import TokenSource
 from server_stub.components.store import Components
+from server_stub.components.sweeping import Sweeping, sweeping
 from server_stub.export.background import exporting
 from server_stub.ingest.admission import Admission
 from server_stub.ingest.compression import ACCEPTED_ENCODING
@@ -129,7 +130,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
         series=SeriesReader(database, settings, history_samples),
         partitions=partitions,
-        components=Components(database),
+        components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,
         maintenance=Maintenance(partitions, settings, statistics),
@@ -159,10 +160,12 @@ async def _running(
 ) -> AsyncGenerator[None]:
     """Hold the connections open, and run the background tasks, while the block runs."""
     statistics = resources.statistics
+    sweeps = Sweeping(resources.database, settings, statistics, time.monotonic)
     # Self-reporting ends first: its last batch needs the loop and the pool.
     async with (
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),
+        sweeping(sweeps),
         exporting(database_url, settings, statistics),
         self_reporting(resources.intake, resources.components, statistics.registry, settings)
         if reports_itself

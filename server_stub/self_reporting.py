@@ -72,13 +72,21 @@ class StoreTransport:
     def register(self, registration: Registration, timeout: float) -> str:
         """Register the server; return its runtime id."""
         body = RegistrationBody.model_validate(asdict(registration))
-        return str(self._run(self._components.register(body.columns()), timeout))
+        return str(self._run(self._components.register(body.columns(), body.process()), timeout))
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Say that the server is alive."""
+        body = RegistrationBody.model_validate(asdict(registration))
         self._run(
-            self._components.heartbeat(registration.component_type, registration.name), timeout
+            self._components.heartbeat(body.component_type, body.name, body.process()), timeout
         )
+
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Say that the server ends; the pool is closed next, so this waits for it."""
+        body = RegistrationBody.model_validate(asdict(registration))
+        process = body.process()
+        assert process is not None
+        self._run(self._components.goodbye(body.component_type, body.name, process), timeout)
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
         """Insert a batch."""

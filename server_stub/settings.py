@@ -85,6 +85,9 @@ class Settings:
     maintenance_interval_seconds: float = setting(
         seconds(0.1, 86_400), 600.0, "how often partitions are made ahead and expired ones dropped"
     )
+    component_offline_after_seconds: float = setting(
+        seconds(0.1, 864_000), 60.0, "after how long without a heartbeat a component is offline"
+    )
     exposition_lookback_seconds: float = setting(
         seconds(1, 86_400), 300.0, "GET /metrics leaves out series without a sample this recent"
     )

@@ -13,6 +13,13 @@
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
 | `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
+| `noetl_api_components` | registered components, by state |
+| `noetl_api_processes` | processes behind them that are on record, by state |
+| `noetl_api_processes_lost_total` | processes that became silent without a goodbye |
+| `noetl_api_processes_unrecorded_total` | heartbeats of processes for which there is no room |
+
+Every server counts all components and processes of the database. The server that notices a lost
+process counts it, once.
 
 The export has these:
 
@@ -137,6 +144,28 @@ class Statistics:
             "Bytes of batches that are in memory now",
             unit="bytes",
             registry=registry,
+        )
+        self.components = Gauge(
+            "noetl_api_components",
+            "Registered components by state",
+            ["state"],
+            unit="components",
+            registry=registry,
+        )
+        self.processes = Gauge(
+            "noetl_api_processes",
+            "Processes of components that are on record by state",
+            ["state"],
+            unit="processes",
+            registry=registry,
+        )
+        self.processes_lost = self._counter(
+            "processes_lost", "processes", "Processes that became silent without a goodbye"
+        )
+        self.processes_unrecorded = self._counter(
+            "processes_unrecorded",
+            "heartbeats",
+            "Heartbeats of processes for which their component has no room",
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
         self.samples_rejected = self._counter(

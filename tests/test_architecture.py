@@ -54,7 +54,7 @@ SERVER = {
     "tokens": {"auth"},
     "web": {"auth", "errors", "serving", "statistics"},
     "postgresql": {"errors", "settings", "statistics"},
-    "components": {"errors", "postgresql"},
+    "components": {"errors", "postgresql", "settings", "statistics"},
     "time_series_database": {"components", "errors", "postgresql", "settings"},
     "ingest": {
         "auth", "components", "errors", "postgresql", "settings", "statistics",
@@ -106,6 +106,7 @@ ONLY_IMPORTERS = {
     "opentelemetry": {"noetl_metrics_sdk.otel.exporter", "noetl_metrics_sdk.otel.points"},
     "psycopg": {
         "server_stub.__main__",  # connection strings only
+        "server_stub.components.processes",
         "server_stub.components.store",
         "server_stub.postgresql.database",
         "server_stub.export.position",

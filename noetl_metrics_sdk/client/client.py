@@ -393,7 +393,7 @@ class MetricsClient:
             self.config,
             registry=self._registry,
             transport=self._transport,
-            registration=registration_of(self.config),
+            registration=registration_of(self.config, self._worker_id, self._clock.time()),
             runtime_id=runtime_id,
             worker_id=self._worker_id,
             clock=self._clock,

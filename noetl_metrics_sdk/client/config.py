@@ -33,6 +33,9 @@ _TOKEN = re.compile(r"[!-~]+")
 _CONFIDENTIAL = frozenset({"headers", "token"})
 """The settings whose values no message shows, as they may be secrets."""
 
+WORKER_ID_CHARACTERS_MAX = 480
+"""A server takes 512, and a forked child appends its process id."""
+
 
 class Settings(TypedDict, total=False):
     """The settings by name, for type checkers; `Config` describes each of them."""
@@ -97,6 +100,7 @@ class Config(BaseModel):
     )
     worker_id: str | None = Field(
         None,
+        max_length=WORKER_ID_CHARACTERS_MAX,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
         "apart. By default host name and process id.",
     )
@@ -257,6 +261,14 @@ class Config(BaseModel):
         if directory is not None and (not directory.strip() or "\x00" in directory):
             raise ValueError("give the path of a directory, like /var/spool/noetl-metrics")
         return directory
+
+    @field_validator("worker_id")
+    @classmethod
+    def _check_worker_id(cls, worker_id: str | None) -> str | None:
+        try:
+            return None if worker_id is None else check_text("worker_id", worker_id)
+        except InvalidMetricError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("labels")
     @classmethod

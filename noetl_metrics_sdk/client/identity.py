@@ -6,6 +6,8 @@ import os
 import platform
 import socket
 import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.transport.connections import make_ssl_context
@@ -18,8 +20,17 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.transport.protocol import Transport
 
 
-def registration_of(config: Config) -> Registration | None:
-    """Return the component's registration; None if the client does not register the component."""
+DISTRIBUTION = "noetl-metrics-sdk"
+
+
+def registration_of(config: Config, worker_id: str, started_at: float) -> Registration | None:
+    """Return the component's registration, or None if the client does not register the component.
+
+    Args:
+        config: the settings.
+        worker_id: the label that tells this process from the others of its component.
+        started_at: when this client began, in seconds since the epoch.
+    """
     if config.runtime_id is not None or config.disabled:
         return None
     assert config.component_name is not None
@@ -35,7 +46,19 @@ def registration_of(config: Config) -> Registration | None:
         pid=os.getpid(),
         meta={"python": platform.python_version(), "platform": sys.platform},
         uri=uri,
+        worker_id=worker_id,
+        started_at=round(started_at, 3),  # every form of it is the same number
+        heartbeat_interval=config.heartbeat_interval,
+        sdk_version=_sdk_version(),
     )
+
+
+@cache
+def _sdk_version() -> str:
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:  # imported from its sources, without an installation
+        return ""
 
 
 def transport_of(config: Config) -> Transport:

@@ -61,10 +61,16 @@ class Delivery:
         self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
         self._setting_aside = SettingAside(batches, clock, self._drop_current)
-        # Never due if another program registers the component and keeps it alive.
+        # Never due if another program registers the component and keeps it alive. Due at once in a
+        # forked child, whose parent has registered the component: the child does not register, and
+        # the server hears of this process by its heartbeat.
         self.heartbeat_due_at = (
-            math.inf if registration is None else clock.monotonic() + heartbeat_interval
+            math.inf
+            if registration is None
+            else clock.monotonic() + (heartbeat_interval if runtime_id is None else 0.0)
         )
+        # Whether the last request had an answer that shows the server to be at work.
+        self._server_answers = False
         # stats() reads these from any thread, without a lock: only the delivery thread writes them,
         # and each write replaces a whole value.
         self.runtime_id = runtime_id
@@ -85,7 +91,10 @@ class Delivery:
             batch = self._batches.current()
             if batch is None:
                 return False
-            self._settle(batch, self._send(batch, runtime_id))
+            self._server_answers = False
+            receipt = self._send(batch, runtime_id)
+            self._server_answers = True
+            self._settle(batch, receipt)
             self._setting_aside.note_sent(batch)
         except UnknownRuntimeError as error:
             raise self._not_registered(error) from error
@@ -121,8 +130,10 @@ class Delivery:
         if self._registration is None or self._clock.monotonic() < self.heartbeat_due_at:
             return False
         self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
+        self._server_answers = False
         try:
             self._transport.heartbeat(self._registration, self._request_timeout())
+            self._server_answers = True
         except UnknownRuntimeError:
             self.runtime_id = None
             return True
@@ -133,9 +144,30 @@ class Delivery:
             _logger.exception("the transport raised what it should not")
         return False
 
+    def say_goodbye(self, timeout: float) -> None:
+        """Tell the server that this process ends in order, unless that would cost time.
+
+        The server is told only if it has answered the last request: one that is away must not hold
+        up the end of a process. If it does not hear of the end, it finds the process silent.
+
+        Args:
+            timeout: how long the call may take at most, in seconds.
+        """
+        if self._registration is None or not self._registration.worker_id:
+            return  # the server knows nothing of this process
+        if not self._server_answers or timeout <= 0:
+            return
+        try:
+            self._transport.goodbye(self._registration, timeout)
+        except DeliveryError as error:
+            _logger.debug("goodbye: %s", error)
+        except Exception:  # a transport's own mistake must not end the thread
+            _logger.exception("the transport raised what it should not")
+
     def _registered_runtime_id(self) -> str:
         if self.runtime_id is None:
             assert self._registration is not None
+            self._server_answers = False
             try:
                 self.runtime_id = self._transport.register(
                     self._registration, self._request_timeout()
@@ -145,6 +177,7 @@ class Delivery:
             except DeliveryError as error:
                 # The samples wait until an operator has mended the server or the component's name.
                 raise RecoverableError(f"cannot register: {error}", error.status) from error
+            self._server_answers = True
             self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
             _logger.info("registered %s: %s", self._registration.name, self.runtime_id)
         return self.runtime_id

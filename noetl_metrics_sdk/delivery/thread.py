@@ -35,6 +35,10 @@ A server nearby can answer within that time.
 """
 
 
+GOODBYE_SECONDS_MAX = 0.5
+"""How long connecting may take for a goodbye, if no connection is open; all else takes no time."""
+
+
 class DeliveryThread:
     """Delivers the samples of the buffer, from a thread of its own.
 
@@ -155,8 +159,11 @@ class DeliveryThread:
         return not self._thread.is_alive()
 
     def run(self) -> None:
-        """Deliver until `stop()` is called; the thread runs this."""
+        """Deliver until `stop()` is called, and say goodbye; the thread runs this."""
         self._deliver_until_stopped()
+        assert self._stop_at is not None
+        left = self._stop_at - self._clock.monotonic()
+        self.delivery.say_goodbye(min(GOODBYE_SECONDS_MAX, left))
         self._batches.close()
 
     def _deliver_until_stopped(self) -> None:
@@ -192,6 +199,10 @@ class DeliveryThread:
                 break
             settled_any = True
             self._note_success()
+            if self._stop_at is None:
+                # A process that has much to send is not silent. If it has to register again, the
+                # next attempt does so.
+                self.delivery.send_heartbeat_if_due()
         if settled_any:
             self.flush_seconds = self._clock.monotonic() - started_at
 

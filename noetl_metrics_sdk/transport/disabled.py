@@ -24,6 +24,11 @@ class DisabledTransport:
         del registration, timeout
         _refuse()
 
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Refuse."""
+        del registration, timeout
+        _refuse()
+
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
         """Refuse."""
         del batch, runtime_id, timeout

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 import time
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +43,9 @@ COMPRESS_FROM_BYTES = 1_024
 """From how many bytes on a body is compressed. A smaller one gains nothing from it."""
 GZIP_LEVEL = 1
 """The fastest level. Metrics compress tenfold at any level, and the worker needs its CPU itself."""
+ANSWER_SECONDS_AFTER_GOODBYE = 0.001
+"""How long the answer to a goodbye is waited for: the process is about to end. httpx has no form
+for not waiting at all."""
 REASONS_MAX = 10
 """How many of a server's reasons for rejected samples are kept for the log."""
 
@@ -129,8 +133,23 @@ class HttpTransport:
 
     def heartbeat(self, registration: Registration, timeout: float) -> None:
         """Tell the server that the component is alive."""
-        body = {"name": registration.name, "kind": registration.component_type}
-        self._post(_route(registration, "heartbeat"), body, timeout)
+        self._post(_route(registration, "heartbeat"), _named_process(registration), timeout)
+
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Tell the server that this process ends, and do not wait for its answer.
+
+        The request has no body: a server that has its headers has all of it, and can act on it
+        though the connection has ended meanwhile. A server without this route answers 404, which
+        changes nothing.
+        """
+        self._deadline.start(timeout)
+        # Most often httpx gives up before the answer is there: the request is sent all the same.
+        with suppress(*CONNECTION_ERRORS):
+            self._client.post(
+                "/api/worker/pool/goodbye",
+                params=_named_process(registration),
+                timeout=httpx.Timeout(timeout, read=ANSWER_SECONDS_AFTER_GOODBYE),
+            )
 
     def send(self, batch: Batch, runtime_id: str, timeout: float) -> Receipt:
         """Deliver a batch, and return when the server has committed it."""
@@ -269,8 +288,31 @@ def _described(registration: Registration) -> dict[str, Any]:
         "pid": registration.pid,
         "hostname": registration.hostname,
         "meta": dict(registration.meta),
+        **_described_process(registration),
     }
     return {name: value for name, value in described.items() if value}
+
+
+def _named_process(registration: Registration) -> dict[str, Any]:
+    return {
+        "name": registration.name,
+        "kind": registration.component_type,
+        **_described_process(registration),
+    }
+
+
+def _described_process(registration: Registration) -> dict[str, Any]:
+    """Return what tells of this process; a NoETL server knows none of it, and passes it over."""
+    if not registration.worker_id:
+        return {}
+    return {
+        "worker_id": registration.worker_id,
+        "hostname": registration.hostname,
+        "pid": registration.pid,
+        "started_at": registration.started_at,
+        "heartbeat_interval": registration.heartbeat_interval,
+        "sdk_version": registration.sdk_version,
+    }
 
 
 def _answer(content: bytes, shown: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registration:
-    """The description with which a component registers.
+    """The description of a component and of this process of it, sent with what it says of itself.
 
     What is None or empty is not sent, so a component that the worker has registered itself keeps
     it.
@@ -31,6 +31,11 @@ class Registration:
         runtime: the runtime of the component's jobs.
         meta: versions, and other information about the process.
         uri: the address of the component.
+        worker_id: what tells this process from the others of the component; "" leaves the process
+            out of what the server records.
+        started_at: when the process's client began, in seconds since the epoch.
+        heartbeat_interval: seconds between two heartbeats of this process.
+        sdk_version: the version of this package, or "".
     """
 
     name: str
@@ -41,6 +46,10 @@ class Registration:
     runtime: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict[str, str])
     uri: str | None = None
+    worker_id: str = ""
+    started_at: float = 0.0
+    heartbeat_interval: float = 0.0
+    sdk_version: str = ""
 
 
 class Receipt(NamedTuple):
@@ -72,6 +81,14 @@ class Transport(Protocol):
 
         Raises:
             UnknownRuntimeError: the server does not know the component, or no longer knows it.
+        """
+        ...
+
+    def goodbye(self, registration: Registration, timeout: float) -> None:
+        """Tell the server that this process ends in order.
+
+        It is the last call before `close()`, and comes once at most. The process is about to end,
+        so a transport hands the message over and does not wait for a server that is slow to answer.
         """
         ...
 

@@ -25,6 +25,7 @@ WRITE_PATHS = frozenset(
         "/api/metrics/report",
         "/api/worker/pool/register",
         "/api/worker/pool/heartbeat",
+        "/api/worker/pool/goodbye",
         "/api/worker/pool/deregister",
         "/api/runtime/register",
         "/api/runtime/deregister",

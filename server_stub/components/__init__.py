@@ -1,1 +1,1 @@
-"""Who reports: registrations, ids, and the labels that a component adds to its series."""
+"""Who reports: registrations, processes, who is alive, and the labels that a component adds."""

@@ -1,4 +1,4 @@
-"""What a component says of itself, and the id that it gets.
+"""What a component and its processes say of themselves, and the id that a component gets.
 
 The wire calls a component's type `kind`, and the component itself a runtime; routes and token files
 do the same. The code says `component_type` and component. Both say `runtime_id`, as the table does.
@@ -12,7 +12,15 @@ import re
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+)
 
 from noetl_metrics_sdk.model.component_types import ComponentType  # noqa: TC001 - pydantic reads it
 from noetl_metrics_sdk.model.names import check_text
@@ -20,6 +28,8 @@ from noetl_metrics_sdk.model.names import check_text
 CAPACITY_MAX = 2**31 - 1
 PROCESS_ID_MAX = 2**32 - 1
 DOCUMENT_CHARACTERS_MAX = 64 * 1024
+WORKER_ID_CHARACTERS_MAX = 512
+HEARTBEAT_INTERVAL_SECONDS_MAX = 86_400.0
 
 # JSON escapes a NUL as \u0000. After an even number of backslashes, "u0000" is text instead.
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -60,8 +70,14 @@ Name = Annotated[
     Field(min_length=1, max_length=255, json_schema_extra=_NOT_BLANK),
     AfterValidator(_check_name),
 ]
+_TIME: dict[str, Any] = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}
 Text = Annotated[
     str, Field(max_length=2048), AfterValidator(lambda text: check_text("the value", text))
+]
+WorkerId = Annotated[
+    str,
+    Field(min_length=1, max_length=WORKER_ID_CHARACTERS_MAX),
+    AfterValidator(lambda text: check_text("worker_id", text)),
 ]
 Document = Annotated[dict[str, Any], AfterValidator(_check_document)]
 Documents = Annotated[dict[str, Any] | list[Any], AfterValidator(_check_document)]
@@ -76,7 +92,50 @@ class ComponentBody(BaseModel):
     )
 
 
-class RegistrationBody(ComponentBody):
+class ProcessDetails(BaseModel):
+    """What a process of a component says of itself, besides its `worker_id`."""
+
+    hostname: Text | None = None
+    pid: ProcessId | None = None
+    started_at: Annotated[AwareDatetime, WithJsonSchema(_TIME)] | None = Field(
+        None, description="ISO 8601 with an offset, or seconds since the epoch"
+    )
+    heartbeat_interval: float | None = Field(
+        None,
+        gt=0,
+        le=HEARTBEAT_INTERVAL_SECONDS_MAX,
+        description="Seconds between two heartbeats of this process; after three it is lost",
+    )
+    sdk_version: Annotated[Text, Field(max_length=100)] | None = None
+
+    def of_process(self, worker_id: str) -> dict[str, Any]:
+        """Return what is recorded of the process that has this `worker_id`."""
+        details = {name: getattr(self, name) for name in ProcessDetails.model_fields}
+        return {"worker_id": worker_id, **details}
+
+
+class HeartbeatBody(ComponentBody, ProcessDetails):
+    """That a component is alive, and which of its processes says so."""
+
+    worker_id: WorkerId | None = Field(
+        None,
+        description="What tells the processes of a component apart; without it none is recorded",
+    )
+
+    def process(self) -> dict[str, Any] | None:
+        """Return what is recorded of the process, or None if it has no `worker_id`."""
+        return None if self.worker_id is None else self.of_process(self.worker_id)
+
+
+class Goodbye(ProcessDetails):
+    """Which process of a component ends; the parameters of the request, which has no body."""
+
+    name: Name
+    kind: ComponentType = "worker_pool"
+    worker_id: WorkerId
+
+
+class RegistrationBody(HeartbeatBody):
     """What a component says of itself; what it leaves out stays as it was."""
 
     runtime: Text | Document | None = Field(None, description="What it runs on, or its type")
@@ -85,8 +144,6 @@ class RegistrationBody(ComponentBody):
     capacity: Capacity | None = Field(None, description="Most jobs at a time")
     labels: Documents | None = None
     capabilities: Documents | None = None
-    pid: ProcessId | None = None
-    hostname: Text | None = None
     meta: Document | None = None
 
     def _runtime_document(self) -> dict[str, Any] | None:

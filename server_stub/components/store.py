@@ -1,4 +1,4 @@
-"""The registered components, which the server keeps in the table `noetl.runtime`.
+"""The registered components, which the server keeps in the table `noetl.runtime`, and who is alive.
 
 Every method raises `StoreUnavailableError` if the database is away or busy.
 """
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
+from server_stub.components.processes import PATIENCE, note_end, note_process
 from server_stub.errors import ComponentNotFoundError
-from server_stub.postgresql.database import adapted
+from server_stub.postgresql.database import adapted, scalars_in
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -19,40 +20,82 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from server_stub.postgresql.database import Database
+    from server_stub.statistics import Statistics
 
 COMPONENTS_LISTED_MAX = 10_000
 """The most components that a listing shows."""
 
+PROCESSES_LISTED_MAX = 10_000
+"""The most processes that a listing shows; what it leaves out is counted in it."""
+
+PROCESSES_OF_A_COMPONENT_LISTED_MAX = 100
+"""The most processes of one component that a listing shows."""
+
 
 class Components:
-    """Reads and writes `noetl.runtime`.
+    """Reads and writes `noetl.runtime` and `noetl.runtime_process`.
 
     Args:
         database: the pool of connections; the schema must be there.
+        statistics: counts the processes that are not recorded.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, statistics: Statistics) -> None:
         self._database = database
+        self._statistics = statistics
 
     async def find_registered(self, runtime_ids: Collection[int]) -> set[int]:
         """Return the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
         return set(await self._database.scalars("components/find_by_id.sql", parameters))
 
-    async def register(self, registration: Mapping[str, Any]) -> int:
-        """Register a component, or update it; return its id."""
-        (runtime_id,) = await self._database.scalars(
-            "components/register.sql", adapted(registration)
-        )
+    async def register(
+        self, registration: Mapping[str, Any], process: Mapping[str, Any] | None = None
+    ) -> int:
+        """Register a component, or update it; return its id.
+
+        Args:
+            registration: the row of the component.
+            process: what the process that registers says of itself, if it does.
+        """
+        async with self._database.transaction() as connection:
+            (runtime_id,) = await scalars_in(
+                connection, "components/register.sql", adapted(registration)
+            )
+            await self._note_process(connection, runtime_id, process)
         return int(runtime_id)
 
-    async def heartbeat(self, component_type: str, name: str) -> int:
-        """Note that a component is alive; return its id.
+    async def heartbeat(
+        self, component_type: str, name: str, process: Mapping[str, Any] | None = None
+    ) -> int:
+        """Note that a component is alive, and the process that says so; return the component's id.
 
         Raises:
             ComponentNotFoundError: it is not registered.
         """
-        return await self._update("components/heartbeat.sql", component_type, name)
+        async with self._database.transaction() as connection:
+            runtime_id = await _found(connection, "components/heartbeat.sql", component_type, name)
+            await self._note_process(connection, runtime_id, process)
+        return runtime_id
+
+    async def goodbye(self, component_type: str, name: str, process: Mapping[str, Any]) -> int:
+        """Note that a process of a component ends in order; return the component's id.
+
+        Raises:
+            ComponentNotFoundError: the component is not registered.
+        """
+        async with self._database.transaction() as connection:
+            runtime_id = await _found(
+                connection, "components/hold_by_name.sql", component_type, name
+            )
+            await note_end(connection, runtime_id, process)
+        return runtime_id
+
+    async def _note_process(
+        self, connection: AsyncConnection[Any], runtime_id: int, process: Mapping[str, Any] | None
+    ) -> None:
+        if process is not None and not await note_process(connection, runtime_id, process):
+            self._statistics.processes_unrecorded.inc()
 
     async def deregister(self, component_type: str, name: str) -> int:
         """Mark a component offline; its metrics stay. Return its id.
@@ -60,23 +103,32 @@ class Components:
         Raises:
             ComponentNotFoundError: it is not registered.
         """
-        return await self._update("components/deregister.sql", component_type, name)
-
-    async def _update(self, query: str, component_type: str, name: str) -> int:
-        parameters = {"component_type": component_type, "name": name}
-        found = await self._database.scalars(query, parameters)
-        if not found:
-            raise ComponentNotFoundError(
-                f"no {component_type} named {name[:200]!r} is registered: register it first"
-            )
-        return int(found[0])
+        async with self._database.transaction() as connection:
+            return await _found(connection, "components/deregister.sql", component_type, name)
 
     async def list_registered(self) -> list[dict[str, Any]]:
-        """Return the registered components."""
+        """Return the registered components, each with its processes."""
+        bounds = {
+            "components": COMPONENTS_LISTED_MAX,
+            "processes": PROCESSES_LISTED_MAX,
+            "processes_per_component": PROCESSES_OF_A_COMPONENT_LISTED_MAX,
+        }
         async with self._database.transaction() as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(read_sql("components/list.sql"), {"limit": COMPONENTS_LISTED_MAX})
+            await cursor.execute(read_sql("components/list.sql"), {**bounds, **PATIENCE})
             return await cursor.fetchall()
+
+
+async def _found(
+    connection: AsyncConnection[Any], query: str, component_type: str, name: str
+) -> int:
+    parameters = {"component_type": component_type, "name": name}
+    found = await scalars_in(connection, query, parameters)
+    if not found:
+        raise ComponentNotFoundError(
+            f"no {component_type} named {name[:200]!r} is registered: register it first"
+        )
+    return int(found[0])
 
 
 async def with_component_id(

@@ -56,6 +56,9 @@ class Server:
     def heartbeat(self, registration, timeout):
         self.must_be_there()
 
+    def goodbye(self, registration, timeout):
+        self.must_be_there()
+
     def send(self, batch, runtime_id, timeout):
         self.must_be_there()
         self.arrivals.append(self.simulation.monotonic())

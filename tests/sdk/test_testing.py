@@ -73,6 +73,13 @@ def test_the_transport_in_memory_knows_who_has_registered():
         InMemoryTransport().heartbeat(Registration("pool"), 1)
 
 
+def test_the_transport_in_memory_keeps_goodbyes():
+    """A test can see that a client has ended in order."""
+    transport = InMemoryTransport()
+    transport.goodbye(Registration("pool"), 1)
+    assert [Registration("pool")] == transport.goodbyes
+
+
 def test_a_client_on_the_transport_in_memory_needs_no_server():
     """A user can look at each sample of a flush."""
     transport, registry = InMemoryTransport(), Registry()

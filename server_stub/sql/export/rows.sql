@@ -1,4 +1,5 @@
--- The rows to export next, in the order of ids. Times are in milliseconds, rounded down.
+-- The rows to export next, in the order of ids. Times are in milliseconds, rounded down. A component
+-- that is being deleted has another name already, which must not make new series.
 SELECT
     m.metric_id,
     m.runtime_id,
@@ -15,5 +16,6 @@ FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.metric_id > %(position)s::bigint
     AND m.metric_id <= %(horizon)s::bigint
+    AND r.status <> 'deleting'
 ORDER BY m.metric_id
 LIMIT %(limit)s::bigint

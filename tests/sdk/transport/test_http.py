@@ -297,6 +297,47 @@ def test_a_heartbeat_names_the_component(respx_mock, transport):
         transport.heartbeat(Registration("pool"), 5)
 
 
+def test_a_heartbeat_tells_of_the_process(respx_mock, transport):
+    """Heartbeats and registrations have what the server records of a process, as other fields."""
+    process = {
+        "worker_id": "w1", "hostname": "host", "pid": 7, "started_at": 5.25,
+        "heartbeat_interval": 30.0, "sdk_version": "0.1.0",
+    }  # fmt: skip
+    registration = Registration("pool", "broker", **process)  # type: ignore[arg-type] # as typed
+    route = respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(
+        return_value=httpx.Response(200, json={})
+    )
+    transport.heartbeat(registration, 5)
+    expected = {"name": "pool", "kind": "broker", **process}
+    assert expected == json.loads(route.calls.last.request.content)
+    route = respx_mock.post(URL + "/api/runtime/register").mock(
+        return_value=httpx.Response(200, json={"runtime_id": "7"})
+    )
+    transport.register(registration, 5)
+    assert expected.items() <= json.loads(route.calls.last.request.content).items()
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_goodbye_is_sent_whatever_the_answer_is(respx_mock, transport, status):
+    """All of it is in the URL: a server needs no body to act on it."""
+    route = respx_mock.post(url__startswith=URL + "/api/worker/pool/goodbye").mock(
+        return_value=httpx.Response(status)
+    )
+    transport.goodbye(Registration("pool", worker_id="w1", started_at=5.25), 5)
+    request = route.calls.last.request
+    assert b"" == request.content
+    assert ("pool", "w1", "5.25") == tuple(
+        request.url.params[name] for name in ("name", "worker_id", "started_at")
+    )
+
+
+def test_a_goodbye_that_cannot_be_sent_is_given_up():
+    """Nothing listens there, and nothing is raised."""
+    transport = HttpTransport("http://127.0.0.1:1")
+    transport.goodbye(Registration("pool", worker_id="w1"), 5)
+    transport.close()
+
+
 def test_a_server_that_no_longer_takes_gzip_gets_the_batch_plain(respx_mock, transport):
     """415 to a compressed batch is recoverable, and the next attempt is not compressed."""
     with_gzip = ok()

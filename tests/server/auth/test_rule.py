@@ -43,12 +43,17 @@ WRITING = [
     ("POST", "/api/worker/pool/register"),
     ("POST", "/api/runtime/register"),
     ("POST", "/api/worker/pool/heartbeat"),
+    ("POST", "/api/worker/pool/goodbye"),
     ("POST", "/api/worker/pool/deregister"),
     ("DELETE", "/api/worker/pool/deregister"),
     ("POST", "/api/runtime/deregister"),
     ("DELETE", "/api/runtime/deregister"),
 ]
-ADMINISTRATING = [("POST", "/api/metrics/cleanup"), ("POST", "/api/metrics/partitions/create")]
+ADMINISTRATING = [
+    ("POST", "/api/metrics/cleanup"),
+    ("POST", "/api/metrics/partitions/create"),
+    ("DELETE", "/api/runtime/1"),
+]
 READING = [
     ("GET", "/api/metrics"),
     ("GET", "/api/metrics/query"),
@@ -118,7 +123,7 @@ def served_routes() -> set[tuple[str, str]]:
 def test_every_route_has_a_scope_or_is_open() -> None:
     """The tests below cover every route; a new route reads, or is for an admin only."""
     tested = {
-        (method, path.replace("/1/", "/{runtime_id}/"))
+        (method, path.replace("/runtime/1", "/runtime/{runtime_id}"))
         for method, path in [*WRITING, *READING, *ADMINISTRATING, *OPEN]
     }
     served = served_routes()
@@ -178,6 +183,9 @@ def test_a_bound_token_registers_only_its_component(closed: Api) -> None:
             assert "is bound to 'worker_pool/mine'" in answer.json()["detail"]
         answer = call(closed, "POST", f"/api/worker/pool/{path}", "bound", {"name": "mine"})
         assert 200 == answer.status_code
+    for name, status in (("other", 403), ("mine", 200)):
+        path = f"/api/worker/pool/goodbye?worker_id=w&name={name}"
+        assert status == call(closed, "POST", path, "bound").status_code
 
 
 def test_a_bound_token_writes_only_for_its_component(closed: Api) -> None:

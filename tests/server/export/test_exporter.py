@@ -125,6 +125,21 @@ def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(
         assert [1.0] == fake.values("late")
 
 
+def test_what_is_being_deleted_is_not_exported(embedded_api: Api) -> None:
+    """A component that is being deleted has another name, which makes no series elsewhere."""
+    api = embedded_api
+    deleted, kept = api.register("deleted"), api.register("kept")
+    for runtime_id in (deleted, kept, deleted):
+        insert(api, runtime_id, *numbered(3))
+    api.sql("UPDATE noetl.runtime SET status = 'deleting' WHERE runtime_id = %s", int(deleted))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        export.finish()
+        assert {kept} == {one.labels["runtime_id"] for one in fake.samples}
+        (ids,) = api.sql("SELECT last_value FROM noetl.metric_metric_id_seq")
+        assert export.progress()[0] >= ids[0]
+
+
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 403, 404, 302])
 def test_the_position_moves_only_when_the_receiver_has_acknowledged(
     embedded_api: Api, status: int

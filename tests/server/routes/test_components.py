@@ -1,4 +1,4 @@
-"""Registering components, heartbeats, deregistering, listing."""
+"""Registering components, heartbeats, goodbyes, deregistering, listing, deleting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from server_stub.components import store
 from tests.server.application import sample
+from tests.server.components.silence import age
 
 if TYPE_CHECKING:
     from tests.server.application import Api
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.once
 
 REGISTER = "/api/worker/pool/register"
 HEARTBEAT = "/api/worker/pool/heartbeat"
+GOODBYE = "/api/worker/pool/goodbye"
 DEREGISTER = ("/api/worker/pool/deregister", "/api/runtime/deregister")
 
 
@@ -71,6 +74,9 @@ def test_a_registration_is_kept_and_answered(api: Api, path: str) -> None:
             "hostname": "worker",
             "meta": {"version": "1.0"},
         },
+        "alive": True,
+        "process_counts": {"running": 0, "ended": 0, "lost": 0},
+        "processes": [],
     }
 
 
@@ -187,6 +193,13 @@ def test_a_name_of_two_kinds_is_ambiguous(embedded_api_shared: Api) -> None:
         (b'{"name": "a", "meta": {"x": "%s"}}' % (b"a" * 65_536), 422, "at most 65536"),
         (b'{"name": "a", "runtime": 7}', 422, "body.runtime"),
         (b'{"name": "a", "uri": 7}', 422, "body.uri"),
+        (b'{"name": "a", "worker_id": ""}', 422, "at least 1 character"),
+        (b'{"name": "a", "worker_id": "%s"}' % (b"w" * 513), 422, "at most 512 characters"),
+        (b'{"name": "a", "worker_id": "\\u0000"}', 422, "NUL"),
+        (b'{"name": "a", "started_at": "2026-01-01T00:00:00"}', 422, "body.started_at"),
+        (b'{"name": "a", "heartbeat_interval": 0}', 422, "greater than 0"),
+        (b'{"name": "a", "heartbeat_interval": 1e9}', 422, "less than or equal to 86400"),
+        (b'{"name": "a", "heartbeat_interval": NaN}', 422, "body.heartbeat_interval"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -214,3 +227,179 @@ def test_a_backslash_is_no_nul(embedded_api_shared: Api) -> None:
     """The text `\\u0000`, written with a backslash of its own, is kept."""
     embedded_api_shared.register("backslash", meta={"a": "\\u0000"})
     assert {"meta": {"a": "\\u0000"}} == component(embedded_api_shared, "backslash")["runtime"]
+
+
+PROCESS = {
+    "worker_id": "host-7",
+    "hostname": "host",
+    "pid": 7,
+    "started_at": 1_764_000_000.5,
+    "heartbeat_interval": 30.0,
+    "sdk_version": "0.1.0",
+}
+
+
+def processes(api: Api, name: str) -> dict[str, str]:
+    """Return the state of each listed process of a component."""
+    return {entry["worker_id"]: entry["state"] for entry in component(api, name)["processes"]}
+
+
+def goodbye(api: Api, name: str, **fields: Any) -> int:
+    answer = api.post(GOODBYE, params={"name": name, **fields})
+    return answer.status_code
+
+
+def test_a_listing_has_the_processes_behind_a_component(api: Api) -> None:
+    """A process is what it said of itself, at the registration or by a heartbeat."""
+    api.register("cpu-01", **PROCESS)
+    other = {"name": "cpu-01", "worker_id": "host-8", "pid": 8}
+    assert 200 == api.post(HEARTBEAT, json=other).status_code
+    listed = component(api, "cpu-01")
+    assert listed["alive"]
+    assert {"running": 2, "ended": 0, "lost": 0} == listed["process_counts"]
+    second, first = listed["processes"]
+    assert first.pop("last_heard_at") < second.pop("last_heard_at")
+    assert first == {
+        **PROCESS, "started_at": "2025-11-24T16:00:00.500000Z", "ended_at": None,
+        "state": "running",
+    }  # fmt: skip
+    assert second == {
+        **dict.fromkeys(PROCESS), "worker_id": "host-8", "pid": 8, "ended_at": None,
+        "state": "running",
+    }  # fmt: skip
+
+
+def test_a_process_says_goodbye(api: Api) -> None:
+    """It has ended from then on; its component is alive as long as another of its processes is."""
+    api.register("cpu-01", **PROCESS)
+    api.register("cpu-01", worker_id="host-8")
+    assert 200 == goodbye(api, "cpu-01", **PROCESS)
+    assert {"host-7": "ended", "host-8": "running"} == processes(api, "cpu-01")
+    listed = component(api, "cpu-01")
+    assert (True, {"running": 1, "ended": 1, "lost": 0}) == (
+        listed["alive"], listed["process_counts"],
+    )  # fmt: skip
+    assert listed["processes"][1]["ended_at"] == listed["processes"][1]["last_heard_at"]
+    assert 200 == goodbye(api, "cpu-01", worker_id="host-8")
+    assert not component(api, "cpu-01")["alive"]
+
+
+def test_a_goodbye_makes_a_process_known(api: Api) -> None:
+    """A process that ends before its first heartbeat is on record as one that has ended."""
+    api.register("cpu-01")
+    assert 200 == goodbye(api, "cpu-01", **PROCESS)
+    assert {"host-7": "ended"} == processes(api, "cpu-01")
+
+
+def test_a_process_that_starts_again_runs_again(api: Api) -> None:
+    """The goodbye of a process does not end a younger one with its worker_id that came before."""
+    api.register("cpu-01", **PROCESS)
+    assert 200 == goodbye(api, "cpu-01", **PROCESS)
+    younger = {**PROCESS, "pid": 9, "started_at": 1_764_000_100}
+    api.register("cpu-01", **younger)
+    assert 200 == goodbye(api, "cpu-01", **PROCESS)
+    (listed,) = component(api, "cpu-01")["processes"]
+    assert ("running", 9, None) == (listed["state"], listed["pid"], listed["ended_at"])
+
+
+def test_a_goodbye_needs_a_component_and_a_process(embedded_api_shared: Api) -> None:
+    """An unknown component is 404, and a goodbye that names no process 422."""
+    assert 404 == goodbye(embedded_api_shared, "nobody", worker_id="w")
+    embedded_api_shared.register("somebody")
+    assert 404 == goodbye(embedded_api_shared, "somebody", kind="broker", worker_id="w")
+    assert 422 == goodbye(embedded_api_shared, "somebody")
+
+
+def test_a_process_that_is_silent_for_three_of_its_intervals_is_lost(api: Api) -> None:
+    """Each process goes by its own interval, or by 15 seconds, until it is heard of again."""
+    for worker_id, interval in (("slow", 60.0), ("quick", 1.0), ("untold", None)):
+        api.register("cpu-01", worker_id=worker_id, heartbeat_interval=interval)
+    states = []
+    for seconds in (2, 2, 40, 10, 130):
+        age(api, seconds)
+        listed = processes(api, "cpu-01")
+        alive = component(api, "cpu-01")["alive"]
+        states.append(([listed[name] for name in ("quick", "untold", "slow")], alive))
+    assert states == [
+        (["running", "running", "running"], True),
+        (["lost", "running", "running"], True),
+        (["lost", "running", "running"], True),
+        (["lost", "lost", "running"], True),
+        (["lost", "lost", "lost"], False),
+    ]
+    assert {"running": 0, "ended": 0, "lost": 3} == component(api, "cpu-01")["process_counts"]
+    api.post(HEARTBEAT, json={"name": "cpu-01", "worker_id": "quick"})
+    assert "running" == processes(api, "cpu-01")["quick"]
+    age(api, 2)
+    assert component(api, "cpu-01")["alive"]
+    age(api, 2)  # it has told its interval before
+    assert not component(api, "cpu-01")["alive"]
+
+
+def test_a_component_without_processes_goes_by_its_heartbeats(api: Api) -> None:
+    """It is alive for three times 15 seconds after a heartbeat, whatever its processes were."""
+    api.register("cpu-01", worker_id="w")
+    assert 200 == goodbye(api, "cpu-01", worker_id="w")
+    api.post(HEARTBEAT, json={"name": "cpu-01"})
+    age(api, 44)
+    assert component(api, "cpu-01")["alive"]
+    age(api, 2)
+    assert not component(api, "cpu-01")["alive"]
+
+
+def test_a_component_that_deregistered_is_not_alive(api: Api) -> None:
+    """Its processes are still on record; the next heartbeat makes it alive again."""
+    api.register("cpu-01", worker_id="w")
+    api.post(DEREGISTER[0], json={"name": "cpu-01"})
+    assert not component(api, "cpu-01")["alive"]
+    api.post(HEARTBEAT, json={"name": "cpu-01", "worker_id": "w"})
+    assert component(api, "cpu-01")["alive"]
+
+
+def test_a_listing_is_bounded(embedded_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the processes that run first, and counts all, also those that it leaves out."""
+    monkeypatch.setattr(store, "PROCESSES_OF_A_COMPONENT_LISTED_MAX", 2)
+    api = embedded_api
+    for number in range(4):
+        api.register("cpu-01", worker_id=f"w{number}")
+        api.register("cpu-02", worker_id=f"w{number}")
+    for number in (2, 3):
+        assert 200 == goodbye(api, "cpu-01", worker_id=f"w{number}")
+    listed = component(api, "cpu-01")
+    assert ["w1", "w0"] == [entry["worker_id"] for entry in listed["processes"]]
+    assert {"running": 2, "ended": 2, "lost": 0} == listed["process_counts"]
+    monkeypatch.setattr(store, "PROCESSES_LISTED_MAX", 3)
+    lengths = [len(component(api, name)["processes"]) for name in ("cpu-01", "cpu-02")]
+    assert [1, 2] == sorted(lengths)
+
+
+def test_deleting_answers_what_is_gone(api: Api) -> None:
+    """The answer names the component and counts its rows; a second request is 404."""
+    runtime_id = api.register("cpu-01", **PROCESS)
+    kept = api.register("cpu-02", **PROCESS)
+    for owner in (runtime_id, kept):
+        api.insert({"runtime_id": owner, "metrics": [sample(), sample()]})
+    answer = api.request("DELETE", f"/api/runtime/{runtime_id}")
+    assert 200 == answer.status_code
+    assert answer.json() == {
+        "status": "ok", "name": "cpu-01", "runtime_id": runtime_id, "kind": "worker_pool",
+        "metrics_deleted": 2,
+    }  # fmt: skip
+    assert ["cpu-02"] == [entry["name"] for entry in api.get("/api/runtime").json()["components"]]
+    assert [(int(kept), 2)] == api.sql(
+        "SELECT runtime_id, count(*) FROM noetl.metric GROUP BY runtime_id"
+    )
+    assert [(int(kept), "host-7")] == api.sql(
+        "SELECT runtime_id, worker_id FROM noetl.runtime_process"
+    )
+    again = api.request("DELETE", f"/api/runtime/{runtime_id}")
+    assert (404, {"detail": f"no runtime {runtime_id} is registered"}) == (
+        again.status_code, again.json(),
+    )  # fmt: skip
+
+
+def test_deleting_refuses_what_is_no_id(embedded_api_shared: Api) -> None:
+    """The answer says what a right id looks like."""
+    answer = embedded_api_shared.request("DELETE", "/api/runtime/cpu-01")
+    assert 400 == answer.status_code
+    assert "must be a whole number" in answer.json()["detail"]

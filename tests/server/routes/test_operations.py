@@ -127,7 +127,8 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
     document = embedded_api_shared.get("/openapi.json").json()
     assert {
         "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create",
-        "/api/metrics/series", "/api/runtime", "/api/runtime/{runtime_id}/metrics",
+        "/api/metrics/series", "/api/runtime", "/api/runtime/{runtime_id}",
+        "/api/runtime/{runtime_id}/metrics", "/api/worker/pool/goodbye",
         "/api/worker/pool/deregister", "/api/worker/pool/heartbeat", "/api/worker/pool/register",
         "/healthz", "/metrics", "/readyz",
     } == set(document["paths"])  # fmt: skip

@@ -1,0 +1,3 @@
+SELECT status, count(*)
+FROM noetl.runtime
+GROUP BY status

@@ -1,0 +1,1 @@
+DELETE FROM noetl.runtime WHERE runtime_id = %(runtime_id)s

@@ -1,0 +1,4 @@
+SELECT deleted, last_name, last_time
+FROM noetl.delete_metrics_of_runtime(
+    %(partition_name)s, %(runtime_id)s, %(after_name)s, %(after_time)s::timestamptz, %(rows_max)s
+)
