@@ -24,10 +24,6 @@ COMMANDS: deque[Command] = deque(
 )
 
 
-class ToolError(Exception):
-    """A tool has returned an error in place of a result."""
-
-
 async def lease() -> Command | None:
     """Return the next command; a NoETL worker is told of it by NATS, and claims it."""
     COMMANDS_WAITING.set(max(0, len(COMMANDS) - 1))
@@ -42,25 +38,27 @@ async def run_tool(command: Command) -> dict[str, Any]:
     return {"status": "success", "rows": command["rows"]}
 
 
-async def execute(command: Command) -> None:
-    """Run one command, and measure it."""
-    async with track_job(job_type=command["tool"]):
+async def execute(command: Command) -> dict[str, Any]:
+    """Run one command, and measure it; return what its tool returned."""
+    async with track_job(job_type=command["tool"]) as job:
         result = await run_tool(command)
         if result["status"] == "error":
-            raise ToolError(result["error"])  # the job has failed, whatever its tool returned
-        ROWS.labels(command["tool"]).inc(result["rows"])
+            job.fail("ToolError")  # the job has failed, though its tool has only returned
+        else:
+            ROWS.labels(command["tool"]).inc(result["rows"])
+    return result
 
 
 async def work() -> tuple[int, int]:
     """Run commands until none is left; return how many were completed, and how many failed."""
     completed = failed = 0
     while (command := await lease()) is not None:
-        try:
-            await execute(command)
-            completed += 1
-        except ToolError as error:
-            print("command.failed", command["step"], error)
+        result = await execute(command)
+        if result["status"] == "error":
+            print("command.failed", command["step"], result["error"])
             failed += 1
+        else:
+            completed += 1
     return completed, failed
 
 

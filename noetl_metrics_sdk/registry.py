@@ -26,9 +26,11 @@ class Collector(Protocol):
 
     A family has `name`, `documentation`, `type`, `unit` and `samples`. A sample has `name`,
     `labels`, `value` and `timestamp`. `MetricFamily` and `Sample` have these shapes, and so have
-    the classes of prometheus_client. A collector may also have a `describe()` that returns its
-    families, with or without samples. With it the registry refuses a second collector of the same
-    name.
+    the classes of prometheus_client. A `Sample` may also have a `created_at`, the time at which a
+    count was 0: a chart then shows what was counted before the first report.
+
+    A collector may also have a `describe()` that returns its families, with or without samples.
+    With it the registry refuses a second collector of the same name.
     """
 
     def collect(self) -> Iterable[Any]:

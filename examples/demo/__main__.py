@@ -11,21 +11,16 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections import Counter as Tally
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
-from database import ask
-from report import compare, differences, show_exposition, show_table
-from victoria_metrics import (
-    running_victoria_metrics,
-    show_what_was_written,
-    totals,
-    wait_for_export,
-)
+from database import ask, rows_of
+from report import show_exposition, show_table
+from verdicts import Work, verdict, verdict_of_charts, verdict_of_promql
+from victoria_metrics import running_victoria_metrics
 from worker import COMPONENT
 
 if TYPE_CHECKING:
@@ -33,7 +28,13 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SHOW_EVERY_SECONDS = 0.5
-FOUND_SECONDS = 30.0
+FLUSH_SECONDS = 0.5
+SHORT_LIVED_COMPONENT = "demo-short-lived"
+SHORT_LIVED = 6
+FILES_OF_SHORT_LIVED = 15
+NEVER = 3_600.0
+"""The interval of collections of a worker that ends long before the first one."""
+
 INTERRUPTED = 128 + signal.SIGINT
 """The exit code that a shell reports for a program that Ctrl-C has ended."""
 
@@ -68,13 +69,25 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
         files = source_files(arguments.files)
         print(f"== {arguments.workers} workers, {3 * len(files)} jobs on {len(files)} files")
-        rows_before = rows_of_pool(connection)
+        began_at = time.time()
+        rows_before = rows_of(connection, COMPONENT)
         reports = run_pool(server_url, files, arguments.workers, connection)
+        short_files = files[: SHORT_LIVED * FILES_OF_SHORT_LIVED]
+        print(
+            f"== {SHORT_LIVED} workers that live for a moment, {3 * len(short_files)} jobs; they "
+            "end before any collection"
+        )
+        short_reports = run_short_lived_pool(server_url, short_files)
 
         answer_questions(connection, server_url)
-        exit_code = verdict(connection, reports, rows_before)
+        work = [Work(COMPONENT, reports), Work(SHORT_LIVED_COMPONENT, short_reports)]
+        checks = [
+            verdict(connection, work[0], rows_before),
+            verdict_of_charts(server_url, work, began_at),
+        ]
         if receiver_url is not None:
-            exit_code = max(exit_code, verdict_of_promql(connection, reports, receiver_url))
+            checks.append(verdict_of_promql(connection, work, receiver_url))
+        exit_code = 0 if all(checks) else 1
         show_addresses(server_url, database_url, keep=arguments.keep)
         if arguments.keep:
             print("\n== The server stays up until Ctrl-C", flush=True)
@@ -167,26 +180,59 @@ def run_pool(
     Returns:
         The report of each worker.
     """
-    pool: list[subprocess.Popen[str]] = []
-    for number in range(workers):
-        worker = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, str(HERE / "worker.py"), server_url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Ctrl-C must not reach the worker: it may still be importing.
-            start_new_session=True,
-        )
-        assert worker.stdin is not None
-        worker.stdin.write("\n".join(files[number::workers]))
-        worker.stdin.close()
-        pool.append(worker)
-    try:
+    pool = [
+        start_worker(server_url, COMPONENT, FLUSH_SECONDS, files[number::workers])
+        for number in range(workers)
+    ]
+    with ended(pool):
         show_rows_arriving(pool, connection)
+    return reports_of(pool)
+
+
+def run_short_lived_pool(server_url: str, files: Sequence[str]) -> list[dict[str, Any]]:
+    """Run workers, two at a time, that end before their client has collected; return reports."""
+    reports: list[dict[str, Any]] = []
+    shares = [files[number::SHORT_LIVED] for number in range(SHORT_LIVED)]
+    for pair in (shares[number : number + 2] for number in range(0, SHORT_LIVED, 2)):
+        pool = [start_worker(server_url, SHORT_LIVED_COMPONENT, NEVER, share) for share in pair]
+        with ended(pool):
+            for worker in pool:
+                worker.wait()
+        reports += reports_of(pool)
+    return reports
+
+
+def start_worker(
+    server_url: str, component: str, flush_seconds: float, files: Sequence[str]
+) -> subprocess.Popen[str]:
+    """Start a worker on some files."""
+    worker = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, str(HERE / "worker.py"), server_url, component, str(flush_seconds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C must not reach the worker: it may still be importing.
+        start_new_session=True,
+    )
+    assert worker.stdin is not None
+    worker.stdin.write("\n".join(files))
+    worker.stdin.close()
+    return worker
+
+
+@contextmanager
+def ended(pool: Sequence[subprocess.Popen[str]]) -> Generator[None]:
+    """End every worker of a pool at the end of the block, even if the demo is interrupted."""
+    try:
+        yield
     finally:
-        for worker in pool:  # a worker still runs only if the demo was interrupted
+        for worker in pool:
             worker.terminate()
             worker.wait()
+
+
+def reports_of(pool: Sequence[subprocess.Popen[str]]) -> list[dict[str, Any]]:
+    """Return what each worker of a pool says that it did."""
     if any(worker.returncode for worker in pool):
         raise SystemExit(f"a worker failed: exit codes {[worker.returncode for worker in pool]}")
     return [json.loads(worker.stdout.read()) for worker in pool if worker.stdout is not None]
@@ -201,14 +247,9 @@ def show_rows_arriving(
         time.sleep(SHOW_EVERY_SECONDS)
         seconds = time.monotonic() - started_at
         print(
-            f"   {seconds:5.1f} s: {rows_of_pool(connection):6d} rows in noetl.metric", flush=True
+            f"   {seconds:5.1f} s: {rows_of(connection, COMPONENT):6d} rows in noetl.metric",
+            flush=True,
         )
-
-
-def rows_of_pool(connection: psycopg.Connection) -> int:
-    """Return how many rows of the pool are in the table."""
-    ((rows,),) = ask(connection, "row_count", component=COMPONENT).rows
-    return int(str(rows))
 
 
 def answer_questions(connection: psycopg.Connection, server_url: str) -> None:
@@ -224,59 +265,6 @@ def answer_questions(connection: psycopg.Connection, server_url: str) -> None:
         show_table(title, ask(connection, question, component=COMPONENT))
     page = httpx.get(f"{server_url}/metrics", timeout=30).raise_for_status().text
     show_exposition(page, ["noetl_jobs_processed_total", "demo_compression_ratio"])
-
-
-def verdict(
-    connection: psycopg.Connection, reports: Sequence[dict[str, Any]], rows_before: int
-) -> int:
-    """Print whether the table holds exactly what the workers did, and return the exit code."""
-    work_done: Tally[str] = Tally()
-    for report in reports:
-        work_done.update(report["work_done"])
-    worker_ids = [report["worker_id"] for report in reports]
-    found = differences(connection, COMPONENT, worker_ids, work_done)
-    sent = sum(report["samples_sent"] for report in reports)
-    rows = rows_of_pool(connection) - rows_before
-    if rows != sent:
-        found.append(f"rows: the workers sent {sent} samples, the table has {rows} rows")
-    for report in reports:
-        if report["samples_dropped"] or report["samples_pending"]:
-            found.append(
-                f"{report['worker_id']}: dropped {report['samples_dropped']}, "
-                f"pending {report['samples_pending']}"
-            )
-    if found:
-        print("\n== The table and the work differ:", *found, sep="\n   ", file=sys.stderr)
-        return 1
-    jobs = sum(count for key, count in work_done.items() if key.startswith("noetl_jobs_processed"))
-    print(f"\n== All {jobs} jobs and all {sent} samples are in the table: every sum agrees")
-    return 0
-
-
-def verdict_of_promql(
-    connection: psycopg.Connection, reports: Sequence[dict[str, Any]], receiver_url: str
-) -> int:
-    """Print whether PromQL finds in VictoriaMetrics what the workers did; return the exit code."""
-    wait_for_export(connection, receiver_url)
-    work_done: Tally[str] = Tally()
-    for report in reports:
-        work_done.update(report["work_done"])
-    metric_names = sorted({key.split("/")[0] for key in work_done})
-    worker_ids = [report["worker_id"] for report in reports]
-    deadline = time.monotonic() + FOUND_SECONDS
-    while True:
-        sums = totals(receiver_url, COMPONENT, metric_names, worker_ids)
-        found = compare(work_done, sums, "VictoriaMetrics")
-        if not found or time.monotonic() > deadline:
-            break
-        # VictoriaMetrics may take some seconds to find what it has acknowledged.
-        time.sleep(0.5)
-        show_what_was_written(receiver_url)
-    if found:
-        print("\n== VictoriaMetrics and the work differ:", *found, sep="\n   ", file=sys.stderr)
-        return 1
-    print("\n== All of it is in VictoriaMetrics too: PromQL finds every sum")
-    return 0
 
 
 def show_addresses(server_url: str, database_url: str, *, keep: bool) -> None:

@@ -29,3 +29,9 @@ def ask(connection: psycopg.Connection, question: str, **parameters: object) -> 
     cursor = connection.execute((QUESTIONS / f"{question}.sql").read_bytes(), parameters)
     assert cursor.description is not None
     return Answer([column.name for column in cursor.description], cursor.fetchall())
+
+
+def rows_of(connection: psycopg.Connection, component: str) -> int:
+    """Return how many rows of a component are in the table."""
+    ((rows,),) = ask(connection, "row_count", component=component).rows
+    return int(str(rows))

@@ -94,22 +94,27 @@ def show_what_was_written(url: str) -> None:
 
 
 def totals(
-    url: str, component: str, metric_names: Sequence[str], worker_ids: Sequence[str]
+    url: str,
+    component: str,
+    metric_names: Sequence[str],
+    worker_ids: Sequence[str],
+    function: str,
 ) -> dict[str, float]:
-    """Return the sum of the last values of all series by job type and outcome, as PromQL has it.
+    """Return the sum of a function of all series by job type and outcome, as PromQL has it.
 
     Args:
         url: the address of VictoriaMetrics.
         component: the worker pool's name.
         metric_names: the names of the metrics to add up.
         worker_ids: the `worker_id` of each process whose series are added up.
+        function: `last_over_time` for the last values, `increase` for the growth of the last hour.
     """
     found: dict[str, float] = {}
     for metric_name in metric_names:
         selector = (
             f'{metric_name}{{component="{component}",worker_id=~"{"|".join(worker_ids)}"}}[1h]'
         )
-        query = f"sum by (job_type, status, exception) (last_over_time({selector}))"
+        query = f"sum by (job_type, status, exception) ({function}({selector}))"
         answer = httpx.post(f"{url}/api/v1/query", data={"query": query, "nocache": "1"})
         for series in answer.raise_for_status().json()["data"]["result"]:
             labels = [

@@ -72,14 +72,14 @@ def run_jobs(path: Path, work_done: Tally[str]) -> None:
     work_done["demo_compression_ratio_count///"] += 1
 
 
-def main(server_url: str, paths: list[str]) -> None:
+def main(server_url: str, component: str, flush_seconds: float, paths: list[str]) -> None:
     """Do the jobs on some files, and print a report of the work as one line of JSON."""
     # Python warns of the escapes in old source files. This program cannot mend them.
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     work_done: Tally[str] = Tally()
     client = MetricsClient(
-        server_url, COMPONENT, flush_interval=0.5, system_interval=0.5,
+        server_url, component, flush_interval=flush_seconds, system_interval=0.5,
         handle_sigterm=False,  # the demo throws the counts away if it is interrupted
     )  # fmt: skip
     with client:
@@ -98,4 +98,4 @@ def main(server_url: str, paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin.read().splitlines())
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.stdin.read().splitlines())

@@ -17,7 +17,7 @@ from noetl_metrics_sdk.exposition.page import render
 from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, PageFormat
 from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.jobs.collector import instruments_of
-from noetl_metrics_sdk.model.adoption import adopt_series
+from noetl_metrics_sdk.model.adoption import adopt_series, shared_labels
 from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
 
 if TYPE_CHECKING:
@@ -91,31 +91,28 @@ def _samples_of(collector: Collector, page_format: PageFormat) -> tuple[list[Exp
     samples: list[ExposedSample] = []
     invalid_count = 0
     for family in collector.collect():
-        created: dict[tuple[tuple[str, str], ...], ExposedSample] = {}
+        start_times: dict[tuple[tuple[str, str], ...], ExposedSample] = {}
         for sample in family.samples:
             try:
-                adopted = _adopted(family, sample)
-                samples.append(adopted)
-                created_at = getattr(sample, "created_at", None)
-                if (
-                    created_at is not None
-                    and page_format is PageFormat.OPENMETRICS
-                    and counts_from_zero(MetricType(adopted.type), sample.labels)
-                ):
-                    own = {
-                        name: text
-                        for name, text in sample.labels.items()
-                        if name not in {"le", "quantile"}
-                    }
-                    created[tuple(own.items())] = _created_sample(
-                        family.name, float(created_at), ExposedLabels(own)
-                    )
+                samples.append(_adopted(family, sample))
+                if page_format is PageFormat.OPENMETRICS:
+                    start_times |= _start_time(family, sample)
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ):  # fmt: skip
                 invalid_count += 1
-        samples += created.values()
+        samples += start_times.values()
     return samples, invalid_count
+
+
+def _start_time(family: Any, sample: Any) -> dict[tuple[tuple[str, str], ...], ExposedSample]:
+    """Return when the sample's series was 0, by the labels of its label set, if it says so."""
+    created_at = getattr(sample, "created_at", None)
+    if created_at is None or not counts_from_zero(MetricType(family.type), sample.labels):
+        return {}
+    own = shared_labels(sample.labels)
+    shown = _created_sample(family.name, float(created_at), ExposedLabels(own))
+    return {tuple(own.items()): shown}
 
 
 def _instrument_samples(instrument: Instrument, page_format: PageFormat) -> Iterator[ExposedSample]:

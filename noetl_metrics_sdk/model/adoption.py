@@ -73,8 +73,13 @@ def told_beginnings(samples: Iterable[Any]) -> Beginnings:
     return beginnings
 
 
+def shared_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that all samples of a label set share: without a bound or a quantile."""
+    return {name: text for name, text in labels.items() if name not in _OWN_LABELS}
+
+
 def _key(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
-    return name, frozenset((key, text) for key, text in labels.items() if key not in _OWN_LABELS)
+    return name, frozenset(shared_labels(labels).items())
 
 
 def adopt_series(family: Any, sample: Any) -> Series:

@@ -37,6 +37,8 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
     )  # fmt: skip
     assert (0, "") == (result.returncode, result.stderr)
     assert "All 90 jobs" in result.stdout
+    # Six short-lived workers do three jobs each on five files.
+    assert "All 90 and 90 jobs are in the charts" in result.stdout
     for heading in ["Jobs by type", "slowest job types", "CPU and memory", "Partitions", "/docs"]:
         assert heading in result.stdout
     assert (tmp_path / "kept" / "postgresql").is_dir()
@@ -45,7 +47,8 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
 @pytest.mark.once
 @needs_victoria_metrics
 def test_the_demo_finds_every_figure_by_promql(tmp_path):
-    """With --victoria-metrics the demo exports everything too, and finds the same sums there."""
+    """With --victoria-metrics the demo exports everything too, and finds the same sums and
+    increases there."""
     result = subprocess.run(
         [sys.executable, str(DEMO), "--files", "30", "--workers", "2", "--victoria-metrics",
          "--data-directory", str(tmp_path / "kept")],
@@ -94,13 +97,14 @@ def test_the_demo_can_run_again_on_kept_data(tmp_path):
         )  # fmt: skip
         assert (0, "") == (result.returncode, result.stderr)
         assert "All 18 jobs" in result.stdout
+        assert "All 18 and 18 jobs are in the charts" in result.stdout
 
 
 def test_the_demo_notices_what_is_missing(server, report_module):
     """The demo names a row that is missing in the table, with both figures."""
     files = "\n".join(str(path) for path in sorted(DEMO.glob("*.py")))
     finished = subprocess.run(
-        [sys.executable, str(DEMO / "worker.py"), server.url],
+        [sys.executable, str(DEMO / "worker.py"), server.url, "demo-pool", "0.5"],
         input=files, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     worker = json.loads(finished.stdout)
