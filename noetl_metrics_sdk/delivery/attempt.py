@@ -61,14 +61,13 @@ class Delivery:
         self._heartbeat_interval = heartbeat_interval
         self._request_timeout = request_timeout
         self._setting_aside = SettingAside(batches, clock, self._drop_current)
-        # Never due if another program registers the component and keeps it alive. Due at once in a
-        # forked child, whose parent has registered the component: the child does not register, and
-        # the server hears of this process by its heartbeat.
+        # Never due if another program registers the component and keeps it alive.
         self.heartbeat_due_at = (
-            math.inf
-            if registration is None
-            else clock.monotonic() + (heartbeat_interval if runtime_id is None else 0.0)
+            math.inf if registration is None else clock.monotonic() + heartbeat_interval
         )
+        # The parent of a forked child has registered the component, so the child does not: the
+        # server hears of this process by a heartbeat after its first batch.
+        self._is_unheard = registration is not None and runtime_id is not None
         # Whether the last request had an answer that shows the server to be at work.
         self._server_answers = False
         # stats() reads these from any thread, without a lock: only the delivery thread writes them,
@@ -96,6 +95,9 @@ class Delivery:
             self._server_answers = True
             self._settle(batch, receipt)
             self._setting_aside.note_sent(batch)
+            if self._is_unheard:
+                self._is_unheard = False
+                self.heartbeat_due_at = self._clock.monotonic()
         except UnknownRuntimeError as error:
             raise self._not_registered(error) from error
         except PayloadTooLargeError as error:

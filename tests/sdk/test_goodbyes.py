@@ -220,7 +220,7 @@ def test_the_answer_to_a_goodbye_is_not_waited_for(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_forked_child_is_a_process_of_its_own(tmp_path):
-    """A child is heard of at once, without a registration, and says a goodbye of its own."""
+    """A child is heard of after its first batch, unregistered, and says a goodbye of its own."""
     run(
         """
         class Telling(WritingTransport):
@@ -245,6 +245,8 @@ def test_a_forked_child_is_a_process_of_its_own(tmp_path):
         metrics.flush()
         pid = os.fork()
         if pid == 0:
+            count(1)
+            metrics.flush()
             assert beat.wait(30)
             sys.exit()
         assert os.waitpid(pid, 0)[1] == 0
