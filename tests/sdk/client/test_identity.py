@@ -95,6 +95,7 @@ def test_a_second_client_of_the_same_identity_goes_on_with_the_series():
 )
 def test_a_client_of_another_identity_begins_its_own_series(other):
     """Where its series are others, each begins with a sample of 0."""
-    settings = {"transport": InMemoryTransport(), **SETTINGS}
-    settings["transport"].runtime_ids["registered by another program"] = "7"
+    transport = InMemoryTransport()
+    transport.runtime_ids["registered by another program"] = "7"
+    settings = {"transport": transport, **SETTINGS}
     assert [[0.0, 1.0], [0.0, 2.0]] == values_of_two_clients(settings, {**settings, **other})
