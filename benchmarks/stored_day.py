@@ -73,7 +73,7 @@ def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored
         rows: how many rows there would be if the rest had all of its turns.
         rest: series that no question is about have one of so many turns.
     """
-    database.execute("TRUNCATE noetl.metric, noetl.runtime")
+    database.execute("TRUNCATE noetl.metric, noetl.runtime CASCADE")
     database.execute(
         "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
         "SELECT i, 'pool-' || i, 'worker_pool', 'ready' FROM generate_series(1, %s::int) AS i",

@@ -65,10 +65,11 @@ def time_of_told_beginning(
         taken_at: when the value was taken.
 
     Returns:
-        The time; None if the series has not begun since the previous sample, or longer before its
-        first one than is of use.
+        The time, at least a little before the value; None if the series has not begun since the
+        previous sample, or longer before its first one than is of use.
     """
     if created_at is None or (previous_at is not None and created_at <= previous_at):
         return None
-    is_useful = STEP_SECONDS <= taken_at - created_at <= AGE_SECONDS_MAX
-    return created_at if is_useful else None
+    if not 0.0 <= taken_at - created_at <= AGE_SECONDS_MAX:
+        return None
+    return min(created_at, taken_at - STEP_SECONDS)

@@ -107,7 +107,8 @@ def histogram_quantile(quantile: float, counts: Mapping[float, float]) -> float:
     within = heights[place] - below
     if not within > 0:  # the quantile 0, and nothing in the lowest bucket
         return math.nan
-    return lower + (bounds[place] - lower) * ((rank - below) / within)
+    # The addition may be rounded beyond the bound.
+    return min(bounds[place], lower + (bounds[place] - lower) * ((rank - below) / within))
 
 
 def _never_falling(heights: list[float]) -> list[float]:

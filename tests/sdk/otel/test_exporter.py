@@ -110,7 +110,8 @@ def test_a_server_that_comes_back_gets_all_of_it_once(database_url):
         count_to(20)
         assert exporter.force_flush(timeout_millis=30_000)
         assert 0 == client.shutdown().pending
-    assert [float(number) for number in range(1, 21)] == [
+    # A counter begins with a sample of 0.
+    assert [float(number) for number in range(21)] == [
         value for _, value in stored(database_url, "reads_total")
     ]
 
