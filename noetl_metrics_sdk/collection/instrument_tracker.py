@@ -82,8 +82,8 @@ class InstrumentTracker:
     """
 
     __slots__ = (
-        "_generation", "_identity", "_instrument", "_is_scalar", "_pacer", "_previous_at",
-        "_refresh_interval", "_reported_until", "_sent", "_zeros_due",
+        "_counts_from_zero", "_generation", "_identity", "_instrument", "_is_scalar", "_pacer",
+        "_previous_at", "_refresh_interval", "_reported_until", "_sent", "_zeros_due",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,8 @@ class InstrumentTracker:
     ) -> None:
         self._instrument = instrument
         self._is_scalar = isinstance(instrument, ScalarInstrument)
+        # Of a histogram or summary, the last form is the count, which does.
+        self._counts_from_zero = instrument.definition.forms[-1].counts_from_zero
         self._refresh_interval = refresh_interval
         self._pacer = pacer
         self._previous_at = absent_at
@@ -169,8 +171,7 @@ class InstrumentTracker:
         else:
             value = holder.value
             counts_since = holder.counts_since
-        form = self._instrument.definition.forms[0]
-        if form.counts_from_zero and counts_since != sent.counts_since:
+        if self._counts_from_zero and counts_since != sent.counts_since:
             taken_at = self._begin(samples, sent, counts_since, [value], taken_at)
         if sent.all_sent_at > sent_before and _is_same(value, sent.value):
             return taken_at
@@ -178,6 +179,7 @@ class InstrumentTracker:
             self._repeat_zeros(samples, sent, [value])
         sent.value = value
         sent.all_sent_at = now
+        form = self._instrument.definition.forms[0]
         samples.append(StampedSample(form, sent.label_set, value, taken_at))
         return taken_at
 
