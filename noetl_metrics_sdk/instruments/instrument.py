@@ -66,9 +66,10 @@ class Instrument(metaclass=ABCMeta):
     definition: Definition
     label_values: tuple[str, ...]
     _children: dict[tuple[object, ...], Self] | None
-    _direct: bool  # whether this holds values, and may change them without the lock
     counts_since: float
     """When the values were last zero because they began, by `MEASURING_CLOCK.perf_counter`."""
+    # Last: in the compiled object this byte and the compiler's own bits then share eight bytes.
+    _direct: bool  # whether this holds values, and may change them without the lock
 
     def __init__(
         self,
@@ -83,6 +84,8 @@ class Instrument(metaclass=ABCMeta):
         max_series: int = SERIES_MAX,
         _parent: Instrument | None = None,
     ) -> None:
+        # Set first: the compiler then sees that it is always set, and keeps no note of that.
+        self.counts_since = 0.0
         if _parent is not None:
             self._become_child(_parent.definition)
             return
