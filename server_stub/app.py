@@ -5,7 +5,6 @@ Why so: docs/decisions/layout.md.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from contextlib import asynccontextmanager
@@ -13,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from server_stub.auth.token_source import TokenSource
+from server_stub.background import running
 from server_stub.components.store import Components
-from server_stub.components.sweeping import Sweeping, sweeping
+from server_stub.components.sweeping import Sweeping
 from server_stub.export.background import exporting
 from server_stub.ingest.admission import Admission
 from server_stub.ingest.compression import ACCEPTED_ENCODING
@@ -165,7 +165,7 @@ async def _running(
     async with (
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),
-        sweeping(sweeps),
+        running(sweeps.run_forever()),
         exporting(database_url, settings, statistics),
         self_reporting(resources.intake, resources.components, statistics.registry, settings)
         if reports_itself
@@ -188,12 +188,7 @@ async def _maintained(database: Database, maintenance: Maintenance) -> AsyncGene
     await database.open()
     try:
         await maintenance.start()
-        task = asyncio.create_task(maintenance.run_forever())
-        try:
+        async with running(maintenance.run_forever()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
     finally:
         await database.close()

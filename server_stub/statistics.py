@@ -111,6 +111,42 @@ class ExportGauges:
         )
 
 
+class ComponentStatistics:
+    """The counts of the components and of their processes.
+
+    Args:
+        registry: the server's registry.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.components = Gauge(
+            "noetl_api_components",
+            "Registered components by state",
+            ["state"],
+            unit="components",
+            registry=registry,
+        )
+        self.processes = Gauge(
+            "noetl_api_processes",
+            "Processes of components that are on record by state",
+            ["state"],
+            unit="processes",
+            registry=registry,
+        )
+        self.processes_lost = Counter(
+            "noetl_api_processes_lost",
+            "Processes that became silent without a goodbye",
+            unit="processes",
+            registry=registry,
+        )
+        self.processes_unrecorded = Counter(
+            "noetl_api_processes_unrecorded",
+            "Heartbeats of processes for which their component has no room",
+            unit="heartbeats",
+            registry=registry,
+        )
+
+
 class Statistics:
     """The server's instruments, in a registry of their own: one server, one set of counts."""
 
@@ -118,6 +154,7 @@ class Statistics:
         self.registry = Registry()
         registry = self.registry
         self.export = ExportStatistics(registry)
+        self.components = ComponentStatistics(registry)
         self.requests = Counter(
             "noetl_api_requests",
             "API requests by route template, method and status",
@@ -144,28 +181,6 @@ class Statistics:
             "Bytes of batches that are in memory now",
             unit="bytes",
             registry=registry,
-        )
-        self.components = Gauge(
-            "noetl_api_components",
-            "Registered components by state",
-            ["state"],
-            unit="components",
-            registry=registry,
-        )
-        self.processes = Gauge(
-            "noetl_api_processes",
-            "Processes of components that are on record by state",
-            ["state"],
-            unit="processes",
-            registry=registry,
-        )
-        self.processes_lost = self._counter(
-            "processes_lost", "processes", "Processes that became silent without a goodbye"
-        )
-        self.processes_unrecorded = self._counter(
-            "processes_unrecorded",
-            "heartbeats",
-            "Heartbeats of processes for which their component has no room",
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
         self.samples_rejected = self._counter(

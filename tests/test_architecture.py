@@ -43,6 +43,7 @@ SDK = {
 }  # fmt: skip
 
 SERVER = {
+    "background": set(),
     "errors": set(),
     "setting_values": set(),
     "statistics": set(),
@@ -63,14 +64,16 @@ SERVER = {
     "query": {
         "components", "errors", "postgresql", "settings", "time_series_database", "timestamps",
     },
-    "export": {"errors", "postgresql", "settings", "statistics", "time_series_database"},
+    "export": {
+        "background", "errors", "postgresql", "settings", "statistics", "time_series_database",
+    },
     "routes": {
         "auth", "components", "errors", "ingest", "postgresql", "query", "settings", "statistics",
         "time_series_database", "timestamps", "web",
     },
     "self_reporting": {"components", "errors", "ingest", "settings"},
     "app": {
-        "auth", "components", "export", "ingest", "postgresql", "query", "routes",
+        "auth", "background", "components", "export", "ingest", "postgresql", "query", "routes",
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
     "__main__": {"app", "auth", "command_line", "errors", "postgresql", "serving", "settings"},

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.instruments.definition import Definition, check_label_names, full_name
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
-from noetl_metrics_sdk.instruments.unfit_data import replace_label_values
+from noetl_metrics_sdk.instruments.unfit_data import replace_label_values, text_of
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
 from noetl_metrics_sdk.model.names import are_storable, check_text, storable
 from noetl_metrics_sdk.model.stamped_sample import LabelSet
@@ -333,7 +333,10 @@ class Instrument(metaclass=ABCMeta):
             raise InvalidMetricError(
                 f"{self} has the labels {list(names)}, and {len(values)} values were given"
             )
-        return tuple([str(value) for value in values])
+        try:
+            return tuple([str(value) for value in values])
+        except Exception:  # noqa: BLE001 - a job's own object, whatever it raises
+            return tuple([text_of(value) for value in values])
 
     def _find_or_make_child(self, label_values: tuple[str, ...]) -> Self:
         children = self._parent_children()

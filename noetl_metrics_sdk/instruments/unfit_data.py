@@ -62,6 +62,18 @@ def replace_label_values(
     return tuple(storable(value) for value in label_values)
 
 
+def text_of(value: object) -> str:
+    """Return a label value as text; a NUL, which is then replaced and counted, if it has none.
+
+    A job's object may raise when it is asked for its text, and so does a number of very many
+    digits.
+    """
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a job's own object, whatever it raises
+        return "\0"
+
+
 def _place() -> str:
     """Return the place in the program that called this package."""
     import inspect  # noqa: PLC0415 - it takes longer to load than all the rest of this package

@@ -95,7 +95,7 @@ class Components:
         self, connection: AsyncConnection[Any], runtime_id: int, process: Mapping[str, Any] | None
     ) -> None:
         if process is not None and not await note_process(connection, runtime_id, process):
-            self._statistics.processes_unrecorded.inc()
+            self._statistics.components.processes_unrecorded.inc()
 
     async def deregister(self, component_type: str, name: str) -> int:
         """Mark a component offline; its metrics stay. Return its id.

@@ -8,10 +8,8 @@ Why so: docs/decisions/processes.md.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from server_stub.errors import StoreUnavailableError
@@ -19,7 +17,7 @@ from server_stub.postgresql.database import scalars_in
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from server_stub.postgresql.database import Database
     from server_stub.settings import Settings
@@ -89,7 +87,7 @@ class Sweeping:
         if offline:
             _logger.warning("%d components are silent: %s", len(offline), _shown(offline))
         if lost:
-            self._statistics.processes_lost.inc(len(lost))
+            self._statistics.components.processes_lost.inc(len(lost))
             _logger.warning("%d processes are silent, of: %s", len(lost), _shown(lost))
 
     async def _count(self) -> None:
@@ -98,12 +96,13 @@ class Sweeping:
             components = Counter[str](dict(await found.fetchall()))
             found = await connection.execute(read_sql("components/count_processes.sql"))
             processes = Counter[str](dict(await found.fetchall()))
+        gauges = self._statistics.components
         for state in COMPONENT_STATES:
-            self._statistics.components.labels(state).set(components.pop(state, 0))
+            gauges.components.labels(state).set(components.pop(state, 0))
         # A NoETL server on the same database may have states of its own.
-        self._statistics.components.labels("other").set(components.total())
+        gauges.components.labels("other").set(components.total())
         for state in PROCESS_STATES:
-            self._statistics.processes.labels(state).set(processes[state])
+            gauges.processes.labels(state).set(processes[state])
 
     async def run_forever(self) -> None:
         """Sweep again and again, until cancelled."""
@@ -118,18 +117,6 @@ class Sweeping:
                 self._statistics.maintenance_failures.inc()
                 _logger.exception("looking for silent components failed")
             await asyncio.sleep(pause_seconds)
-
-
-@asynccontextmanager
-async def sweeping(sweeps: Sweeping) -> AsyncGenerator[None]:
-    """Sweep in the background while the block runs."""
-    task = asyncio.create_task(sweeps.run_forever())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _shown(names: Iterable[str]) -> str:

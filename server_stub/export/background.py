@@ -5,13 +5,12 @@ Why so: docs/decisions/export.md.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from server_stub.background import running
 from server_stub.export.exporter import Exporter
 from server_stub.postgresql.database import Database
 from server_stub.postgresql.sql_files import read_sql
@@ -47,13 +46,10 @@ async def exporting(
     )
     async with _connected(database_url) as database:
         export = Exporter(database, receiver, settings, statistics, time.monotonic)
-        task = asyncio.create_task(export.run_forever())
         try:
-            yield
+            async with running(export.run_forever()):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await receiver.close()
 
 

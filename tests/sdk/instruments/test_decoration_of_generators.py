@@ -9,34 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
+from tests.sdk.instruments.measured_work import Instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-
-
-class Instruments:
-    """An instrument for each of the three decorators, and a clock that the work moves."""
-
-    def __init__(self) -> None:
-        self._registry = Registry()
-        self._seconds = Histogram("seconds", "d", registry=self._registry)
-        self._errors = Counter("errors", "d", registry=self._registry)
-        self._running = Gauge("running", "d", registry=self._registry)
-        self.now = 1_000.0
-
-    def around(self, function: Any) -> Any:
-        decorated = self._running.track_inprogress()(function)
-        return self._seconds.time()(self._errors.count_exceptions()(decorated))
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
-
-    def measured(self) -> list[float | None]:
-        """Return the number of runs, their seconds, their errors, and how many still run."""
-        names = ("seconds_count", "seconds_sum", "errors_total", "running")
-        return [self._registry.get_sample_value(name) for name in names]
 
 
 @pytest.fixture
@@ -49,7 +26,7 @@ def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
 class Conversation:
     """A generator and its asynchronous twin, which log everything that happens to them."""
 
-    def __init__(self, work: Callable[[float], None]) -> None:
+    def __init__(self, work: Callable[[float], object]) -> None:
         self.log: list[object] = []
         self._work = work
 

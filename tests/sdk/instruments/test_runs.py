@@ -12,53 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry, track_job
+from noetl_metrics_sdk import Registry, track_job
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
+from tests.sdk.instruments.measured_work import Instruments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
 
-class Instruments:
-    """Three decorators and `track_job` around one function, and a clock that the work moves."""
-
-    def __init__(self) -> None:
-        self._registry = Registry()
-        self._seconds = Histogram("seconds", "d", registry=self._registry)
-        self._errors = Counter("errors", "d", registry=self._registry)
-        self._running = Gauge("running", "d", registry=self._registry)
-        self.now = 1_000.0
+class InstrumentsAndJobs(Instruments):
+    """The same with `track_job` around the function, too."""
 
     def around(self, function: Any) -> Any:
-        function = self._running.track_inprogress()(function)
-        function = self._errors.count_exceptions()(function)
-        function = track_job("a", registry=self._registry)(function)
-        return self._seconds.time()(function)
-
-    def work(self, seconds: float, error: BaseException | None = None) -> str:
-        self.now += seconds
-        if error is not None:
-            raise error
-        return "done"
-
-    def measured(self) -> list[float | None]:
-        """Return the number of runs, their seconds, their errors, and how many still run."""
-        names = ("seconds_count", "seconds_sum", "errors_total", "running")
-        return [self._registry.get_sample_value(name) for name in names]
+        return super().around(track_job("a", registry=self.registry)(function))
 
     def ended(self) -> list[tuple[str, float]]:
         """Return how jobs ended, and how many."""
         return [
             (sample.labels["status"], sample.value)
-            for family in self._registry.collect()
+            for family in self.registry.collect()
             for sample in family.samples
             if sample.name == "noetl_jobs_processed_total"
         ]
 
 
 @pytest.fixture
-def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
-    instruments = Instruments()
+def instruments(monkeypatch: pytest.MonkeyPatch) -> InstrumentsAndJobs:
+    instruments = InstrumentsAndJobs()
     monkeypatch.setattr(MEASURING_CLOCK, "perf_counter", lambda: instruments.now)
     return instruments
 
@@ -96,7 +76,7 @@ def returned(function: Callable[..., Any], *args: Any) -> Any:
 class Functions:
     """Plain functions that return an awaitable, which works for two seconds, and may raise."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: InstrumentsAndJobs) -> None:
         async def coroutine(error: BaseException | None = None) -> str:
             await asyncio.sleep(0)
             return instruments.work(2, error)
@@ -148,7 +128,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_awaitable_is_measured_until_its_own_end(kind: str, instruments: Instruments) -> None:
+def test_awaitable_is_measured_until_its_own_end(
+    kind: str, instruments: InstrumentsAndJobs
+) -> None:
     """A function that returns an awaitable is timed until that has its result."""
     decorated = instruments.around(getattr(Functions(instruments), kind))
 
@@ -165,7 +147,7 @@ def test_awaitable_is_measured_until_its_own_end(kind: str, instruments: Instrum
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_awaitable_that_fails(kind: str, instruments: Instruments) -> None:
+def test_awaitable_that_fails(kind: str, instruments: InstrumentsAndJobs) -> None:
     """Its exception passes unchanged, and the job counts as failed."""
     raised = OSError("disk")
     decorated = instruments.around(getattr(Functions(instruments), kind))
@@ -184,7 +166,7 @@ def test_awaitable_that_fails(kind: str, instruments: Instruments) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_awaitable_that_is_cancelled(kind: str, instruments: Instruments) -> None:
+def test_awaitable_that_is_cancelled(kind: str, instruments: InstrumentsAndJobs) -> None:
     """A job whose awaitable is cancelled counts as cancelled."""
     decorated = instruments.around(getattr(Functions(instruments), kind))
 
@@ -205,7 +187,7 @@ def test_awaitable_that_is_cancelled(kind: str, instruments: Instruments) -> Non
     assert [1.0, 0.0] == [instruments.measured()[0], instruments.measured()[3]]
 
 
-def test_the_same_future_is_returned(instruments: Instruments) -> None:
+def test_the_same_future_is_returned(instruments: InstrumentsAndJobs) -> None:
     """A function still returns the very task that it made; its caller may cancel it."""
     made: list[asyncio.Task[None]] = []
 
@@ -225,7 +207,7 @@ def test_the_same_future_is_returned(instruments: Instruments) -> None:
     assert [("cancelled", 1.0)] == instruments.ended()
 
 
-def test_exception_that_no_program_sees_is_still_logged(instruments: Instruments) -> None:
+def test_exception_that_no_program_sees_is_still_logged(instruments: InstrumentsAndJobs) -> None:
     """asyncio tells of a failed task that is never awaited, as without the decorator."""
     told: list[str] = []
 
@@ -245,7 +227,9 @@ def test_exception_that_no_program_sees_is_still_logged(instruments: Instruments
     assert [("failed", 1.0)] == instruments.ended()
 
 
-def test_future_of_an_executor_is_measured_until_its_own_end(instruments: Instruments) -> None:
+def test_future_of_an_executor_is_measured_until_its_own_end(
+    instruments: InstrumentsAndJobs,
+) -> None:
     """So is a function that submits its work to a pool of threads."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         submit = instruments.around(lambda error: pool.submit(instruments.work, 2, error))
@@ -255,7 +239,7 @@ def test_future_of_an_executor_is_measured_until_its_own_end(instruments: Instru
     assert [("completed", 1.0), ("failed", 1.0)] == instruments.ended()
 
 
-def test_future_that_has_ended_already(instruments: Instruments) -> None:
+def test_future_that_has_ended_already(instruments: InstrumentsAndJobs) -> None:
     """A future that has its result when it is returned ends the run at once, without a loop."""
     done: concurrent.futures.Future[str] = concurrent.futures.Future()
     done.set_result("done")
@@ -267,7 +251,7 @@ def test_future_that_has_ended_already(instruments: Instruments) -> None:
 
 
 @pytest.mark.parametrize("kind", ["lambda_", "awaitable_generator", "awaitable", "task"])
-def test_awaitable_that_is_forgotten(kind: str, instruments: Instruments) -> None:
+def test_awaitable_that_is_forgotten(kind: str, instruments: InstrumentsAndJobs) -> None:
     """A run whose awaitable the program drops ends then, as cancelled; nothing runs for ever."""
     decorated = instruments.around(getattr(Functions(instruments), kind))
 
@@ -287,7 +271,7 @@ def test_awaitable_that_is_forgotten(kind: str, instruments: Instruments) -> Non
     assert [1.0, 0.0, 0.0, 0.0] == instruments.measured()
 
 
-def test_coroutine_that_is_closed(instruments: Instruments) -> None:
+def test_coroutine_that_is_closed(instruments: InstrumentsAndJobs) -> None:
     """A program may close a coroutine that it does not want to await, without any warning."""
     decorated = instruments.around(Functions(instruments).lambda_)
     coroutine = decorated()
@@ -309,7 +293,7 @@ def test_coroutine_that_is_forgotten_is_warned_of_once() -> None:
     assert 1 == len(told)
 
 
-def test_awaitable_keeps_its_attributes(instruments: Instruments) -> None:
+def test_awaitable_keeps_its_attributes(instruments: InstrumentsAndJobs) -> None:
     """What stands for an awaitable object has the attributes of that object."""
 
     async def main() -> str:
@@ -320,7 +304,7 @@ def test_awaitable_keeps_its_attributes(instruments: Instruments) -> None:
     assert "kept" == asyncio.run(main())
 
 
-def test_awaitable_that_is_more_is_left_alone(instruments: Instruments) -> None:
+def test_awaitable_that_is_more_is_left_alone(instruments: InstrumentsAndJobs) -> None:
     """An awaitable that is a context manager too is returned as it is, and the call is measured."""
 
     class Request(OnlyAwaitable):
@@ -344,7 +328,7 @@ def items(work: Callable[[float], object]) -> Generator[int, str, str]:
     return "over"
 
 
-def test_generator_is_measured_until_its_own_end(instruments: Instruments) -> None:
+def test_generator_is_measured_until_its_own_end(instruments: InstrumentsAndJobs) -> None:
     """A plain function that returns a generator is measured until the generator has ended."""
     generator = instruments.around(lambda: items(instruments.work))()
     assert isinstance(generator, types.GeneratorType)
@@ -356,7 +340,7 @@ def test_generator_is_measured_until_its_own_end(instruments: Instruments) -> No
     assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
 
 
-def test_generator_that_is_forgotten(instruments: Instruments) -> None:
+def test_generator_that_is_forgotten(instruments: InstrumentsAndJobs) -> None:
     """It ends with its object, whether or not it was begun."""
     decorated = instruments.around(lambda: items(instruments.work))
     decorated()
@@ -365,7 +349,7 @@ def test_generator_that_is_forgotten(instruments: Instruments) -> None:
     assert [("cancelled", 2.0)] == instruments.ended()
 
 
-def test_generator_that_has_begun_is_left_alone(instruments: Instruments) -> None:
+def test_generator_that_has_begun_is_left_alone(instruments: InstrumentsAndJobs) -> None:
     """Its caller may send to it at once, so it is returned as it is."""
     generator: Generator[int, Any, str] = items(instruments.work)
     next(generator)
@@ -373,7 +357,7 @@ def test_generator_that_has_begun_is_left_alone(instruments: Instruments) -> Non
     assert [("completed", 1.0)] == instruments.ended()
 
 
-def test_async_generator_is_measured_until_its_own_end(instruments: Instruments) -> None:
+def test_async_generator_is_measured_until_its_own_end(instruments: InstrumentsAndJobs) -> None:
     """A plain function that returns an asynchronous generator is measured until its end."""
 
     async def async_items() -> AsyncGenerator[int, None]:
@@ -389,7 +373,7 @@ def test_async_generator_is_measured_until_its_own_end(instruments: Instruments)
     assert [1.0, 2.0, 0.0, 0.0] == instruments.measured()
 
 
-def test_outcome_judges_the_result_of_an_awaitable(instruments: Instruments) -> None:
+def test_outcome_judges_the_result_of_an_awaitable(instruments: InstrumentsAndJobs) -> None:
     """The result of the awaitable is what an `outcome` gets, and not the awaitable."""
     registry = Registry()
     track = track_job("a", registry=registry, outcome=lambda text: ("failed", text))

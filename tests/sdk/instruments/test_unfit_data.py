@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noetl_metrics_sdk import Counter, Gauge, Histogram, InvalidMetricError, Summary
+from noetl_metrics_sdk import (
+    Counter,
+    Gauge,
+    Histogram,
+    InvalidMetricError,
+    Registry,
+    Summary,
+    track_job,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,3 +112,31 @@ def test_mistakes_in_the_code_raise(mistake: Callable[[Counter], object]) -> Non
     with pytest.raises(InvalidMetricError):
         mistake(counter)
     assert (0, 0) == (counter.amounts_left_out, counter.label_values_replaced)
+
+
+class Speechless:
+    """An object of a job that raises when it is asked for its text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("value", [Speechless(), 10**5_000], ids=["object", "number"])
+def test_a_label_value_without_a_text_does_not_raise(value: object) -> None:
+    """It is counted under U+FFFD, and can be removed as such."""
+    counter = Counter("files", "d", ["path", "kind"], registry=None)
+    counter.labels(value, "a").inc()
+    (family,) = counter.collect()
+    assert [{"path": "\ufffd", "kind": "a"}] == [dict(s.labels) for s in family.samples]
+    assert 1 == counter.label_values_replaced
+    counter.remove(value, "a")
+    assert 0 == counter.series_count
+
+
+def test_a_job_ends_whatever_its_labels_are() -> None:
+    """A label without a text raises neither at the beginning nor at the end of a job."""
+    registry = Registry()
+    with track_job("a", registry=registry, tenant=Speechless()) as job:
+        job.set_labels(tenant=Speechless())
+    labels = {"job_type": "a", "status": "completed", "exception": "", "tenant": "\ufffd"}
+    assert 1.0 == registry.get_sample_value("noetl_jobs_processed_total", labels)
