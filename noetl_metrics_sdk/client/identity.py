@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import sys
+import weakref
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -99,6 +100,18 @@ def identity_of_series(config: Config, transport: Transport, worker_id: str) -> 
         transport: where the client sends its batches.
         worker_id: the label that tells this process from the others of its component.
     """
-    destination = config.server_url if isinstance(transport, HttpTransport) else id(transport)
     component = config.runtime_id or (config.component_type, config.component_name)
-    return destination, component, worker_id, frozenset(config.labels.items())
+    return _destination(transport), component, worker_id, frozenset(config.labels.items())
+
+
+def _destination(transport: Transport) -> object:
+    if isinstance(transport, HttpTransport):
+        return transport.server_url
+    try:
+        # It equals no reference to another transport, even if that has the place in memory of one
+        # that is gone.
+        reference = weakref.ref(transport)
+        hash(reference)  # kept by the reference, and asked for when the transport may be gone
+    except TypeError:  # a class with slots and no place for references, or without a hash
+        return id(transport)
+    return reference

@@ -28,6 +28,9 @@ _NEVER: Final = float("-inf")
 _REPLACED: Final = -1.0
 """In place of a reading of the clock: another child of the same label set was there before."""
 
+IDENTITIES_MAX: Final = 100
+"""Of how many identities of clients a definition remembers what was reported."""
+
 
 class _Sent:
     """What was last sent of one label set."""
@@ -132,7 +135,7 @@ class InstrumentTracker:
                 sent_at = self._add_all(samples, sent, sent_before, taken_at, now)
             latest_at = max(latest_at, sent_at)
         self._previous_at = latest_at
-        self._instrument.definition.reported_until[self._identity] = self._reported_until
+        self._note_reported()
         return samples
 
     def send_anew(self, label_sets: set[int], zeros: Mapping[int, float]) -> None:
@@ -239,6 +242,13 @@ class InstrumentTracker:
             # A value that is zero itself says by its own sample that the series was zero.
             if form.counts_from_zero and values[position] != 0.0:
                 samples.append(StampedSample(form, sent.label_set, 0.0, zero_at))
+
+    def _note_reported(self) -> None:
+        """Note for later clients of this identity what was reported; forget the oldest identity."""
+        reported_until = self._instrument.definition.reported_until
+        if self._identity not in reported_until and len(reported_until) >= IDENTITIES_MAX:
+            reported_until.pop(next(iter(reported_until)), None)
+        reported_until[self._identity] = self._reported_until
 
     def _follow_children(self) -> None:
         known = {id(sent.holder): sent for sent in self._sent}

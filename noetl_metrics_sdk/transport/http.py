@@ -76,7 +76,8 @@ class HttpTransport:
     ) -> None:
         self._monotonic = monotonic
         self._now = now
-        self._server_url = server_url
+        self.server_url = server_url.rstrip("/")
+        """The server's address, as it was given."""
         self._headers = dict(headers or {})
         self._connections_of_parents: list[httpx.Client] = []
         # Everything that imports modules is done here and not in the delivery thread: if a process
@@ -87,7 +88,7 @@ class HttpTransport:
         self._ssl_context = ssl_context or httpx.create_ssl_context()
         self._proxies = environment_proxies() if proxies is None else proxies
         # The URL for the log, without a user name and password.
-        self._shown_url = str(httpx.URL(server_url.rstrip("/")).copy_with(userinfo=b""))
+        self._shown_url = str(httpx.URL(self.server_url).copy_with(userinfo=b""))
         self._connect()
         self._fork_handle = reset_store_after_fork(self._reset_after_fork)
 
@@ -99,7 +100,7 @@ class HttpTransport:
         self._deadline = Deadline(self._monotonic)
         self._backend = DeadlineBackend(self._deadline)
         self._client = http_client(
-            self._server_url.rstrip("/"),
+            self.server_url,
             {"User-Agent": "noetl-metrics-sdk", **self._headers},
             self._backend,
             self._ssl_context,

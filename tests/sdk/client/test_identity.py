@@ -7,7 +7,10 @@ import socket
 import pytest
 
 from noetl_metrics_sdk import Counter, Registry
+from noetl_metrics_sdk.client.identity import identity_of_series
+from noetl_metrics_sdk.collection.instrument_tracker import IDENTITIES_MAX
 from noetl_metrics_sdk.testing import InMemoryTransport
+from noetl_metrics_sdk.transport.http import HttpTransport
 from tests.sdk.answering_server import AnsweringServer
 from tests.sdk.client.clients import make_client
 
@@ -99,3 +102,54 @@ def test_a_client_of_another_identity_begins_its_own_series(other):
     transport.runtime_ids["registered by another program"] = "7"
     settings = {"transport": transport, **SETTINGS}
     assert [[0.0, 1.0], [0.0, 2.0]] == values_of_two_clients(settings, {**settings, **other})
+
+
+def received_values(registry):
+    """Have a client with a transport to a server of its own report; return the counter's values."""
+    found: list[float] = []
+
+    def answer(request):
+        if request.path.endswith("register"):
+            return 200, {"runtime_id": "7"}
+        found.extend(
+            metric["metric_value"]
+            for metric in (request.json or {}).get("metrics", [])
+            if metric["metric_name"] == "jobs_total"
+        )
+        return 200, {"metrics_inserted": 1}
+
+    with AnsweringServer(answer) as server:
+        transport = HttpTransport(server.url)
+        with make_client(registry=registry, transport=transport, worker_id="w1") as client:
+            client.flush()
+    return found
+
+
+def test_two_servers_are_told_apart_by_the_addresses_of_their_transports():
+    """A client that was given a transport to another server begins its own series there."""
+    registry = Registry()
+    Counter("jobs", "Jobs", registry=registry).inc()
+    assert [0.0, 1.0] == received_values(registry)
+    assert [0.0, 1.0] == received_values(registry)
+
+
+def test_a_transport_that_is_gone_is_not_taken_for_a_later_one():
+    """Another transport may have the same place in memory, and its client begins its own series."""
+    config = make_client().config
+    places: dict[int, object] = {}
+    for _ in range(100):
+        transport = InMemoryTransport()
+        identity = identity_of_series(config, transport, "w1")
+        earlier = places.setdefault(id(transport), identity)
+        assert earlier is identity or earlier != identity
+        del transport
+
+
+def test_what_a_definition_remembers_of_its_clients_is_bounded():
+    """A process may make any number of clients, each with an identity of its own."""
+    registry = Registry()
+    jobs = Counter("jobs", "Jobs", registry=registry)
+    for number in range(IDENTITIES_MAX + 5):
+        with make_client(registry=registry, worker_id=f"w{number}") as client:
+            client.flush()
+    assert IDENTITIES_MAX == len(jobs.definition.reported_until)
