@@ -110,11 +110,12 @@ def extensions() -> list[Any]:
     modules = mypycify(
         [
             # The project's own mypy settings are for linting. They expect its dependencies, which
-            # the build does not install.
+            # the build does not install; where they are there, mypy need not read them either.
             "--config-file=",
             f"--cache-dir={folder}/mypy",
             "--ignore-missing-imports",
             "--follow-imports=silent",
+            "--no-site-packages",
             *[f"noetl_metrics_sdk/{name}.py" for name in COMPILED_MODULES],
         ],
         opt_level="3",

@@ -59,6 +59,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a pytest-xdist that does not keep the tests of a group together.
+
+    Each worker would set up once more what they share, and nothing but the time would show it.
+    """
+    if (
+        not hasattr(session.config, "workerinput")
+        or session.config.getoption("dist") != "loadgroup"
+    ):
+        return
+    for item in session.items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            raise pytest.UsageError(f"pytest-xdist gave {item.nodeid} no group")
+
+
 def _module_fixtures(item: pytest.Item) -> set[str]:
     definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     return {name for name, found in definitions.items() if found[-1].scope == "module"}
