@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 LINE_IMPORT, WITHOUT_EXPORT = "line import", "without an export"
-INSERTED_BATCHES = 20
+ROWS_A_BATCH = 15_000
+"""So many rows are exported while one batch is inserted."""
+
 START_SECONDS = 60.0
 
 
@@ -167,9 +169,10 @@ def check(port: int, way: str, rows: int) -> None:
         raise RuntimeError(f"of {rows} rows VictoriaMetrics has {line}")
 
 
-def insert_beside(database_url: str, *flags: str) -> float:
+def insert_beside(database_url: str, rows: int, *flags: str) -> float:
     """Return how many rows a second one client inserts through a server with these flags."""
-    batches = [make_batch(number, time.time()) for number in range(INSERTED_BATCHES)]
+    count = max(1, rows // ROWS_A_BATCH)
+    batches = [make_batch(number, time.time()) for number in range(count)]
     with started_server([*server_command(database_url), *flags]) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         started_at = time.perf_counter()
@@ -179,16 +182,16 @@ def insert_beside(database_url: str, *flags: str) -> float:
             content = json.loads(answer.read())
             if content["metrics_inserted"] != BATCH_SAMPLES:
                 raise RuntimeError(f"a batch is answered {content}")
-        return INSERTED_BATCHES * BATCH_SAMPLES / (time.perf_counter() - started_at)
+        return count * BATCH_SAMPLES / (time.perf_counter() - started_at)
 
 
-def insert_while_catching_up(database_url: str) -> float:
+def insert_while_catching_up(database_url: str, rows: int) -> float:
     """Return the same for a server that exports its whole table meanwhile."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM noetl.metric_export")
         with victoria_metrics() as port:
             url = f"--remote-write-url=http://127.0.0.1:{port}/api/v1/write"
-            figure = insert_beside(database_url, url, "--export-interval-seconds=0.01")
+            figure = insert_beside(database_url, rows, url, "--export-interval-seconds=0.01")
             acknowledged = connection.execute(
                 "SELECT acknowledged < (SELECT max(metric_id) FROM noetl.metric) "
                 "FROM noetl.metric_export"
@@ -226,8 +229,8 @@ def main() -> None:
         inserted.add(
             "while the table is exported",
             medians(
-                {OURS: lambda: insert_while_catching_up(url),
-                 WITHOUT_EXPORT: lambda: insert_beside(url)},
+                {OURS: lambda: insert_while_catching_up(url, rows),
+                 WITHOUT_EXPORT: lambda: insert_beside(url, rows)},
                 options.rounds,
             ),
         )  # fmt: skip

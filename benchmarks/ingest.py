@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 BATCH_SAMPLES = 5_000
-"""What the SDK puts into a request."""
+"""What the SDK puts into a request; fewer if there are too few rows for every client."""
 
 SERIES = 10_000
 COPY, COPY_TEXT, ROW_BY_ROW = "COPY", "COPY of text", "INSERT a row"
@@ -48,18 +48,19 @@ class Batch(NamedTuple):
     """One request, and its rows in the form that COPY takes."""
 
     runtime_id: int
+    samples: int
     body: bytes
     binary: bytes
     text: bytes
 
 
-def make_batch(number: int, now: float) -> Batch:
+def make_batch(number: int, now: float, samples: int = BATCH_SAMPLES) -> Batch:
     """Return a batch as the SDK sends it: half of the series of one of ten components."""
     runtime_id = 1 + number % 10
     half = number // 10 % 2
     encoded, lines = [], []
-    for index in range(BATCH_SAMPLES):
-        series = half * BATCH_SAMPLES + index
+    for index in range(samples):
+        series = half * samples + index
         name = f"noetl_worker_metric_{series // 100}_total"
         labels = {
             "job_type": f"type-{series % 10}", "status": "ok" if series // 10 % 2 else "failed",
@@ -77,7 +78,7 @@ def make_batch(number: int, now: float) -> Batch:
         )  # fmt: skip
         lines.append("\t".join(columns) + "\n")
     body = f'{{"runtime_id":"{runtime_id}","metrics":[{",".join(encoded)}]}}'.encode()
-    return Batch(runtime_id, body, encode_rows(body, runtime_id), "".join(lines).encode())
+    return Batch(runtime_id, samples, body, encode_rows(body, runtime_id), "".join(lines).encode())
 
 
 def encode_rows(body: bytes, runtime_id: int) -> bytes:
@@ -167,7 +168,7 @@ class Contenders:
             connection.request("POST", "/api/metrics", batch.body, headers)
             answer = connection.getresponse()
             found = json.loads(answer.read())
-            if found.get("metrics_inserted") != BATCH_SAMPLES:
+            if found.get("metrics_inserted") != batch.samples:
                 raise RuntimeError(f"not inserted: {answer.status} {found}")
         connection.close()
 
@@ -194,7 +195,7 @@ class Contenders:
         row = self._database.execute(
             "SELECT count(*) FROM noetl.metric WHERE metric_name LIKE 'noetl_worker_metric_%'"
         ).fetchone()
-        rows = len(batches) * BATCH_SAMPLES
+        rows = sum(batch.samples for batch in batches)
         if row != (rows,):
             raise RuntimeError(f"{rows} rows were sent, and {row} are there")
         return rows / seconds
@@ -204,12 +205,14 @@ def main() -> None:
     options = arguments(__doc__, rows=200_000, rounds=5)
     introduce()
     now = time.time()
-    count = max(*CLIENTS, options.rows // BATCH_SAMPLES)
-    batches = [make_batch(number, now) for number in range(count)]
+    samples = min(BATCH_SAMPLES, options.rows // max(CLIENTS))
+    count = options.rows // samples
+    batches = [make_batch(number, now, samples) for number in range(count)]
     report = Report(
-        f"Rows a second of {count * BATCH_SAMPLES:,}, in requests of {BATCH_SAMPLES:,}", "rows/s",
+        f"Rows a second of {count * samples:,}, in requests of {samples:,}",
+        "rows/s",
         smaller_is_better=False,
-    )  # fmt: skip
+    )
     with ExitStack() as stack:
         contenders = Contenders(stack, batches)
         for clients in CLIENTS:

@@ -16,6 +16,7 @@ from tests.server_process import ServerProcess, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 # No test asserts how long it takes; Hypothesis asserts it of no example either.
 settings.register_profile("untimed", deadline=None)
@@ -24,6 +25,10 @@ settings.load_profile("untimed")
 # Set before pytest-xdist starts its workers, so all of them have the same seed; and before pytest
 # loads tests/chaos/conftest.py, which it does at once if that folder is its argument.
 os.environ.setdefault("NOETL_CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
+
+LOG_BYTES_MAX = 8_192
+_log_sizes: dict[Path, int] = {}
+"""Of each database's log: its size when the test began."""
 
 
 def pytest_configure() -> None:
@@ -80,9 +85,31 @@ def _module_fixtures(item: pytest.Item) -> set[str]:
     return {name for name, found in definitions.items() if found[-1].scope == "module"}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Remember where the databases' logs end before a test."""
+    _log_sizes.update((log, log.stat().st_size) for log in _log_sizes if log.exists())
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what PostgreSQL has logged since a test began, if the test fails."""
+    report = yield
+    if report.failed:
+        for log, size in _log_sizes.items():
+            if log.exists():
+                logged = log.read_bytes()[size:][-LOG_BYTES_MAX:].decode(errors="replace")
+                report.sections.append((f"PostgreSQL's log {log}", logged))
+    return report
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Generator[Cluster]:
     with embedded_cluster() as cluster:
+        _log_sizes[cluster.log] = 0
         yield cluster
 
 
@@ -92,6 +119,7 @@ def system_postgresql() -> Generator[Cluster]:
     if binaries is None:
         pytest.skip("no system PostgreSQL: pg_ctl and initdb were not found")
     with system_cluster(binaries) as cluster:
+        _log_sizes[cluster.log] = 0
         yield cluster
 
 

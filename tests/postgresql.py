@@ -28,6 +28,7 @@ class Cluster:
     """A running PostgreSQL, and the databases that tests make on it."""
 
     url: str
+    log: Path
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
@@ -55,7 +56,7 @@ def embedded_cluster() -> Generator[Cluster]:
     try:
         server = get_server(folder / "postgresql", cleanup_mode="stop")
         try:
-            cluster = Cluster(server.get_uri())
+            cluster = Cluster(server.get_uri(), folder / "postgresql" / "log")
             with psycopg.connect(cluster.url, autocommit=True) as connection:
                 # The machine may lose what the tests write.
                 connection.execute("ALTER SYSTEM SET fsync = off")
@@ -92,7 +93,7 @@ def system_cluster(binaries: Path) -> Generator[Cluster]:
         pg_ctl = (str(binaries / "pg_ctl"), "-D", str(pgdata), "-w")
         run(*pg_ctl, "-l", str(log), "-o", options, "start")
         try:
-            yield Cluster(f"postgresql://postgres@/postgres?host={folder}")
+            yield Cluster(f"postgresql://postgres@/postgres?host={folder}", log)
         finally:
             run(*pg_ctl, "-m", "immediate", "stop")
     finally:

@@ -111,7 +111,7 @@ def test_the_sketch_is_measured_beside_ddsketch(tmp_path):
 def test_inserts_are_measured_beside_copy(tmp_path):
     """The tables show one client and four: this server, a bare COPY in two formats, a row at a
     time."""
-    tables, _ = run("ingest", tmp_path, "--rounds", "1", "--rows", "5000")
+    tables, _ = run("ingest", tmp_path, "--rounds", "1", "--rows", "2000")
     everyone = {"noetl_metrics_sdk", "COPY", "COPY of text", "INSERT a row"}
     (table,) = tables.values()
     assert {"1 client": everyone, "4 clients": everyone} == contenders(table)
@@ -119,7 +119,7 @@ def test_inserts_are_measured_beside_copy(tmp_path):
 
 def test_queries_are_measured_beside_postgresql(tmp_path):
     """The tables show each question over HTTP and as a bare query, with all rows and with fewer."""
-    tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "30000")
+    tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "20000")
     *both, growth = map(contenders, tables.values())
     questions = (
         "GET /metrics, 10,000 series",
@@ -177,7 +177,7 @@ def test_ratios_are_of_our_figure(tmp_path):
 @needs_victoria_metrics
 def test_the_export_is_measured_beside_the_line_import(tmp_path):
     """The export and the line import write every sample; inserts run with and without an export."""
-    tables, _ = run("export", tmp_path, "--rounds", "1", "--rows", "10000")
+    tables, _ = run("export", tmp_path, "--rounds", "1", "--rows", "5000")
     written, inserted = map(contenders, tables.values())
     assert {"requests of 5,000 samples": {"noetl_metrics_sdk", "line import"}} == written
     assert {"while the table is exported": {"noetl_metrics_sdk", "without an export"}} == inserted

@@ -47,17 +47,16 @@ class KillableCluster(Cluster):
     """
 
     def __init__(self, command: list[str], user: str | None, log: Path, url: str) -> None:
-        super().__init__(url)
+        super().__init__(url, log)
         self._command = command
         self._user = user
-        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start PostgreSQL; return once it takes connections."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, user=self._user, stdout=log, stderr=log, cwd=self._log.parent
+                self._command, user=self._user, stdout=log, stderr=log, cwd=self.log.parent
             )
         wait_until(self._takes_connections, START_SECONDS)
 
@@ -115,7 +114,7 @@ class KillableCluster(Cluster):
 
     def _takes_connections(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, f"PostgreSQL ended: {self._log.read_text()[-2000:]}"
+        assert self._process.poll() is None, f"PostgreSQL ended: {self.log.read_text()[-2000:]}"
         try:
             psycopg.connect(self.url).close()
         except psycopg.OperationalError:
