@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 # Other programs send requests to the server, which is the same on every interpreter.
 pytestmark = pytest.mark.once
 
-MAX_EXAMPLES = 500 if LONG else 10
+MAX_EXAMPLES = 500 if LONG else 5
 FOLDER = Path(__file__).parent
 
 
+@pytest.mark.timeout(1_200 if LONG else 300)
 def test_every_answer_is_as_described(server: ServerProcess, tmp_path: Path) -> None:
     """The server takes what fits its description and refuses what does not, and the description has
     every answer."""
