@@ -156,8 +156,8 @@ def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda family: family.add_sample("a b", {}, 1.0),
-        lambda family: family.add_sample("a", {"1x": "y"}, 1.0),
+        lambda family: family.add_sample("", {}, 1.0),
+        lambda family: family.add_sample("a", {"": "y"}, 1.0),
         lambda family: family.add_sample("a", {"__x": "y"}, 1.0),
         lambda family: family.add_sample("a", {"x": "\x00"}, 1.0),
         lambda family: family.add_sample("a", {"x": 1}, 1.0),
