@@ -131,6 +131,12 @@ class TextInstrument:
         labels = dict(zip(self._label_names, self._label_sets.label_values, strict=False))
         return f"{type(self).__name__}({self.name!r}{f', {labels}' if labels else ''})"
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     @property
     def _label_names(self) -> tuple[str, ...]:
         return self._label_sets.definition.label_names
