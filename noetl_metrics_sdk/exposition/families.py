@@ -183,7 +183,7 @@ def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
         found = types.get(family, set())
         if claim.type == "gauge" and family != known[0] and len(found) == 1:
             (kind,) = found
-            if kind in _RESERVED:
+            if "_created" in _RESERVED.get(kind, ()):
                 claims[known] = Claim(family, kind, None, _CREATED)
 
 

@@ -99,6 +99,18 @@ def test_a_family_without_a_valid_form_is_unknown_in_openmetrics():
     } == read(page, openmetrics)
 
 
+def test_an_info_has_no_time_of_creation():
+    """A gauge of that name is a family of its own, and both are on the page."""
+    registry = Registry()
+    noetl_metrics_sdk.Info("build", "d", registry=registry).info({"version": "1"})
+    noetl_metrics_sdk.Gauge("build_created", "When it was built", registry=registry).set(5)
+    page = RegistryPage(registry).render(PageFormat.OPENMETRICS)
+    assert {
+        ("build", "info", "d"): {("build_info", frozenset({("version", "1")}), 1.0)},
+        ("build_created", "gauge", "When it was built"): {("build_created", frozenset(), 5.0)},
+    } == read(page, openmetrics)
+
+
 def test_a_state_that_is_reported_twice_is_on_the_page_once():
     """The first collector counts, and the page counts what it leaves out."""
     registry = Registry()
