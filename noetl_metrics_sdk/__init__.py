@@ -47,24 +47,34 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.client.statistics import ClientStats, FlushResult
     from noetl_metrics_sdk.clock import Clock
     from noetl_metrics_sdk.exposition.apps import make_asgi_app, make_wsgi_app
+    from noetl_metrics_sdk.exposition.http_server import (
+        CONTENT_TYPE_LATEST,
+        generate_latest,
+        start_http_server,
+    )
+    from noetl_metrics_sdk.instruments.texts import Enum, Info
     from noetl_metrics_sdk.queue.wire import Batch
     from noetl_metrics_sdk.transport.protocol import Receipt, Registration, Transport
 
 __all__ = [
     "COMPILED",
+    "CONTENT_TYPE_LATEST",
     "REGISTRY",
     "Batch",
     "ClientStats",
     "Clock",
     "Collector",
+    "CollectorRegistry",
     "Config",
     "ConfigurationError",
     "Counter",
     "DeliveryError",
     "DuplicateMetricError",
+    "Enum",
     "FlushResult",
     "Gauge",
     "Histogram",
+    "Info",
     "InvalidMetricError",
     "MetricFamily",
     "MetricType",
@@ -85,19 +95,27 @@ __all__ = [
     "aclose",
     "aflush",
     "flush",
+    "generate_latest",
     "init",
     "make_asgi_app",
     "make_wsgi_app",
     "shutdown",
+    "start_http_server",
     "track_job",
 ]
+
+CollectorRegistry = Registry
+"""The name that prometheus_client has for it."""
 
 _LOADED_ON_DEMAND = {
     "Batch": "queue.wire",
     "ClientStats": "client.statistics",
+    "CONTENT_TYPE_LATEST": "exposition.http_server",
     "Clock": "clock",
     "Config": "client.config",
+    "Enum": "instruments.texts",
     "FlushResult": "client.statistics",
+    "Info": "instruments.texts",
     "MetricsClient": "client.client",
     "Receipt": "transport.protocol",
     "Registration": "transport.protocol",
@@ -105,10 +123,12 @@ _LOADED_ON_DEMAND = {
     "aclose": "client.process_client",
     "aflush": "client.process_client",
     "flush": "client.process_client",
+    "generate_latest": "exposition.http_server",
     "init": "client.process_client",
     "make_asgi_app": "exposition.apps",
     "make_wsgi_app": "exposition.apps",
     "shutdown": "client.process_client",
+    "start_http_server": "exposition.http_server",
 }
 
 
@@ -116,7 +136,13 @@ def __getattr__(name: str) -> Any:
     module = _LOADED_ON_DEMAND.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
+    try:
+        value = getattr(import_module(f"{__name__}.{module}"), name)
+    except AttributeError as error:
+        # In its place Python would say that there is no such name, and nothing of the cause.
+        found = getattr(error.obj, "__file__", None)
+        place = f" (which is {found})" if found else ""
+        raise ImportError(f"{__name__}.{name} cannot be loaded: {error}{place}") from error
     globals()[name] = value
     return value
 

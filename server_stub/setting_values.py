@@ -6,12 +6,16 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from noetl_metrics_sdk.transport.urls import is_http_url
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # A field name is a token (RFC 9110, section 5.6.2). A value has only characters that every client
 # can send.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]+)")
+_NAME_CHARACTERS_MAX = 255
+_PORT_MAX = 65_535
 _NAME_PATTERN = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\*?")
 
 
@@ -26,31 +30,80 @@ def text(value: str) -> str:
     return value
 
 
+def registered_name(value: str) -> str:
+    """Return the name of a component.
+
+    Raises:
+        ValueError: it is blank or too long.
+    """
+    name = text(value)
+    if len(name) > _NAME_CHARACTERS_MAX:
+        raise ValueError(f"must have at most {_NAME_CHARACTERS_MAX} characters")
+    return name
+
+
 def postgresql_url(value: str) -> str:
     """Return the URL of a PostgreSQL.
 
     Raises:
-        ValueError: it is no such URL.
+        ValueError: it is no such URL. The message has nothing of the URL but its port, as it may
+            have a password.
     """
-    if not value.startswith(("postgresql://", "postgres://")):
+    url = value.strip()
+    if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be a URL like postgresql://user:password@host:5432/database")
-    return value
+    for port in _ports_of(url):
+        # libpq, which has the last word, would call it an unknown host.
+        if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _PORT_MAX):
+            raise ValueError(
+                f"has the port {port!r}: it must be a number from 1 to {_PORT_MAX}, as in "
+                "postgresql://user:password@host:5432/database; in a user name or a password "
+                "write %3A for a colon, %40 for an @ and %2F for a /"
+            )
+    return url
+
+
+def _ports_of(url: str) -> list[str]:
+    """Return the ports that a URL names: it may name several hosts, or have parameters of libpq.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+    """
+    place, _, query = url.partition("://")[2].partition("?")
+    hosts = place.partition("/")[0].rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    parameters = [parameter.partition("=") for parameter in query.split("&")]
+    for name, _, text_of_ports in parameters:
+        if name == "port":
+            ports += text_of_ports.split(",")
+    return [port for port in ports if port]
 
 
 def http_url(value: str) -> str:
-    """Return the URL of an HTTP server.
+    """Return the URL of an HTTP server, without white space around it.
 
     Raises:
         ValueError: it is no such URL.
     """
-    try:
-        parts = urlsplit(value)
-        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
-        is_valid = False
-    if not is_valid:
+    url = value.strip()
+    if not is_http_url(url):
         raise ValueError("must be a URL like http://localhost:8428")
-    return value
+    return url
+
+
+def query_api_url(value: str) -> str:
+    """Return the URL before which the routes of Prometheus' query API stand.
+
+    Raises:
+        ValueError: it is no URL, or has a query.
+    """
+    url = http_url(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise ValueError("must end before /api/v1, without a query: http://localhost:8428")
+    path = parts.path.rstrip("/")
+    for route in ("/api/v1/query", "/api/v1"):
+        path = path.removesuffix(route)
+    return parts._replace(path=path).geturl()
 
 
 def headers(value: str) -> dict[str, str]:

@@ -13,6 +13,8 @@ from server_stub.setting_values import (
     http_url,
     integer,
     postgresql_url,
+    query_api_url,
+    registered_name,
     seconds,
     switch,
     text,
@@ -147,7 +149,7 @@ class Settings:
     )
     # The query API is the one of Prometheus. It has the samples that the server exported.
     history_url: str | None = setting(
-        http_url,
+        query_api_url,
         None,
         "base URL of the query API of the time-series database, from which is read what is older "
         "than the retention: http://localhost:8428",
@@ -171,7 +173,7 @@ class Settings:
         integer(0, 3650), 7, "how long what was not exported is kept beyond the retention"
     )
     component_name: str = setting(
-        text, "metrics-server", "name under which the server reports its own metrics"
+        registered_name, "metrics-server", "name under which the server reports its own metrics"
     )
     token_file: str | None = setting(
         text,

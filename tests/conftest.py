@@ -34,10 +34,10 @@ _log_sizes: dict[Path, int] = {}
 def pytest_configure() -> None:
     """Have signals end the programs that tests start.
 
-    Under nohup, and in the background of a script, a process ignores SIGHUP or SIGINT, and the
-    programs that it starts inherit that. They do not inherit a handler.
+    Under nohup, in the background of a script and under some supervisors, a process ignores some
+    of these signals, and the programs that it starts inherit that. They do not inherit a handler.
     """
-    for number in (signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 

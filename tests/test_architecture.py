@@ -39,6 +39,7 @@ SDK = {
     "exposition": {"errors", "instruments", "jobs", "model", "registry"},
     "otel": {"client", "errors", "model"},
     "testing": {"errors", "process", "queue", "registry", "transport"},
+    "pyinstaller_hooks": set(),
     "pytest_plugin": {"testing"},
 }  # fmt: skip
 
@@ -89,6 +90,7 @@ ONLY_IMPORTERS = {
     "httpx": {
         "noetl_metrics_sdk.transport.connections",
         "noetl_metrics_sdk.transport.http",
+        "server_stub.time_series_database.connections",
         "server_stub.time_series_database.history",
         "server_stub.time_series_database.receiver",
     },
@@ -155,6 +157,7 @@ PURE = [
     "noetl_metrics_sdk.queue.spool_file",
     "noetl_metrics_sdk.otel.names",
     "noetl_metrics_sdk.otel.points",
+    "noetl_metrics_sdk.transport.urls",
     "noetl_metrics_sdk.exposition.samples",
     "noetl_metrics_sdk.exposition.families",
     "noetl_metrics_sdk.exposition.page",

@@ -15,6 +15,7 @@ from noetl_metrics_sdk.client.config import Config
 from noetl_metrics_sdk.client.engine import Engine, build_engine
 from noetl_metrics_sdk.client.environment import config_from_environment
 from noetl_metrics_sdk.client.identity import registration_of, transport_of, worker_id_of
+from noetl_metrics_sdk.client.start_reminder import StartReminder
 from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
@@ -109,6 +110,11 @@ class MetricsClient:
         self._transport = transport or transport_of(self.config)
         self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
         self._build(forked=False)
+        self._start_reminder = StartReminder(
+            registry, self.config.component_name or self.config.runtime_id
+        )
+        if self.config.disabled:
+            self._start_reminder.note_start(registry)
         self._fork_handle = restart_client_after_fork(self._reset_after_fork)
 
     @classmethod
@@ -155,6 +161,7 @@ class MetricsClient:
             self._refuse_if_ended()
             if not self._started:
                 self._started = True
+                self._start_reminder.note_start(self._registry)
                 finish_at_exit(self._ending)
                 if self.config.handle_sigterm:
                     deliver_before_sigterm(self._ending)
@@ -196,6 +203,8 @@ class MetricsClient:
         sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
         if self.config.disabled:
             return
+        if not self._started:
+            self._start_reminder.note_recorded()
         self._engine.collection.add([sample])
         if len(self._engine.buffer) >= self.config.batch_samples_max:
             self._engine.delivery_thread.wake()
@@ -236,12 +245,15 @@ class MetricsClient:
 
         Returns:
             How many samples were sent and dropped meanwhile, and how many are still pending.
-            Before `start()` the client sends nothing, and all samples are pending.
+            Before `start()` the client sends nothing, all samples are pending, and the log has a
+            warning, once.
         """
         deadline = self._clock.monotonic() + timeout
         engine = self._engine
         before = engine.buffer.ledger()
         if not self._runs or self._ended:
+            if not self._started:
+                self._start_reminder.remind()
             return self._result(before, deadline, timed_out=False)
         # A collector that hangs gets half of the time. The other half is for delivering the samples
         # that are in the buffer already.
@@ -276,6 +288,8 @@ class MetricsClient:
             finally:
                 self._lock.release()
         self._release_sigterm()
+        if not self._started:
+            self._start_reminder.remind_if_counted(self._registry)
         result = self._result(before, deadline, timed_out=not in_time)
         if to_end and result.pending:
             _logger.warning(

@@ -12,14 +12,15 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from noetl_metrics_sdk.client.server_url import server_base_url
+from noetl_metrics_sdk.client.server_url import has_credentials, server_base_url, shown_url
 from noetl_metrics_sdk.errors import ConfigurationError, InvalidMetricError
 from noetl_metrics_sdk.model.component_types import COMPONENT_TYPES
-from noetl_metrics_sdk.model.names import check_label_name, check_text, is_runtime_id
+from noetl_metrics_sdk.model.names import are_storable, check_label_name, check_text, is_runtime_id
 from noetl_metrics_sdk.queue.buffer import BYTES_MAX, DROP_OLDEST, OVERFLOW_POLICIES
 from noetl_metrics_sdk.system.families import SYSTEM_METRIC_GROUPS
 
@@ -35,6 +36,22 @@ _CONFIDENTIAL = frozenset({"headers", "token"})
 
 WORKER_ID_CHARACTERS_MAX = 480
 """A server takes 512, and a forked child appends its process id."""
+COMPONENT_NAME_CHARACTERS_MAX = 255
+COMPONENT_URI_CHARACTERS_MAX = 2_048
+"""A server takes no more of either."""
+_RUNTIME_ID_MAX = 2**63 - 1
+"""PostgreSQL's BIGINT holds no more."""
+_RUNTIME_ID_DIGITS_MAX = len(str(_RUNTIME_ID_MAX))
+
+
+_NAMES = {
+    "component_name": (COMPONENT_NAME_CHARACTERS_MAX, "cpu-01"),
+    "worker_id": (WORKER_ID_CHARACTERS_MAX, "cpu-01-7"),
+    "component_uri": (COMPONENT_URI_CHARACTERS_MAX, "http://worker-7:8080"),
+}
+"""For settings that name something: how many characters each may have, and an example."""
+SHOWN_CHARACTERS_MAX = 100
+"""How much of a value that is not valid a message shows."""
 
 
 class Settings(TypedDict, total=False):
@@ -100,7 +117,6 @@ class Config(BaseModel):
     )
     worker_id: str | None = Field(
         None,
-        max_length=WORKER_ID_CHARACTERS_MAX,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
         "apart. By default host name and process id.",
     )
@@ -222,9 +238,13 @@ class Config(BaseModel):
     @field_validator("runtime_id", mode="before")
     @classmethod
     def _check_runtime_id(cls, runtime_id: object) -> object:
-        if isinstance(runtime_id, bool) or not is_runtime_id(str(runtime_id or 0)):
+        if runtime_id is None:
+            return None
+        text = str(runtime_id)
+        is_number = not isinstance(runtime_id, bool) and is_runtime_id(text)
+        if not is_number or len(text) > _RUNTIME_ID_DIGITS_MAX or int(text) > _RUNTIME_ID_MAX:
             raise ValueError("give the number that the registration answered")
-        return None if runtime_id is None else str(runtime_id)
+        return text
 
     @field_validator("component_type")
     @classmethod
@@ -262,13 +282,23 @@ class Config(BaseModel):
             raise ValueError("give the path of a directory, like /var/spool/noetl-metrics")
         return directory
 
-    @field_validator("worker_id")
+    @field_validator("component_name", "worker_id", "component_uri", mode="before")
     @classmethod
-    def _check_worker_id(cls, worker_id: str | None) -> str | None:
-        try:
-            return None if worker_id is None else check_text("worker_id", worker_id)
-        except InvalidMetricError as error:
-            raise ValueError(str(error)) from None
+    def _check_name(cls, name: object, validated: ValidationInfo) -> object:
+        if name is None or not isinstance(name, str):
+            return name
+        setting = validated.field_name or ""
+        characters_max, example = _NAMES[setting]
+        mistake = ""
+        if not are_storable([name]):
+            mistake = "it has NUL or a lone surrogate, which PostgreSQL cannot store"
+        elif not name.strip():
+            mistake = "it must not be blank"
+        elif len(name) > characters_max:
+            mistake = f"it has {len(name)} characters, and a server takes {characters_max}"
+        if mistake:
+            raise ValueError(f"{mistake}; give a text like {example!r}")
+        return name
 
     @field_validator("labels")
     @classmethod
@@ -312,8 +342,17 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
-        if self.token is not None and "authorization" in {name.lower() for name in self.headers}:
-            raise ValueError("token and headers both give an Authorization: give one of them")
+        # Each becomes an Authorization, and a request has one.
+        given = {
+            "token": self.token is not None,
+            "headers": "authorization" in {name.lower() for name in self.headers},
+            "the user name and password in server_url": self.server_url is not None
+            and has_credentials(self.server_url),
+        }
+        sources = [source for source, gives in given.items() if gives]
+        if len(sources) > 1:
+            given_by = " and ".join(sources)
+            raise ValueError(f"{given_by} both give an Authorization: give one of them")
         if self.tls_key is not None and self.tls_certificate is None:
             raise ValueError("tls_key is of use only with a tls_certificate: give that too")
         return self
@@ -336,6 +375,17 @@ def _explained(error: ValidationError, named: Callable[[str], str]) -> str:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"there is no such setting; there are {', '.join(Config.model_fields)}"
-        value = f" is {problem['input']!r}" if name and setting not in _CONFIDENTIAL else ""
+        value = f" is {_shown(setting, problem['input'])}" if name else ""
+        if setting in _CONFIDENTIAL:
+            value = ""
         explanations.append(f"{name}{value}: {message}" if name else message)
     return "; ".join(explanations)
+
+
+def _shown(setting: str, value: object) -> str:
+    """Return a value as a message shows it: bounded, and without the credentials of a URL."""
+    is_url = setting in {"server_url", "component_uri"} and isinstance(value, str)
+    shown = repr(shown_url(str(value)) if is_url else value)
+    if len(shown) <= SHOWN_CHARACTERS_MAX:
+        return shown
+    return f"{shown[:SHOWN_CHARACTERS_MAX]}… ({len(shown)} characters)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,28 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.transport.protocol import Transport
 
 
+_logger = logging.getLogger("noetl_metrics_sdk")
+
+
 class _ProcessClient:
     """Holds the client of this process; a forked child has the same client, started afresh."""
 
     def __init__(self) -> None:
+        self.is_asked_for = False  # by init(), or by a call that came before it and was logged
         # Guards `client`. Taken before the client's own lock.
         self.lock = threading.RLock()
         self.client: MetricsClient | None = None
         self.is_inherited = False
         self._fork_handle = reset_store_after_fork(self._reset_after_fork)
+
+    def to_flush(self) -> MetricsClient | None:
+        """Return the client; log, once, if there was no `init()` before."""
+        if not self.is_asked_for:
+            self.is_asked_for = True
+            _logger.warning(
+                "flush() was called before init(), so there is no client, and nothing is sent"
+            )
+        return self.client
 
     def take(self) -> MetricsClient | None:
         with self.lock:
@@ -63,6 +77,7 @@ def init(
         ConfigurationError: a setting is not valid, or this process has made its client already.
     """
     with _process.lock:
+        _process.is_asked_for = True
         if _process.client is not None and _process.is_inherited:
             # A pool's initializer does not know whether its process was forked. If it was, the
             # inherited client has just started afresh here, and makes room for the new one.
@@ -91,8 +106,11 @@ def init(
 
 
 def flush(timeout: float = 10.0) -> FlushResult:
-    """Flush the client of this process, and do nothing without one; see `MetricsClient.flush`."""
-    client = _process.client
+    """Flush the client of this process; see `MetricsClient.flush`.
+
+    Without a client, do nothing; before `init()` the log has a warning, once.
+    """
+    client = _process.to_flush()
     return client.flush(timeout) if client is not None else _NOTHING
 
 
@@ -106,8 +124,11 @@ def shutdown(timeout: float | None = None) -> FlushResult:
 
 
 async def aflush(timeout: float = 10.0) -> FlushResult:  # noqa: ASYNC109 - flush()'s own
-    """Flush the client of this process, and do nothing without one; see `MetricsClient.aflush`."""
-    client = _process.client
+    """Flush the client of this process; see `MetricsClient.aflush`.
+
+    Without a client, do nothing; before `init()` the log has a warning, once.
+    """
+    client = _process.to_flush()
     return await client.aflush(timeout) if client is not None else _NOTHING
 
 

@@ -19,7 +19,7 @@ from noetl_metrics_sdk.model.adoption import (
     checked_time,
     told_beginnings,
 )
-from noetl_metrics_sdk.model.metric import Sample
+from noetl_metrics_sdk.model.metric import Sample, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,6 +82,7 @@ class Collection:
         self._collected_at = clock.time()
         self._failing: set[Collector] = set()
         self._warned_of: set[str] = set()
+        self._has_converted = False  # whether this turn has a name that was not valid as it is
         self.errors = 0
         self.invalid_samples = 0
 
@@ -129,11 +130,14 @@ class Collection:
             now = self._clock.time()
             invalid_before = self.invalid_samples
             samples: list[Sample] = []
+            self._has_converted = False
             for family in families:
                 try:
                     samples.extend(self._samples_of(family, now))
                 except Exception as error:  # noqa: BLE001 - a family of no form: counted, logged
                     self._refuse_of(family, error)
+            if self._has_converted:
+                samples = self._without_repeats(samples)
             changed = self._change_filter.changed(samples, self._clock.monotonic())
             dropped = {id(sample) for sample in self.add(changed)}
             return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
@@ -209,12 +213,24 @@ class Collection:
                 if isinstance(sample, Sample):
                     samples.append(self._stamped(sample, now))
                 else:
-                    samples.append(adopt(family, sample, now, beginnings))
+                    adopted = adopt(family, sample, now, beginnings)
+                    samples.append(adopted)
+                    if adopted.name != sample.name or adopted.labels != sample.labels:
+                        self._has_converted = True
             except (
                 InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
             ) as error:  # fmt: skip
                 self._refuse_of(family, error)
         return samples
+
+    def _without_repeats(self, samples: list[Sample]) -> list[Sample]:
+        """Leave out samples whose series another metric has: two names may become the same one."""
+        first: dict[Series, Sample] = {}
+        for sample in samples:
+            if first.setdefault(sample.series, sample) is not sample:
+                message = "another metric of this collector has the series, under a like name"
+                self.refuse(sample.name, InvalidMetricError(f"{sample.series!r}: {message}"))
+        return list(first.values())
 
     def _stamped(self, sample: Sample, now: float) -> Sample:
         # An instrument checks its series when it makes them, but a collector may build its own. So

@@ -44,7 +44,7 @@ def make_wsgi_app(registry: Registry = REGISTRY) -> WSGIApplication:
     page = RegistryPage(registry)
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        status, headers, body = _answer(
+        status, headers, body = answer_of(
             page,
             environ["REQUEST_METHOD"],
             environ.get("HTTP_ACCEPT"),
@@ -77,7 +77,7 @@ def make_asgi_app(registry: Registry = REGISTRY) -> AsgiApplication:
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} is not served here: this is a page for HTTP")
         status, headers, body = await asyncio.to_thread(
-            _answer,
+            answer_of,
             page,
             scope["method"],
             _header(scope, b"accept"),
@@ -90,9 +90,17 @@ def make_asgi_app(registry: Registry = REGISTRY) -> AsgiApplication:
     return application
 
 
-def _answer(
+def answer_of(
     page: RegistryPage, method: str, accept: str | None, accept_encoding: str | None
 ) -> tuple[HTTPStatus, Mapping[str, str], bytes]:
+    """Return the status, the headers and the body of the answer to a request for a page.
+
+    Args:
+        page: makes the page.
+        method: the request's method.
+        accept: the request's `Accept`; several headers are joined by commas.
+        accept_encoding: the request's `Accept-Encoding`, in the same way.
+    """
     if method not in METHODS.split(", "):
         body = f"{method} is not taken here: this page takes {METHODS}\n".encode()
         headers = {"Allow": METHODS, "Content-Type": "text/plain; charset=utf-8"}

@@ -15,7 +15,9 @@ done for:
 - a histogram with a negative bound, with a sum that is negative or NaN, or with a count that is no
   whole number;
 - a summary with a quantile outside 0 to 1 or a quantile whose value is negative, with a sum that is
-  negative or NaN, or with a count that is negative or no whole number.
+  negative or NaN, or with a count that is negative or no whole number;
+- an info whose value is not 1, and a state set with a value that is neither 0 nor 1 or without the
+  label of its own name. The text format has neither of the two types: there they are gauges.
 
 Why so: docs/decisions/exposition.md.
 """
@@ -28,6 +30,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
+from noetl_metrics_sdk.model.metric import INFO, STATE_SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +50,7 @@ _RESERVED = {
     "counter": ("_total", "_created"),
     "histogram": ("_bucket", "_sum", "_count", "_created"),
     "summary": ("_sum", "_count", "_created"),
+    INFO: ("_info",),
 }
 
 
@@ -103,7 +107,8 @@ def families_of(
     groups: dict[tuple[str, str], dict[SeriesKey, list[Entry]]] = defaultdict(dict)
     for sample, claim in claimed:
         shown, kind, own_label, part = settled[sample.name, claim]
-        bound = math.inf if own_label is None else sample.labels.bound(own_label)
+        has_bound = own_label is not None and kind != STATE_SET
+        bound = sample.labels.bound(own_label) if has_bound and own_label else math.inf
         assert bound is not None
         entry = Entry(part, bound, own_label, sample)
         groups[shown, kind].setdefault(sample.labels.key_without(own_label), []).append(entry)
@@ -127,6 +132,8 @@ def _claim(name: str, kind: str, has_bound: bool, page_format: PageFormat) -> Cl
     if kind == "counter" and page_format is PageFormat.OPENMETRICS:
         family = name.removesuffix("_total")
         return Claim(family, kind) if family not in {"", name} else Claim(name, UNTYPED)
+    if kind in {INFO, STATE_SET}:
+        return _claim_of_texts(name, kind, page_format)
     if kind not in _PARTS:
         return Claim(name, kind)
     for suffix, (own_label, part) in _PARTS[kind].items():
@@ -134,6 +141,16 @@ def _claim(name: str, kind: str, has_bound: bool, page_format: PageFormat) -> Cl
         if name.endswith(suffix) and family and (own_label is None or has_bound):
             return Claim(family, kind, own_label, part)
     return Claim(name, UNTYPED)
+
+
+def _claim_of_texts(name: str, kind: str, page_format: PageFormat) -> Claim:
+    """Return the claim of a sample of an info or of a state set, whose texts are labels."""
+    if page_format is not PageFormat.OPENMETRICS:
+        return Claim(name, "gauge")
+    if kind == STATE_SET:
+        return Claim(name, kind, name)
+    family = name.removesuffix("_info")
+    return Claim(family, kind) if family not in {"", name} else Claim(name, UNTYPED)
 
 
 def _settled(
@@ -166,7 +183,7 @@ def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
         found = types.get(family, set())
         if claim.type == "gauge" and family != known[0] and len(found) == 1:
             (kind,) = found
-            if kind in _RESERVED:
+            if "_created" in _RESERVED.get(kind, ()):
                 claims[known] = Claim(family, kind, None, _CREATED)
 
 
@@ -178,6 +195,11 @@ def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int
             entries.sort(key=lambda entry: entry[:2])
         if kind in _PARTS:
             is_valid = _is_whole(kind, entries)
+        elif kind == STATE_SET:
+            states = {entry.sample.labels.text: entry for entry in reversed(entries)}
+            dropped += len(entries) - len(states)
+            series[key] = [states[text] for text in reversed(states)]
+            is_valid = True
         else:
             # If several collectors report the same series, the first one counts.
             first = {entry.part: entry for entry in reversed(entries)} if entries[1:] else {}
@@ -241,8 +263,18 @@ def _is_summary_sample(entry: Entry) -> bool:
     return entry.part == _CREATED or value >= 0
 
 
+def _is_info_sample(entry: Entry) -> bool:
+    return entry.sample.value == 1
+
+
+def _is_state_sample(entry: Entry) -> bool:
+    return entry.sample.value in {0, 1} and entry.sample.labels.get(entry.sample.name) is not None
+
+
 _CHECKS = {
     "counter": _is_counter_sample,
+    INFO: _is_info_sample,
+    STATE_SET: _is_state_sample,
     "histogram": _is_histogram_sample,
     "summary": _is_summary_sample,
 }

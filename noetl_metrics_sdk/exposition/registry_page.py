@@ -18,7 +18,7 @@ from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, P
 from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.jobs.collector import instruments_of
 from noetl_metrics_sdk.model.adoption import adopt_series, shared_labels
-from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
+from noetl_metrics_sdk.model.metric import INFO, STATE_SET, MetricType, counts_from_zero
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +144,5 @@ def _adopted(family: Any, sample: Any) -> ExposedSample:
     series = adopt_series(family, sample)
     labels = ExposedLabels(series.labels)
     value = float(sample.value)
-    return ExposedSample(
-        series.name, series.type.value, value, labels, series.help_text, series.unit
-    )
+    kind = family.type if family.type in {INFO, STATE_SET} else series.type.value
+    return ExposedSample(series.name, kind, value, labels, series.help_text, series.unit)

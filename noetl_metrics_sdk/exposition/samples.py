@@ -41,6 +41,10 @@ class ExposedLabels:
         self.text = _text(labels)
         """The labels as text, in braces; empty if there are no labels."""
 
+    def get(self, name: str) -> str | None:
+        """Return the value of a label, or None if there is no such label."""
+        return self._labels.get(name)
+
     def bound(self, name: str) -> float | None:
         """Return the value of a label as a number; None if it is missing, no number, or NaN."""
         text = self._labels.get(name)
@@ -80,7 +84,7 @@ class ExposedSample(NamedTuple):
 
     name: str
     type: str
-    """One of the four values of `MetricType`."""
+    """One of the four values of `MetricType`, `INFO` or `STATE_SET`."""
     value: float
     labels: ExposedLabels
     help_text: str | None = None

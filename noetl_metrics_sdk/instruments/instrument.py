@@ -272,6 +272,16 @@ class Instrument(metaclass=ABCMeta):
         labels = dict(zip(self.definition.label_names, self.label_values, strict=False))
         return f"{kind}({self.name!r}{f', {labels}' if labels else ''})"
 
+    def __copy__(self) -> Self:
+        # A copy of an object that has an instrument goes on to count in the same series.
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"{self} cannot be pickled: each process makes it anew, at module level")
+
     @abstractmethod
     def set_to_zero(self) -> None:
         """Set the values to zero; the caller holds the lock or owns the object."""

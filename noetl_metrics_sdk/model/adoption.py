@@ -12,7 +12,15 @@ from typing import Any
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.model.metric import MetricType, Sample, Series, counts_from_zero
-from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
+from noetl_metrics_sdk.model.names import (
+    check_label_name,
+    check_metric_name,
+    check_text,
+    converted_label_name,
+    converted_metric_name,
+    is_label_name,
+    is_metric_name,
+)
 
 # The types of the table, and those that only prometheus_client has, which become gauges.
 _TYPES = {
@@ -50,7 +58,7 @@ def adopt(family: Any, sample: Any, now: float, beginnings: Beginnings | None = 
     series = adopt_series(family, sample)
     created_at = None
     if beginnings and counts_from_zero(series.type, series.labels):
-        created_at = beginnings.get(_key(family.name, series.labels))
+        created_at = beginnings.get(_key(family.name, sample.labels))
     return Sample(series, float(sample.value), checked_time(sample.timestamp, now), created_at)
 
 
@@ -83,18 +91,39 @@ def _key(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str
 
 
 def adopt_series(family: Any, sample: Any) -> Series:
-    """Return the series of a sample of the shape of prometheus_client's; raise as `adopt` does."""
+    """Return the series of a sample of the shape of prometheus_client's; raise as `adopt` does.
+
+    prometheus_client takes names of any characters. They are converted as OpenTelemetry's are.
+    """
     metric_type = _TYPES.get(family.type)
     if metric_type is None:
         raise InvalidMetricError(f"type {family.type!r}: expected one of {', '.join(_TYPES)}")
     if str(sample.name).endswith(_CREATED):
         # The time at which a series began is a gauge of its own, as in the text format.
         metric_type = MetricType.GAUGE
+    name = sample.name
+    if isinstance(name, str) and not is_metric_name(name):
+        name = converted_metric_name(name)
     series = Series(
-        sample.name, metric_type, dict(sample.labels), family.documentation, family.unit or ""
+        name, metric_type, _converted_labels(sample.labels), family.documentation, family.unit or ""
     )
     check_series(series)
     return series
+
+
+def _converted_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels under names that are valid; the values of a name are joined by `;`.
+
+    That is what OpenTelemetry's specification says of attributes, in the order of their own names.
+    """
+    if all(isinstance(name, str) and is_label_name(name) for name in labels):
+        return dict(labels)
+    converted: dict[str, str] = {}
+    for label_name in sorted(labels):
+        name = label_name if is_label_name(label_name) else converted_label_name(label_name)
+        value = labels[label_name]
+        converted[name] = f"{converted[name]};{value}" if name in converted else value
+    return converted
 
 
 def check_series(series: Series) -> None:

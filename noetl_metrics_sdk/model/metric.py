@@ -24,6 +24,11 @@ class MetricType(StrEnum):
     SUMMARY = "summary"
 
 
+INFO = "info"
+STATE_SET = "stateset"
+"""Types that OpenMetrics has besides. A family may have one of them; its series are gauges."""
+
+
 def counts_from_zero(metric_type: MetricType, label_names: Iterable[str]) -> bool:
     """Return whether the values of a series are zero at first, and then only go up.
 
@@ -127,7 +132,7 @@ class MetricFamily:
     Args:
         name: the family's name, without the suffixes of the samples.
         documentation: what the metric measures.
-        type: the type.
+        type: a `MetricType`, `INFO` or `STATE_SET`.
         unit: the unit of the values.
         samples: the samples.
     """
@@ -138,7 +143,7 @@ class MetricFamily:
         self,
         name: str,
         documentation: str,
-        type: MetricType,  # noqa: A002 - as above
+        type: str,  # noqa: A002 - as above
         unit: str = "",
         samples: Iterable[Sample] = (),
     ) -> None:
@@ -149,7 +154,7 @@ class MetricFamily:
         self.samples = list(samples)
 
     def __repr__(self) -> str:
-        return f"MetricFamily({self.name!r}, {self.type.value}, {len(self.samples)} samples)"
+        return f"MetricFamily({self.name!r}, {self.type}, {len(self.samples)} samples)"
 
     def add(
         self,
@@ -167,5 +172,7 @@ class MetricFamily:
             created_at: when a value that counts up was zero, in seconds since the epoch. A chart
                 then has what was counted before the first report, too.
         """
-        series = Series(self.name + suffix, self.type, labels, self.documentation, self.unit)
+        is_gauge = self.type in {INFO, STATE_SET}
+        kind = MetricType.GAUGE if is_gauge else MetricType(self.type)
+        series = Series(self.name + suffix, kind, labels, self.documentation, self.unit)
         self.samples.append(Sample(series, value, created_at=created_at))

@@ -18,6 +18,9 @@ _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
+_NOT_OF_A_METRIC_NAME = re.compile("[^a-zA-Z0-9:]+")
+_NOT_OF_A_LABEL_NAME = re.compile("[^a-zA-Z0-9]+")
+
 # PostgreSQL's text and jsonb cannot hold NUL and halves of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -55,6 +58,30 @@ def check_label_name(name: str, reserved: tuple[str, ...] = ()) -> str:
     return name
 
 
+def converted_metric_name(name: str) -> str:
+    """Return a name of any characters as a metric name: `http.server.duration` has `_` for dots.
+
+    "Prometheus and OpenMetrics Compatibility" of OpenTelemetry's specification says so: one `_` for
+    each run of other characters, and one before a digit at the beginning.
+    """
+    return _led_by_no_digit(_NOT_OF_A_METRIC_NAME.sub("_", name))
+
+
+def converted_label_name(name: str) -> str:
+    """Return a name of any characters as a label name: `http.route` is `http_route`."""
+    return _led_by_no_digit(_NOT_OF_A_LABEL_NAME.sub("_", name))
+
+
+def is_metric_name(name: str) -> bool:
+    """Return whether a text is a metric name as it is, whatever its length."""
+    return _METRIC_NAME.fullmatch(name) is not None
+
+
+def is_label_name(name: str) -> bool:
+    """Return whether a text is a label name as it is, whatever its length."""
+    return _LABEL_NAME.fullmatch(name) is not None
+
+
 def check_text(what: str, text: str) -> str:
     """Return `text` if PostgreSQL can hold it.
 
@@ -84,6 +111,10 @@ def are_storable(texts: Iterable[str]) -> bool:
 def storable(text: str) -> str:
     """Return `text` with U+FFFD in place of each NUL and each half of a surrogate pair."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _led_by_no_digit(name: str) -> str:
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def _check_name(

@@ -33,7 +33,7 @@ try:
     )
 except ImportError as error:
     raise ImportError(
-        "noetl_metrics_sdk.otel needs the SDK of OpenTelemetry: "
+        f"noetl_metrics_sdk.otel needs the SDK of OpenTelemetry ({error}): "
         'pip install "noetl-metrics-sdk[otel]"'
     ) from error
 

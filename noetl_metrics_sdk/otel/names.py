@@ -12,13 +12,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from noetl_metrics_sdk.model.names import converted_label_name, converted_metric_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RATIO = "ratio"
 
-_NOT_OF_A_METRIC_NAME = re.compile("[^a-zA-Z0-9:]+")
-_NOT_OF_A_LABEL_NAME = re.compile("[^a-zA-Z0-9]+")
+_NOT_OF_A_UNIT = re.compile("[^a-zA-Z0-9:]+")
 # https://ucum.org/ucum#para-6: a text in braces says which things are counted, and is no unit.
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
 
@@ -66,7 +67,7 @@ def metric_name(name: str, unit: str, *, is_counter: bool) -> str:
         unit: the instrument's unit, as `unit_word()` writes it.
         is_counter: whether the instrument is a counter, whose `_total` comes after the unit.
     """
-    cleaned = _led_by_no_digit(_NOT_OF_A_METRIC_NAME.sub("_", name).rstrip("_"))
+    cleaned = converted_metric_name(name).rstrip("_")
     if is_counter:
         cleaned = cleaned.removesuffix("_total")
     if unit and f"_{unit}_" not in f"_{cleaned}_":
@@ -76,7 +77,7 @@ def metric_name(name: str, unit: str, *, is_counter: bool) -> str:
 
 def label_name(key: str) -> str:
     """Return an attribute's key as a label name: `http.route` is `http_route`."""
-    return _led_by_no_digit(_NOT_OF_A_LABEL_NAME.sub("_", key))
+    return converted_label_name(key)
 
 
 def labels_of(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -112,8 +113,4 @@ def attribute_text(value: Any) -> str:
 
 
 def _cleaned(unit: str) -> str:
-    return _NOT_OF_A_METRIC_NAME.sub("_", unit).strip("_")
-
-
-def _led_by_no_digit(name: str) -> str:
-    return f"_{name}" if name[:1].isdigit() else name
+    return _NOT_OF_A_UNIT.sub("_", unit).strip("_")

@@ -60,7 +60,7 @@ class Conversion:
     def __init__(self, data: MetricsData, resource_labels: Sequence[str]) -> None:
         self.families: list[MetricFamily] = []
         self.refusals: list[Refusal] = []
-        self._types: dict[str, MetricType] = {}
+        self._types: dict[str, str] = {}
         self._series: set[tuple[str, frozenset[tuple[str, str]]]] = set()
         for resource_metrics in data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
@@ -108,7 +108,7 @@ class Conversion:
 
         def add(suffix: str, value: float, more: Mapping[str, str] | None = None) -> None:
             series = Series(
-                family.name + suffix, family.type, {**labels, **(more or {})},
+                family.name + suffix, MetricType(family.type), {**labels, **(more or {})},
                 family.documentation, family.unit,
             )  # fmt: skip
             family.samples.append(Sample(series, float(value), timestamp, started_at))

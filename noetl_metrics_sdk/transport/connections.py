@@ -1,23 +1,21 @@
-"""Make pooled connections to a server, through the proxies that the environment names.
+"""Make pooled connections to a server, through proxies.
 
-httpx's own transport takes no network backend. And an httpx client that is given a transport no
-longer reads proxies from the environment. So this module has both. httpx itself decides which
-requests go through which proxy, by mounts
-(https://www.python-httpx.org/advanced/transports/#mounting-transports).
+httpx's own transport takes no network backend. And an httpx client that is given a transport reads
+no proxies from the environment: `proxies.py` does. httpx itself decides which request goes through
+which proxy, by mounts (https://www.python-httpx.org/advanced/transports/#mounting-transports).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
-from urllib.request import getproxies
 
 import httpcore
 import httpx
 
 from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.transport.urls import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,7 +101,7 @@ def http_client(
     headers: Mapping[str, str],
     backend: httpcore.NetworkBackend,
     ssl_context: ssl.SSLContext,
-    proxies: Mapping[str, str | None],
+    proxies: Mapping[str, str],
 ) -> httpx.Client:
     """Return an httpx client for requests to a server.
 
@@ -112,18 +110,20 @@ def http_client(
         headers: headers that are sent with every request.
         backend: opens the connections.
         ssl_context: checks TLS connections.
-        proxies: the proxy's URL by pattern of URLs; None for no proxy.
+        proxies: the proxy's URL by pattern of URLs.
 
     Raises:
         ConfigurationError: a proxy's URL is not valid, or needs a package that is not installed.
     """
+    url = httpx.URL(server_url)
     return httpx.Client(
-        base_url=server_url,
+        # httpx logs the URL of each request as it is.
+        base_url=url.copy_with(userinfo=b""),
+        auth=(url.username, url.password) if url.userinfo else None,
         headers=headers,
         transport=PooledTransport(backend, ssl_context),
         mounts={
-            pattern: None if url is None else PooledTransport(backend, ssl_context, url)
-            for pattern, url in proxies.items()
+            pattern: PooledTransport(backend, ssl_context, url) for pattern, url in proxies.items()
         },
     )
 
@@ -166,49 +166,16 @@ def _refuse_to_ask() -> str:
     raise ValueError("the key has a password; there is nobody to ask for it")
 
 
-def environment_proxies() -> dict[str, str | None]:
-    """Return the proxies that the environment names, as httpx reads it.
-
-    It reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case. If
-    there are none of them, it reads the system's settings on macOS and Windows
-    (https://www.python-httpx.org/environment_variables/#proxies).
-
-    Returns:
-        The proxy's URL, or None for no proxy, by pattern of URLs for httpx to mount.
-    """
-    found = getproxies()
-    exempt = [host.strip() for host in found.get("no", "").split(",")]
-    if "*" in exempt:
-        return {}
-    proxies: dict[str, str | None] = {}
-    for scheme in ("http", "https", "all"):
-        if url := found.get(scheme):
-            proxies[f"{scheme}://"] = url if "://" in url else f"http://{url}"
-    proxies.update({_pattern(host): None for host in exempt if host})
-    return proxies
-
-
-def _pattern(host: str) -> str:
-    """Return the pattern of URLs for an entry of `NO_PROXY`."""
-    if "://" in host:
-        return host
-    if host.lower() == "localhost":
-        return f"all://{host}"
-    try:
-        address = ipaddress.ip_address(host.partition("/")[0])
-    except ValueError:
-        # A name stands for itself and for all names below it. If it begins with a dot, it stands
-        # only for the names below it.
-        return f"all://*{host}"
-    return f"all://{host}" if address.version == 4 else f"all://[{host}]"  # noqa: PLR2004 - IPv4
-
-
 def _proxy(url: str, ssl_context: ssl.SSLContext) -> httpcore.Proxy:
     try:
         proxy = httpx.Proxy(url)
     except (ValueError, httpx.InvalidURL) as error:
         raise ConfigurationError(f"the environment names a proxy that is not valid: {error}") from (
             error
+        )
+    if not is_host(proxy.url.raw_host.decode("ascii")):
+        raise ConfigurationError(
+            f"the environment names a proxy that is not valid: {proxy.url.host!r} is no host name"
         )
     # httpcore would raise this only in the delivery thread, at the first request.
     if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:

@@ -73,13 +73,13 @@ class Deadline:
 
         Args:
             late: raised for a time-out, of this deadline, of httpcore or of the socket.
-            broken: raised for any other error of a socket.
+            broken: raised for any other error of a socket, and for a host name that cannot be one.
         """
         try:
             yield
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise late(self._reason(error)) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise broken(str(error)) from error
 
     def _reason(self, error: Exception) -> str:

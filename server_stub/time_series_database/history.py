@@ -17,6 +17,7 @@ import msgspec
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name
 from server_stub.errors import HistoryUnavailableError, ParameterInvalidError
+from server_stub.time_series_database.connections import database_client
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -77,11 +78,7 @@ class History:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = url.rstrip("/") + "/api/v1/query"
-        self._client = httpx.AsyncClient(
-            headers={"User-Agent": "noetl-metrics-server", **headers},
-            timeout=timeout_seconds,
-            transport=transport,
-        )
+        self._client = database_client(url, headers, timeout_seconds, transport)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -152,7 +149,7 @@ class History:
         except httpx.HTTPError as error:
             raise _unavailable(str(error) or type(error).__name__) from error
         if not answer.is_success:
-            text = content.decode(errors="replace")
+            text = " ".join(content.decode(errors="replace").split())
             raise _unavailable(f"{answer.status_code} {text[:SHOWN_CHARACTERS_MAX]}")
         try:
             return _decode_answer(bytes(content)).data.result

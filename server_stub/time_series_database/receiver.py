@@ -20,6 +20,7 @@ import httpx
 
 from noetl_metrics_sdk.transport.http import retry_after_seconds
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError
+from server_stub.time_series_database.connections import database_client
 from server_stub.time_series_database.requests import CONTENT_TYPES, VERSIONS, Assembled, encode
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ class Receiver:
         request, when a connection ended unannounced, when a request failed, and when it answered
         with an error of its own. What it acknowledged shortly before may not have reached its
         disk."""
-        self._client = httpx.AsyncClient(
-            headers={"User-Agent": "noetl-metrics-server", **headers},
-            timeout=REQUEST_SECONDS,
+        self._client = database_client(
+            url,
+            headers,
+            REQUEST_SECONDS,
+            transport,
             # A connection is kept until the receiver ends it: a new one may be to another process.
-            limits=httpx.Limits(max_connections=connections_max, keepalive_expiry=None),
-            transport=transport,
+            httpx.Limits(max_connections=connections_max, keepalive_expiry=None),
         )
 
     async def close(self) -> None:

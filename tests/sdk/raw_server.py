@@ -167,6 +167,7 @@ class Certificate:
         if shutil.which("openssl") is None:
             pytest.skip("no openssl to make a certificate with")
         key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+        self.file, self.key_file = certificate, key
         subprocess.run(
             [
                 "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 
 import pytest
@@ -41,6 +42,28 @@ def test_every_request_carries_the_token(serve):
     for head in heads:
         assert f"Authorization: Bearer {SECRET}".encode() in head
         assert b"X-Site: a" in head
+
+
+def test_the_password_of_the_address_is_sent_and_shown_nowhere(serve, caplog):
+    """A name and a password in the address become an Authorization; no log has the password."""
+    caplog.set_level(logging.DEBUG)
+    heads = []
+
+    def handle(connection) -> None:
+        while head := read_request(connection):
+            heads.append(head)
+            connection.sendall(ANSWER)
+
+    url = serve(handle).url.replace("//", f"//me:{SECRET}@")
+    with make(url, self_metrics=False) as client:
+        client.record("rows_total", 1, metric_type="counter")
+        client.flush(10)
+    credentials = base64.b64encode(f"me:{SECRET}".encode())
+    assert 2 <= len(heads)
+    for head in heads:
+        assert b"Authorization: Basic " + credentials in head
+    assert SECRET not in caplog.text
+    assert "HTTP Request: POST http://127.0.0.1" in caplog.text
 
 
 def test_the_token_is_shown_nowhere(serve, caplog):

@@ -6,6 +6,8 @@ import gzip
 import json
 import logging
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -203,3 +205,30 @@ def test_a_compressed_body_that_a_server_cannot_read_is_sent_again_plain():
         assert 0 == client.flush().pending
         assert {} == client.stats().samples.dropped
     assert [None, "gzip", None] == seen
+
+
+class SilentFileServer(SimpleHTTPRequestHandler):
+    """Python's own server of files, without its log."""
+
+    def log_message(self, *arguments):
+        del arguments
+
+
+def test_the_page_of_a_real_web_server_is_one_line_of_the_log(caplog):
+    """Another web server is told by its name and its page's title, in one line."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SilentFileServer) as server:
+        address = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            client = make_client(address).start()
+            client.record("value", 1)
+            assert 1 == client.shutdown(1).pending
+        finally:
+            server.shutdown()
+            thread.join()
+    messages = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    assert messages[0].startswith("delivery failed; samples wait until it succeeds: ")
+    assert ": 501: a page of SimpleHTTP/" in messages[0]
+    assert messages[0].endswith("('Error response'), and no answer of a metrics server")
+    assert all(message.isprintable() for message in messages)

@@ -38,7 +38,8 @@ def samples_of(registry: Any) -> Multiset[SampleKey]:
 # A program as users write it; only its import changes.
 PROGRAM = """
 import asyncio
-from {library} import Counter, Gauge, Histogram, Summary
+from {library} import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary
+from {library} import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 
 REQUESTS = Counter("requests_total", "Requests", ["method", "endpoint"], registry=registry)
 ERRORS = Counter("errors", "Errors", namespace="app", subsystem="http", registry=registry)
@@ -125,6 +126,18 @@ assert [timed(x) for x in range(3)] == [0, 1, 2]
 SCRATCH = Counter("scratch", "Cleared", ["a"], registry=registry)
 SCRATCH.labels("b").inc()
 SCRATCH.clear()
+BUILD = Info("build", "The build", registry=registry)
+BUILD.info({{"version": "1.2", "commit": "9f31c0"}})
+assert registry.get_sample_value("build_info", {{"version": "1.2", "commit": "9f31c0"}}) == 1
+TASK = Enum("task", "The task", ["name"], states=["ready", "done"], registry=registry)
+TASK.labels("copy").state("done")
+TASK.labels("move")
+other = CollectorRegistry()
+Gauge("alone", "Alone", registry=other).set(2)
+assert b"alone 2" in generate_latest(other) and "text/plain" in CONTENT_TYPE_LATEST
+server, thread = start_http_server(0, addr="127.0.0.1", registry=other)
+server.shutdown()
+server.server_close()
 assert registry.get_sample_value("requests_total", {{"method": "get", "endpoint": "/"}}) == 2.5
 assert registry.get_sample_value("requests_total") is None
 registry.unregister(QUEUE)
@@ -156,7 +169,7 @@ def test_the_same_program_reports_the_same_samples() -> None:
     theirs, ours = run(THEIRS), run(OURS)
     expected = untimed(samples_of(theirs.registry), theirs.took)
     assert expected == untimed(samples_of(ours.registry), ours.took)
-    assert 39 == len(expected)
+    assert 44 == len(expected)
 
 
 def test_the_same_program_reports_the_same_families() -> None:
@@ -230,6 +243,14 @@ REFUSALS = [
     "Counter('c', 'd', ['a'], registry=registry).inc(float('nan'))",
     "Histogram('c', 'd', ['a'], registry=registry).observe(float('inf'))",
     "Summary('c', 'd', ['a'], registry=registry).observe(float('nan'))",
+    "Info('i', 'd', unit='x', registry=registry)",
+    "Info('i', 'd', ['l'], registry=registry).labels('a').info({'l': ''})",
+    "Info('i', 'd', registry=registry).info({'l': None})",
+    "Enum('e', 'd', unit='x', states=['a'], registry=registry)",
+    "Enum('e', 'd', registry=registry)",
+    "Enum('e', 'd', ['e'], states=['a'], registry=registry)",
+    "Enum('e', 'd', states=['a'], registry=registry).state('b')",
+    "Enum('e', 'd', ['l'], states=['a'], registry=registry).state('a')",
 ]
 
 

@@ -6,12 +6,13 @@ import ast
 import functools
 import inspect
 import json
+import os
 import subprocess
 import sys
 import types
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pytest
 from pydantic import SecretStr
@@ -19,21 +20,28 @@ from pydantic import SecretStr
 import noetl_metrics_sdk
 from noetl_metrics_sdk.client.config import Config, Settings
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PUBLIC_NAMES = [
     "COMPILED",
+    "CONTENT_TYPE_LATEST",
     "REGISTRY",
     "Batch",
     "ClientStats",
     "Clock",
     "Collector",
+    "CollectorRegistry",
     "Config",
     "ConfigurationError",
     "Counter",
     "DeliveryError",
     "DuplicateMetricError",
+    "Enum",
     "FlushResult",
     "Gauge",
     "Histogram",
+    "Info",
     "InvalidMetricError",
     "MetricFamily",
     "MetricType",
@@ -54,10 +62,12 @@ PUBLIC_NAMES = [
     "aclose",
     "aflush",
     "flush",
+    "generate_latest",
     "init",
     "make_asgi_app",
     "make_wsgi_app",
     "shutdown",
+    "start_http_server",
     "track_job",
 ]
 HEAVY_MODULES = ["httpx", "opentelemetry", "psutil", "pydantic", "tenacity"]
@@ -100,6 +110,40 @@ def test_unknown_name_is_an_attribute_error() -> None:
     """An unknown name raises the same error as on any module."""
     with pytest.raises(AttributeError, match=r"'noetl_metrics_sdk' has no attribute 'Meter'"):
         noetl_metrics_sdk.__getattr__("Meter")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("ssl", "", "AttributeError: module 'ssl' has no attribute "),
+        ("ssl", "from _ssl import nothing", "ImportError: cannot import name 'nothing'"),
+        ("psutil", "", "AttributeError: module 'psutil' has no attribute "),
+        ("httpcore", "import nothing_of_the_kind", "ModuleNotFoundError: No module named "),
+    ],
+)
+def test_a_module_that_stands_in_the_way_is_named(
+    tmp_path: Path, name: str, text: str, cause: str
+) -> None:
+    """If a file beside the script hides a module, the error says so, and has the cause."""
+    (tmp_path / f"{name}.py").write_text(text)
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "from noetl_metrics_sdk import MetricsClient\n"
+        "MetricsClient('http://localhost:8082', 'pool', system_metrics=['cpu']).start()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    result = subprocess.run(
+        [sys.executable, script],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (1, "") == (result.returncode, result.stdout)
+    assert cause in result.stderr
+    if cause.startswith("AttributeError") and name == "ssl":
+        last = result.stderr.splitlines()[-1]
+        assert last.startswith(
+            "ImportError: noetl_metrics_sdk.MetricsClient cannot be loaded: module 'ssl' has no "
+        )
+        assert last.endswith(f" (which is {tmp_path / 'ssl.py'})")
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -153,7 +197,7 @@ def documented_members() -> list[Any]:
     members = []
     for name in PUBLIC_NAMES:
         value = getattr(noetl_metrics_sdk, name)
-        if isinstance(value, bool):
+        if isinstance(value, (bool, str)):
             continue
         if not (inspect.isclass(value) or inspect.isroutine(value)):
             value = type(value)

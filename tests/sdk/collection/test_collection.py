@@ -156,8 +156,8 @@ def test_a_gauge_whose_function_raises_harms_no_other(registry, caplog):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda family: family.add_sample("a b", {}, 1.0),
-        lambda family: family.add_sample("a", {"1x": "y"}, 1.0),
+        lambda family: family.add_sample("", {}, 1.0),
+        lambda family: family.add_sample("a", {"": "y"}, 1.0),
         lambda family: family.add_sample("a", {"__x": "y"}, 1.0),
         lambda family: family.add_sample("a", {"x": "\x00"}, 1.0),
         lambda family: family.add_sample("a", {"x": 1}, 1.0),
@@ -328,3 +328,17 @@ def test_a_family_may_have_an_iterator_of_samples(registry):
     transport, stats = delivered(registry)
     assert [2.0] == [sample.value for sample in transport.received("a")]
     assert 0 == stats.invalid_samples
+
+
+def test_two_metrics_that_get_the_same_series_do_not_mix(registry, caplog):
+    """Names that are converted may meet; the first metric counts, and the other is counted."""
+    theirs = prometheus_client.CollectorRegistry()
+    prometheus_client.Gauge("queue.length", "Q", ["k"], registry=theirs).labels("a").set(1)
+    prometheus_client.Gauge("queue_length", "Q", ["k"], registry=theirs).labels("a").set(2)
+    prometheus_client.Gauge("queue-length", "Q", ["k"], registry=theirs).labels("b").set(3)
+    registry.register(theirs)
+    transport, stats = delivered(registry)
+    found = [(sample.labels["k"], sample.value) for sample in transport.received("queue_length")]
+    assert [("a", 1.0), ("b", 3.0)] == found
+    assert 1 == stats.invalid_samples
+    assert "another metric of this collector has the series" in caplog.text

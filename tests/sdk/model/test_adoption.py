@@ -140,3 +140,32 @@ def test_a_time_that_is_no_number_is_told_as_it_is() -> None:
     """Whether a time is of use is for the collection to say."""
     (told,) = told_beginnings([Odd(value=math.nan)]).values()
     assert math.isnan(told)
+
+
+def test_names_of_any_characters_become_names_of_the_table(
+    theirs: prometheus_client.CollectorRegistry,
+) -> None:
+    """prometheus_client takes UTF-8 names; they are converted as OpenTelemetry's dotted ones."""
+    seconds = prometheus_client.Histogram(
+        "http.server.duration", "d", ["http.route"], buckets=[1], registry=theirs
+    )
+    seconds.labels("/a").observe(0.5)
+    prometheus_client.Counter("größe", "d", registry=theirs).inc()
+    prometheus_client.Gauge("1st-place", "d", ["a_b", "a-b"], registry=theirs).labels(1, 2).set(3)
+    prometheus_client.Gauge("kept__as:it_is", "d", ["__x"[1:]], registry=theirs).labels("y").set(4)
+    found = [
+        adopt(family, sample, 5.0, told_beginnings(family.samples))
+        for family in theirs.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    ]
+    assert [
+        ("http_server_duration_bucket", {"http_route": "/a", "le": "1.0"}, 1.0),
+        ("http_server_duration_bucket", {"http_route": "/a", "le": "+Inf"}, 1.0),
+        ("http_server_duration_count", {"http_route": "/a"}, 1.0),
+        ("http_server_duration_sum", {"http_route": "/a"}, 0.5),
+        ("gr_e_total", {}, 1.0),
+        ("_1st_place", {"a_b": "2;1"}, 3.0),
+        ("kept__as:it_is", {"_x": "y"}, 4.0),
+    ] == [(sample.name, dict(sample.labels), sample.value) for sample in found]
+    assert [True] * 5 + [False] * 2 == [sample.created_at is not None for sample in found]
