@@ -102,7 +102,7 @@ class Config(BaseModel):
         None,
         max_length=WORKER_ID_CHARACTERS_MAX,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
-        "apart. By default host name and process id.",
+        "apart. By default the host name, a random part, and the process id.",
     )
     headers: Mapping[str, str] = Field(
         default_factory=dict,
