@@ -196,9 +196,7 @@ class MetricsClient:
         sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
         if self.config.disabled:
             return
-        self._engine.collection.add([sample])
-        if len(self._engine.buffer) >= self.config.batch_samples_max:
-            self._engine.delivery_thread.wake()
+        self._engine.record(sample)
 
     @property
     def has_ended(self) -> bool:
