@@ -225,7 +225,7 @@ class Spool:
             return
         try:
             self._folder.take_over()
-            files = self._folder.files()
+            files, samples_lost = self._folder.files()
         except OSError as error:
             self._note_failure(error)
             return
@@ -238,7 +238,9 @@ class Spool:
             self._adopted_samples += file.samples
         if files:
             _logger.info("%d batches of processes that are gone are taken over", len(files))
-        self._adopt(self._adopted_samples)
+        self._adopt(self._adopted_samples + samples_lost)
+        if samples_lost:
+            self._drop(samples_lost, "spool_damaged")
 
     def _make_anew(self, deleted: SpoolFolder) -> None:
         """Replace a folder that another program has deleted.

@@ -33,6 +33,7 @@ _logger = logging.getLogger("noetl_metrics_sdk")
 
 _FILE_NAME = re.compile(r"(.+)-([0-9]{19})-([0-9]+)\.batch")
 _BEING_MADE = ".new-"
+_UNREADABLE = ".unreadable"
 
 
 class SpooledFile(NamedTuple):
@@ -119,16 +120,31 @@ class SpoolFolder:
         _sync_folder(self.path)
         _sync_folder(self.path.parent)
 
-    def files(self) -> list[SpooledFile]:
-        """Return the files with batches, in the order in which they have to be sent."""
+    def files(self) -> tuple[list[SpooledFile], int]:
+        """Return the files with batches, in the order in which they have to be sent.
+
+        What cannot be opened keeps no other file back. It gets another name, because it must not be sent
+        later: the server would take it for a repeat, behind the batches that came after it.
+
+        Returns:
+            The files, and how many samples are in those that cannot be opened.
+        """
         folders = [self.path, *_folders_in(self.path)]
         batches = [path for folder in folders for path in folder.glob("*.batch")]
         found: list[SpooledFile] = []
+        samples_lost = 0
         for path in batches:
             try:
                 found.append(_described(path))
-            except (OSError, ValueError) as error:  # one that is no batch costs no other
-                _tell_of(path, error)
+            except (OSError, ValueError) as error:
+                _logger.warning(
+                    "the spool cannot read %s, which is called %s from now on: %s",
+                    path, path.name + _UNREADABLE, error,
+                )  # fmt: skip
+                named = _FILE_NAME.fullmatch(path.name)
+                samples_lost += int(named[3]) if named is not None else 0
+                with suppress(OSError):
+                    path.rename(path.with_name(path.name + _UNREADABLE))
         began_at: dict[str, float] = {}
         for file in found:
             began_at[file.boot_id] = min(
@@ -136,7 +152,10 @@ class SpoolFolder:
             )
         # The batches of a process are in the order of their numbers. The process with the oldest
         # batch comes first.
-        return sorted(found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence))
+        in_order = sorted(
+            found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence)
+        )
+        return in_order, samples_lost
 
     def path_of(self, part: Part) -> Path:
         """Return the path for a batch that was not split."""
@@ -190,8 +209,8 @@ def _folders_in(path: Path) -> list[Path]:
 
 
 def _remove_if_empty(folder: Path) -> bool:
-    """Remove a folder without batches; return whether it had none."""
-    if _folders_in(folder) or any(folder.glob("*.batch")):
+    """Remove a folder without batches, readable or not; return whether it had none."""
+    if _folders_in(folder) or any(folder.glob("*.batch*")):
         return False
     for path in folder.iterdir():
         path.unlink()

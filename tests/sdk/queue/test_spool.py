@@ -356,7 +356,7 @@ def unreadable(path):
 
 @pytest.mark.parametrize("make", [dangling, os.mkfifo, folder_named_as_a_batch, unreadable])
 def test_an_entry_that_is_no_batch_costs_no_other(tmp_path, caplog, make):
-    """All readable batches are adopted; what cannot be opened is told of, and left where it is."""
+    """All readable batches are adopted; what cannot be opened is put by, told of and counted."""
     dead = Worker(tmp_path, "dead")
     dead.record(*range(25))
     dead.queue.secure()
@@ -365,13 +365,18 @@ def test_an_entry_that_is_no_batch_costs_no_other(tmp_path, caplog, make):
     dead.dies()
     heir = Worker(tmp_path, "heir")
     assert list(range(25)) == [number for _, numbers in heir.send_all() for number in numbers]
+    assert (35, 25, 0, {"spool_damaged": 10}) == tuple(heir.buffer.ledger())
+    assert f"{bad.name}, which is called {bad.name}.unreadable" in caplog.text
     heir.queue.close()
-    (left,) = (tmp_path / "pool").rglob("*.batch")
-    assert (bad.name, 1) == (left.name, caplog.text.count(f"{bad.name} over"))
+    heir.spool.abandon()
+    # A later process would send it behind those that came after it, if it could be read then.
+    later = Worker(tmp_path, "later")
+    assert ([], (0, 0, 0, {})) == (later.send_all(), tuple(later.buffer.ledger()))
+    assert [f"{bad.name}.unreadable"] == [path.name for path in tmp_path.rglob("*.batch*")]
 
 
 def test_a_file_with_another_name_is_told_of(tmp_path, caplog):
-    """A batch whose name a program has changed is not adopted, and not removed."""
+    """A batch whose name a program has changed is neither adopted nor removed."""
     dead = Worker(tmp_path, "dead")
     dead.record(1)
     dead.queue.secure()
@@ -381,7 +386,7 @@ def test_a_file_with_another_name_is_told_of(tmp_path, caplog):
     heir = Worker(tmp_path, "heir")
     assert [] == heir.send_all()
     heir.queue.close()
-    assert ["renamed.batch"] == [path.name for path in files(tmp_path)]
+    assert ["renamed.batch.unreadable"] == [path.name for path in tmp_path.rglob("*.batch*")]
     assert "its name is not that of a batch" in caplog.text
 
 
