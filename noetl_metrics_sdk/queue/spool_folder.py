@@ -123,8 +123,8 @@ class SpoolFolder:
     def files(self) -> tuple[list[SpooledFile], int]:
         """Return the files with batches, in the order in which they have to be sent.
 
-        What cannot be opened keeps no other file back. It gets another name, because it must not be sent
-        later: the server would take it for a repeat, behind the batches that came after it.
+        What cannot be opened keeps no other file back. It gets another name, because it must not be
+        sent later: the server would take it for a repeat, behind the batches that came after it.
 
         Returns:
             The files, and how many samples are in those that cannot be opened.
