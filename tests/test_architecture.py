@@ -155,6 +155,7 @@ PURE = [
     "noetl_metrics_sdk.collection.recording",
     "noetl_metrics_sdk.queue.batch_names",
     "noetl_metrics_sdk.queue.spool_file",
+    "noetl_metrics_sdk.transport.redirections",
     "noetl_metrics_sdk.otel.names",
     "noetl_metrics_sdk.otel.points",
     "noetl_metrics_sdk.transport.urls",

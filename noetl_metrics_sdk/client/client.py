@@ -205,9 +205,7 @@ class MetricsClient:
             return
         if not self._started:
             self._start_reminder.note_recorded()
-        self._engine.collection.add([sample])
-        if len(self._engine.buffer) >= self.config.batch_samples_max:
-            self._engine.delivery_thread.wake()
+        self._engine.record(sample)
 
     @property
     def has_ended(self) -> bool:

@@ -118,7 +118,7 @@ class Config(BaseModel):
     worker_id: str | None = Field(
         None,
         description="The label `worker_id` of every sample: what tells the processes of a pool "
-        "apart. By default host name and process id.",
+        "apart. By default the host name, a random part, and the process id.",
     )
     headers: Mapping[str, str] = Field(
         default_factory=dict,

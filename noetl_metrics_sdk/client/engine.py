@@ -7,6 +7,7 @@ Why so: docs/decisions/delivery.md.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.client.config import Config
     from noetl_metrics_sdk.clock import Clock
+    from noetl_metrics_sdk.model.stamped_sample import StampedSample
     from noetl_metrics_sdk.registry import Registry
     from noetl_metrics_sdk.transport.protocol import Registration, Transport
 
@@ -54,6 +56,23 @@ class Engine(NamedTuple):
         for thread in (self.delivery_thread, self.collector, self.system):
             if thread is not None:
                 thread.start()
+
+    def record(self, sample: StampedSample) -> None:
+        """Buffer a sample that a caller has recorded, from whichever thread.
+
+        A handler of the worker's may record what it finds in this package's log, and is then called
+        by a thread of the package. The delivery thread would wait for itself if it waited for room,
+        and would log each request that such a sample causes, which would be recorded again. So it
+        records nothing, which is counted, and the other two threads wait for no room.
+        """
+        caller = threading.get_ident()
+        if caller == self.delivery_thread.ident:
+            self.buffer.refuse(1, "own_log")
+            return
+        sources = (self.collector, self.system)
+        waits = all(caller != source.ident for source in sources if source is not None)
+        self.collection.add([sample], None if waits else 0.0)
+        self.delivery_thread.wake_for_full_batch()
 
 
 @dataclass

@@ -6,11 +6,13 @@ import os
 import platform
 import socket
 import sys
+import uuid
 import weakref
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.transport.connections import make_ssl_context
 from noetl_metrics_sdk.transport.disabled import DisabledTransport
 from noetl_metrics_sdk.transport.http import HttpTransport
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 
 DISTRIBUTION = "noetl-metrics-sdk"
+
+RANDOM_CHARACTERS = 8
+"""How many hexadecimal digits the random part of a `worker_id` has. They have to tell apart only
+processes with the same host name and the same process id: of a hundred such, two share a
+`worker_id` once in a million times."""
 
 
 def registration_of(config: Config, worker_id: str, started_at: float) -> Registration | None:
@@ -74,6 +81,29 @@ def transport_of(config: Config) -> Transport:
     return HttpTransport(config.server_url, headers, ssl_context=context)
 
 
+class _RandomPart:
+    """The random part of this process's `worker_id`; a forked child has one of its own.
+
+    Containers with one host name, like those on the host's network, all have a process 1. Of two
+    machines with one host name, each has a process of any id.
+    """
+
+    def __init__(self) -> None:
+        self._draw()
+        self._fork_handle = reset_store_after_fork(self._draw)
+
+    def of_this_process(self) -> str:
+        # All clients of a process share it: a later client goes on with the series of an earlier
+        # one.
+        return self._text
+
+    def _draw(self) -> None:
+        self._text = uuid.uuid4().hex[:RANDOM_CHARACTERS]
+
+
+_random_part = _RandomPart()
+
+
 def worker_id_of(configured: str | None, *, forked: bool) -> str:
     """Return the label that tells this process from the others of its component.
 
@@ -82,7 +112,7 @@ def worker_id_of(configured: str | None, *, forked: bool) -> str:
         forked: whether this is a forked child, which has inherited the setting.
     """
     if configured is None:
-        return f"{socket.gethostname()}-{os.getpid()}"
+        return f"{socket.gethostname()}-{_random_part.of_this_process()}-{os.getpid()}"
     process = sys.modules.get("multiprocessing.process")
     is_child = process is not None and process.parent_process() is not None
     # Children inherit NOETL_WORKER_ID. Two processes with the same id would mix their totals, so a

@@ -9,7 +9,12 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.collection.beginning import time_of_told_beginning
-from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
+from noetl_metrics_sdk.model.stamped_sample import (
+    NOTHING_DROPPED,
+    LabelSet,
+    SampleForm,
+    StampedSample,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,25 +71,14 @@ class ChangeFilter:
         last = self._last_sent.get(series)
         return last is not None and last.described_as == series.description()
 
-    def forget(self, label_sets: set[int]) -> None:
-        """Forget these label sets, as their last samples were dropped; they are then sent anew.
-
-        Args:
-            label_sets: the `id()` of each label set.
-        """
-        with self._lock:
-            self._last_sent = {
-                series: last
-                for series, last in self._last_sent.items()
-                if id(last.label_set) not in label_sets
-            }
-
     def _pass_locked(self, sample: Sample, now: float, passed: list[StampedSample]) -> None:
         """Append the sample if it has to be sent, after a sample of 0 if its series has begun."""
         series = sample.series
         timestamp = sample.timestamp
         assert timestamp is not None
         last = self._last_sent.get(series)
+        if last is not None and last.label_set.dropped_zero_at != NOTHING_DROPPED:
+            last = None  # what was last sent of the series was dropped on its way
         previous_at = None if last is None else last.timestamp
         zero_at = time_of_told_beginning(sample.created_at, previous_at, timestamp)
         if last is not None and now - last.at < self._refresh_interval and zero_at is None:

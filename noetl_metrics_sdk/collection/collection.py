@@ -80,6 +80,8 @@ class Collection:
         self._trackers: dict[int, InstrumentTracker] = {}
         # The last collection, or the client's start: a series that is new since was 0 then.
         self._collected_at = clock.time()
+        # For how long the collection under way may still wait for room.
+        self._wait_seconds_left = 0.0
         self._failing: set[Collector] = set()
         self._warned_of: set[str] = set()
         self._has_converted = False  # whether this turn has a name that was not valid as it is
@@ -100,12 +102,13 @@ class Collection:
         """
         with self._lock:
             self._pacer.start()
+            self._wait_seconds_left = self._buffer.block_timeout
             began_at = self._clock.time()
             trackers: dict[int, InstrumentTracker] = {}
             for collector in self._registry.collectors():
                 instruments = instruments_of(collector)
                 if instruments is None:
-                    self.offer(self._families_of(collector))
+                    self._offer_locked(self._families_of(collector))
                     continue
                 for instrument in instruments:
                     tracker = self._tracker_of(instrument)
@@ -127,40 +130,50 @@ class Collection:
             Whether all samples were valid, and the buffer had room for those to be sent.
         """
         with self._lock:
-            now = self._clock.time()
-            invalid_before = self.invalid_samples
-            samples: list[Sample] = []
-            self._has_converted = False
-            for family in families:
-                try:
-                    samples.extend(self._samples_of(family, now))
-                except Exception as error:  # noqa: BLE001 - a family of no form: counted, logged
-                    self._refuse_of(family, error)
-            if self._has_converted:
-                samples = self._without_repeats(samples)
-            changed = self._change_filter.changed(samples, self._clock.monotonic())
-            dropped = {id(sample) for sample in self.add(changed)}
-            return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
+            self._wait_seconds_left = self._buffer.block_timeout
+            return self._offer_locked(families)
 
-    def add(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
+    def _offer_locked(self, families: Iterable[Any]) -> bool:
+        now = self._clock.time()
+        invalid_before = self.invalid_samples
+        samples: list[Sample] = []
+        self._has_converted = False
+        for family in families:
+            try:
+                samples.extend(self._samples_of(family, now))
+            except Exception as error:  # noqa: BLE001 - a family of no form: counted, logged
+                self._refuse_of(family, error)
+        if self._has_converted:
+            samples = self._without_repeats(samples)
+        changed = self._change_filter.changed(samples, self._clock.monotonic())
+        dropped = {id(sample) for sample in self._add_collected(changed)}
+        return self.invalid_samples == invalid_before and dropped.isdisjoint(map(id, changed))
+
+    def add(
+        self, samples: Iterable[StampedSample], wait_seconds: float | None = None
+    ) -> list[StampedSample]:
         """Buffer samples as they are.
 
-        If the buffer drops samples, a later collection reports their series anew.
+        If the buffer drops samples, the next collection reports their series anew.
+
+        Args:
+            samples: the samples.
+            wait_seconds: how long to wait for room under `block`; its time-out unless given.
 
         Returns:
             The samples that the buffer dropped: some of these, or older ones.
         """
-        dropped = self._buffer.add(samples, self._when_full)
-        if dropped:
-            label_sets = {id(sample.label_set) for sample in dropped}
-            zeros = {
-                id(sample.label_set): sample.timestamp
-                for sample in reversed(dropped)  # of several zeros of a series, the first counts
-                if sample.value == 0.0 and sample.form.counts_from_zero
-            }
-            self._change_filter.forget(label_sets)
-            for tracker in self._trackers.values():
-                tracker.send_anew(label_sets, zeros)
+        dropped = self._buffer.add(samples, self._when_full, wait_seconds)
+        for sample in dropped:
+            sample.note_dropped()
+        return dropped
+
+    def _add_collected(self, samples: Iterable[StampedSample]) -> list[StampedSample]:
+        # All that one collection buffers has one time-out, however many instruments there are.
+        began_at = self._clock.monotonic()
+        dropped = self.add(samples, self._wait_seconds_left)
+        waited = self._clock.monotonic() - began_at
+        self._wait_seconds_left = max(0.0, self._wait_seconds_left - waited)
         return dropped
 
     def refuse(self, name: str, error: Exception) -> None:
@@ -187,7 +200,7 @@ class Collection:
             self._note_failure(collector, error)
             return
         self._failing.discard(collector)
-        self.add(samples)
+        self._add_collected(samples)
 
     def _families_of(self, collector: Collector) -> list[Any]:
         try:

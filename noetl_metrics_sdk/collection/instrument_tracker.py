@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Final, final
 from noetl_metrics_sdk.collection.beginning import time_of_collection, times_of_beginning
 from noetl_metrics_sdk.instruments.instrument import ScalarInstrument
 from noetl_metrics_sdk.instruments.locking import NEEDS_LOCK
-from noetl_metrics_sdk.model.stamped_sample import LabelSet, StampedSample
+from noetl_metrics_sdk.model.stamped_sample import (
+    NO_ZERO_DROPPED,
+    NOTHING_DROPPED,
+    LabelSet,
+    StampedSample,
+)
 from noetl_metrics_sdk.process.pacing import STEPS_BETWEEN_RESTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from noetl_metrics_sdk.instruments.instrument import Instrument
     from noetl_metrics_sdk.process.pacing import Pacer
 
@@ -86,7 +89,7 @@ class InstrumentTracker:
 
     __slots__ = (
         "_counts_from_zero", "_generation", "_identity", "_instrument", "_is_scalar", "_pacer",
-        "_previous_at", "_refresh_interval", "_reported_until", "_sent", "_zeros_due",
+        "_previous_at", "_refresh_interval", "_reported_until", "_sent",
     )  # fmt: skip
 
     def __init__(
@@ -108,9 +111,6 @@ class InstrumentTracker:
         self._reported_until = instrument.definition.reported_until.get(identity, _NEVER)
         self._generation = -1
         self._sent: list[_Sent] = []
-        # The times of samples of 0 that were dropped and are sent again, by the `id()` of the label
-        # set.
-        self._zeros_due: dict[int, float] = {}
 
     def changed(self, taken_at: float, now: float) -> list[StampedSample]:
         """Return the samples that have to be sent.
@@ -138,21 +138,6 @@ class InstrumentTracker:
         self._note_reported()
         return samples
 
-    def send_anew(self, label_sets: set[int], zeros: Mapping[int, float]) -> None:
-        """Send these label sets anew at the next collection, as samples of them were dropped.
-
-        Args:
-            label_sets: the `id()` of each label set.
-            zeros: the time of a sample of 0 that was dropped, by the `id()` of its label set.
-        """
-        for sent in self._sent:
-            label_set = id(sent.label_set)
-            if label_set in label_sets:
-                sent.all_sent_at = _NEVER
-                zero_at = zeros.get(label_set)
-                if zero_at is not None:
-                    self._zeros_due.setdefault(label_set, zero_at)
-
     def _add_scalar(
         self,
         samples: list[StampedSample],
@@ -176,10 +161,10 @@ class InstrumentTracker:
             counts_since = holder.counts_since
         if self._counts_from_zero and counts_since != sent.counts_since:
             taken_at = self._begin(samples, sent, counts_since, [value], taken_at)
-        if sent.all_sent_at > sent_before and _is_same(value, sent.value):
-            return taken_at
-        if self._zeros_due:
+        if sent.label_set.dropped_zero_at != NOTHING_DROPPED:
             self._repeat_zeros(samples, sent, [value])
+        elif sent.all_sent_at > sent_before and _is_same(value, sent.value):
+            return taken_at
         sent.value = value
         sent.all_sent_at = now
         form = self._instrument.definition.forms[0]
@@ -202,7 +187,8 @@ class InstrumentTracker:
             taken_at = self._begin(samples, sent, counts_since, values, taken_at)
         before = sent.values
         is_due = before is None or sent.all_sent_at <= sent_before
-        if is_due and self._zeros_due:
+        if sent.label_set.dropped_zero_at != NOTHING_DROPPED:
+            is_due = True
             self._repeat_zeros(samples, sent, values)
         for position, form in enumerate(self._instrument.definition.forms):
             value = values[position]
@@ -231,8 +217,10 @@ class InstrumentTracker:
         return taken_at
 
     def _repeat_zeros(self, samples: list[StampedSample], sent: _Sent, values: list[float]) -> None:
-        zero_at = self._zeros_due.pop(id(sent.label_set), None)
-        if zero_at is not None:
+        """Add again a sample of 0 that was dropped, and note that all of the label set is sent."""
+        zero_at = sent.label_set.dropped_zero_at
+        sent.label_set.dropped_zero_at = NOTHING_DROPPED
+        if zero_at != NO_ZERO_DROPPED:
             self._add_zeros(samples, sent, values, zero_at)
 
     def _add_zeros(
@@ -266,8 +254,6 @@ class InstrumentTracker:
             else:
                 followed.append(sent)
         removed = {sent.label_set.values for sent in known.values()}
-        for sent in known.values():
-            self._zeros_due.pop(id(sent.label_set), None)
         for step, holder in enumerate(unknown):
             if step % STEPS_BETWEEN_RESTS == 0:
                 self._pacer.rest_if_due()

@@ -127,24 +127,35 @@ class Delivery:
             self._setting_aside.note_failure(batch, error, takes_an_empty_batch)
             raise
 
-    def send_heartbeat_if_due(self) -> bool:
-        """Tell the server that the component is alive; return whether it has to register again."""
+    def send_heartbeat_if_due(self) -> None:
+        """Tell the server that the component is alive, or register it if the server forgot it."""
         if self._registration is None or self._clock.monotonic() < self.heartbeat_due_at:
-            return False
+            return
         self.heartbeat_due_at = self._clock.monotonic() + self._heartbeat_interval
-        self._server_answers = False
         try:
-            self._transport.heartbeat(self._registration, self._request_timeout())
-            self._server_answers = True
-        except UnknownRuntimeError:
-            self.runtime_id = None
-            return True
+            if self.runtime_id is not None and self._is_known_by_heartbeat(self._registration):
+                return
+            self._registered_runtime_id()
         except DeliveryError as error:
             self.last_error = str(error)
             _logger.debug("heartbeat: %s", error)
         except Exception:  # a transport's own mistake must not end the thread
             _logger.exception("the transport raised what it should not")
-        return False
+
+    def _is_known_by_heartbeat(self, registration: Registration) -> bool:
+        self._server_answers = False
+        try:
+            self._transport.heartbeat(registration, self._request_timeout())
+        except UnknownRuntimeError:
+            self.runtime_id = None
+            return False
+        self._server_answers = True
+        return True
+
+    @property
+    def is_set_aside_batch_due(self) -> bool:
+        """Whether the next attempt is at a batch that is aside."""
+        return self._setting_aside.is_due
 
     def say_goodbye(self, timeout: float) -> None:
         """Tell the server that this process ends in order, unless that would cost time.

@@ -59,9 +59,14 @@ class SettingAside:
         self._failures: dict[str, int] = {}
         self._another_went_through = False
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a batch is aside, and another one has gone through since the last try."""
+        return self._another_went_through and self._batches.set_aside_count > 0
+
     def bring_back_if_due(self) -> None:
         """Take a batch that is aside next, if another one has gone through since the last try."""
-        if self._another_went_through and self._batches.bring_back():
+        if self.is_due and self._batches.bring_back():
             self._another_went_through = False
 
     def note_sent(self, batch: Batch) -> None:

@@ -92,6 +92,9 @@ class DeliveryThread:
         # and of the batch queue may be taken while it is held. It is never held during I/O.
         self._state = threading.Condition()
         self._work_waits = True
+        # A job has told of a full batch; and since the thread last looked at the buffer.
+        self._full_batch_waits = False
+        self._full_batch_is_news = False
         self._flush_waits = False
         self._stop_at: float | None = None
         self._retrying = retrying(
@@ -126,6 +129,22 @@ class DeliveryThread:
         with self._state:
             self._work_waits = True
             self._state.notify_all()
+
+    def wake_for_full_batch(self) -> None:
+        """Make the thread send what is in the buffer, if that is enough for a full batch.
+
+        A job may call this after each sample: while the thread knows already, it costs no lock.
+        """
+        if self._full_batch_waits or not self._batches.has_full_batch():
+            return
+        with self._state:
+            self._full_batch_waits = self._full_batch_is_news = True
+            self._state.notify_all()
+
+    @property
+    def ident(self) -> int | None:
+        """The identifier of the thread, once it has started."""
+        return self._thread.ident
 
     def flush(self, deadline: float) -> bool:
         """Make the thread send what is in the buffer now, and wait until that is settled.
@@ -171,21 +190,32 @@ class DeliveryThread:
             with self._state:
                 self._wait(
                     self._state,
-                    lambda: self._work_waits or self._stop_at is not None,
+                    self._is_wanted,
                     seconds_until(self.delivery.heartbeat_due_at, self._clock),
                 )
-                self._work_waits = False
+                is_wanted = self._is_wanted()
+                self._work_waits = self._full_batch_waits = False
                 stopping = self._stop_at is not None
-            self._deliver_all()
+            if is_wanted:
+                self._deliver_all()
             if stopping:
                 return
             with self._state:
-                self._flush_waits = False  # all that the flush waited for is settled
-            if self.delivery.send_heartbeat_if_due():
-                self.wake()  # the next attempt registers again
+                if not self._work_waits:
+                    self._flush_waits = False  # all that the flush waited for is settled
+                self._full_batch_waits = self._batches.has_full_batch()
+            self.delivery.send_heartbeat_if_due()
+
+    def _is_wanted(self) -> bool:
+        return self._work_waits or self._full_batch_waits or self._stop_at is not None
 
     def _deliver_all(self) -> None:
-        """Send batches until none is left, or until the time to stop has come."""
+        """Send what there is at the beginning, and what fills a batch meanwhile.
+
+        What comes meanwhile and fills no batch is left to the next turn. Otherwise a worker that
+        records all the time would have a request for nearly every sample.
+        """
+        wanted = self._buffer.ledger().added
         started_at = self._clock.monotonic()
         settled_any = False
         while self._stop_at is None or self._clock.monotonic() < self._stop_at:
@@ -200,11 +230,17 @@ class DeliveryThread:
             settled_any = True
             self._note_success()
             if self._stop_at is None:
-                # A process that has much to send is not silent. If it has to register again, the
-                # next attempt does so.
+                # A process that has much to send is not silent.
                 self.delivery.send_heartbeat_if_due()
+                if self._is_enough(wanted):
+                    break
         if settled_any:
             self.flush_seconds = self._clock.monotonic() - started_at
+
+    def _is_enough(self, wanted: int) -> bool:
+        if self.delivery.is_set_aside_batch_due or self._batches.has_full_batch():
+            return False
+        return self._buffer.ledger().settled + self._batches.set_aside_samples >= wanted
 
     def _attempt(self) -> bool:
         if self._stop_at is not None and not self._buffer.ledger().pending:
@@ -234,7 +270,7 @@ class DeliveryThread:
         return _is_the_servers_wish(error) and seconds >= left
 
     def _pause(self, seconds: float, error: BaseException | None) -> None:
-        """Wait between two attempts.
+        """Wait between two attempts, and send the heartbeats that are due meanwhile.
 
         A stop cuts the pause short. So does a flush, unless the server has asked for the pause.
         """
@@ -246,10 +282,17 @@ class DeliveryThread:
 
         while True:
             with self._state:
-                self._work_waits = False
+                self._work_waits = self._full_batch_is_news = False
+            # A server that takes no batches may know who is alive all the same. If the component
+            # is not registered, the next attempt does that.
+            beats = self._stop_at is None and self.delivery.runtime_id is not None
+            if beats:
+                self.delivery.send_heartbeat_if_due()
             # While the server is away, the samples that were collected meanwhile go to disk.
             self._batches.secure()
             with self._state:
+                # What the disk has not taken stays: jobs need not tell of it again.
+                self._full_batch_waits = self._batches.has_full_batch()
                 if self._stop_at is not None:
                     # The thread stops: it uses the time that is left, without a tight loop. The
                     # stop may have begun after the attempt. Then it has not been checked yet
@@ -258,12 +301,13 @@ class DeliveryThread:
                         left = min(until, self._stop_at) - self._clock.monotonic()
                         self._wait(self._state, lambda: False, max(0.0, left))
                     return
-                self._wait(
+                wait_until = min(until, self.delivery.heartbeat_due_at) if beats else until
+                is_woken = self._wait(
                     self._state,
-                    lambda: self._work_waits or is_over(),
-                    seconds_until(until, self._clock),
+                    lambda: self._work_waits or self._full_batch_is_news or is_over(),
+                    seconds_until(wait_until, self._clock),
                 )
-                if is_over() or not self._work_waits:
+                if is_over() or (not is_woken and wait_until == until):
                     self._work_waits = True
                     self._flush_waits = False
                     return

@@ -9,6 +9,7 @@ Why so: docs/decisions/hot-path.md.
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING, Final, final
 
 from noetl_metrics_sdk.model.compilation import mypyc_attr
@@ -23,6 +24,11 @@ time."""
 
 QUOTING_BYTES: Final = 3
 """How many bytes JSON adds to a text: quotes, and a colon or a comma."""
+
+NOTHING_DROPPED: Final = float("inf")
+NO_ZERO_DROPPED: Final = float("-inf")
+"""In place of the time of a sample of 0 that was dropped: no sample of the label set was dropped
+since it was last sent, or some were, and no sample of 0 among them."""
 
 # The classes below are acyclic: they refer only to strings, numbers and each other. So in compiled
 # code the garbage collector does not track them, and the thousands of samples of a flush do not
@@ -104,13 +110,18 @@ class SampleForm:
 class LabelSet:
     """The label values of a child, and their JSON once the child's first sample is encoded.
 
+    What was dropped of the label set is noted in it. So a full buffer finds no series in a list,
+    and the next collection, which looks at each series anyway, sends anew what was dropped.
+
     Args:
         values: a value for each label name of the form, in the order of the names.
     """
 
-    __slots__ = ("encoded", "size_bytes", "values")
+    __slots__ = ("dropped_zero_at", "encoded", "size_bytes", "values")
 
     def __init__(self, values: tuple[str, ...]) -> None:
+        # The time of the oldest sample of 0 that was dropped since the label set was last sent.
+        self.dropped_zero_at: float = NOTHING_DROPPED
         self.values = values
         self.size_bytes = sum([len(value) + QUOTING_BYTES for value in values])
         self.encoded: bytes | None = None
@@ -142,6 +153,13 @@ class StampedSample:
     def size_bytes(self) -> int:
         """About how many bytes the sample takes when it is sent."""
         return self.form.size_bytes + self.label_set.size_bytes
+
+    def note_dropped(self) -> None:
+        """Have the next collection send the sample's label set anew, as the sample is dropped."""
+        label_set = self.label_set
+        if isinf(label_set.dropped_zero_at):  # no sample of 0 is noted yet
+            is_zero = self.value == 0.0 and self.form.counts_from_zero
+            label_set.dropped_zero_at = self.timestamp if is_zero else NO_ZERO_DROPPED
 
     @property
     def name(self) -> str:

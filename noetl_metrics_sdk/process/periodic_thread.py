@@ -55,6 +55,11 @@ class PeriodicThread:
         """Start the thread."""
         self._thread.start()
 
+    @property
+    def ident(self) -> int | None:
+        """The identifier of the thread, once it has started."""
+        return self._thread.ident
+
     def run_now(self, deadline: float, clock: Clock) -> bool:
         """Ask for a run that begins after this call, and wait until it is over.
 

@@ -142,10 +142,21 @@ class BatchQueue:
                 self._spool.bring_back(batch.spooled)
             return True
 
+    def has_full_batch(self) -> bool:
+        """Return whether the samples in the buffer fill a request."""
+        buffer = self._buffer
+        return len(buffer) >= self._samples_max or buffer.size_bytes >= self._bytes_max
+
     @property
     def set_aside_count(self) -> int:
         """How many batches are aside."""
         return len(self._aside)
+
+    @property
+    def set_aside_samples(self) -> int:
+        """How many samples are in batches that are aside."""
+        with self._lock:
+            return sum([len(part.items) for batch in self._aside for part in batch.parts])
 
     @property
     def was_aside(self) -> bool:
@@ -216,8 +227,12 @@ class BatchQueue:
     def _next_parts_locked(self) -> list[Part]:
         while True:
             if self._spool is not None:
-                self._secure_locked()
-                parts = self._spool.next_parts()
+                # While batches wait on disk, what comes in is left to the next turn, or until there
+                # is a full batch of it: otherwise it would make a file for each request.
+                parts = [] if self.has_full_batch() else self._spool.next_parts()
+                if not parts:
+                    self._secure_locked()
+                    parts = self._spool.next_parts()
                 if parts:
                     return self._overtaking_locked(parts)
             if not len(self._buffer):

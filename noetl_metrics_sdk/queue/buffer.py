@@ -37,6 +37,7 @@ class Ledger(NamedTuple):
     | reason | what happened |
     |---|---|
     | `buffer_full` | the buffer was full |
+    | `own_log` | the delivery thread recorded it itself, where its log is measured |
     | `rejected` | the server said that the sample is bad |
     | `batch_rejected` | the server refused the whole batch |
     | `batch_failed` | the server failed at the sample for ever, and took others |
@@ -79,7 +80,8 @@ class SampleBuffer:
         self._samples_max = samples_max
         self._bytes_max = bytes_max
         self._overflow = overflow
-        self._block_timeout = block_timeout
+        self.block_timeout = block_timeout
+        """How long `block` waits for room, in seconds."""
         # Guards everything below. No other lock is taken while it is held. Re-entrant, because a
         # finalizer may run while its own thread holds the lock, and may record a sample. `take()`
         # notifies the callers that wait for room.
@@ -100,7 +102,10 @@ class SampleBuffer:
         return self._size_bytes
 
     def add(
-        self, samples: Iterable[StampedSample], when_full: Callable[[], None] | None = None
+        self,
+        samples: Iterable[StampedSample],
+        when_full: Callable[[], None] | None = None,
+        wait_seconds: float | None = None,
     ) -> list[StampedSample]:
         """Append samples; return those that were dropped for lack of room, which are counted.
 
@@ -108,6 +113,8 @@ class SampleBuffer:
             samples: the samples to append.
             when_full: called before the caller waits for room; it makes another thread take samples
                 from the buffer.
+            wait_seconds: how long `block` waits for room at most, in seconds; `block_timeout`
+                unless given.
         """
         # The iterable is read first. If it raises, no sample is added. If it records samples
         # itself, those are counted once.
@@ -120,14 +127,19 @@ class SampleBuffer:
         if not has_room and self._overflow == BLOCK:
             if when_full is not None:
                 when_full()  # called without the lock, as it takes locks of its own
+            timeout = self.block_timeout if wait_seconds is None else wait_seconds
             with self._lock:
-                self._lock.wait_for(
-                    lambda: self._append_what_fits_locked(waiting), self._block_timeout
-                )
+                self._lock.wait_for(lambda: self._append_what_fits_locked(waiting), timeout)
         with self._lock:
             self._added += len(waiting)
             self._dropped["buffer_full"] += len(waiting)
         return list(waiting)
+
+    def refuse(self, count: int, reason: str) -> None:
+        """Count samples as added and dropped at once, without appending them."""
+        with self._lock:
+            self._added += count
+            self._dropped[reason] += count
 
     def adopt(self, count: int) -> None:
         """Count samples that a dead process has left on disk as added and taken."""

@@ -123,6 +123,8 @@ class Spool:
         self._open_once()
         if self._is_closed:
             return False
+        if self._folder is not None and not self._folder.is_there():
+            self._make_anew(self._folder)
         if self._is_failing and self._clock.monotonic() < self._try_again_at:
             return False
         if self._folder is None:
@@ -178,8 +180,9 @@ class Spool:
         batch = self._under_way
         if batch is None:
             return
-        assert self._folder is not None
         try:
+            if self._folder is None:
+                raise FileNotFoundError(f"there is no folder {batch.path.parent}")
             size_bytes = self._folder.write(batch.path, parts)
         except OSError as error:
             # A process that took the old file over would not know of the parts, and would send the
@@ -222,7 +225,7 @@ class Spool:
             return
         try:
             self._folder.take_over()
-            files = self._folder.files()
+            files, samples_lost = self._folder.files()
         except OSError as error:
             self._note_failure(error)
             return
@@ -235,7 +238,19 @@ class Spool:
             self._adopted_samples += file.samples
         if files:
             _logger.info("%d batches of processes that are gone are taken over", len(files))
-        self._adopt(self._adopted_samples)
+        self._adopt(self._adopted_samples + samples_lost)
+        if samples_lost:
+            self._drop(samples_lost, "spool_damaged")
+
+    def _make_anew(self, deleted: SpoolFolder) -> None:
+        """Replace a folder that another program has deleted.
+
+        The batches that were in it are found missing when it is their turn, and are counted then.
+        """
+        _logger.warning("the spool's folder %s was deleted; it is made anew", deleted.path)
+        deleted.abandon()
+        self._folder = None
+        self._make_folder()
 
     def _make_folder(self) -> None:
         try:

@@ -1,25 +1,26 @@
-"""A folder with the batches of one process, owned by the process that holds the lock in it.
+"""A folder with the batches of one process, owned by the process that holds its lock.
 
-    <directory>/<component>/<boot id>/lock
     <directory>/<component>/<boot id>/<boot id>-<sequence>-<samples>.batch
     <directory>/<component>/<boot id>/<boot id of a dead process>/…
 
-The lock is the operating system's (flock). When a process ends, the operating system releases its
-lock, whatever has ended the process. A later process then moves the folder into its own, as a whole
-and at once. The server takes a batch with a lower number than the last one for a repeat. So two
-processes must never both have batches of one boot id, at whatever moment the process that takes a
-folder over is killed.
+When a process ends, its lock is free, whatever has ended the process. A later process then moves
+the folder into its own, as a whole and at once. The server takes a batch with a lower number than
+the last one for a repeat. So two processes must never both have batches of one boot id, at whatever
+moment the process that takes a folder over is killed.
 
 Why so: docs/decisions/delivery.md.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from noetl_metrics_sdk.queue.folder_lock import FolderLock
 from noetl_metrics_sdk.queue.spool_file import decode, encode, samples_named
 
 if TYPE_CHECKING:
@@ -28,14 +29,11 @@ if TYPE_CHECKING:
 
     from noetl_metrics_sdk.queue.spool_file import Part
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+_logger = logging.getLogger("noetl_metrics_sdk")
 
 _FILE_NAME = re.compile(r"(.+)-([0-9]{19})-([0-9]+)\.batch")
 _BEING_MADE = ".new-"
-_LOCK_NAME = "lock"
+_UNREADABLE = ".unreadable"
 
 
 class SpooledFile(NamedTuple):
@@ -57,51 +55,61 @@ class SpoolFolder:
 
     Args:
         path: the folder.
-        lock: the open file descriptor that holds the lock.
+        lock: its lock.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: FolderLock) -> None:
         self.path = path
-        self._lock: int | None = lock
+        self._lock = lock
 
     @classmethod
     def create(cls, component_folder: Path, boot_id: str) -> SpoolFolder:
         """Make the folder of this process, and take its lock.
 
         Raises:
-            OSError: the folder cannot be made, or this platform has no such locks.
+            OSError: the folder cannot be made, or its file system has no such locks.
         """
         path = component_folder / boot_id
         # The folder has another name until it is locked: otherwise another process could take it
         # over before that.
         being_made = component_folder / f"{_BEING_MADE}{boot_id}"
         being_made.mkdir(mode=0o700, parents=True)
-        lock = os.open(being_made / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        lock = FolderLock(being_made)
         try:
-            _lock(lock)
             being_made.rename(path)
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
         return cls(path, lock)
 
+    def is_there(self) -> bool:
+        """Return whether the folder is still at its path: another program may have deleted it."""
+        return self._lock.is_of(self.path)
+
     def take_over(self) -> None:
-        """Move the folders of this component's dead processes into this one."""
+        """Move the folders of this component's dead processes into this one.
+
+        A folder that cannot be moved is told of, and stays where it is for the next process.
+        """
         for path in self.path.parent.iterdir():
             if path.name.startswith(_BEING_MADE) or path == self.path:
                 continue
             try:
-                # The lock is not created here: a folder without one is being removed.
-                lock = os.open(path / _LOCK_NAME, os.O_RDWR)
-            except OSError:
+                lock = FolderLock(path)
+            except (BlockingIOError, FileNotFoundError):
+                continue  # its owner lives, or has just removed it
+            except OSError as error:
+                _tell_of(path, error)
                 continue
             try:
-                _lock(lock)
-                self._move_in(path)
-            except OSError:
-                pass  # its owner lives, or the disk fails; then the next process tries again
+                # Its owner may have removed it, or another heir may have moved it, before it was
+                # locked here.
+                if lock.is_of(path):
+                    self._move_in(path)
+            except OSError as error:
+                _tell_of(path, error)
             finally:
-                os.close(lock)
+                lock.release()
 
     def _move_in(self, path: Path) -> None:
         # First the folders that the dead process had itself taken over. So folders never nest
@@ -112,11 +120,31 @@ class SpoolFolder:
         _sync_folder(self.path)
         _sync_folder(self.path.parent)
 
-    def files(self) -> list[SpooledFile]:
-        """Return the files with batches, in the order in which they have to be sent."""
+    def files(self) -> tuple[list[SpooledFile], int]:
+        """Return the files with batches, in the order in which they have to be sent.
+
+        What cannot be opened keeps no other file back. It gets another name, because it must not be
+        sent later: the server would take it for a repeat, behind the batches that came after it.
+
+        Returns:
+            The files, and how many samples are in those that cannot be opened.
+        """
         folders = [self.path, *_folders_in(self.path)]
         batches = [path for folder in folders for path in folder.glob("*.batch")]
-        found = [file for path in batches if (file := _described(path))]
+        found: list[SpooledFile] = []
+        samples_lost = 0
+        for path in batches:
+            try:
+                found.append(_described(path))
+            except (OSError, ValueError) as error:
+                _logger.warning(
+                    "the spool cannot read %s, which is called %s from now on: %s",
+                    path, path.name + _UNREADABLE, error,
+                )  # fmt: skip
+                named = _FILE_NAME.fullmatch(path.name)
+                samples_lost += int(named[3]) if named is not None else 0
+                with suppress(OSError):
+                    path.rename(path.with_name(path.name + _UNREADABLE))
         began_at: dict[str, float] = {}
         for file in found:
             began_at[file.boot_id] = min(
@@ -124,7 +152,10 @@ class SpoolFolder:
             )
         # The batches of a process are in the order of their numbers. The process with the oldest
         # batch comes first.
-        return sorted(found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence))
+        in_order = sorted(
+            found, key=lambda file: (began_at[file.boot_id], file.boot_id, file.sequence)
+        )
+        return in_order, samples_lost
 
     def path_of(self, part: Part) -> Path:
         """Return the path for a batch that was not split."""
@@ -159,7 +190,8 @@ class SpoolFolder:
 
     def close(self) -> None:
         """Give the folder up: remove it if it is empty, or leave it to the next process."""
-        if self._lock is None:
+        if not self.is_there():
+            self.abandon()
             return
         # On a read-only disk the folder stays as it is.
         with suppress(OSError):
@@ -168,10 +200,8 @@ class SpoolFolder:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the lock's file descriptor; in a forked child the parent keeps the lock."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Release the lock, and leave everything as it is; a forked child has none to release."""
+        self._lock.release()
 
 
 def _folders_in(path: Path) -> list[Path]:
@@ -179,8 +209,8 @@ def _folders_in(path: Path) -> list[Path]:
 
 
 def _remove_if_empty(folder: Path) -> bool:
-    """Remove a folder without batches; return whether it had none."""
-    if _folders_in(folder) or any(folder.glob("*.batch")):
+    """Remove a folder without batches, readable or not; return whether it had none."""
+    if _folders_in(folder) or any(folder.glob("*.batch*")):
         return False
     for path in folder.iterdir():
         path.unlink()
@@ -188,10 +218,13 @@ def _remove_if_empty(folder: Path) -> bool:
     return True
 
 
-def _described(path: Path) -> SpooledFile | None:
+def _described(path: Path) -> SpooledFile:
     named = _FILE_NAME.fullmatch(path.name)
     if named is None:
-        return None
+        raise ValueError("its name is not that of a batch")
+    # Only a plain file is opened: to open a pipe might take for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no file")
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         samples = samples_named(file.readline() + file.readline())
@@ -204,6 +237,10 @@ def _described(path: Path) -> SpooledFile | None:
         status.st_size,
         status.st_mtime,
     )
+
+
+def _tell_of(path: Path, error: Exception) -> None:
+    _logger.warning("the spool cannot take %s over, and leaves it there: %s", path, error)
 
 
 def read(path: Path) -> list[Part]:
@@ -223,12 +260,6 @@ def _write(path: Path, content: bytes) -> None:
         while left:
             left = left[file.write(left) :]
         os.fsync(file.fileno())
-
-
-def _lock(descriptor: int) -> None:
-    if fcntl is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise OSError("a spool needs flock(), which this platform does not have")
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(path: Path) -> None:

@@ -30,6 +30,11 @@ from noetl_metrics_sdk.transport.connections import CONNECTION_ERRORS, http_clie
 from noetl_metrics_sdk.transport.deadline import Deadline, DeadlineBackend
 from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 from noetl_metrics_sdk.transport.proxies import environment_proxies
+from noetl_metrics_sdk.transport.redirections import (
+    REDIRECTIONS_MAX,
+    Redirections,
+    error_of_redirection,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +46,9 @@ METRICS_PATH = "/api/metrics"
 OLDER_METRICS_PATH = "/api/metrics/report"
 """Where NoETL's own servers take batches; they have no other route for it."""
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""How many bytes an answer has at most, besides what it says of the samples of a batch."""
+ANSWER_BYTES_PER_SAMPLE_MAX = 2 * 1024
+"""How many bytes an answer may have for each sample: a server may name each with a reason."""
 COMPRESS_FROM_BYTES = 1_024
 """From how many bytes on a body is compressed. A smaller one gains nothing from it."""
 GZIP_LEVEL = 1
@@ -99,6 +107,8 @@ class HttpTransport:
         self._metrics_path = METRICS_PATH
         # The connection, by its number, on which the other path was tried in vain.
         self._other_path_tried_on = 0
+        self._redirections = Redirections()
+        self._answer_bytes_max = ANSWER_BYTES_MAX
         self._deadline = Deadline(self._monotonic)
         self._backend = DeadlineBackend(self._deadline)
         self._client = http_client(
@@ -149,7 +159,7 @@ class HttpTransport:
         # Most often httpx gives up before the answer is there: the request is sent all the same.
         with suppress(*CONNECTION_ERRORS):
             self._client.post(
-                "/api/worker/pool/goodbye",
+                self._redirections.url_of("/api/worker/pool/goodbye"),
                 params=_named_process(registration),
                 timeout=httpx.Timeout(timeout, read=ANSWER_SECONDS_AFTER_GOODBYE),
             )
@@ -158,7 +168,13 @@ class HttpTransport:
         """Deliver a batch, and return when the server has committed it."""
         body = batch.body(runtime_id)
         headers = {"Idempotency-Key": batch.key, "Content-Type": "application/json"}
-        answer, bytes_sent = self._report(body, headers, timeout)
+        # One request is under way at a time, so the bound is that of this batch.
+        of_samples = len(batch.items) * ANSWER_BYTES_PER_SAMPLE_MAX
+        self._answer_bytes_max = ANSWER_BYTES_MAX + of_samples
+        try:
+            answer, bytes_sent = self._report(body, headers, timeout)
+        finally:
+            self._answer_bytes_max = ANSWER_BYTES_MAX
         return Receipt(
             inserted=_count(answer, "metrics_inserted"),
             rejected=_count(answer, "metrics_rejected"),
@@ -224,16 +240,26 @@ class HttpTransport:
     ) -> dict[str, Any]:
         self._deadline.start(timeout)
         shown = f"POST {self._shown_url}{path}"
-        try:
-            with self._client.stream(
-                "POST", path, content=body, headers=headers, timeout=timeout
-            ) as response:
-                content = self._read(response)
-        except CONNECTION_ERRORS as error:
-            raise RecoverableError(f"{shown}: {_described_error(error)}") from error
+        response, content = self._exchange(
+            self._redirections.url_of(path), body, headers, timeout, shown
+        )
+        for _ in range(REDIRECTIONS_MAX):
+            next_url = self._redirections.next_url(
+                path, str(response.request.url), response.status_code,
+                response.headers.get("Location"),
+            )  # fmt: skip
+            if next_url is None:
+                break
+            response, content = self._exchange(next_url, body, headers, timeout, shown)
         if path == self._metrics_path:  # the other routes take no compressed bodies
             accepted = response.headers.get("Accept-Encoding", "")
             self._server_takes_gzip = "gzip" in accepted.lower()
+        if response.has_redirect_location:
+            self._redirections.forget()
+            raise error_of_redirection(
+                shown, str(response.request.url), response.status_code,
+                response.headers["Location"],
+            )  # fmt: skip
         sender = response.headers.get("Server", "")
         if not response.is_success:
             raise error_of_answer(
@@ -245,13 +271,29 @@ class HttpTransport:
             )
         return object_of_answer(content, shown, sender)
 
+    def _exchange(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout: float, shown: str
+    ) -> tuple[httpx.Response, bytes]:
+        try:
+            with self._client.stream(
+                "POST", url, content=body, headers=headers, timeout=timeout
+            ) as response:
+                return response, self._read(response)
+        except CONNECTION_ERRORS as error:
+            self._redirections.forget()
+            raise RecoverableError(f"{shown}: {_described_error(error)}") from error
+
     def _read(self, response: httpx.Response) -> bytes:
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_bytes():
             size += len(chunk)
-            if size > ANSWER_BYTES_MAX:
-                raise RecoverableError(f"the server's answer exceeds {ANSWER_BYTES_MAX} bytes")
+            if size > self._answer_bytes_max:
+                # With the status: if the server answers other batches, they need not wait for it.
+                raise RecoverableError(
+                    f"the server's answer exceeds {self._answer_bytes_max} bytes",
+                    response.status_code,
+                )
             self._deadline.left()  # one read may hold many chunks
             chunks.append(chunk)
         return b"".join(chunks)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 REASON_LENGTH_MAX = 300
 """A reason quotes the wrong value, which may be as long as the body."""
+ERRORS_MAX = 500
+"""How many of a batch's rejected samples an answer names: the first ones. All are counted. A client
+bounds what it reads, and the answer is kept for a repeat."""
 
 EXPECTED_FORM = (
     'send {"runtime_id": …, "metrics": [sample, …]}, an array of samples, or one sample; '

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from server_stub.ingest.body import ERRORS_MAX
 from server_stub.ingest.owners import Owners, find_owners
 from server_stub.ingest.row_encoding import RowEncoder
 from server_stub.postgresql.sql_files import read_sql
@@ -186,7 +187,10 @@ def _answer(parsed: ParsedBody, owners: Owners, rejects: Sequence[Reject]) -> di
         "runtime_id": None if owners.shared is None else str(owners.shared),
         "metrics_inserted": len(parsed.samples) - len(rejects),
         "metrics_rejected": len(all_rejects),
-        "errors": [{"index": reject.position, "reason": reject.reason} for reject in all_rejects],
+        "errors": [
+            {"index": reject.position, "reason": reject.reason}
+            for reject in all_rejects[:ERRORS_MAX]
+        ],
     }
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from server_stub.auth.rule import Authenticated
 from server_stub.components.runtime_id import RUNTIME_ID_PATTERN
 from server_stub.ingest.batch_key import parse_batch_key
+from server_stub.ingest.body import ERRORS_MAX
 from server_stub.routes.resources import Resources, Server
 from server_stub.web.responses import json_response, problems
 
@@ -99,7 +100,9 @@ class IngestAnswer(BaseModel):
     runtime_id: str | None = Field(description="Null where the samples are of several runtimes")
     metrics_inserted: int
     metrics_rejected: int
-    errors: list[RejectedSample]
+    errors: list[RejectedSample] = Field(
+        description=f"The first {ERRORS_MAX} rejected samples; metrics_rejected counts all"
+    )
 
 
 @router.post(
@@ -125,7 +128,8 @@ async def insert_metrics(
 ) -> Response:
     """Insert a batch in one transaction. A body may have `Content-Encoding: gzip`.
 
-    A sample that cannot be stored is rejected on its own and named in the answer. With an
+    A sample that cannot be stored is rejected on its own, and the first 500 of them are named in
+    the answer. With an
     `Idempotency-Key`, a batch that was there already gets its first answer with the status
     `duplicate`. If a later batch of the same process has come since, the answer counts the samples
     just sent. If the token is bound to a component, the server refuses a batch for another

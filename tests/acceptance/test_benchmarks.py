@@ -57,6 +57,14 @@ def test_the_hot_path_is_measured_beside_the_peers(tmp_path):
     assert "noetl_metrics_sdk: 1,150 of 1,150 counted" in printed
 
 
+def test_a_full_buffer_is_measured_beside_one_with_room(tmp_path):
+    """The table shows `record()` with few series and many, under each policy without a wait."""
+    tables, _ = run("record", tmp_path, "--rounds", "1", "--calls", "50", "--series", "900")
+    everyone = {"noetl_metrics_sdk", "full, drop_oldest", "full, drop_newest"}
+    (table,) = tables.values()
+    assert {"300 series": everyone, "900 series": everyone} == contenders(table)
+
+
 def test_a_flush_is_measured_beside_the_peers(tmp_path):
     """The tables show a flush with and without changes, and how long it keeps other threads
     waiting."""

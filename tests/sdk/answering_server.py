@@ -25,10 +25,10 @@ class Request(NamedTuple):
 
 
 class AnsweringServer:
-    """Answers each POST with what a function returns: a status, and a body as JSON or as bytes.
+    """Answers each POST with what a function returns: a status, a body, and maybe headers.
 
     Args:
-        answer: the function; a test may replace it. It gets the request.
+        answer: the function; a test may replace it. It gets the request. The body is JSON or bytes.
     """
 
     def __init__(self, answer) -> None:
@@ -43,9 +43,11 @@ class AnsweringServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 request = Request(self.path, dict(self.headers), body)
                 owner.requests.append(request)
-                status, answered = owner.answer(request)
+                status, answered, *headers = owner.answer(request)
                 content = answered if isinstance(answered, bytes) else json.dumps(answered).encode()
                 self.send_response(status)
+                for name, value in (headers[0] if headers else {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

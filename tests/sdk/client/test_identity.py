@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from noetl_metrics_sdk import Counter, Registry
-from noetl_metrics_sdk.client.identity import identity_of_series
+from noetl_metrics_sdk.client.identity import (
+    RANDOM_CHARACTERS,
+    identity_of_series,
+    worker_id_of,
+)
 from noetl_metrics_sdk.collection.instrument_tracker import IDENTITIES_MAX
 from noetl_metrics_sdk.testing import InMemoryTransport
 from noetl_metrics_sdk.transport.http import HttpTransport
@@ -153,3 +162,66 @@ def test_what_a_definition_remembers_of_its_clients_is_bounded():
         with make_client(registry=registry, worker_id=f"w{number}") as client:
             client.flush()
     assert IDENTITIES_MAX == len(jobs.definition.reported_until)
+
+
+PROGRAM = """
+import os, sys
+from noetl_metrics_sdk import MetricsClient, Registry
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+
+def worker_id():
+    return MetricsClient(
+        component_name="pool", registry=Registry(), transport=InMemoryTransport()
+    ).worker_id
+
+
+print(os.getpid(), worker_id(), worker_id(), flush=True)
+if "fork" in sys.argv:
+    if os.fork() == 0:
+        print(os.getpid(), worker_id(), worker_id(), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+IN_A_PID_NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+
+
+def worker_ids(*arguments, prefix=()):
+    """Return what each process prints: its pid, and the worker ids of two clients of it."""
+    finished = subprocess.run(
+        [*prefix, sys.executable, "-c", PROGRAM, *arguments],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return [tuple(line.split()) for line in finished.stdout.splitlines()]
+
+
+@pytest.mark.once
+def test_two_processes_with_one_process_id_and_host_name_have_two_worker_ids():
+    """Containers on the host's network have its name, and each has a process 1."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare to make PID namespaces with")
+    if subprocess.run([*IN_A_PID_NAMESPACE, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine makes no PID namespaces for the user of the tests")
+    ((pid, one, _),) = worker_ids(prefix=IN_A_PID_NAMESPACE)
+    ((other_pid, other, _),) = worker_ids(prefix=IN_A_PID_NAMESPACE)
+    assert ("1", "1") == (pid, other_pid)
+    assert one != other
+    assert one.startswith(f"{socket.gethostname()}-")
+    assert one.endswith("-1")
+
+
+@pytest.mark.once
+def test_the_clients_of_a_process_share_their_default_worker_id():
+    """A later client goes on with the series of an earlier one; a forked child has its own."""
+    (_, parent, again), (_, child, child_again) = worker_ids("fork")
+    assert (parent, child) == (again, child_again)
+    assert parent != child
+
+
+def test_a_random_part_is_drawn_for_each_process(monkeypatch):
+    """Processes of one id, and of one name, differ: the random part is not made of the id."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    own = worker_id_of(None, forked=False)
+    pattern = rf"localhost-[0-9a-f]{{{RANDOM_CHARACTERS}}}-{os.getpid()}"
+    assert re.fullmatch(pattern, own)
+    assert own == worker_id_of(None, forked=True)

@@ -103,11 +103,11 @@ def test_order_is_kept(change_filter: ChangeFilter) -> None:
     assert ["c", "a", "b"] == [stamped.name for stamped in change_filter.changed(samples, 0.0)]
 
 
-def test_forgotten_series_is_sent_anew(change_filter: ChangeFilter) -> None:
+def test_a_series_whose_sample_was_dropped_is_sent_anew(change_filter: ChangeFilter) -> None:
     """A series whose last sample was dropped is sent at the next opportunity."""
     samples = [Sample(series(name), 1.0, 0.0) for name in ("jobs", "errors")]
     jobs, _ = change_filter.changed(samples, 0.0)
-    change_filter.forget({id(jobs.label_set), 0})
+    jobs.note_dropped()
     seen = [passes(change_filter, 1.0, 1.0, name) for name in ("jobs", "errors")]
     assert [True, False] == seen
 
@@ -222,11 +222,11 @@ def test_only_what_counts_begins_at_zero(
 
 
 def test_a_dropped_beginning_is_sent_again(change_filter: ChangeFilter) -> None:
-    """A series that was forgotten, as its samples were dropped, begins again at the same time."""
+    """A series whose samples were dropped begins again at the same time."""
     counting = Series("jobs_total", MetricType.COUNTER, {})
     sample = Sample(counting, 3.0, TAKEN_AT, TAKEN_AT - 5)
     zero, value = change_filter.changed([sample], 0.0)
-    change_filter.forget({id(zero.label_set)})
+    zero.note_dropped()
     assert zero.label_set is value.label_set
     assert [(0.0, -5.0), (4.0, 5.0)] == timeline(change_filter, [(4.0, 5.0, -5.0)], counting)
 

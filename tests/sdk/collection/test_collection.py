@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +32,7 @@ from noetl_metrics_sdk.collection.collection import Collection
 from noetl_metrics_sdk.process.pacing import Pacer
 from noetl_metrics_sdk.queue.buffer import SampleBuffer
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
+from tests.sdk.stamped import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -309,6 +311,85 @@ def test_a_beginning_that_a_full_buffer_drops_is_sent_again(registry, is_instrum
     # The oldest of three samples, which is the sample of 0, has no room in the first collection.
     assert [[(3.0, 5.0)], [(0.0, 0.0), (3.0, 10.0)], [], [(4.0, 20.0)]] == found
     assert {"buffer_full": 1} == buffer.ledger().dropped
+
+
+def test_a_full_buffer_does_not_look_at_the_instruments(registry):
+    """While other threads register and collect, `record()` into a full buffer never raises."""
+    buffer = SampleBuffer(10)
+    collection = collection_of(registry, buffer, SystemClock())
+    for number in range(300):
+        Counter(f"jobs_{number}", "Jobs", registry=registry).inc()
+    collection.collect()
+    done = threading.Event()
+    errors = []
+
+    def record():
+        try:
+            while not done.is_set():
+                collection.add([stamped(Series("value", MetricType.GAUGE, {}), 1.0, 1.0)])
+        except Exception as error:  # noqa: BLE001 - whatever it is, a job would see it
+            errors.append(error)
+
+    threads = [threading.Thread(target=record) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(300, 700):
+        Counter(f"jobs_{number}", "Jobs", registry=registry).inc()
+        if number % 40 == 0:
+            collection.collect()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert [] == errors
+
+
+class Untouchable:
+    """Stands for the collections of series, which a drop must not go through."""
+
+    def __getattr__(self, name):
+        raise AssertionError(name)
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "block"])
+def test_a_drop_goes_through_no_list_of_series(registry, overflow):
+    """What a drop costs does not grow with the series: only the next collection looks at them."""
+    buffer = SampleBuffer(1, overflow=overflow)
+    collection = collection_of(registry, buffer, ManualClock())
+    Counter("jobs", "Jobs", registry=registry).inc()
+    collection.collect()
+    trackers, collection._trackers = collection._trackers, Untouchable()
+    series, collection._change_filter = collection._change_filter, Untouchable()
+    for _ in range(2):
+        collection.add([stamped(Series("value", MetricType.GAUGE, {}), 1.0, 1.0)])
+    collection._trackers, collection._change_filter = trackers, series
+    assert buffer.ledger().dropped["buffer_full"] > 0
+
+
+class Room:
+    """A buffer that is full, on a clock that moves by what a caller waits for."""
+
+    def __init__(self, clock, block_timeout=1.0):
+        self.clock, self.block_timeout = clock, block_timeout
+        self.waits = []
+
+    def add(self, samples, when_full, wait_seconds):
+        self.waits.append(wait_seconds)
+        self.clock.advance(min(wait_seconds, 0.4))
+        return list(samples)
+
+
+def test_all_instruments_of_a_collection_have_one_time_out(registry):
+    """What one of them has waited is missing to the next; another collection begins anew."""
+    clock = ManualClock()
+    room = Room(clock)
+    collection = collection_of(registry, room, clock)
+    for number in range(4):
+        Counter(f"jobs_{number}", "Jobs", registry=registry).inc()
+    collection.collect()
+    collection.collect()
+    assert [1.0, 0.6, 0.2, 0.0] * 2 == [round(seconds, 6) for seconds in room.waits]
+    collection.collect_from(Families(GaugeMetricFamily("a", "A", value=1.0)))
+    assert 1.0 == room.waits[-1]
 
 
 class Streamed(NamedTuple):

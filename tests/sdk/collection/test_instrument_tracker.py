@@ -161,7 +161,8 @@ def test_series_whose_samples_were_dropped_are_sent_anew() -> None:
     counter.labels("b").inc()
     tracker = tracker_of(counter)
     dropped = [s for s in tracker.changed(TAKEN_AT, 0.0) if s.labels == {"pool": "a"}]
-    tracker.send_anew({id(sample.label_set) for sample in dropped}, {})
+    for sample in dropped:
+        sample.note_dropped()
     assert {("jobs_total", "a"): 1.0} == changes(tracker)
     assert {} == changes(tracker)
 
@@ -296,7 +297,8 @@ def test_a_zero_that_was_dropped_is_sent_again_with_its_time() -> None:
     counter.inc(3)
     tracker = tracker_of(counter)
     zero, value = tracker.changed(STARTED_AT + 5, 5.0)
-    tracker.send_anew({id(value.label_set)}, {id(zero.label_set): zero.timestamp})
+    zero.note_dropped()
+    value.note_dropped()
     counter.inc()
     assert [(0.0, 0.0), (10.0, 4.0)] == timeline(tracker.changed(STARTED_AT + 10, 10.0))
     counter.inc()

@@ -78,6 +78,22 @@ def test_taken_samples_are_pending() -> None:
     assert (0, 4, 2) == (before.settled, buffer.ledger().settled, len(buffer))
 
 
+def test_a_refused_sample_is_in_the_ledger_and_not_in_the_buffer() -> None:
+    """It is counted as added and dropped at one moment, under its reason."""
+    buffer = SampleBuffer(10)
+    buffer.refuse(2, "own_log")
+    assert (0, Ledger(2, 0, 0, {"own_log": 2})) == (len(buffer), buffer.ledger())
+
+
+def test_a_caller_may_wait_for_less_than_the_time_out() -> None:
+    """A caller that may wait for no time makes room be made, and does not wait for it."""
+    buffer = SampleBuffer(1, overflow="block", block_timeout=3_600.0)
+    asked: list[str] = []
+    buffer.add(numbered([0]))
+    assert [1] == numbers(buffer.add(numbered([1]), lambda: asked.append("room"), 0.0))
+    assert (["room"], {"buffer_full": 1}) == (asked, buffer.ledger().dropped)
+
+
 def test_reasons_are_counted_apart() -> None:
     """Drops are counted by reason, and reasons without a drop are not mentioned."""
     buffer = SampleBuffer(10)

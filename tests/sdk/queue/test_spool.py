@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections import Counter as Tally
@@ -339,6 +340,143 @@ def test_a_file_of_rubbish_costs_itself(tmp_path, content):
     heir = Worker(tmp_path, "heir")
     assert [("dead", list(range(10, 15)))] == heir.send_all()
     assert (15, 5, 0, {"spool_damaged": 10}) == tuple(heir.buffer.ledger())
+
+
+def dangling(path):
+    path.symlink_to(path.parent / "nothing")
+
+
+def folder_named_as_a_batch(path):
+    (path / "with a folder in it").mkdir(parents=True)
+
+
+def unreadable(path):
+    path.symlink_to(path.name)  # a circle, which root cannot read either
+
+
+@pytest.mark.parametrize("make", [dangling, os.mkfifo, folder_named_as_a_batch, unreadable])
+def test_an_entry_that_is_no_batch_costs_no_other(tmp_path, caplog, make):
+    """All readable batches are adopted; what cannot be opened is put by, told of and counted."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(*range(25))
+    dead.queue.secure()
+    bad = files(tmp_path)[0].with_name(f"dead-{1:019d}-10.batch")
+    make(bad)
+    dead.dies()
+    heir = Worker(tmp_path, "heir")
+    assert list(range(25)) == [number for _, numbers in heir.send_all() for number in numbers]
+    assert (35, 25, 0, {"spool_damaged": 10}) == tuple(heir.buffer.ledger())
+    assert f"{bad.name}, which is called {bad.name}.unreadable" in caplog.text
+    heir.queue.close()
+    heir.spool.abandon()
+    # A later process would send it behind those that came after it, if it could be read then.
+    later = Worker(tmp_path, "later")
+    assert ([], (0, 0, 0, {})) == (later.send_all(), tuple(later.buffer.ledger()))
+    assert [f"{bad.name}.unreadable"] == [path.name for path in tmp_path.rglob("*.batch*")]
+
+
+def test_a_file_with_another_name_is_told_of(tmp_path, caplog):
+    """A batch whose name a program has changed is neither adopted nor removed."""
+    dead = Worker(tmp_path, "dead")
+    dead.record(1)
+    dead.queue.secure()
+    (path,) = files(tmp_path)
+    path.rename(path.with_name("renamed.batch"))
+    dead.dies()
+    heir = Worker(tmp_path, "heir")
+    assert [] == heir.send_all()
+    heir.queue.close()
+    assert ["renamed.batch.unreadable"] == [path.name for path in tmp_path.rglob("*.batch*")]
+    assert "its name is not that of a batch" in caplog.text
+
+
+def test_a_folder_that_cannot_be_taken_over_costs_no_other(tmp_path, caplog):
+    """What is no folder among the folders of dead processes is told of, and left there."""
+    for boot_id in ("a", "b"):
+        worker = Worker(tmp_path, boot_id)
+        worker.record(1)
+        worker.queue.secure()
+        worker.dies()
+        (tmp_path / "pool" / f"{boot_id}-file").touch()
+    heir = Worker(tmp_path, "heir")
+    assert ["a", "b"] == sorted(boot_id for boot_id, _ in heir.send_all())
+    assert "cannot take" in caplog.text
+    assert {"a-file", "b-file", "heir"} == {path.name for path in (tmp_path / "pool").iterdir()}
+
+
+def cleaned_of_all_but_batches(folder):
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix != ".batch":
+            path.unlink()
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_cleaner_that_deletes_old_files_takes_no_folder_from_its_owner(tmp_path, is_alive):
+    """A folder is its owner's, and an heir's afterwards, whichever files but batches are gone."""
+    owner = Worker(tmp_path, "owner")
+    owner.record(1)
+    owner.queue.secure()
+    if is_alive:
+        cleaned_of_all_but_batches(tmp_path)
+        assert [] == Worker(tmp_path, "early").send_all()
+        owner.record(2)
+        owner.queue.secure()
+    owner.dies()
+    cleaned_of_all_but_batches(tmp_path)
+    numbers = [number for _, sent in Worker(tmp_path, "heir").send_all() for number in sent]
+    assert ([1, 2] if is_alive else [1]) == numbers
+
+
+def test_a_folder_that_is_deleted_under_its_owner_is_made_anew(tmp_path, caplog):
+    """What was in it is counted; what comes later is on disk again, and an heir finds it."""
+    owner = Worker(tmp_path, "owner")
+    owner.record(1)
+    owner.queue.secure()
+    shutil.rmtree(tmp_path)
+    owner.record(2, 3)
+    owner.queue.secure()
+    assert "was deleted; it is made anew" in caplog.text
+    assert 1 == len(files(tmp_path))
+    batch = owner.queue.current()
+    assert batch is not None
+    assert [2, 3] == numbers_of(batch.items)
+    assert (3, 0, 2, {"spool_damaged": 1}) == tuple(owner.buffer.ledger())
+    owner.dies()
+    assert [("owner", [2, 3])] == Worker(tmp_path, "heir").send_all()
+
+
+def test_a_batch_that_is_split_after_its_folder_was_deleted_stays_in_memory(tmp_path):
+    """The halves of the batch under way are sent, though the disk has no place for them."""
+    directory = tmp_path / "spool"
+    owner = Worker(directory, "owner")
+    owner.record(*range(10))
+    owner.queue.current()
+    shutil.rmtree(directory)
+    directory.touch()
+    owner.record(10)
+    owner.queue.secure()
+    assert owner.queue.split()
+    assert list(range(11)) == [number for _, numbers in owner.send_all() for number in numbers]
+
+
+def test_what_comes_while_batches_wait_on_disk_makes_no_file_for_each_request(tmp_path):
+    """It goes to disk with the next turn, or when it fills a batch."""
+    worker = Worker(tmp_path, "a")
+    worker.record(*range(30))
+    worker.queue.secure()
+    sent = []
+    for number in range(30, 36):
+        worker.record(number)
+        batch = worker.queue.current()
+        assert batch is not None
+        sent.append(len(batch.items))
+        worker.queue.settle()
+    assert [10, 10, 10, 4, 1, 1] == sent
+    worker.record(*range(36, 66))
+    worker.queue.secure()
+    worker.record(*range(66, 76))
+    assert worker.queue.current() is not None
+    assert (0, 4) == (len(worker.buffer), len(files(tmp_path)))
 
 
 @contextmanager

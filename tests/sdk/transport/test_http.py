@@ -18,7 +18,12 @@ from noetl_metrics_sdk.errors import (
 )
 from noetl_metrics_sdk.model.metric import MetricType, Series
 from noetl_metrics_sdk.queue.wire import Batch, SampleEncoder
-from noetl_metrics_sdk.transport.http import ANSWER_BYTES_MAX, HttpTransport, retry_after_seconds
+from noetl_metrics_sdk.transport.http import (
+    ANSWER_BYTES_MAX,
+    ANSWER_BYTES_PER_SAMPLE_MAX,
+    HttpTransport,
+    retry_after_seconds,
+)
 from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 from tests.sdk.stamped import stamped
 
@@ -166,11 +171,34 @@ def test_an_answer_that_cannot_be_read_may_be_tried_again(respx_mock, transport,
 
 
 def test_an_endless_answer_is_cut_off(respx_mock, transport):
-    """An answer beyond its bound is not read to its end."""
-    answer = httpx.Response(200, content=b"x" * (ANSWER_BYTES_MAX + 1))
+    """An answer beyond its bound is not read to its end, and is a failure of its batch."""
+    bound = ANSWER_BYTES_MAX + ANSWER_BYTES_PER_SAMPLE_MAX
+    answer = httpx.Response(200, content=b"x" * (bound + 1))
     respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
-    with pytest.raises(RecoverableError, match="exceeds"):
+    with pytest.raises(RecoverableError, match="exceeds") as error:
         transport.send(make_batch(), "7", 5)
+    assert 200 == error.value.status
+
+
+def test_an_answer_that_names_every_sample_of_a_large_batch_is_read(respx_mock, transport):
+    """The more samples were sent, the longer the answer may be."""
+    errors = [{"index": index, "reason": "r" * 300} for index in range(30_000)]
+    answer = ok(inserted=0, metrics_rejected=30_000, errors=errors)
+    assert len(answer.content) > ANSWER_BYTES_MAX
+    respx_mock.post(URL + "/api/metrics").mock(return_value=answer)
+    receipt = transport.send(make_batch(30_000), "7", 5)
+    assert (0, 30_000, ("r" * 300,)) == (receipt.inserted, receipt.rejected, receipt.reasons[:1])
+
+
+def test_the_answer_to_a_heartbeat_has_the_bound_of_one(respx_mock, transport):
+    """A large batch before it does not make room for a long answer to another request."""
+    respx_mock.post(URL + "/api/metrics").mock(return_value=ok(inserted=30_000))
+    transport.send(make_batch(30_000), "7", 5)
+    respx_mock.post(URL + "/api/worker/pool/heartbeat").mock(
+        return_value=httpx.Response(200, content=b"x" * (ANSWER_BYTES_MAX + 1))
+    )
+    with pytest.raises(RecoverableError, match="exceeds"):
+        transport.heartbeat(Registration("pool"), 5)
 
 
 def test_an_answer_that_drips_is_cut_off_at_the_deadline(respx_mock):

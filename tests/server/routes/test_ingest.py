@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from server_stub.ingest.body import ERRORS_MAX
 from server_stub.ingest.intake import INFLATED_AT_ONCE_BYTES_MAX
 from tests.server.application import running_api, sample
 
@@ -161,6 +162,24 @@ def test_a_number_beyond_a_double_is_rejected_alone(embedded_api_shared: Api, nu
     answer = api.post("/api/metrics", content=body)
     assert (200, 1) == (answer.status_code, answer.json()["metrics_inserted"])
     assert 1 == answer.json()["errors"][0]["index"]
+
+
+def test_an_answer_names_the_first_rejected_samples_and_counts_all(
+    embedded_api_shared: Api,
+) -> None:
+    """An answer stays short however many samples are bad, and so does that to the repeat."""
+    api = embedded_api_shared
+    body = {
+        "runtime_id": api.register(),
+        "metrics": [sample(metric_name="no good"), sample(), *[7] * (ERRORS_MAX + 100)],
+    }
+    headers = {"Idempotency-Key": "many-errors:1"}
+    for status in ("ok", "duplicate"):
+        answer = api.post("/api/metrics", json=body, headers=headers).json()
+        assert (status, 1, ERRORS_MAX + 101, [0, *range(2, ERRORS_MAX + 1)]) == (
+            answer["status"], answer["metrics_inserted"], answer["metrics_rejected"],
+            [error["index"] for error in answer["errors"]],
+        )  # fmt: skip
 
 
 def test_a_sample_without_a_field_or_a_runtime_is_rejected(embedded_api_shared: Api) -> None:
