@@ -130,7 +130,7 @@ class Connections:
         """How many requests wait for a connection now."""
         return int(self._pool.get_stats().get("requests_waiting", 0))
 
-    async def lend(self, begin: bytes, begin_seconds: float) -> AsyncConnection[Any]:
+    async def lend(self, begin: bytes) -> AsyncConnection[Any]:
         """Return a connection on which a transaction has begun; it comes back by `take_back`.
 
         A connection in the pool may have died: the database was restarted, or ends idle sessions.
@@ -139,19 +139,23 @@ class Connections:
 
         Args:
             begin: the statements that begin the transaction.
-            begin_seconds: how long they may take.
 
         Raises:
-            StoreUnavailableError: the database is away or busy.
-            TimeoutError: the database does not answer.
+            StoreUnavailableError: the database is away or busy, or does not answer.
         """
         deadline = self._monotonic() + POOL_WAIT_SECONDS
         dead = 0
         while True:
             connection = await self._next(deadline)
             try:
-                async with asyncio.timeout(begin_seconds):
+                # A pgbouncer has the request wait here for a connection to the database.
+                async with asyncio.timeout(POOL_WAIT_SECONDS):
                     await connection.execute(begin)
+            except TimeoutError as error:
+                await self._pool.putconn(connection)
+                raise StoreUnavailableError(
+                    f"the database did not answer for {POOL_WAIT_SECONDS:g} s: try again later"
+                ) from error
             except OperationalError as error:
                 has_died = connection.closed
                 await self._pool.putconn(connection)

@@ -114,7 +114,7 @@ class Database:
         seconds = sum(bounds) + CLIENT_SIDE_SECONDS
         deadline: asyncio.Timeout | None = None
         try:
-            connection = await self._connections.lend(begin(bounds), seconds)
+            connection = await self._connections.lend(begin(bounds))
             try:
                 async with connection, asyncio.timeout(seconds) as deadline:
                     yield connection
@@ -125,7 +125,7 @@ class Database:
         except errors.QueryCanceled as error:
             raise _took_too_long(bounds) from error
         except TimeoutError as error:
-            if deadline is not None and not deadline.expired():
+            if deadline is None or not deadline.expired():
                 raise
             _logger.warning("the database did not answer for %g s", seconds)
             raise _took_too_long(bounds) from error

@@ -159,3 +159,25 @@ def test_a_long_outage_is_answered_at_once(
             assert "the database cannot be reached: try again later" == answer.json()["detail"]
         finally:
             restartable_postgresql.start()
+
+
+def test_a_request_does_not_wait_for_ever_within_pgbouncer(
+    restartable_postgresql: RestartableCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While pgbouncer is there and PostgreSQL is not, a request waits no longer than for any other
+    connection; once PostgreSQL is back, requests succeed within two seconds."""
+    monkeypatch.setattr(connections, "POOL_WAIT_SECONDS", 0.3)
+    program = find_pgbouncer()
+    if program is None:
+        pytest.skip("no pgbouncer: it is neither on PATH nor in /usr/sbin")
+    with (
+        pooled(program, restartable_postgresql.url, "server_login_retry = 1") as url,
+        running_api(url, pool_size=CONNECTIONS) as api,
+    ):
+        restartable_postgresql.stop()
+        answer = api.get("/readyz")
+        restartable_postgresql.start()
+        assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+        back_at = time.monotonic()
+        while api.get("/readyz").status_code != 200:
+            assert time.monotonic() - back_at < BACK_SECONDS
