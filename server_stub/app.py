@@ -24,9 +24,10 @@ from server_stub.ingest.receiver_destination import ReceiverDestination
 from server_stub.ingest.row_encoding import TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
 from server_stub.ingest.table_destination import TableDestination
-from server_stub.postgresql.database import Database, TimeOuts
+from server_stub.postgresql.database import Database
 from server_stub.postgresql.maintenance import Maintenance
 from server_stub.postgresql.partitions import Partitions
+from server_stub.postgresql.session import TimeOuts
 from server_stub.query.boundary import Boundaries
 from server_stub.query.history_samples import HistorySamples
 from server_stub.query.latest import LatestSamples

@@ -9,6 +9,8 @@ ServerError
 ├── TokenInvalidError          the request has no token, or one that the server does not know
 ├── ForbiddenError             the token is not for this route, or not for this component
 ├── StoreUnavailableError      the database is away or busy; try again later
+│   ├── DatabaseAwayError      the database cannot be reached
+│   ├── DatabaseReadOnlyError  the database takes no writes
 │   ├── PartitionBlockedError  something stands in the way of a partition
 │   └── HistoryUnavailableError  the time-series database does not answer a query
 ├── ReceiverUnavailableError   a time-series database is busy, or cannot be reached
@@ -66,6 +68,24 @@ class StoreUnavailableError(ServerError):
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DatabaseAwayError(StoreUnavailableError):
+    """The database cannot be reached."""
+
+    def __init__(self) -> None:
+        super().__init__("the database cannot be reached: try again later")
+
+
+class DatabaseReadOnlyError(StoreUnavailableError):
+    """The database takes no writes.
+
+    Args:
+        reason: why not; what follows "the database takes no writes now: ".
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the database takes no writes now: {reason}. Try again later")
 
 
 class PartitionBlockedError(StoreUnavailableError):

@@ -12,6 +12,8 @@
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
 | `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
+| `noetl_api_rows_omitted_total` | rows, and series of charts, whose labels are no object |
+| `noetl_api_rows_unreadable` | rows whose time is infinite, or not of the years 1 to 9999 |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
 | `noetl_api_components` | registered components, by state |
 | `noetl_api_processes` | processes behind them that are on record, by state |
@@ -35,7 +37,7 @@ The export has these:
 These are the reasons for dropping a sample:
 
 - `out_of_order` and `refused`: the receiver refuses it.
-- `invalid`: the protocol does not have its name.
+- `invalid`: the protocol does not have its name, its labels or its time.
 - `same_millisecond`: its series has a later sample in the same millisecond.
 - `expired`: it expired before the receiver took it.
 
@@ -182,6 +184,12 @@ class Statistics:
             unit="bytes",
             registry=registry,
         )
+        self.rows_unreadable = Gauge(
+            "noetl_api_rows_unreadable",
+            "Rows that no page and no chart shows, as their time is not of the years 1 to 9999",
+            unit="rows",
+            registry=registry,
+        )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
         self.samples_rejected = self._counter(
             "samples_rejected", "samples", "Samples that could not be stored"
@@ -207,6 +215,11 @@ class Statistics:
             "exposition_series_omitted",
             "series",
             "Series left out of pages for Prometheus, not whole or of names that are not valid",
+        )
+        self.rows_omitted = self._counter(
+            "rows_omitted",
+            "rows",
+            "Rows left out of pages, and series left out of charts: their labels are no object",
         )
 
     def _counter(self, name: str, unit: str, documentation: str) -> Counter:

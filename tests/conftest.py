@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.postgresql import Cluster, embedded_cluster, find_system_binaries, system_cluster
+from tests.postgresql import (
+    Cluster,
+    RestartableCluster,
+    embedded_cluster,
+    find_system_binaries,
+    restartable_cluster,
+    system_cluster,
+)
 from tests.server_process import ServerProcess, start_server
 
 if TYPE_CHECKING:
@@ -120,6 +127,16 @@ def system_postgresql() -> Generator[Cluster]:
         pytest.skip("no system PostgreSQL: pg_ctl and initdb were not found")
     with system_cluster(binaries) as cluster:
         _log_sizes[cluster.log] = 0
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def restartable_postgresql() -> Generator[RestartableCluster]:
+    """A PostgreSQL of the module's own, which tests stop and start."""
+    binaries = find_system_binaries()
+    if binaries is None:
+        pytest.skip("no system PostgreSQL: pg_ctl and initdb were not found")
+    with restartable_cluster(binaries) as cluster:
         yield cluster
 
 

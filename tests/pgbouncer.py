@@ -32,6 +32,7 @@ auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = {connections}
 logfile = {folder}/log
+{more}
 """
 
 
@@ -41,12 +42,13 @@ def find_pgbouncer() -> str | None:
 
 
 @contextmanager
-def pooled(program: str, database_url: str) -> Generator[str]:
+def pooled(program: str, database_url: str, more: str = "") -> Generator[str]:
     """Run a pgbouncer; yield the URL of a database through it.
 
     Args:
         program: the path of pgbouncer.
         database_url: the URL of the database, on a socket.
+        more: lines of pgbouncer's configuration.
     """
     parts = conninfo_to_dict(database_url)
     cluster_folder = Path(str(parts["host"]))
@@ -62,6 +64,7 @@ def pooled(program: str, database_url: str) -> Generator[str]:
                 folder=folder,
                 port=PORT,
                 connections=SERVER_CONNECTIONS_MAX,
+                more=more,
             )
         )
         if user is not None:

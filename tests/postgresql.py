@@ -75,27 +75,88 @@ def system_cluster(binaries: Path) -> Generator[Cluster]:
     Args:
         binaries: the folder of its programs.
     """
+    with restartable_cluster(binaries) as cluster:
+        yield Cluster(cluster.url, cluster.log)
+
+
+class RestartableCluster:
+    """An installed PostgreSQL that a test stops and starts, and of which it makes standbys.
+
+    Args:
+        binaries: the folder of its programs.
+        folder: where its data and its socket are.
+        user: who runs it.
+    """
+
+    def __init__(self, binaries: Path, folder: Path, user: str | None) -> None:
+        self._binaries = binaries
+        self._user = user
+        self.folder = folder
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self.log = folder / "log"
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL to its end."""
+        subprocess.run(
+            [str(self._binaries / program), *arguments],
+            user=self._user,
+            cwd=self.folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        self._pg_ctl("-l", str(self.log), "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._pg_ctl("-m", mode, "stop")
+
+    def promote(self) -> None:
+        self._pg_ctl("promote")
+
+    def make_standby(self, folder: Path) -> RestartableCluster:
+        """Return a standby that follows this cluster, and is started."""
+        folder.mkdir()
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        standby = RestartableCluster(self._binaries, folder, self._user)
+        standby.run(
+            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            f"--dbname={self.url}", f"--pgdata={folder / 'pgdata'}",
+        )  # fmt: skip
+        standby.start()
+        return standby
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        self.run("pg_ctl", "-D", str(self.folder / "pgdata"), "-w", *arguments)
+
+
+@contextmanager
+def restartable_cluster(binaries: Path) -> Generator[RestartableCluster]:
+    """Run an installed PostgreSQL in a temporary folder, with what was made in the folder.
+
+    Args:
+        binaries: the folder of its programs.
+    """
     # PostgreSQL refuses to run as root.
     user = SYSTEM_USER if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="noetl-tests-"))
     try:
         if user is not None:
             shutil.chown(folder, user)
-        pgdata, log = folder / "pgdata", folder / "log"
-
-        def run(*command: str) -> None:
-            subprocess.run(
-                command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60
-            )
-
-        run(str(binaries / "initdb"), "--no-sync", "--auth=trust", "-U", "postgres", str(pgdata))
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        pg_ctl = (str(binaries / "pg_ctl"), "-D", str(pgdata), "-w")
-        run(*pg_ctl, "-l", str(log), "-o", options, "start")
+        cluster = RestartableCluster(binaries, folder, user)
+        cluster.run(
+            "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "-U", "postgres",
+            str(folder / "pgdata"),
+        )  # fmt: skip
+        cluster.start()
         try:
-            yield Cluster(f"postgresql://postgres@/postgres?host={folder}", log)
+            yield cluster
         finally:
-            run(*pg_ctl, "-m", "immediate", "stop")
+            for pid_file in folder.glob("**/postmaster.pid"):
+                RestartableCluster(binaries, pid_file.parent.parent, user).stop()
     finally:
         shutil.rmtree(folder)
 

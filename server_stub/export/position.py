@@ -31,12 +31,14 @@ class Progress(NamedTuple):
     """How far the export has come, as ids of rows.
 
     The server sends the rows after `position` next. The receiver has acknowledged the rows up to
-    `acknowledged`, and those up to `settled` so long ago that it has them on disk.
+    `acknowledged`, and those up to `settled` so long ago that it has them on disk. Up to `horizon`
+    every row can be seen, and no other will ever come.
     """
 
     position: int
     acknowledged: int
     settled: int
+    horizon: int
 
 
 class Backlog(NamedTuple):
@@ -74,7 +76,7 @@ class ExportPosition:
             read_sql("export/claim.sql"), {"idle_milliseconds": round(IDLE_SECONDS_MAX * 1000)}
         )
         row = await found.fetchone()
-        return None if row is None else Progress._make(row[:3])
+        return None if row is None else Progress._make(row[:4])
 
     async def read_backlog(self) -> Backlog:
         """Return how far behind the export is."""
@@ -139,11 +141,21 @@ class ExportPosition:
         )
         return [Row._make(row) for row in await cursor.fetchall()]
 
-    async def advance(self, position: int) -> None:
-        """Note that the receiver has acknowledged every row up to an id."""
+    async def advance(self, position: int, horizon: int) -> None:
+        """Note that the receiver has acknowledged every row up to an id.
+
+        Args:
+            position: that id.
+            horizon: the horizon that is known by now.
+        """
         await self._connection.execute(
             read_sql("export/advance.sql"),
-            {"position": position, "hold": self._hold, "settling": self._settling},
+            {
+                "position": position,
+                "horizon": horizon,
+                "hold": self._hold,
+                "settling": self._settling,
+            },
         )
 
     async def begin_anew(self) -> None:

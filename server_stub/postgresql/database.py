@@ -1,4 +1,4 @@
-"""The pool of connections, its transactions' time-outs, and what its failures mean to a client.
+"""The transactions on the pool's connections, their bounds, and what failures mean to a client.
 
 Why so: docs/decisions/ingest.md.
 """
@@ -8,38 +8,42 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.rows import scalar_row
-from psycopg.sql import SQL, Literal
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from server_stub.errors import StoreUnavailableError
+from server_stub.errors import DatabaseReadOnlyError, StoreUnavailableError
+from server_stub.postgresql.connections import Connections
+from server_stub.postgresql.session import TimeOuts, begin
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-POOL_WAIT_SECONDS = 5.0
-"""How long a request waits for a connection before the server tells the client to try again."""
-
-WAITING_PER_CONNECTION_MAX = 16
-"""How many requests may wait for each connection; the server refuses the next one at once."""
-
 CLIENT_SIDE_SECONDS = 5.0
 """How much longer than the database's own time-outs a transaction may take. If it does not end by
 then, the database does not even keep its own time-outs."""
 
+_UNFIT = (
+    errors.InsufficientPrivilege,
+    errors.InvalidSchemaName,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+    errors.UndefinedTable,
+)
+"""What PostgreSQL says when an operator has taken away what this server made or needs."""
+
+_BROKEN_OFF = (
+    OperationalError,
+    InterfaceError,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+)
+
 _logger = logging.getLogger(__name__)
-
-
-class TimeOuts(NamedTuple):
-    """How long a transaction waits for a lock, and for each of its statements."""
-
-    lock_seconds: float = 5.0
-    statement_seconds: float = 30.0
 
 
 class Database:
@@ -55,26 +59,7 @@ class Database:
         self, database_url: str, pool_size: int, time_outs: TimeOuts | None = None
     ) -> None:
         self._time_outs = time_outs or TimeOuts()
-        self._begin = _begin(self._time_outs)
-        # Each time-out bounds one lock or one statement, and a transaction may have many. One that
-        # takes longer than this is not worth its connection.
-        self._transaction_seconds = sum(self._time_outs) + CLIENT_SIDE_SECONDS
-        # Without prepared statements, PostgreSQL plans every query with its parameters, which
-        # pruning and the optional filters need, and pgbouncer may pool by transaction. With
-        # autocommit, this module begins the transactions, which takes no round trip of its own.
-        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
-            database_url,
-            min_size=1,
-            max_size=pool_size,
-            max_waiting=pool_size * WAITING_PER_CONNECTION_MAX,
-            timeout=POOL_WAIT_SECONDS,
-            kwargs={
-                "autocommit": True,
-                "prepare_threshold": None,
-                "application_name": "server_stub",
-            },
-            open=False,
-        )
+        self._connections = Connections(database_url, pool_size)
 
     async def open(self) -> None:
         """Connect.
@@ -82,10 +67,7 @@ class Database:
         Raises:
             StoreUnavailableError: the database cannot be reached.
         """
-        try:
-            await self._pool.open(wait=True, timeout=POOL_WAIT_SECONDS)
-        except PoolTimeout as error:
-            raise StoreUnavailableError("the database cannot be reached") from error
+        await self._connections.open()
         for name in await self.scalars("partitions/unsafe_settings.sql"):
             _logger.warning(
                 "the database has %s = off: what is answered 200 can be lost when its machine "
@@ -95,12 +77,23 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._pool.close()
+        await self._connections.close()
 
     @property
     def requests_waiting(self) -> int:
         """How many requests wait for a connection now."""
-        return int(self._pool.get_stats().get("requests_waiting", 0))
+        return self._connections.requests_waiting
+
+    async def check_writable(self) -> None:
+        """Look whether the database takes writes.
+
+        Raises:
+            DatabaseReadOnlyError: it does not; the message says why.
+            StoreUnavailableError: the database is away or busy.
+        """
+        async with self.transaction() as connection:
+            for reason in await scalars_in(connection, "partitions/read_only_reason.sql"):
+                raise DatabaseReadOnlyError(reason)
 
     @asynccontextmanager
     async def transaction(
@@ -112,54 +105,54 @@ class Database:
             time_outs: the bounds of this transaction, if they differ from the others'.
 
         Raises:
-            StoreUnavailableError: the database is away or busy, or took too long; nothing was
-                committed.
+            StoreUnavailableError: the database is away, busy or read-only, took too long, or lacks
+                what the server made; nothing was committed.
         """
-        begin, seconds = self._begin, self._transaction_seconds
-        if time_outs is not None:
-            begin, seconds = _begin(time_outs), sum(time_outs) + CLIENT_SIDE_SECONDS
+        bounds = time_outs or self._time_outs
+        # Each time-out bounds one lock or one statement, and a transaction may have many. One that
+        # takes longer than this is not worth its connection.
+        seconds = sum(bounds) + CLIENT_SIDE_SECONDS
         deadline: asyncio.Timeout | None = None
         try:
-            async with (
-                self._pool.connection() as connection,
-                asyncio.timeout(seconds) as deadline,
-            ):
-                await connection.execute(begin)
-                yield connection
-                # The commit is within the deadline; the pool finds nothing left to commit.
-                await connection.commit()
-        except (PoolTimeout, TooManyRequests) as error:
-            raise StoreUnavailableError(
-                "every connection to the database is in use: try again later"
-            ) from error
+            connection = await self._connections.lend(begin(bounds))
+            try:
+                async with connection, asyncio.timeout(seconds) as deadline:
+                    yield connection
+                    # The commit is within the deadline; the pool finds nothing left to commit.
+                    await connection.commit()
+            finally:
+                await self._connections.take_back(connection)
         except errors.QueryCanceled as error:
-            raise self._took_too_long() from error
+            raise _took_too_long(bounds) from error
         except TimeoutError as error:
             if deadline is None or not deadline.expired():
                 raise
             _logger.warning("the database did not answer for %g s", seconds)
-            raise self._took_too_long() from error
+            raise _took_too_long(bounds) from error
         except errors.LockNotAvailable as error:
             raise StoreUnavailableError(
-                f"the database had a lock for longer than {self._time_outs.lock_seconds:g} s: "
+                f"the database had a lock for longer than {bounds.lock_seconds:g} s: "
                 "try again later"
             ) from error
-        except (
-            OperationalError,
-            InterfaceError,
-            errors.IdleInTransactionSessionTimeout,
-            errors.ReadOnlySqlTransaction,
-        ) as error:
+        except (errors.ReadOnlySqlTransaction, DatabaseReadOnlyError) as error:
+            # The connections may remember that: a session keeps what it was told at its start, and
+            # another machine may be the primary by now.
+            _logger.warning("the database takes no writes: %s", error)
+            await self._connections.replace_all()
+            if isinstance(error, DatabaseReadOnlyError):
+                raise
+            raise DatabaseReadOnlyError("it is read-only, or a hot standby") from error
+        except _UNFIT as error:
+            _logger.error("the database is not as this server made it: %s", error)  # noqa: TRY400
+            raise StoreUnavailableError(
+                "the database lacks a right or a table that this server needs; the server's log "
+                "says which. Try again later"
+            ) from error
+        except _BROKEN_OFF as error:
             _logger.warning("the database did not take it: %s", error)
             raise StoreUnavailableError(
                 "the database cannot be reached or is busy: try again later"
             ) from error
-
-    def _took_too_long(self) -> StoreUnavailableError:
-        return StoreUnavailableError(
-            f"the database took longer than {self._time_outs.statement_seconds:g} s: narrow a "
-            "query by start_time, end_time, metric_name or a component; send a batch again later"
-        )
 
     async def scalars(self, path: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """Run a query in a transaction of its own; return the first column of its rows.
@@ -190,15 +183,10 @@ async def scalars_in(
     return await cursor.fetchall() if cursor.description else []
 
 
-def _begin(time_outs: TimeOuts) -> bytes:
-    """Return the statements that begin a transaction, sent as one query without parameters."""
-    return (
-        SQL(read_sql("begin.sql"))
-        .format(
-            lock_timeout_ms=Literal(round(time_outs.lock_seconds * 1000)),
-            statement_timeout_ms=Literal(round(time_outs.statement_seconds * 1000)),
-        )
-        .as_bytes(None)
+def _took_too_long(bounds: TimeOuts) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"the database took longer than {bounds.statement_seconds:g} s: narrow a query by "
+        "start_time, end_time, metric_name or a component; send a batch again later"
     )
 
 

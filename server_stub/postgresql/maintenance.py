@@ -9,10 +9,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from server_stub.errors import PartitionBlockedError, StoreUnavailableError
+from server_stub.errors import DatabaseAwayError, StoreUnavailableError
 from server_stub.postgresql.partitions import Attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from server_stub.postgresql.partition_making import Made
     from server_stub.postgresql.partitions import Partitions
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
@@ -28,10 +31,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Expired(NamedTuple):
-    """The partitions that were dropped, and the rebuilt ones, which keep some of their rows."""
+    """What became of the expired partitions.
+
+    Some were dropped. The rebuilt ones keep some of their rows. The skipped ones are as they were:
+    they are in use, or something stands in the way, which the log names.
+    """
 
     dropped: list[str]
     rebuilt: list[str]
+    skipped: list[str]
 
 
 class Maintenance:
@@ -47,28 +55,23 @@ class Maintenance:
         self._partitions = partitions
         self._settings = settings
         self._statistics = statistics
+        self._pause_seconds = settings.maintenance_interval_seconds
 
     async def start(self) -> None:
-        """Prepare the database before the server takes requests, and then do a first run.
+        """Prepare the database before the server takes requests, as far as the database allows it.
 
-        Raises:
-            StoreUnavailableError: the database is away or busy.
+        Whatever fails is logged and tried again: the server starts, and `GET /readyz` says what is
+        missing.
         """
-        try:
-            await self._partitions.set_retention()
-        except StoreUnavailableError as error:  # the next run tries again
-            self._statistics.maintenance_failures.inc()
-            _logger.warning("the retention is not changed yet: %s", error)
-        try:
-            # Every server does this, and not only if it is its turn: when it says that it is ready,
-            # there are partitions.
-            created = await self._partitions.initialize_partitions(
-                self._settings.partitions_days_ahead
-            )
-            self._statistics.partitions_created.inc(len(created))
-            await self._take_turn()
-        except PartitionBlockedError:  # logged; the days that have a partition are served
-            self._statistics.maintenance_failures.inc()
+        # Every server does this, and not only if it is its turn: when it says that it is ready,
+        # there are partitions.
+        await self._attempt(self._initialize)
+        await self._attempt(self.run_once)
+
+    async def _initialize(self) -> None:
+        self._note_made(
+            await self._partitions.initialize_partitions(self._settings.partitions_days_ahead)
+        )
 
     async def run_once(self) -> None:
         """Make the partitions that are needed, clean up the expired ones, forget old batches.
@@ -79,40 +82,67 @@ class Maintenance:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        await self._partitions.set_retention()
-        await self._take_turn()
+        failure: StoreUnavailableError | None = None
+        try:
+            await self._partitions.set_retention()
+        except DatabaseAwayError:
+            raise
+        except StoreUnavailableError as error:
+            failure = error
+        made = await self._partitions.try_maintain(self._settings.partitions_days_ahead)
+        if made is not None:
+            self._note_made(made)
+        if failure is not None:
+            # By the retention that the database still has, a day may be dropped too early.
+            raise failure
+        if made is not None:
+            await self.clean_up_partitions()
+            self._statistics.rows_unreadable.set(await self._partitions.count_unreadable())
+            for partition_name in await self._partitions.detaching_partitions():
+                _logger.warning(
+                    "noetl.%s is being detached: it takes no rows, and does not expire. If the "
+                    "detachment was interrupted, complete it by ALTER TABLE noetl.metric DETACH "
+                    "PARTITION noetl.%s FINALIZE",
+                    partition_name,
+                    partition_name,
+                )
 
-    async def _take_turn(self) -> None:
-        created = await self._partitions.try_maintain(self._settings.partitions_days_ahead)
-        if created is None:
-            return
-        self._statistics.partitions_created.inc(len(created))
-        await self.clean_up_partitions()
+    def _note_made(self, made: Made) -> None:
+        self._statistics.partitions_created.inc(len(made.created))
+        self._statistics.maintenance_failures.inc(made.blocked)
 
     async def clean_up_partitions(self) -> Expired:
         """Drop the expired partitions, or the expired rows in them; return their names.
 
         Each partition has a transaction of its own. If a partition is in use during all attempts,
-        it is left for the next time.
+        or if something stands in its way, it is left for the next time, and the others go.
 
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        expired = Expired([], [])
+        expired = Expired([], [], [])
         for partition_name in await self._partitions.list_expired_partitions():
-            unexported = await self._partitions.count_unexported(partition_name)
-            attempt = await self._drop(partition_name)
-            if attempt is Attempt.DONE:
-                _logger.info("dropped %s", partition_name)
-                expired.dropped.append(partition_name)
-                self._statistics.partitions_dropped.inc()
-                self._count_unexported(partition_name, unexported)
-            elif attempt is Attempt.NOT_DUE:
-                attempt = await self._rebuild(partition_name, unexported, expired)
+            attempt = await self._clean_up(partition_name, expired)
             if attempt is Attempt.IN_USE:
-                self._statistics.maintenance_failures.inc()
                 _logger.warning("%s is in use and is cleaned up next time", partition_name)
+            if attempt in {Attempt.IN_USE, Attempt.REFUSED}:
+                self._statistics.maintenance_failures.inc()
+                expired.skipped.append(partition_name)
         return expired
+
+    async def _clean_up(self, partition_name: str, expired: Expired) -> Attempt:
+        unexported = await self._partitions.count_unexported(partition_name)
+        if unexported is None:
+            return Attempt.REFUSED
+        attempt = await self._drop(partition_name)
+        if attempt is Attempt.DONE:
+            _logger.info("dropped %s", partition_name)
+            expired.dropped.append(partition_name)
+            self._statistics.partitions_dropped.inc()
+            self._count_unexported(partition_name, unexported)
+        elif attempt is Attempt.NOT_DUE:
+            attempt = await self._rebuild(partition_name, unexported, expired)
+        return attempt
 
     async def _rebuild(self, partition_name: str, unexported: int, expired: Expired) -> Attempt:
         attempt = await self._partitions.try_rebuild_expired_partition(
@@ -123,7 +153,8 @@ class Maintenance:
             expired.rebuilt.append(partition_name)
             self._statistics.partitions_rebuilt.inc()
             left = await self._partitions.count_unexported(partition_name)
-            self._count_unexported(partition_name, unexported - left)
+            if left is not None:
+                self._count_unexported(partition_name, unexported - left)
         return attempt
 
     def _count_unexported(self, partition_name: str, unexported: int) -> None:
@@ -145,19 +176,23 @@ class Maintenance:
 
     async def run_forever(self) -> None:
         """Run once every interval, and sooner again after a failure, until cancelled."""
-        interval_seconds = self._settings.maintenance_interval_seconds
-        pause_seconds = interval_seconds
         while True:
-            await asyncio.sleep(pause_seconds)
-            try:
-                await self.run_once()
-            except StoreUnavailableError as error:
-                self._statistics.maintenance_failures.inc()
-                pause_seconds = min(RETRY_SECONDS, interval_seconds)
-                _logger.warning("maintenance failed, next try in %g s: %s", pause_seconds, error)
-            except Exception:  # the loop must outlive an unforeseen error
-                self._statistics.maintenance_failures.inc()
-                pause_seconds = min(RETRY_SECONDS, interval_seconds)
-                _logger.exception("maintenance failed, next try in %g s", pause_seconds)
-            else:
-                pause_seconds = interval_seconds
+            await asyncio.sleep(self._pause_seconds)
+            await self._attempt(self.run_once)
+
+    async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work; if it fails, count that, and have the next run come sooner."""
+        interval_seconds = self._settings.maintenance_interval_seconds
+        retry_seconds = min(RETRY_SECONDS, interval_seconds)
+        try:
+            await work()
+        except StoreUnavailableError as error:
+            self._statistics.maintenance_failures.inc()
+            self._pause_seconds = retry_seconds
+            _logger.warning("maintenance failed, next try in %g s: %s", retry_seconds, error)
+        except Exception:  # the loop must outlive an unforeseen error
+            self._statistics.maintenance_failures.inc()
+            self._pause_seconds = retry_seconds
+            _logger.exception("maintenance failed, next try in %g s", retry_seconds)
+        else:
+            self._pause_seconds = interval_seconds

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from server_stub.errors import StartupError
+from server_stub.postgresql.session import TimeOuts, begin, check_encoding, connection_parameters
 from server_stub.postgresql.sql_files import migration_names, read_sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 POSTGRESQL_VERSION_MIN = 15
-CONNECT_TIMEOUT_SECONDS = 10
+
+_NO_TIME_OUTS = TimeOuts(lock_seconds=0, statement_seconds=0)
 
 _A_DATABASE_OF_ITS_OWN = (
     "Give this server a database of its own (CREATE DATABASE metrics), and name that one in "
@@ -31,18 +33,21 @@ def apply_schema(database_url: str) -> None:
         database_url: the database.
 
     Raises:
-        StartupError: the database cannot be reached, is too old, does not allow it, or has tables
-            `noetl.metric` and `noetl.runtime` of another shape.
+        StartupError: the database cannot be reached, is too old, is not UTF8 or read-only, does not
+            allow it, or has tables `noetl.metric` and `noetl.runtime` of another shape.
     """
     try:
-        with psycopg.connect(
-            database_url,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="server_stub",
-            prepare_threshold=None,  # pgbouncer may pool by transaction
-        ) as connection:
+        with psycopg.connect(database_url, **connection_parameters(database_url)) as connection:
             check_version(connection.info.server_version)
+            connection.execute(begin(_NO_TIME_OUTS))
+            (encoding,) = connection.execute(read_sql("schema_state/encoding.sql")).fetchall()
+            check_encoding(*encoding)
             _apply(connection)
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise StartupError(
+            f"the schema noetl cannot be made or migrated, as the database is read-only: {error}. "
+            "Name the primary of a standby in --database-url, or end default_transaction_read_only"
+        ) from error
     except psycopg.OperationalError as error:
         raise StartupError(f"the database cannot be used: {error}") from error
     except psycopg.Error as error:

@@ -27,11 +27,16 @@ if TYPE_CHECKING:
 
 
 class Page(NamedTuple):
-    """The rows of an answer, the place of the last one if more rows follow, and the sources."""
+    """The rows of an answer, the place of the last one if more rows follow, and the sources.
+
+    `omitted` counts the rows that were left out, because their labels are no object: another
+    program has inserted them.
+    """
 
     rows: list[dict[str, Any]]
     next_position: Position | None
     sources: list[dict[str, Any]]
+    omitted: int
 
 
 class _Placed(NamedTuple):
@@ -93,10 +98,12 @@ class Pages:
         else:
             found = await self._across(boundary, filters, order, limit + 1)
         page = found[:limit]
+        rows = [placed.row for placed in page if isinstance(placed.row["labels"], dict | None)]
         return Page(
-            [placed.row for placed in page],
+            rows,
             page[-1].position if len(found) > limit else None,
             RECENT_ONLY if boundary is None else boundary.sources(filters.get("end_time")),
+            len(page) - len(rows),
         )
 
     async def _across(

@@ -65,17 +65,18 @@ def select_visibility(
 ) -> tuple[str | None, dict[str, Any]]:
     """Return the file of `sql/filters/` that leaves out expired rows, or None, and its parameters.
 
+    The retention that is in force counts, and not `expires_at`, which has what was in force when
+    the row was inserted.
+
     Args:
         retention: the retention of every name.
         metric_name: the only name that the query asks for, or None.
     """
     if not retention.by_pattern:
-        return "unexpired", {"retention": retention.unless_named}
+        return None, {"retention": retention.unless_named}
     if metric_name is not None:
         own_retention = retention.by_name(metric_name)
-        if own_retention is None:
-            return "unexpired", {"retention": retention.unless_named}
-        return None, {"retention": own_retention}
+        return None, {"retention": own_retention or retention.unless_named}
     return "unexpired_by_name", {
         "retention": retention.longest,
         "retention_unless_named": retention.unless_named,
@@ -85,7 +86,7 @@ def select_visibility(
 
 
 def select_metrics_query(
-    filters: Collection[str], order: str, visibility: str | None = "unexpired"
+    filters: Collection[str], order: str, visibility: str | None = None
 ) -> LiteralString:
     """Return the query of `select_metrics`, composed of the files of `sql/` only.
 

@@ -49,10 +49,14 @@ class Curve(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """The series of an answer, and which part of them came from which database."""
+    """The series of an answer, and which part of them came from which database.
+
+    `omitted` counts the series that were left out, because their labels are no object.
+    """
 
     curves: list[Curve]
     sources: list[dict[str, Any]]
+    omitted: int = 0
 
 
 class SeriesReader:
@@ -112,10 +116,11 @@ class SeriesReader:
                     f"the {aggregation} of {metric_name[:100]!r} exceeds what a number can hold: "
                     "choose fewer series by a filter, or another aggregation"
                 ) from None
-            curves = [Curve._make(row) for row in await cursor.fetchall()]
+            rows = await cursor.fetchall()
+        curves = [Curve._make(row[:3]) for row in rows]
         _check_size(curves)
         sources = RECENT_ONLY if past is None else past.boundary.sources(buckets.end_time)
-        return Chart(curves, sources)
+        return Chart(curves, sources, rows[0][3] if rows else 0)
 
     def parameters(
         self,
@@ -151,7 +156,6 @@ class SeriesReader:
             "lookback_seconds": self._lookback_seconds,
             "sample_ahead_seconds": self._sample_ahead_seconds,
             "retention": own_retention or self._retention.unless_named,
-            "has_own_retention": own_retention is not None,
             "points_max": POINTS_IN_ALL_MAX,
             "boundary": None,
         }

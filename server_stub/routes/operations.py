@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from server_stub.errors import StoreUnavailableError
+from server_stub.postgresql.partitions import Partitions
 from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
@@ -55,12 +56,14 @@ async def clean_up(server: Server) -> Response:
     """Drop every partition of which all rows are past the retention.
 
     If some rows of a partition live longer because of their names, only these rows stay. The
-    message names such partitions.
+    message names such partitions, and those that could not be dropped.
     """
-    dropped, rebuilt = await server.maintenance.clean_up_partitions()
+    dropped, rebuilt, skipped = await server.maintenance.clean_up_partitions()
     message = f"Dropped {len(dropped)} expired partitions"
     if rebuilt:
         message += f", removed what has expired from {len(rebuilt)}: {', '.join(rebuilt)}"
+    if skipped:
+        message += f", skipped {len(skipped)}, the log says why: {', '.join(skipped)}"
     return json_response(
         {
             "status": "ok",
@@ -107,11 +110,21 @@ async def healthz() -> Response:
     responses=problems(),
 )
 async def readyz(server: Server) -> Response:
-    """Ask the database whether it is there, and has today's and tomorrow's partitions."""
+    """Ask the database whether it takes writes, and has today's and tomorrow's partitions."""
+    await server.database.check_writable()
     missing = await server.partitions.missing_partitions()
     if missing:
         raise StoreUnavailableError(
-            f"partitions are missing: {', '.join(missing)}; "
-            "POST /api/metrics/partitions/create makes those ahead"
+            f"partitions are missing: {', '.join(missing)}; " + await _remedy(server.partitions)
         )
     return json_response({"status": "ok"})
+
+
+async def _remedy(partitions: Partitions) -> str:
+    detaching = await partitions.detaching_partitions()
+    if not detaching:
+        return "POST /api/metrics/partitions/create makes those ahead"
+    return (
+        f"the detachment of {', '.join(detaching)} was interrupted: complete it by ALTER TABLE "
+        f"noetl.metric DETACH PARTITION noetl.{detaching[0]} FINALIZE"
+    )

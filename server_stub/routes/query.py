@@ -126,6 +126,7 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
     if query.cursor is not None:
         filters = filters | {"position": decode_cursor(query.cursor, identity)}
     page = await server.pages.read(filters, query.order, query.limit, datetime.now(UTC))
+    server.statistics.rows_omitted.inc(page.omitted)
     position = page.next_position
     return json_response(
         {

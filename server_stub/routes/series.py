@@ -113,6 +113,7 @@ async def query_series(server: Server, query: Annotated[SeriesQuery, Query()]) -
     )
     chosen = {name: filters[name] for name in FILTERS if name in filters}
     chart = await _chart(server, query, buckets, group_by, chosen, now)
+    server.statistics.rows_omitted.inc(chart.omitted)
     return await asyncio.to_thread(_answer, query, buckets, group_by, chart)
 
 

@@ -105,7 +105,9 @@ CREATE TABLE IF NOT EXISTS noetl.metric_batch (
 -- One row if metrics are exported. The server sends the rows with a metric_id after `position`
 -- next. The receiver has acknowledged the rows up to `acknowledged`, and those up to `settled` so
 -- long ago that it has them on disk. `marked`, reached at `marked_at`, is settled next. A partition
--- with rows that are not settled is kept for `hold` beyond the retention.
+-- with rows that are not settled is kept for `hold` beyond the retention. Up to the id `horizon` no
+-- row will ever come that is not there. A server does not remember that itself: a standby that takes
+-- over, or a backup, has another horizon.
 CREATE TABLE IF NOT EXISTS noetl.metric_export (
     only_row BOOLEAN PRIMARY KEY DEFAULT true CHECK (only_row),
     position BIGINT NOT NULL DEFAULT 0,
@@ -113,7 +115,8 @@ CREATE TABLE IF NOT EXISTS noetl.metric_export (
     settled BIGINT NOT NULL DEFAULT 0,
     marked BIGINT NOT NULL DEFAULT 0,
     marked_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-    hold INTERVAL NOT NULL CHECK (hold >= interval '0')
+    hold INTERVAL NOT NULL CHECK (hold >= interval '0'),
+    horizon BIGINT NOT NULL DEFAULT 0
 );
 
 -- The type, the help text and the unit of each name, which a time-series database does not keep:
@@ -137,7 +140,9 @@ DROP FUNCTION IF EXISTS noetl.create_metric_partitions_ahead(integer);
 DROP FUNCTION IF EXISTS noetl.create_metric_partition(date);
 DROP FUNCTION IF EXISTS noetl.cleanup_expired_metrics();
 
--- The attached partitions and their bounds. A bound that is no time, like MINVALUE, is NULL.
+-- The attached partitions and their bounds. A bound that is no time, like MINVALUE, is NULL. A
+-- partition that is being detached is left out, as inserts and queries pass it over. The patterns
+-- have no backslash, which means something else if standard_conforming_strings is off.
 CREATE OR REPLACE FUNCTION noetl.list_metric_partitions()
 RETURNS TABLE (partition_name text, lower_bound timestamptz, upper_bound timestamptz)
 LANGUAGE sql STABLE
@@ -147,11 +152,11 @@ SET datestyle = 'ISO'
 AS $$
     SELECT
         c.relname::text,
-        substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM \(''([^'']+)''\)')::timestamptz,
-        substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''([^'']+)''\)')::timestamptz
+        substring(pg_get_expr(c.relpartbound, c.oid) FROM 'FROM [(]''([^'']+)''[)]')::timestamptz,
+        substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([^'']+)''[)]')::timestamptz
     FROM pg_inherits AS i
     INNER JOIN pg_class AS c ON i.inhrelid = c.oid
-    WHERE i.inhparent = 'noetl.metric'::regclass
+    WHERE i.inhparent = 'noetl.metric'::regclass AND NOT i.inhdetachpending
 $$;
 
 -- Makes the partition of one UTC day. Returns its name, or NULL if it is there already.
@@ -550,9 +555,10 @@ END
 $$;
 
 -- Drops the expired partitions; returns those it dropped. If some rows of a partition live longer,
--- a partition with only these rows takes its place. A partition that is in use is left for the next
--- call. The locks last until the transaction ends, so a server that must not hold up inserts calls
--- the functions for one partition once a transaction instead.
+-- a partition with only these rows takes its place. A partition that is in use, or that something
+-- depends on, is left for the next call, and a warning says so. The locks last until the transaction
+-- ends, so a server that must not hold up inserts calls the functions for one partition once a
+-- transaction instead.
 CREATE FUNCTION noetl.cleanup_expired_metrics() RETURNS text[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -571,8 +577,8 @@ BEGIN
             rebuilt_names := rebuilt_names
                 || jsonb_build_object(partition_name, noetl.copy_kept_metrics(partition_name));
         EXCEPTION
-            WHEN lock_not_available THEN
-                RAISE NOTICE '% is in use and is left for the next cleanup', partition_name;
+            WHEN OTHERS THEN
+                RAISE WARNING '% is left for the next cleanup: %', partition_name, SQLERRM;
         END;
     END LOOP;
     FOR partition_name IN SELECT noetl.list_expired_metric_partitions() LOOP
@@ -585,8 +591,8 @@ BEGIN
                 dropped := array_append(dropped, partition_name);
             END IF;
         EXCEPTION
-            WHEN lock_not_available THEN
-                RAISE NOTICE '% is in use and is left for the next cleanup', partition_name;
+            WHEN OTHERS THEN
+                RAISE WARNING '% is left for the next cleanup: %', partition_name, SQLERRM;
                 IF rebuilt_name IS NOT NULL THEN
                     EXECUTE format('DROP TABLE noetl.%I', rebuilt_name);
                 END IF;

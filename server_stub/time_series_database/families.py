@@ -5,17 +5,21 @@ A *family* is the type, the help text and the unit of a metric's name.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg import AsyncConnection
 
     from server_stub.postgresql.database import Database
     from server_stub.time_series_database.requests import Assembled, Family
+
+REMEMBERED_SECONDS = 600.0
+"""How long the server takes it for granted that the table still has what it wrote."""
 
 UNKNOWN_FAMILY: dict[str, Any] = {"metric_type": "gauge", "help_text": None, "unit": None}
 """The family of a name that was never exported from this database."""
@@ -71,13 +75,26 @@ def chosen_names(
 
 
 class WrittenFamilies:
-    """The families that are in the table by now; the server does not write them again."""
+    """The families that are in the table by now; the server does not write them again for a while.
 
-    def __init__(self) -> None:
+    Only for a while, because the database may be set back: to a backup, or to a standby that takes
+    over and lacks the last transactions.
+
+    Args:
+        monotonic: returns the seconds of the monotonic clock.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._by_name: dict[str, Family] = {}
+        self._since = monotonic()
 
     def missing(self, assembled: Assembled) -> list[Family]:
-        """Return the families of samples that the table does not have yet, or has otherwise."""
+        """Return the families of samples that the table may not have, or has otherwise."""
+        now = self._monotonic()
+        if now - self._since >= REMEMBERED_SECONDS:
+            self._by_name.clear()
+            self._since = now
         found = {series.family.metric_name: series.family for series, _ in assembled.series}
         return [family for name, family in found.items() if self._by_name.get(name) != family]
 

@@ -44,14 +44,17 @@ _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_c
 
 
 class Row(NamedTuple):
-    """A row of `noetl.metric`, with its component; `labels` is JSON."""
+    """A row of `noetl.metric`, with its component.
+
+    `labels` is JSON. `timestamp_ms` is None for a time that is infinite.
+    """
 
     metric_id: int
     runtime_id: int
     metric_name: str
     labels: str | None
     metric_value: float
-    timestamp_ms: int
+    timestamp_ms: int | None
     component_name: str
     component_type: str
     metric_type: str
@@ -74,13 +77,17 @@ class WrittenSeries:
     Args:
         labels: pairs of name and value, sorted by the names.
         family: the family of its name.
+        component: the name and the type of its component.
     """
 
-    __slots__ = ("encoded_labels", "family", "labels")
+    __slots__ = ("component", "encoded_labels", "family", "labels")
 
-    def __init__(self, labels: tuple[tuple[str, str], ...], family: Family) -> None:
+    def __init__(
+        self, labels: tuple[tuple[str, str], ...], family: Family, component: tuple[str, str]
+    ) -> None:
         self.labels = labels
         self.family = family
+        self.component = component
         label = _V1["Label"]
         series = _V1["TimeSeries"](labels=[label(name=name, value=value) for name, value in labels])
         self.encoded_labels: bytes = series.SerializeToString()
@@ -90,8 +97,8 @@ class WrittenSeries:
 class Assembled(NamedTuple):
     """Samples by series, in the order of time, as pairs of milliseconds and value.
 
-    `samples` counts them. `invalid` counts the rows with a name that the protocol does not have.
-    `merged` counts the rows whose series has a later one in the same millisecond.
+    `samples` counts them. `invalid` counts the rows with a name, labels or a time that the protocol
+    does not have. `merged` counts the rows whose series has a later one in the same millisecond.
     """
 
     series: list[tuple[WrittenSeries, list[tuple[int, float]]]]
@@ -122,11 +129,16 @@ class Assembly:
         for row in rows:
             key = (row.runtime_id, row.metric_name, row.labels)
             series = self._by_row.get(key)
-            if series is None or row.help_text != series.family.help_text:
+            # An operator may have given the component another name meanwhile.
+            if (
+                series is None
+                or row.help_text != series.family.help_text
+                or (row.component_name, row.component_type) != series.component
+            ):
                 series = self._by_row[key] = self._series_of(row)
-                if series is None:
-                    invalid += 1
-                    continue
+            if series is None or row.timestamp_ms is None:
+                invalid += 1
+                continue
             samples = found.get(series)
             if samples is None:
                 samples = found[series] = []
@@ -155,7 +167,8 @@ class Assembly:
         family = Family(row.metric_name, row.metric_type, row.help_text, row.unit)
         series = self._by_labels.get(labels)
         if series is None:
-            series = self._by_labels[labels] = WrittenSeries(labels, family)
+            component = (row.component_name, row.component_type)
+            series = self._by_labels[labels] = WrittenSeries(labels, family, component)
         series.family = family
         return series
 

@@ -49,3 +49,13 @@ def store(url: str, age_days: int, *names: str, count: int = 2) -> str:
 
 def names_in(url: str, table: str = "metric") -> set[str]:
     return {name for (name,) in query(url, f"SELECT DISTINCT metric_name FROM noetl.{table}")}
+
+
+def expire(url: str, condition: str = "true") -> None:
+    """Make rows older than a retention of one day."""
+    for offset in (1, 2):
+        query(url, "SELECT noetl.create_metric_partition(%s)", today() - timedelta(offset))
+    query(
+        url,
+        "UPDATE noetl.metric SET created_at = created_at - interval '25 hours' WHERE " + condition,
+    )

@@ -31,6 +31,7 @@ from tests.server.expired_days import (
     LEFTOVERS,
     RULES,
     RUNTIME,
+    expire,
     names_in,
     set_rules,
     store,
@@ -311,10 +312,40 @@ def test_readers_of_each_kind_see_a_name_to_its_end(url: str) -> None:
                 },
             ).json()  # fmt: skip
             assert count == sum(at[1] for one in chart["series"] for at in one["points"])
-        # A row of a name without a rule ends at its own expires_at.
-        api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_name = 'load'")
+        # What counts is the retention that is in force, and not the one of the insertion.
+        api.sql("UPDATE noetl.metric SET expires_at = now()")
+        assert [1] == values(api, metric_name="load")
+        expire(api.database_url, "metric_name = 'load' AND created_at > now() - interval '1 hour'")
         assert [] == values(api, metric_name="load")
         assert [1, 1] == values(api, runtime_id="2")
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({"retention_days": 1}, []),
+        ({"retention_days": 7}, [1]),
+        ({"metric_retention_days": {"jobs_*": 7}}, [1]),
+        ({"metric_retention_days": {"other": 7}}, []),
+    ],
+)
+def test_a_longer_retention_holds_for_rows_that_are_there(
+    url: str, settings: Any, seen: list[float]
+) -> None:
+    """Rows that were inserted under a shorter retention are seen to the end of the longer one, on
+    pages and in charts, and not by an older end of their own."""
+    with running_api(url) as first:
+        first.insert({"runtime_id": first.register(), "metrics": [sample()]})
+        expire(url)
+        query(url, "UPDATE noetl.metric SET expires_at = created_at + interval '1 day'")
+        assert [] == values(first)
+    with running_api(url, **settings) as api:
+        assert seen == values(api)
+        assert seen == values(api, metric_name="jobs_total")
+        chart = api.get(
+            "/api/metrics/series", params={"metric_name": "jobs_total", "aggregation": "last"}
+        ).json()["series"]
+        assert seen == [value for one in chart for _, value in one["points"]]
 
 
 def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:

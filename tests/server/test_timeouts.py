@@ -13,8 +13,10 @@ import psycopg
 import pytest
 
 from server_stub.errors import StoreUnavailableError
-from server_stub.postgresql.database import Database, TimeOuts
-from tests.server.application import running_api, sample
+from server_stub.postgresql.database import Database
+from server_stub.postgresql.session import TimeOuts
+from tests.server.application import Api, running_api, sample
+from tests.server.database_queries import query, scalar
 
 # PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
@@ -94,9 +96,9 @@ def test_a_connection_is_whole_after_a_time_out(each_database_url: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        with pytest.raises(psycopg.errors.UndefinedTable):
+        with pytest.raises(psycopg.errors.DivisionByZero):
             async with database.transaction() as connection:
-                await connection.execute("SELECT * FROM not_there")
+                await connection.execute("SELECT 1 / 0")
         with pytest.raises(StoreUnavailableError, match="cannot be reached"):
             async with database.transaction() as connection:
                 await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -123,24 +125,27 @@ def test_what_fails_in_a_transaction_is_undone(each_database_url: str) -> None:
 
     async def insert_and_raise(database: Database) -> None:
         async with database.transaction() as connection:
-            await connection.execute("INSERT INTO kept VALUES (2)")
+            await connection.execute("INSERT INTO public.kept VALUES (2)")
             raise RuntimeError
 
     async def work(database: Database) -> list[int]:
         async with database.transaction() as connection:
             await connection.execute(
-                "CREATE TABLE kept (number int PRIMARY KEY);"
-                "CREATE TABLE late (number int REFERENCES kept DEFERRABLE INITIALLY DEFERRED)"
+                "CREATE TABLE public.kept (number int PRIMARY KEY);"
+                "CREATE TABLE public.late"
+                " (number int REFERENCES public.kept DEFERRABLE INITIALLY DEFERRED)"
             )
         async with database.transaction() as connection:
-            await connection.execute("INSERT INTO kept VALUES (1)")
+            await connection.execute("INSERT INTO public.kept VALUES (1)")
         with pytest.raises(RuntimeError):
             await insert_and_raise(database)
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             async with database.transaction() as connection:
-                await connection.execute("INSERT INTO late VALUES (9)")
+                await connection.execute("INSERT INTO public.late VALUES (9)")
         async with database.transaction() as connection:
-            cursor = await connection.execute("SELECT number FROM kept UNION TABLE late")
+            cursor = await connection.execute(
+                "SELECT number FROM public.kept UNION TABLE public.late"
+            )
             return [number for (number,) in await cursor.fetchall()]
 
     assert [1] == run(each_database_url, work)
@@ -218,3 +223,77 @@ def test_a_database_that_hangs_is_given_up(
             os.kill(stopped[0], signal.SIGCONT)
 
     assert "100ms" == run(database_url, work, TimeOuts(0.1, 0.1))
+
+
+def test_a_time_out_for_transactions_is_not_the_requests(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A transaction has the server's own bounds only; if a transaction is ended all the same, the
+    answer is 503, and the log says why."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname} SET transaction_timeout = '100ms'"
+        )
+
+    async def end(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("SET LOCAL transaction_timeout = '1ms'; SELECT pg_sleep(60)")
+
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("SELECT pg_sleep(0.2)")
+        with pytest.raises(StoreUnavailableError, match="cannot be reached or is busy"):
+            await end(database)
+        assert "0" == await setting(database, "transaction_timeout")
+
+    run(database_url, work)
+    assert "due to transaction timeout" in caplog.text
+
+
+def test_a_schema_that_is_renamed_is_said(
+    embedded_api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the tables are not where they were, every route answers 503, and the log says what is
+    missing; afterwards all is as before."""
+    api = embedded_api
+    body = {"runtime_id": api.register(), "metrics": [sample()]}
+    api.sql("ALTER SCHEMA noetl RENAME TO kept")
+    paths = ("/metrics", "/api/runtime", "/readyz")
+    answers = [api.insert(body), *(api.get(path) for path in paths)]
+    assert {503} == {answer.status_code for answer in answers}
+    assert {"1"} == {answer.headers["retry-after"] for answer in answers}
+    assert "lacks a right or a table that this server needs" in answers[0].json()["detail"]
+    assert 'relation "noetl.runtime" does not exist' in caplog.text
+    api.sql("ALTER SCHEMA kept RENAME TO noetl")
+    assert 200 == api.insert(body).status_code
+
+
+@pytest.mark.parametrize(
+    "right", ["INSERT ON noetl.metric", "UPDATE ON noetl.metric_batch", "SELECT ON noetl.runtime"]
+)
+def test_a_right_that_is_revoked_is_said(
+    database_url: str, caplog: pytest.LogCaptureFixture, right: str
+) -> None:
+    """Without a right that it needs, an insert is answered 503, and the log names the table."""
+    with running_api(database_url) as first:
+        runtime_id = first.register()
+    role = "limited_" + str(scalar(database_url, "SELECT current_database()"))
+    query(
+        database_url,
+        f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA noetl TO {role};"
+        f"GRANT ALL ON ALL TABLES IN SCHEMA noetl TO {role};"
+        f"GRANT ALL ON ALL SEQUENCES IN SCHEMA noetl TO {role}",
+    )
+    try:
+        body = {"runtime_id": runtime_id, "metrics": [sample()]}
+        with running_api(psycopg.conninfo.make_conninfo(database_url, user=role)) as api:
+            assert 200 == api.insert(body, idempotency_key="a:1").status_code
+            query(database_url, f"REVOKE {right} FROM {role}")
+            answer = api.insert(body, idempotency_key="a:2")
+            assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+            query(database_url, f"GRANT {right} TO {role}")
+            assert 200 == api.insert(body, idempotency_key="a:3").status_code
+        table = right.rpartition(".")[2]
+        assert f"permission denied for table {table}" in caplog.text
+    finally:
+        query(database_url, f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -5,6 +5,7 @@ SELECT
     e.position,
     e.acknowledged,
     e.settled,
+    e.horizon,
     set_config('idle_in_transaction_session_timeout', %(idle_milliseconds)s::text, true)
 FROM noetl.metric_export AS e
 FOR UPDATE SKIP LOCKED

@@ -1,12 +1,15 @@
--- The rows to export next, in the order of ids. Times are in milliseconds, rounded down. A component
--- that is being deleted has another name already, which must not make new series.
+-- The rows to export next, in the order of ids. Times are in milliseconds, rounded down; a time that
+-- is infinite has none. A component that is being deleted has another name already, which must not
+-- make new series.
 SELECT
     m.metric_id,
     m.runtime_id,
     m.metric_name,
     m.labels::text AS labels,
     m.metric_value,
-    (extract(epoch FROM m.timestamp) * 1000000)::bigint / 1000 AS timestamp_ms,
+    CASE
+        WHEN isfinite(m.timestamp) THEN (extract(epoch FROM m.timestamp) * 1000000)::bigint / 1000
+    END AS timestamp_ms,
     r.name AS component_name,
     r.component_type,
     m.metric_type,

@@ -1,7 +1,7 @@
-    -- Only among old rows does the query look for names with a retention of their own, because
-    -- expires_at has the expiry of the other names. The rules begin with the longest.
+    -- Only among old rows does the query look for names with a retention of their own. The rules begin
+    -- with the longest.
     AND (
-        m.created_at > now() - %(retention_unless_named)s::interval AND m.expires_at > now()
+        m.created_at > now() - %(retention_unless_named)s::interval
         OR m.created_at > now() - (
             SELECT rule.retention
             FROM unnest(

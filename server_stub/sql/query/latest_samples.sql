@@ -1,5 +1,6 @@
 -- The latest sample of each series that is no older than the lookback. The bound on created_at
--- prunes the partitions. It also hides samples of a clock in the future, which would stay for ever.
+-- prunes the partitions. It also hides samples of a clock in the future, which would stay for ever,
+-- and a row with a time that no page can hold hides no other.
 -- A component that is being deleted has another name already, which must not make new series.
 SELECT DISTINCT ON (m.metric_name, m.runtime_id, m.labels)
     m.runtime_id,
@@ -17,5 +18,5 @@ FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.created_at > now() - %(lookback)s::interval
     AND m.timestamp > now() - %(lookback)s::interval
-    AND m.expires_at > now()
+    AND m.timestamp < '10000-01-01 00:00Z'
     AND r.status <> 'deleting'

@@ -1,6 +1,6 @@
--- The bound on created_at prunes the partitions. filters/unexpired.sql or
--- filters/unexpired_by_name.sql leaves out the other expired rows. If all rows are of one name that
--- has a retention of its own, the bound is enough.
+-- The bound on created_at prunes the partitions, and leaves out the expired rows if all rows have one
+-- retention. If not, filters/unexpired_by_name.sql leaves out the others. A row with a time that no
+-- answer can hold has no place in the order of a page.
 SELECT
     m.metric_id,
     m.runtime_id,
@@ -9,7 +9,8 @@ SELECT
     m.metric_name,
     m.metric_type,
     m.metric_value,
-    m.labels,
+    -- Python could not tell a JSON null from a row without labels.
+    CASE jsonb_typeof(m.labels) WHEN 'null' THEN '[]' ELSE m.labels END AS labels,
     m.help_text,
     m.unit,
     to_char(m.timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timestamp,
@@ -17,3 +18,5 @@ SELECT
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.created_at > now() - %(retention)s::interval
+    AND m.timestamp >= '0001-01-01 00:00Z'
+    AND m.timestamp < '10000-01-01 00:00Z'

@@ -1,5 +1,11 @@
 ),
 
+-- Another program may have inserted rows whose labels are no object: such series are left out, and
+-- counted in the answer.
+found AS MATERIALIZED (
+    SELECT DISTINCT runtime_id, labels, jsonb_typeof(labels) = 'object' AS is_valid FROM samples
+),
+
 -- From here on series have numbers rather than labels, because every row is compared with them.
 series AS MATERIALIZED (
     SELECT
@@ -21,8 +27,9 @@ series AS MATERIALIZED (
                 FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (name, place)
                 ORDER BY wanted.place
             ) COLLATE "C" AS group_values
-        FROM (SELECT DISTINCT runtime_id, labels FROM samples) AS found
+        FROM found
         INNER JOIN noetl.runtime AS r ON found.runtime_id = r.runtime_id
+        WHERE found.is_valid
     ) AS labelled
 ),
 

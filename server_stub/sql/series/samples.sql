@@ -26,8 +26,6 @@ WITH samples AS MATERIALIZED (
                     secs => %(looking_back_seconds)s::float8 + %(sample_ahead_seconds)s::float8
                 )
         AND m.created_at > now() - %(retention)s::interval
-        -- expires_at has the expiry of names without a retention of their own.
-        AND (m.expires_at > now() OR %(has_own_retention)s::boolean)
         AND (%(runtime_id)s::bigint IS NULL OR m.runtime_id = %(runtime_id)s::bigint)
         AND (%(metric_type)s::text IS NULL OR m.metric_type = %(metric_type)s::text)
         AND (%(labels)s::jsonb IS NULL OR m.labels @> %(labels)s::jsonb)

@@ -275,18 +275,17 @@ def test_a_failure_is_answered_without_its_cause(postgresql: Cluster) -> None:
 
 
 def test_a_database_that_fails_in_the_middle_is_answered_without_sql(postgresql: Cluster) -> None:
-    """If a table is gone the answer is 500; if connections are cut, it is 503 or a normal one."""
+    """If a table is gone, the answer is 503; if connections are cut, it is as usual."""
     with postgresql.database() as url, running_api(url) as running:
         running.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = 'server_stub' AND datname = current_database()"
         )
         answer = running.get("/api/runtime")
-        assert answer.status_code in {200, 503}
+        assert 200 == answer.status_code
         running.sql("ALTER TABLE noetl.runtime RENAME TO hidden")
         failed = running.get("/api/runtime")
-        assert 500 == failed.status_code
-        assert failed.headers["X-Request-ID"] in failed.json()["detail"]
+        assert 503 == failed.status_code
         for word in ("SELECT", "noetl.runtime", "relation", "Traceback", "psycopg"):
             assert word not in answer.text + failed.text
         running.sql("ALTER TABLE noetl.hidden RENAME TO runtime")  # for the server's last metrics

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from server_stub.errors import ReceiverUnavailableError
-from tests.server.application import insert, sample
+from server_stub.time_series_database.families import REMEMBERED_SECONDS
+from tests.server.application import insert, running_api, sample
 from tests.server.receiving import FakeReceiver, Received, export_to
 
 if TYPE_CHECKING:
@@ -101,6 +102,90 @@ def test_a_row_that_is_committed_late_is_not_skipped(api: Api) -> None:
         assert not turn.is_alive()
         assert [1.0, 3.0] == sorted(fake.values("late"))
         assert export.progress()[0] >= ids[0]
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_the_isolation_of_the_database_is_not_the_exports(database_url: str, level: str) -> None:
+    """If sessions see one snapshot by default, the export still sees what it has waited for."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            f"ALTER DATABASE {connection.info.dbname} SET default_transaction_isolation = '{level}'"
+        )
+    with running_api(database_url) as api:
+        test_a_row_that_is_committed_late_is_not_skipped(api)
+
+
+def test_a_database_that_is_set_back_is_exported_from_there(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the rows, the ids and the position are those of an earlier time, as after a backup, the
+    export says so, and passes no row over that comes from then on."""
+    api = embedded_api
+    monkeypatch.setattr("server_stub.export.portion.ROWS_MAX", 10)
+    monkeypatch.setattr("server_stub.export.exporter.HORIZON_SECONDS", 0.1)
+    runtime_id = api.register()
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        insert(api, runtime_id, *numbered(20))
+        export.finish()
+        api.sql(
+            "CREATE TABLE public.backup AS"
+            " SELECT e.*, s.last_value"
+            " FROM noetl.metric_export AS e, noetl.metric_metric_id_seq AS s"
+        )
+        insert(api, runtime_id, *numbered(100, 20))
+        export.finish()
+        api.sql(
+            "DELETE FROM noetl.metric WHERE metric_id > (SELECT last_value FROM public.backup);"
+            "DELETE FROM noetl.metric_export;"
+            "SELECT setval('noetl.metric_metric_id_seq', last_value) FROM public.backup;"
+            "ALTER TABLE public.backup DROP COLUMN last_value;"
+            "INSERT INTO noetl.metric_export SELECT * FROM public.backup"
+        )
+        fake.samples.clear()
+        with psycopg.connect(api.database_url) as late:
+            late.execute(
+                "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value) "
+                "VALUES (%s, 'late', 'gauge', 1)",
+                (int(runtime_id),),
+            )
+            insert(api, runtime_id, *numbered(30, 200))
+            for _ in range(8):
+                export.turn()
+            late.commit()
+        export.finish()
+        assert [float(number) for number in range(200, 230)] == fake.values("jobs_total")
+        assert [1.0] == fake.values("late")
+    assert 1 == caplog.text.count("the database was set back")
+
+
+def test_a_component_that_is_renamed_is_exported_by_its_new_name(embedded_api: Api) -> None:
+    """What the server keeps of a series does not outlive the component's name."""
+    api = embedded_api
+    runtime_id = api.register("old")
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        for number, name in enumerate(("old", "new")):
+            api.sql("UPDATE noetl.runtime SET name = %s WHERE name = 'old'", name)
+            insert(api, runtime_id, *numbered(1, number))
+            export.finish()
+    assert ["old", "new"] == [one.labels["component"] for one in fake.samples]
+
+
+def test_families_that_the_database_has_lost_are_written_again(embedded_api: Api) -> None:
+    """A server does not trust for long that the table still has what it wrote."""
+    api = embedded_api
+    runtime_id = api.register()
+    now = [0.0]
+    families = "SELECT metric_name FROM noetl.metric_family"
+    with export_to(api, FakeReceiver(), lambda: now[0]) as export:
+        insert(api, runtime_id, *numbered(1))
+        export.finish()
+        api.sql("DELETE FROM noetl.metric_family")
+        now[0] = REMEMBERED_SECONDS
+        insert(api, runtime_id, *numbered(1, 1))
+        export.finish()
+    assert [("jobs_total",)] == api.sql(families)
 
 
 def test_a_transaction_that_inserts_for_long_is_waited_for_in_vain(

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from server_stub.postgresql import schema
+from server_stub.postgresql.session import TimeOuts
+from tests.postgresql import with_options
 from tests.server.application import Api, running_api, sample
 from tests.server.database_queries import at_once, partition_name, partitions, query, scalar, today
 from tests.server_process import start_server
@@ -290,3 +292,152 @@ def test_an_autovacuum_gives_way_to_a_drop(postgresql: Cluster) -> None:
         finally:
             query(url, "ALTER SYSTEM RESET autovacuum_naptime")
             query(url, "SELECT pg_reload_conf()")
+
+
+def interrupt_detachment(url: str, name: str) -> None:
+    """Leave a partition as DETACH CONCURRENTLY does when it is broken off."""
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT count(*) FROM noetl.metric")
+        impatient = with_options(url, "-c statement_timeout=200ms")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            query(impatient, f"ALTER TABLE noetl.metric DETACH PARTITION noetl.{name} CONCURRENTLY")
+
+
+def test_a_detachment_that_was_interrupted_is_said(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While today's partition is neither attached nor detached, inserts get 503, the log and the
+    readiness name it, and what the readiness says completes it."""
+    name = partition_name(today())
+    assert 200 == insert_one(api).status_code
+    interrupt_detachment(api.database_url, name)
+    answer = insert_one(api)
+    assert (503, "60") == (answer.status_code, answer.headers["retry-after"])
+    assert f'would overlap partition "{name}"' in caplog.text
+    answer = api.get("/readyz")
+    assert 503 == answer.status_code
+    assert (
+        f"partitions are missing: {name}; the detachment of {name} was interrupted"
+        in (answer.json()["detail"])
+    )
+    api.sql(answer.json()["detail"].partition("complete it by ")[2])
+    assert 200 == insert_one(api).status_code
+    assert 200 == api.get("/readyz").status_code
+    assert f"{name}_2" in partitions(api.database_url)
+
+
+def test_an_expired_partition_that_is_half_detached_holds_no_other(
+    embedded_api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The maintenance warns of it, and the other expired days go."""
+    api = embedded_api
+    for day in ("2024-02-28", "2024-02-29"):
+        api.sql("SELECT noetl.create_metric_partition(%s)", day)
+    interrupt_detachment(api.database_url, "metric_2024_02_28")
+    api.loop.run(api.app.state.resources.maintenance.run_once())
+    assert "metric_2024_02_29" not in partitions(api.database_url)
+    assert "noetl.metric_2024_02_28 is being detached" in caplog.text
+
+
+DAYS = ("metric_2024_02_27", "metric_2024_02_28", "metric_2024_02_29")
+
+
+def make_days(url: str) -> None:
+    for name in DAYS:
+        query(
+            url,
+            "SELECT noetl.create_metric_partition(%s)",
+            name.removeprefix("metric_").replace("_", "-"),
+        )
+
+
+def failures_of(api: Api) -> float:
+    value = api.app.state.resources.statistics.registry.get_sample_value(
+        "noetl_api_maintenance_failures_total"
+    )
+    return value or 0.0
+
+
+@pytest.mark.parametrize(
+    ("made", "unmade"),
+    [
+        ("VIEW public.old_days AS SELECT * FROM noetl.metric_2024_02_28", "VIEW public.old_days"),
+        (
+            "MATERIALIZED VIEW public.old_days AS SELECT runtime_id FROM noetl.metric_2024_02_28",
+            "MATERIALIZED VIEW public.old_days",
+        ),
+        ("FUNCTION public.old_days(noetl.metric_2024_02_28) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+         "FUNCTION public.old_days"),
+    ],
+)  # fmt: skip
+def test_a_day_that_something_depends_on_holds_no_other(
+    api: Api, caplog: pytest.LogCaptureFixture, made: str, unmade: str
+) -> None:
+    """The day is skipped, warned of with what depends on it, and counted, by a request, by the
+    function and by a server that starts; it goes once nothing depends on it any more."""
+    make_days(api.database_url)
+    api.sql("CREATE " + made)
+    before = failures_of(api)
+    answer = api.post("/api/metrics/cleanup").json()
+    assert [DAYS[0], DAYS[2]] == answer["dropped_partitions"]
+    assert answer["message"].endswith(f", skipped 1, the log says why: {DAYS[1]}")
+    assert before + 1 == failures_of(api)
+    assert f"noetl.{DAYS[1]} has expired and cannot be cleaned up: cannot drop table" in caplog.text
+    assert "old_days" in caplog.text
+    make_days(api.database_url)
+    dropped = scalar(api.database_url, "SELECT noetl.cleanup_expired_metrics()")
+    assert [DAYS[0], DAYS[2]] == dropped
+    make_days(api.database_url)
+    with running_api(api.database_url) as second:
+        assert [DAYS[1]] == [name for name in partitions(api.database_url) if name in DAYS]
+        assert 1 == failures_of(second)
+        assert 200 == insert_one(second).status_code
+        second.sql("DROP " + unmade)
+        assert [DAYS[1]] == second.post("/api/metrics/cleanup").json()["dropped_partitions"]
+
+
+SLOW_COUNT = """
+CREATE OR REPLACE FUNCTION noetl.count_unexported_metrics(partition_name text) RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT 0::bigint
+    FROM pg_sleep(CASE WHEN partition_name = 'metric_2024_02_28' THEN 0.4 ELSE 0 END)
+$$
+"""
+
+
+def test_a_count_that_takes_long_holds_no_day(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of a day that are not exported may take longer to count than a request may take; if
+    even that is too long, only that day is left for the next time."""
+    with running_api(database_url, statement_timeout_seconds=0.2) as api:
+        api.sql(SLOW_COUNT)
+        make_days(database_url)
+        assert list(DAYS) == api.post("/api/metrics/cleanup").json()["dropped_partitions"]
+        make_days(database_url)
+        monkeypatch.setattr(
+            "server_stub.postgresql.partitions.REBUILD_TIME_OUTS", TimeOuts(5.0, 0.2)
+        )
+        answer = api.post("/api/metrics/cleanup").json()
+        assert [DAYS[0], DAYS[2]] == answer["dropped_partitions"]
+
+
+def test_a_day_ahead_that_is_taken_holds_no_other(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If one of the days ahead cannot be made, the other days are, and expired ones go."""
+    schema.apply_schema(database_url)
+    make_days(database_url)
+    start = datetime.combine(today() + timedelta(3), datetime.min.time(), UTC)
+    query(
+        database_url,
+        "CREATE TABLE noetl.foreign_bounds PARTITION OF noetl.metric"
+        f" FOR VALUES FROM ('{start}') TO ('{start + timedelta(hours=1)}')",
+    )
+    with running_api(database_url) as api:
+        days = [today() + timedelta(offset) for offset in range(-1, 8) if offset != 3]
+        names = ["foreign_bounds", *(partition_name(day) for day in days)]
+        assert names == list(partitions(database_url))
+        assert 200 == api.get("/readyz").status_code
+        assert failures_of(api) > 0
+    assert 'would overlap partition "foreign_bounds"' in caplog.text

@@ -342,13 +342,14 @@ def test_a_missing_partition_is_made_on_the_spot(api: Api) -> None:
     assert 1 == len(api.stored())
 
 
-def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
-    """A broken connection is answered by 503 with Retry-After, and the next request works."""
+def test_a_table_that_is_away_is_503(embedded_api: Api) -> None:
+    """A missing table is answered by 503 without its name; once it is back, all is as before, and
+    connections that were cut meanwhile cost no request."""
     api = embedded_api
     body = {"runtime_id": api.register(), "metrics": [sample()]}
     api.sql("ALTER TABLE noetl.metric_batch RENAME TO hidden")
     failed = api.insert(body, idempotency_key="boot:1")
-    assert 500 == failed.status_code
+    assert (503, "1") == (failed.status_code, failed.headers["retry-after"])
     assert "metric_batch" not in failed.text
     api.sql("ALTER TABLE noetl.hidden RENAME TO metric_batch")
     api.sql(
@@ -356,10 +357,7 @@ def test_a_database_that_is_away_is_503(embedded_api: Api) -> None:
         "WHERE datname = current_database() AND application_name = 'server_stub'"
     )
     answers = [api.insert(body, idempotency_key="boot:1") for _ in range(20)]
-    assert {answer.status_code for answer in answers} <= {200, 503}
-    assert 503 == answers[0].status_code
-    assert "1" == answers[0].headers["retry-after"]
-    assert 200 == answers[-1].status_code
+    assert {200} == {answer.status_code for answer in answers}
     assert 1 == len(api.stored())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.server.application import insert, sample, values
+from tests.server.expired_days import expire
 
 if TYPE_CHECKING:
     from tests.server.application import Api
@@ -172,10 +173,10 @@ def test_readers_see_nothing_past_the_retention(api: Api) -> None:
     """Expired rows are on disk until their partition goes, and in no answer."""
     runtime_id = api.register()
     insert(api, runtime_id, sample(metric_value=1), sample(metric_value=2))
-    api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
+    expire(api.database_url, "metric_value = 1")
     assert [2] == values(api, runtime_id=runtime_id)
     assert "jobs_total" in api.get("/metrics").text
-    api.sql("UPDATE noetl.metric SET expires_at = now()")
+    expire(api.database_url, "metric_value = 2")
     assert [] == values(api, runtime_id=runtime_id)
     assert "jobs_total" not in api.get("/metrics").text
 

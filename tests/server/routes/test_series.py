@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.application import insert
 from tests.server.charts import INF, NAN, T, ask, at, curve
+from tests.server.expired_days import expire
 
 if TYPE_CHECKING:
     from tests.server.application import Api
@@ -207,7 +208,7 @@ def test_expired_samples_are_in_no_chart(embedded_api: Api) -> None:
     """A sample past the retention is in no chart."""
     api = embedded_api
     insert(api, api.register(), at(0, 1), at(60, 2))
-    api.sql("UPDATE noetl.metric SET expires_at = now() WHERE metric_value = 1")
+    expire(api.database_url, "metric_value = 1")
     assert [[60, 2]] == curve(api, "avg")
 
 

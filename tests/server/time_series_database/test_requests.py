@@ -12,8 +12,9 @@ from server_stub.time_series_database.requests import Assembly, Row, encode
 
 pytestmark = pytest.mark.once
 
+T_MS = 1_700_000_000_123
 ROW = Row(
-    1, 7, "jobs_total", '{"b": "x", "A": "y", "empty": ""}', 1.5, 1_700_000_000_123,
+    1, 7, "jobs_total", '{"b": "x", "A": "y", "empty": ""}', 1.5, T_MS,
     "pool", "worker_pool", "counter", "Jobs", "jobs",
 )  # fmt: skip
 LABELS = [
@@ -92,7 +93,7 @@ def test_version_2_tells_no_beginning_of_a_gauge() -> None:
     """A gauge of 0 is a value like any other."""
     rows = [
         ROW._replace(metric_type="gauge", metric_value=0.0),
-        ROW._replace(metric_type="gauge", timestamp_ms=ROW.timestamp_ms + 1),
+        ROW._replace(metric_type="gauge", timestamp_ms=T_MS + 1),
     ]
     message = message_classes("io.prometheus.write.v2", VERSION_2)["Request"]()
     message.ParseFromString(

@@ -1,1 +1,0 @@
-    AND m.expires_at > now()

@@ -1,1 +1,0 @@
-SELECT noetl.create_metric_partition((now() AT TIME ZONE 'UTC')::date)
