@@ -98,7 +98,7 @@ def read_to_end(connection: socket.socket) -> bytes:
     return received
 
 
-HEAD = b"POST /api/metrics HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /api/metrics HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, HEAD + b"X-Slow: "])
@@ -131,7 +131,7 @@ def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> 
 def test_headers_of_a_second_request_are_cut_off(connect: Callable[[], socket.socket]) -> None:
     """A connection that was good for one request gets no more time for the next."""
     connection = connect()
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = b""
     while not answer.endswith(b"}"):
         answer += connection.recv(65536)
@@ -168,7 +168,7 @@ def test_an_answer_that_is_not_read_is_cut_off(
     """A client that does not read its answers does not keep the server's memory."""
     connection = connect()
     asked = 1000  # more than the buffers of both sides hold
-    connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
+    connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
     while "whose client did not read an answer" not in log.read_text():
         pass
     answered = read_to_end(connection).count(b"HTTP/1.1 200")
@@ -229,7 +229,7 @@ def test_connections_beyond_the_bound_are_refused(connect: Callable[[], socket.s
     for connection in held:
         assert b"" == read_to_end(connection)
     later = connect()
-    later.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    later.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert read_to_end(later).startswith(b"HTTP/1.1 200")
 
 
