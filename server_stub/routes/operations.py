@@ -107,8 +107,11 @@ async def healthz() -> Response:
     responses=problems(),
 )
 async def readyz(server: Server) -> Response:
-    """Ask the database whether it is there, and has today's and tomorrow's partitions."""
-    missing = await server.partitions.missing_partitions()
+    """Say whether the database is there, and has today's and tomorrow's partitions.
+
+    The server asks the database once a second at most, however many ask the server.
+    """
+    missing = await server.readiness.missing_partitions()
     if missing:
         raise StoreUnavailableError(
             f"partitions are missing: {', '.join(missing)}; "
