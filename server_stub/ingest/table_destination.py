@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 ROWS_WRITTEN_AT_ONCE = 500
 """Some 80 KB: PostgreSQL gets its first rows soon, and other requests get their turn."""
 
+LABELS_WRITTEN_AT_ONCE_BYTES_MAX = 256 * 1024
+"""Rows whose labels are larger together are written one by one."""
+
 
 class TableDestination:
     """Writes batches into the table."""
@@ -61,9 +64,18 @@ class TableDestination:
         ):
             await copy.write(HEADER)
             while some := list(islice(samples, ROWS_WRITTEN_AT_ONCE)):
-                await copy.write(encoder.encode(some))
+                for portion in _portions(some):
+                    await copy.write(encoder.encode(portion))
             await copy.write(TRAILER)
         return ()
 
     def note_committed(self, families: Sequence[Family]) -> None:
         """Do nothing: there is nothing to remember of a batch that is in the table."""
+
+
+def _portions(samples: list[tuple[int, Sample]]) -> Iterator[list[tuple[int, Sample]]]:
+    if sum([len(sample.labels) for _, sample in samples]) <= LABELS_WRITTEN_AT_ONCE_BYTES_MAX:
+        yield samples
+    else:
+        for one in samples:
+            yield [one]
