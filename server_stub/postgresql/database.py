@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.rows import scalar_row
@@ -17,10 +17,13 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from server_stub.errors import StoreUnavailableError
+from server_stub.postgresql.query_places import QueryPlaces
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+
+    from psycopg import AsyncCursor
 
 POOL_WAIT_SECONDS = 5.0
 """How long a request waits for a connection before the server tells the client to try again."""
@@ -28,11 +31,19 @@ POOL_WAIT_SECONDS = 5.0
 WAITING_PER_CONNECTION_MAX = 16
 """How many requests may wait for each connection; the server refuses the next one at once."""
 
+QUERIES_SHARE = 2
+"""Queries have at most one of so many connections; the others are for batches and upkeep."""
+
+ROWS_FETCHED_AT_ONCE = 500
+"""To make objects of so many rows takes some milliseconds."""
+
 CLIENT_SIDE_SECONDS = 5.0
 """How much longer than the database's own time-outs a transaction may take. If it does not end by
 then, the database does not even keep its own time-outs."""
 
 _logger = logging.getLogger(__name__)
+
+_Row = TypeVar("_Row")
 
 
 class TimeOuts(NamedTuple):
@@ -62,6 +73,7 @@ class Database:
         # Without prepared statements, PostgreSQL plans every query with its parameters, which
         # pruning and the optional filters need, and pgbouncer may pool by transaction. With
         # autocommit, this module begins the transactions, which takes no round trip of its own.
+        self._query_places = QueryPlaces(max(1, pool_size // QUERIES_SHARE))
         self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
             database_url,
             min_size=1,
@@ -100,7 +112,8 @@ class Database:
     @property
     def requests_waiting(self) -> int:
         """How many requests wait for a connection now."""
-        return int(self._pool.get_stats().get("requests_waiting", 0))
+        of_pool = int(self._pool.get_stats().get("requests_waiting", 0))
+        return of_pool + self._query_places.waiting
 
     @asynccontextmanager
     async def transaction(
@@ -155,6 +168,18 @@ class Database:
                 "the database cannot be reached or is busy: try again later"
             ) from error
 
+    @asynccontextmanager
+    async def query(self) -> AsyncGenerator[AsyncConnection[Any]]:
+        """Lend a connection for a transaction that only reads for a client, like `transaction()`.
+
+        Such queries never have all connections at once, so batches go on beside them.
+
+        Raises:
+            StoreUnavailableError: as many queries run as may, or the database is away or busy.
+        """
+        async with self._query_places.taken(), self.transaction() as connection:
+            yield connection
+
     def _took_too_long(self) -> StoreUnavailableError:
         return StoreUnavailableError(
             f"the database took longer than {self._time_outs.statement_seconds:g} s: narrow a "
@@ -188,6 +213,22 @@ async def scalars_in(
     cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(read_sql(path), parameters)
     return await cursor.fetchall() if cursor.description else []
+
+
+async def fetch_all(
+    cursor: AsyncCursor[_Row], rows_at_once: int = ROWS_FETCHED_AT_ONCE
+) -> list[_Row]:
+    """Return the rows of a query; other requests get their turn after every few of them.
+
+    Args:
+        cursor: after its query.
+        rows_at_once: after how many rows.
+    """
+    rows: list[_Row] = []
+    while some := await cursor.fetchmany(rows_at_once):
+        rows += some
+        await asyncio.sleep(0)
+    return rows
 
 
 def _begin(time_outs: TimeOuts) -> bytes:
