@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -106,7 +106,7 @@ class Connection(H11Protocol):
         else:
             self._stop_waiting()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """Stay open until a request is answered whose client has shut its writing side down.
 
         TLS does not know such a side: there, this is the end of the connection.
@@ -152,13 +152,12 @@ class Connection(H11Protocol):
 
     def _is_answering(self) -> bool:
         """Return whether there is a whole request without a whole answer."""
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request
         return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def _unread_body(self) -> RequestResponseCycle | None:
         """Return the request whose body is still to come, or None."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle if self.conn.their_state is h11.SEND_BODY else None
+        return self.cycle if self.conn.their_state is h11.SEND_BODY else None
 
     def _is_client_behind(self) -> bool:
         if self.conn.their_state is h11.SEND_BODY:

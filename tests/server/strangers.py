@@ -6,7 +6,7 @@ import json
 import socket
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ class Answer(NamedTuple):
     head: str
     body: bytes
 
-    @property
-    def detail(self) -> str:
-        found: str = json.loads(self.body)["detail"]
-        return found
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @contextmanager

@@ -199,11 +199,11 @@ def test_a_bound_token_writes_only_for_its_component(closed: Api) -> None:
         ("component_name", "victim", "nobody", 403),
     ):
         answers = []
-        for whose in (there, missing):
-            body = {field: whose, "metrics": [sample(metric_name=name)]}
+        for named in (there, missing):
+            body = {field: named, "metrics": [sample(metric_name=name)]}
             answer = call(closed, "POST", "/api/metrics", "bound", body)
             assert "this token" in answer.json()["detail"]
-            answers.append((answer.status_code, answer.text.replace(whose, "…")))
+            answers.append((answer.status_code, answer.text.replace(named, "…")))
         assert [(status, answers[0][1])] * 2 == answers
     for whose in ({"runtime_id": mine}, {"component_name": "mine"}):
         body = {**whose, "metrics": [sample(metric_name=name)]}

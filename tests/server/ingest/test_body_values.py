@@ -52,7 +52,8 @@ def test_values_within_samples_are_bounded() -> None:
     """A sample may have many values, and all of them together not more than can be meant."""
     values_max = SAMPLES_MAX * VALUES_PER_SAMPLE_MAX
     check_values(json.dumps([{"x": [1] * (values_max - 10)}]).encode(), SAMPLES_MAX)
-    for values in ([1], [[]], [{}], [{"a": 1}]):
+    many: list[list[Any]] = [[1], [[]], [{}], [{"a": 1}]]
+    for values in many:
         body = json.dumps([{"x": values * values_max}]).encode()
         with pytest.raises(BodyTooLargeError, match=f"more than {values_max} values"):
             check_values(body, SAMPLES_MAX)
