@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 PATIENCE_SECONDS = 60.0
 
@@ -91,3 +92,48 @@ class PeakMemory:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
         raise AssertionError(f"/proc has no {name}")
+
+
+_SAMPLE = b'"metric_name":"a","metric_type":"gauge","metric_value":1'
+
+# Each is a beginning, a part that comes again and again, how often it comes, and an end.
+BOMBS: Mapping[str, tuple[bytes, bytes, int, bytes]] = {
+    "ones": (b"[", b"1,", 4_000_000, b"1]"),
+    "lists": (b"[", b"[],", 2_600_000, b"[]]"),
+    "objects": (b'{"metrics":[', b"{},", 2_600_000, b"{}]}"),
+    "a field of ones": (b'[{"metric_name":"a","x":[', b"1,", 4_000_000, b"1]}]"),
+    "a wrong object": (b'{"a":[', b"[],", 2_600_000, b"[]]}"),
+    "half a surrogate": (b'["\\ud800",', b"[],", 2_600_000, b"[]]"),
+    "texts": (b"[", b'"a",', 2_000_000, b'"a"]'),
+    "deep": (b"", b"[", 8_000_000, b""),
+    "escaped names": (
+        b'{"runtime_id":"RUNTIME","metrics":[',
+        b'{"metric_nam\\u0065":"a","metric_type":"gauge","metric_value":1},',
+        120_000,
+        b"1]}",
+    ),
+    "labels": (
+        b'{"runtime_id":"RUNTIME","metrics":[{%b,"labels":{' % _SAMPLE,
+        b'"a":"b",',
+        1_000_000,
+        b'"c":"d"}}]}',
+    ),
+    "one label": (
+        b'{"runtime_id":"RUNTIME","metrics":[{%b,"labels":{"a":"' % _SAMPLE,
+        b"x",
+        8_000_000,
+        b'"}}]}',
+    ),
+}
+"""Bodies of eight megabytes, of which nothing can be stored."""
+
+
+def packed_bomb(name: str, runtime_id: str) -> bytes:
+    """Return one of the bodies as gzip.
+
+    Args:
+        name: which one.
+        runtime_id: the component that it is for.
+    """
+    begin, part, count, end = BOMBS[name]
+    return gzip.compress((begin + part * count + end).replace(b"RUNTIME", runtime_id.encode()))

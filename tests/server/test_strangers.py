@@ -17,10 +17,12 @@ import pytest
 from server_stub.auth.tokens import hash_token, make_token
 from tests.server.application import sample
 from tests.server.strangers import (
+    BOMBS,
     Answer,
     PeakMemory,
     ask,
     connected,
+    packed_bomb,
     parse_answer,
     read_to_end,
     request,
@@ -97,34 +99,13 @@ def writes_beside(
                 one.result()
 
 
-BOMBS = {
-    "ones": b"[" + b"1," * 4_000_000 + b"1]",
-    "lists": b"[" + b"[]," * 2_600_000 + b"[]]",
-    "objects": b'{"metrics":[' + b"{}," * 2_600_000 + b"{}]}",
-    "a field of ones": b'[{"metric_name":"a","x":[' + b"1," * 4_000_000 + b"1]}]",
-    "a wrong object": b'{"a":[' + b"[]," * 2_600_000 + b"[]]}",
-    "half a surrogate": b'["\\ud800",' + b"[]," * 2_600_000 + b"[]]",
-    "texts": b"[" + b'"a",' * 2_000_000 + b'"a"]',
-    "deep": b"[" * 8_000_000,
-    "escaped names": b'{"runtime_id":"RUNTIME","metrics":['
-    + b",".join([b'{"metric_nam\\u0065":"a","metric_type":"gauge","metric_value":1}'] * 120_000)
-    + b"]}",
-    "labels": b'{"runtime_id":"RUNTIME","metrics":[{"metric_name":"a","metric_type":"gauge",'
-    b'"metric_value":1,"labels":{'
-    + b",".join(b'"%d":""' % number for number in range(600_000))
-    + b"}}]}",
-    "one label": b'{"runtime_id":"RUNTIME","metrics":[{"metric_name":"a","metric_type":"gauge",'
-    b'"metric_value":1,"labels":{"a":"' + b"x" * 8_000_000 + b'"}}]}',
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_small_body_takes_no_large_room(
     server: ServerProcess, runtime_id: str, name: str
 ) -> None:
     """Some kilobytes of gzip that become eight megabytes of values are refused or rejected, and
     nothing is made of all of them."""
-    body = gzip.compress(BOMBS[name].replace(b"RUNTIME", runtime_id.encode()))
+    body = packed_bomb(name, runtime_id)
     memory = PeakMemory(server.process.pid)
     answer = insert(server, body, "Content-Encoding: gzip")
     assert answer.status in {200, 400, 413}, answer.body[:300]
@@ -232,7 +213,7 @@ def test_slow_uploads_keep_nobody_out(server: ServerProcess, runtime_id: str) ->
         + framing + b"\r\n\r\n" + begun
         for framing, begun in (
             (b"Transfer-Encoding: chunked", b"5\r\n[    \r\n"),
-            (b"Content-Length: 8000000", b"[    "),
+            (b"Content-Length: 8388608", b"[    "),
             (b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip", b"2\r\n\x1f\x8b\r\n"),
         )
     ]  # fmt: skip

@@ -111,10 +111,19 @@ def test_headers_that_do_not_end_are_cut_off(
     assert b"" == read_to_end(connection)
 
 
-def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> None:
-    """Another byte now and then gains no time."""
+@pytest.mark.parametrize(
+    "begun",
+    [
+        HEAD + b"X-Slow: ",
+        HEAD + b"Content-Length: 1000000000\r\n\r\n",  # answered at once, as it is too large
+        HEAD.replace(b"/api/metrics", b"/nowhere") + b"Content-Length: 1000000\r\n\r\n",
+    ],
+    ids=["headers", "a body that was refused", "a body for no route"],
+)
+def test_what_drips_is_cut_off(connect: Callable[[], socket.socket], begun: bytes) -> None:
+    """Another byte now and then gains no time, neither in headers nor after the answer."""
     connection = connect()
-    connection.sendall(HEAD + b"X-Slow: ")
+    connection.sendall(begun)
     connection.settimeout(SOON / 10)
     sent = 0
     with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - it drips till then
@@ -122,7 +131,7 @@ def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> 
             connection.sendall(b"x")
             sent += 1
             try:
-                if not connection.recv(1):
+                if not connection.recv(65536):
                     raise ConnectionResetError
             except TimeoutError:
                 pass
