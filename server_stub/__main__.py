@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 try:
     import uvicorn
+    from psycopg import pq
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     from server_stub.app import create_app
@@ -23,6 +24,7 @@ try:
     from server_stub.postgresql.embedded import embedded_database
     from server_stub.postgresql.schema import apply_schema
     from server_stub.serving.connection import ConnectionLimits, connection_class
+    from server_stub.serving.connection_counts import ConnectionCounts, WorkerConnections
     from server_stub.serving.listening import (
         certificates,
         check_certificates,
@@ -34,19 +36,18 @@ try:
     from server_stub.serving.log_format import install_log
     from server_stub.serving.server import Server
     from server_stub.serving.stop_signals import StopSignals
-    from server_stub.serving.worker_processes import WorkerProcesses, share_of
+    from server_stub.serving.worker_processes import WorkerProcesses
+    from server_stub.serving.worker_share import share_of
 except ImportError as error:
     # The SDK alone is installed, without what the server needs beside it.
     sys.exit(f"server_stub: {error}: pip install 'noetl-metrics-sdk[server]'")
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from server_stub.settings import Settings
 
 GRACEFUL_SHUTDOWN_SECONDS = 10
-
 _logger = logging.getLogger("server_stub")
 
 
@@ -92,46 +93,55 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
     def say_ready() -> None:
         print(f"server_stub ready at {url}", flush=True)  # noqa: T201 - the interface
 
-    def serve(on_ready: Callable[[], None]) -> None:
-        _serve(database_url, share_of(settings), listener, on_ready, stop_signals)
+    counts = ConnectionCounts(settings.workers, settings.connections_max)
+
+    def serve(
+        number: int, on_alive: Callable[[], None], on_ready: Callable[[], None] | None = None
+    ) -> None:
+        connections = WorkerConnections(counts, number)
+        config = _uvicorn_config(database_url, share_of(settings), connections)
+        server = Server(config, on_ready or on_alive, on_alive, stop_signals, _limits_of(settings))
+        server.run(sockets=[listener])
 
     with stop_signals.held():
         if settings.workers == 1:
-            serve(say_ready)
+            serve(0, lambda: None, say_ready)
         else:
-            workers = WorkerProcesses(settings.workers, serve, time.monotonic)
+            workers = WorkerProcesses(settings.workers, serve, counts.forget, time.monotonic)
             workers.run(say_ready, lambda: stop_signals.requested)
 
 
-def _serve(
-    database_url: str,
-    settings: Settings,
-    listener: socket.socket,
-    on_ready: Callable[[], None],
-    stop_signals: StopSignals,
-) -> None:
-    """Serve in this process until a signal arrives."""
-    limits = ConnectionLimits(
-        settings.connections_max, settings.header_seconds_max, settings.body_seconds_max
-    )
-    config = uvicorn.Config(
+def _limits_of(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(settings.header_seconds_max, settings.body_seconds_max)
+
+
+def _uvicorn_config(
+    database_url: str, settings: Settings, connections: WorkerConnections
+) -> uvicorn.Config:
+    return uvicorn.Config(
         create_app(database_url, settings),
-        http=connection_class(limits),
+        # A connection that became a web socket would leave the bounds.
+        ws="none",
+        http=connection_class(_limits_of(settings), connections),
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         **certificates(settings),
     )
-    Server(config, on_ready, stop_signals, limits).run(sockets=[listener])
 
 
 def _without_password(database_url: str) -> str:
-    """Return the database's connection string without its password, for psql for example."""
+    """Return the database's connection string without its passwords, for psql for example."""
+    # libpq marks what a form has to hide: the password, that of the certificate's key, and others.
+    secret = {
+        option.keyword.decode()
+        for option in pq.Conninfo.get_defaults()
+        if (option.dispchar or b"").startswith(b"*")
+    }
     parts = conninfo_to_dict(database_url)
-    return make_conninfo(
-        **{name: str(value) for name, value in parts.items() if name != "password"}
-    )
+    shown = {name: str(value) for name, value in parts.items() if name not in secret}
+    return make_conninfo(**shown)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from server_stub.ingest.table_destination import TableDestination
 from server_stub.postgresql.database import Database
 from server_stub.postgresql.maintenance import Maintenance
 from server_stub.postgresql.partitions import Partitions
+from server_stub.postgresql.readiness import Readiness
 from server_stub.postgresql.session import TimeOuts
 from server_stub.query.boundary import Boundaries
 from server_stub.query.history_samples import HistorySamples
@@ -43,7 +44,11 @@ from server_stub.time_series_database.families import KnownFamilies
 from server_stub.web.authentication import Authentication
 from server_stub.web.body_bounds import BodyLimit, BodyTimeout
 from server_stub.web.description import DescribedApplication
+from server_stub.web.foreign_pages import ForeignPages
+from server_stub.web.framing import Framing
+from server_stub.web.head import Head
 from server_stub.web.observation import Observation
+from server_stub.web.relative_redirects import RelativeRedirects
 from server_stub.web.request_log import RequestLog
 from server_stub.web.responses import install_error_answers
 
@@ -98,9 +103,15 @@ def create_app(
     app.state.resources = resources
     _add_routes(app)
     # The middleware that is added last is the outermost.
+    app.add_middleware(Head)
+    app.add_middleware(RelativeRedirects)
     app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
     app.add_middleware(BodyTimeout, seconds_max=settings.body_seconds_max)
     app.add_middleware(Authentication, tokens=tokens)
+    if not tokens.is_configured:
+        own_host = None if settings.allow_anonymous else settings.host
+        app.add_middleware(ForeignPages, own_host=own_host)
+    app.add_middleware(Framing)
     app.add_middleware(
         Observation, accepted_encoding=ACCEPTED_ENCODING, statistics=resources.statistics
     )
@@ -131,6 +142,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
         series=SeriesReader(database, settings, history_samples),
         partitions=partitions,
+        readiness=Readiness(database, partitions, time.monotonic),
         components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,

@@ -93,9 +93,15 @@ class Settings:
     exposition_lookback_seconds: float = setting(
         seconds(1, 86_400), 300.0, "GET /metrics leaves out series without a sample this recent"
     )
+    exposition_bytes_max: int = setting(
+        integer(1024, 2**40),
+        48 * 1024 * 1024,
+        "how many bytes of memory the series of GET /metrics may take, four thousand for a common "
+        "one; the largest are left out beyond that",
+    )
     body_bytes_max: int = setting(integer(1024, 2**30), 8 * 1024 * 1024, "largest request body")
     body_bytes_decompressed_max: int = setting(
-        integer(1024, 2**30), 32 * 1024 * 1024, "largest request body after decompression"
+        integer(1024, 2**30), 8 * 1024 * 1024, "largest request body after decompression"
     )
     ingest_bytes_max: int = setting(
         integer(1024, 2**40),

@@ -16,7 +16,7 @@ from server_stub.errors import ForbiddenError
 if TYPE_CHECKING:
     from server_stub.auth.tokens import Token
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 """The paths that need no token: probes have none, and the API's description is no secret."""
 
 WRITE_PATHS = frozenset(

@@ -6,19 +6,53 @@ Why so: docs/decisions/exposition.md.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import cast
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.samples import ExposedLabels
 from noetl_metrics_sdk.model.names import check_label_name
 
-LABEL_SETS_KEPT = 32_768
-"""How many sets of labels the server keeps between pages, of about a kilobyte each. If there are
-more series, it makes labels anew for every page."""
+KEPT_BYTES_MAX = 32 * 1024 * 1024
+"""How many bytes the sets of labels take that the server keeps between pages. The server
+makes others anew for every page."""
+
+SET_OVERHEAD_BYTES = 1000
+COPIES = 4
+"""How many times a kept set has its texts: by themselves, together, as JSON, and in the key."""
+
+_Key = tuple[int, str, str, str | None]
 
 
-@lru_cache(LABEL_SETS_KEPT)
+class _LabelSets:
+    """The sets of labels that are kept, in two generations.
+
+    When the younger one has half of the bytes, it becomes the older one, which is forgotten. Pages
+    are made in threads, several at once. Without a lock a set may be made twice, and count twice.
+    """
+
+    def __init__(self) -> None:
+        self._younger: dict[_Key, ExposedLabels] = {}
+        self._older: dict[_Key, ExposedLabels] = {}
+        self._younger_bytes = 0
+
+    def get(self, key: _Key) -> ExposedLabels | None:
+        found = self._younger.get(key)
+        if found is None:
+            found = self._older.get(key)
+            if found is not None:
+                self.keep(key, found)
+        return found
+
+    def keep(self, key: _Key, labels: ExposedLabels) -> None:
+        self._younger_bytes += SET_OVERHEAD_BYTES + COPIES * len(key[3] or "")
+        if self._younger_bytes > KEPT_BYTES_MAX // 2:
+            self._older, self._younger, self._younger_bytes = self._younger, {}, 0
+        self._younger[key] = labels
+
+
+_label_sets = _LabelSets()
+
+
 def exposed_labels(
     runtime_id: int, component_name: str, component_type: str, own: str | None
 ) -> ExposedLabels:
@@ -34,6 +68,17 @@ def exposed_labels(
         InvalidMetricError: a label has a name that a page cannot hold, or the labels are no JSON
             object that Python can read: another program has inserted the row.
     """
+    key = (runtime_id, component_name, component_type, own)
+    exposed = _label_sets.get(key)
+    if exposed is None:
+        exposed = ExposedLabels(_exposed(*key))
+        _label_sets.keep(key, exposed)
+    return exposed
+
+
+def _exposed(
+    runtime_id: int, component_name: str, component_type: str, own: str | None
+) -> dict[str, str]:
     labels: dict[str, str] = {}
     added = {
         "runtime_id": str(runtime_id),
@@ -47,7 +92,7 @@ def exposed_labels(
         while shown in added or (shown != name and shown in found):
             shown = "exported_" + shown
         labels[shown] = value if isinstance(value, str) else json.dumps(value)
-    return ExposedLabels(labels | added)
+    return labels | added
 
 
 def _object_of(text: str) -> dict[str, object]:

@@ -47,7 +47,8 @@ class Components:
     async def find_registered(self, runtime_ids: Collection[int]) -> set[int]:
         """Return the ids that are registered."""
         parameters = {"runtime_ids": list(runtime_ids)}
-        return set(await self._database.scalars("components/find_by_id.sql", parameters))
+        async with self._database.query() as connection:
+            return set(await scalars_in(connection, "components/find_by_id.sql", parameters))
 
     async def register(
         self, registration: Mapping[str, Any], process: Mapping[str, Any] | None = None
@@ -113,7 +114,7 @@ class Components:
             "processes": PROCESSES_LISTED_MAX,
             "processes_per_component": PROCESSES_OF_A_COMPONENT_LISTED_MAX,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(read_sql("components/list.sql"), {**bounds, **PATIENCE})
             return await cursor.fetchall()

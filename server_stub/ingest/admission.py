@@ -1,4 +1,10 @@
-"""How many bytes of bodies the server holds at once; a client sends again what does not fit."""
+"""How many bytes of bodies the server holds at once; a client sends again what does not fit.
+
+What counts is what has come. If the room of a whole body were reserved at its beginning, a few
+clients that send slowly would lock out all others.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
@@ -23,31 +29,39 @@ class Admission:
         self._bytes_max = bytes_max
         self.bytes_held = 0
 
-    def room(self, bytes_expected: int) -> Room:
-        """Return room for a body; the caller holds it by `with`.
+    def room(self, bytes_announced: int) -> Room:
+        """Return the room of a body, still empty; the caller holds it by `with`.
 
         Args:
-            bytes_expected: how large the body is, or can be.
+            bytes_announced: how large the body will be, or 0 if the client does not say. A body
+                that does not fit now is refused before it is read, but nothing is reserved.
 
         Raises:
             StoreUnavailableError: too many bodies are held already.
         """
-        room = Room(self)
-        room.take(bytes_expected)
-        return room
+        self._check(0, bytes_announced)
+        return Room(self)
 
-    def take(self, count: int) -> None:
+    def take(self, held_by_room: int, count: int) -> None:
         """Count bytes as held.
 
+        Args:
+            held_by_room: how many bytes the body holds already.
+            count: how many are to be added.
+
         Raises:
-            StoreUnavailableError: they do not fit. One body always fits, however large.
+            StoreUnavailableError: they do not fit. A body that is alone always fits.
         """
-        if self.bytes_held and self.bytes_held + count > self._bytes_max:
+        self._check(held_by_room, count)
+        self.bytes_held += count
+
+    def _check(self, held_by_room: int, count: int) -> None:
+        held_by_others = self.bytes_held - held_by_room
+        if held_by_others and self.bytes_held + count > self._bytes_max:
             raise StoreUnavailableError(
                 "the server holds as many batches as it has memory for: try again later",
                 RETRY_AFTER_SECONDS,
             )
-        self.bytes_held += count
 
     def give_back(self, count: int) -> None:
         """Count bytes as no longer held."""
@@ -66,12 +80,12 @@ class Room:
         self._bytes = 0
 
     def take(self, count: int) -> None:
-        """Take more room: for a body that was decompressed, for example.
+        """Take more room: for what has arrived, or for a body that was decompressed.
 
         Raises:
             StoreUnavailableError: there is no more room.
         """
-        self._admission.take(count)
+        self._admission.take(self._bytes, count)
         self._bytes += count
 
     def __enter__(self) -> Self:

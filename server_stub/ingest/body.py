@@ -15,7 +15,8 @@ import msgspec
 
 from noetl_metrics_sdk.model.names import check_text
 from server_stub.components.runtime_id import parse_runtime_id
-from server_stub.errors import BodyMalformedError, BodyTooLargeError
+from server_stub.errors import BodyMalformedError
+from server_stub.ingest.body_values import check_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,20 +122,17 @@ def parse_body(body: bytes, samples_max: int) -> ParsedBody:
 
     Raises:
         BodyMalformedError: it is not JSON or not of a known form.
-        BodyTooLargeError: it has too many samples.
+        BodyTooLargeError: it has too many samples, or other values.
     """
-    # The server makes objects of no more samples than it allows, however many the body has.
-    if body.count(b'"metric_name"') <= samples_max:
+    # The server makes objects of no more samples than it allows, however many the body has. The
+    # name of the field may also be written with escapes, which begin in this way.
+    if body.count(b'"metric_name"') + body.count(b"\\u00") <= samples_max:
         try:
             return _parse_at_once(body)
         except (msgspec.DecodeError, RecursionError):
             pass  # at least one sample is wrong: finding which one, and how, takes longer
+    check_values(body, samples_max)
     envelope = _take_apart(body)
-    if len(envelope.metrics) > samples_max:
-        raise BodyTooLargeError(
-            f"the request has {len(envelope.metrics)} samples, at most {samples_max} are allowed: "
-            "send smaller batches"
-        )
     samples: list[Sample] = []
     positions: list[int] = []
     rejects: list[Reject] = []

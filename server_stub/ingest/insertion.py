@@ -8,6 +8,7 @@ Why so: docs/decisions/ingest.md.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -174,7 +175,9 @@ async def _answer_repeat(
     if found is not None and found[0] == key.sequence:
         answer: dict[str, Any] = found[1]
     else:
-        encoder.check(zip(parsed.positions, parsed.samples, strict=True))
+        for checked in zip(parsed.positions, parsed.samples, strict=True):
+            encoder.check([checked])
+            await asyncio.sleep(0)  # other requests get their turn
         answer = _answer(parsed, owners, encoder.rejects)
     return _outcome(answer | {"status": "duplicate"})
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from server_stub.auth.tokens import BoundComponent
     from server_stub.ingest.admission import Room
     from server_stub.ingest.batch_key import BatchKey
+    from server_stub.ingest.body import ParsedBody
     from server_stub.ingest.insertion import Insertion
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 INFLATED_AT_ONCE_BYTES_MAX = 8 * 1024
 """The server decompresses a body up to this size in less time than a thread takes to begin."""
 
-INFLATING_AT_ONCE_MAX = 2
+PARSED_AT_ONCE_BYTES_MAX = 128 * 1024
+"""The server parses a body up to this size in a few milliseconds, whatever is in it. A larger one
+is parsed in a thread, and other requests go on meanwhile."""
+
+READING_AT_ONCE_MAX = 2
+"""How many large bodies are decompressed or parsed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +41,15 @@ class Intake:
         settings: the limits.
         statistics: counts what happens to the batches.
         clock: returns the time for samples that have none of their own.
-        inflating: how many large bodies are decompressed at once.
+        reading: how many large bodies are decompressed or parsed at once.
     """
 
     insertion: Insertion
     settings: Settings
     statistics: Statistics
     clock: Callable[[], datetime]
-    inflating: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(INFLATING_AT_ONCE_MAX)
+    reading: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(READING_AT_ONCE_MAX)
     )
 
     async def take(
@@ -70,8 +76,9 @@ class Intake:
         decoded = await self._decode(body, content_encoding)
         if room is not None and decoded is not body:
             room.take(len(decoded))
-        parsed = parse_body(decoded, self.settings.samples_max)
-        inserted = await self.insertion.insert(parsed, key, self.clock(), bound_to)
+        parsed = await self._parse(decoded)
+        named = None if key is None else key.within(bound_to)
+        inserted = await self.insertion.insert(parsed, named, self.clock(), bound_to)
         self.statistics.partitions_created.inc(inserted.partitions_created)
         if inserted.duplicate:
             self.statistics.batches_duplicate.inc()
@@ -86,5 +93,11 @@ class Intake:
             return decode_body(body, content_encoding, bytes_max)
         # zlib lets other threads run, so the server answers requests meanwhile. It decompresses few
         # bodies at a time, because it learns only afterwards how large each of them becomes.
-        async with self.inflating:
+        async with self.reading:
             return await asyncio.to_thread(decode_body, body, content_encoding, bytes_max)
+
+    async def _parse(self, decoded: bytes) -> ParsedBody:
+        if len(decoded) <= PARSED_AT_ONCE_BYTES_MAX:
+            return parse_body(decoded, self.settings.samples_max)
+        async with self.reading:
+            return await asyncio.to_thread(parse_body, decoded, self.settings.samples_max)

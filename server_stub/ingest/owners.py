@@ -48,10 +48,13 @@ async def find_owners(
         parsed: the batch.
         bound_to: the only component that the batch may be for, or None for any.
 
+    If the batch may be for one component only, all others are as if they were not registered: a
+    sender does not learn which there are.
+
     Raises:
         ComponentNotFoundError: the component that the envelope names is not registered, or none of
             the components that the samples name is.
-        ForbiddenError: the envelope names another component than `bound_to`.
+        ForbiddenError: the envelope gives another name than that of `bound_to`.
         ParameterInvalidError: several components have the name that the envelope gives.
     """
     by_value: dict[str | float | None, int | str] = {}
@@ -65,26 +68,23 @@ async def find_owners(
     if parsed.runtime_id is not None:
         wanted.add(parsed.runtime_id)
     name = parsed.component_name if parsed.runtime_id is None else None
+    if bound_to is not None and name not in {None, bound_to.name}:
+        raise ForbiddenError(_not_allowed(name, bound_to))
     cursor = await connection.execute(
         read_sql("ingest/hold_components.sql"), {"runtime_ids": list(wanted), "name": name}
     )
-    held = await cursor.fetchall()
+    held = _visible(await cursor.fetchall(), bound_to)
     known = {runtime_id for runtime_id, _, _ in held}
     if parsed.runtime_id is not None and parsed.runtime_id not in known:
-        raise ComponentNotFoundError(_not_registered(parsed.runtime_id))
+        raise ComponentNotFoundError(_not_registered(parsed.runtime_id, bound_to))
     envelope_owner = parsed.runtime_id if name is None else _named(name, held)
     if wanted and not wanted & known:
-        raise ComponentNotFoundError(_not_registered(min(wanted)))
-    foreign = set[int | str]() if bound_to is None else _others(bound_to, held)
-    if envelope_owner in foreign and bound_to is not None:
-        raise ForbiddenError(_not_allowed(envelope_owner, bound_to))
+        raise ComponentNotFoundError(_not_registered(min(wanted), bound_to))
     for value, found in by_value.items():
         if isinstance(found, int) and found not in known:
-            by_value[value] = _not_registered(found)
-        elif found in foreign and bound_to is not None:
-            by_value[value] = _not_allowed(found, bound_to)
+            by_value[value] = _not_registered(found, bound_to)
     by_value[None] = _OWNER_MISSING if envelope_owner is None else envelope_owner
-    shared = _only((wanted & known) - foreign) if envelope_owner is None else envelope_owner
+    shared = _only(wanted & known) if envelope_owner is None else envelope_owner
     return Owners(
         by_value, shared, {number: (name, component_type) for number, name, component_type in held}
     )
@@ -109,24 +109,33 @@ def _named(name: str, held: list[tuple[int, str, str]]) -> int:
     return found[0][0]
 
 
-def _others(bound_to: BoundComponent, held: list[tuple[int, str, str]]) -> set[int | str]:
-    return {
-        runtime_id
-        for runtime_id, name, component_type in held
-        if (component_type, name) != (bound_to.component_type, bound_to.name)
-    }
+def _visible(
+    held: list[tuple[int, str, str]], bound_to: BoundComponent | None
+) -> list[tuple[int, str, str]]:
+    if bound_to is None:
+        return held
+    own = (bound_to.name, bound_to.component_type)
+    return [component for component in held if component[1:] == own]
 
 
 def _only(runtime_ids: set[int]) -> int | None:
     return next(iter(runtime_ids)) if len(runtime_ids) == 1 else None
 
 
-def _not_registered(runtime_id: int) -> str:
-    return f"no runtime {runtime_id} is registered: register it by POST /api/worker/pool/register"
-
-
-def _not_allowed(runtime_id: object, bound_to: BoundComponent) -> str:
+def _not_registered(runtime_id: int, bound_to: BoundComponent | None) -> str:
+    whose = "" if bound_to is None else f" for this token, which is bound to {_shown(bound_to)}"
     return (
-        f"runtime {runtime_id} is not this token's, which is bound to {str(bound_to)[:200]!r}: "
-        "use the token of that component"
+        f"no runtime {runtime_id} is registered{whose}: register it by "
+        "POST /api/worker/pool/register"
     )
+
+
+def _not_allowed(name: object, bound_to: BoundComponent) -> str:
+    return (
+        f"component_name {str(name)[:200]!r} is not this token's, which is bound to "
+        f"{_shown(bound_to)}: use the token of that component"
+    )
+
+
+def _shown(bound_to: BoundComponent) -> str:
+    return repr(str(bound_to)[:200])

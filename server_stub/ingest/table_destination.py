@@ -9,6 +9,7 @@ Why so: docs/decisions/ingest.md.
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from server_stub.ingest.row_encoding import RowEncoder
     from server_stub.time_series_database.requests import Family
 
-ROWS_WRITTEN_AT_ONCE = 500
-"""Some 80 KB: PostgreSQL gets its first rows soon, and other requests get their turn."""
+ROWS_WRITTEN_AT_ONCE = 200
+"""Some 30 KB: PostgreSQL gets its first rows soon. To reject as many takes some milliseconds."""
+
+LABELS_WRITTEN_AT_ONCE_BYTES_MAX = 256 * 1024
+"""Rows whose labels are larger together are written one by one."""
 
 
 class TableDestination:
@@ -61,9 +65,20 @@ class TableDestination:
         ):
             await copy.write(HEADER)
             while some := list(islice(samples, ROWS_WRITTEN_AT_ONCE)):
-                await copy.write(encoder.encode(some))
+                for portion in _portions(some):
+                    await copy.write(encoder.encode(portion))
+                    # A write that does not have to wait would let no other request have its turn.
+                    await asyncio.sleep(0)
             await copy.write(TRAILER)
         return ()
 
     def note_committed(self, families: Sequence[Family]) -> None:
         """Do nothing: there is nothing to remember of a batch that is in the table."""
+
+
+def _portions(samples: list[tuple[int, Sample]]) -> Iterator[list[tuple[int, Sample]]]:
+    if sum([len(sample.labels) for _, sample in samples]) <= LABELS_WRITTEN_AT_ONCE_BYTES_MAX:
+        yield samples
+    else:
+        for one in samples:
+            yield [one]

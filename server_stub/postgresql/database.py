@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.rows import scalar_row
@@ -16,11 +16,20 @@ from psycopg.types.json import Jsonb
 
 from server_stub.errors import DatabaseReadOnlyError, StoreUnavailableError
 from server_stub.postgresql.connections import Connections
+from server_stub.postgresql.query_places import QueryPlaces
 from server_stub.postgresql.session import TimeOuts, begin
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+
+    from psycopg import AsyncCursor
+
+QUERIES_SHARE = 2
+"""Queries have at most one of so many connections; the others are for batches and upkeep."""
+
+ROWS_FETCHED_AT_ONCE = 500
+"""To make objects of so many rows takes some milliseconds."""
 
 CLIENT_SIDE_SECONDS = 5.0
 """How much longer than the database's own time-outs a transaction may take. If it does not end by
@@ -45,6 +54,8 @@ _BROKEN_OFF = (
 
 _logger = logging.getLogger(__name__)
 
+_Row = TypeVar("_Row")
+
 
 class Database:
     """A pool of connections.
@@ -60,6 +71,7 @@ class Database:
     ) -> None:
         self._time_outs = time_outs or TimeOuts()
         self._connections = Connections(database_url, pool_size)
+        self._query_places = QueryPlaces(max(1, pool_size // QUERIES_SHARE))
 
     async def open(self) -> None:
         """Connect.
@@ -82,7 +94,7 @@ class Database:
     @property
     def requests_waiting(self) -> int:
         """How many requests wait for a connection now."""
-        return self._connections.requests_waiting
+        return self._connections.requests_waiting + self._query_places.waiting
 
     async def check_writable(self) -> None:
         """Look whether the database takes writes.
@@ -154,6 +166,18 @@ class Database:
                 "the database cannot be reached or is busy: try again later"
             ) from error
 
+    @asynccontextmanager
+    async def query(self) -> AsyncGenerator[AsyncConnection[Any]]:
+        """Lend a connection for a transaction that only reads for a client, like `transaction()`.
+
+        Such queries never have all connections at once, so batches go on beside them.
+
+        Raises:
+            StoreUnavailableError: as many queries run as may, or the database is away or busy.
+        """
+        async with self._query_places.taken(), self.transaction() as connection:
+            yield connection
+
     async def scalars(self, path: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """Run a query in a transaction of its own; return the first column of its rows.
 
@@ -181,6 +205,22 @@ async def scalars_in(
     cursor = connection.cursor(row_factory=scalar_row)
     await cursor.execute(read_sql(path), parameters)
     return await cursor.fetchall() if cursor.description else []
+
+
+async def fetch_all(
+    cursor: AsyncCursor[_Row], rows_at_once: int = ROWS_FETCHED_AT_ONCE
+) -> list[_Row]:
+    """Return the rows of a query; other requests get their turn after every few of them.
+
+    Args:
+        cursor: after its query.
+        rows_at_once: after how many rows.
+    """
+    rows: list[_Row] = []
+    while some := await cursor.fetchmany(rows_at_once):
+        rows += some
+        await asyncio.sleep(0)
+    return rows
 
 
 def _took_too_long(bounds: TimeOuts) -> StoreUnavailableError:

@@ -5,13 +5,16 @@ Why so: docs/decisions/exposition.md.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from server_stub.components.store import with_component_id
+from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.exposition import LatestSample
+from server_stub.query.page_bytes import SERIES_ROW, bounded_latest_query, bounds
 from server_stub.time_series_database.families import UNKNOWN_FAMILY
 from server_stub.time_series_database.history import selector_of
 
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
     from server_stub.time_series_database.families import KnownFamilies
     from server_stub.time_series_database.history import History
+
+
+class LatestPage(NamedTuple):
+    """The latest samples, and how many series were left out because of their size."""
+
+    samples: list[LatestSample]
+    omitted_count: int
 
 
 class LatestSamples:
@@ -44,10 +54,13 @@ class LatestSamples:
         self._database = database
         self._history = history if settings.storage == "remote-write" else None
         self._families = families
+        self._bytes_max = settings.exposition_bytes_max
         self._lookback = timedelta(seconds=settings.exposition_lookback_seconds)
 
-    async def read(self, filters: Mapping[str, Any]) -> list[LatestSample]:
+    async def read(self, filters: Mapping[str, Any]) -> LatestPage:
         """Return the latest sample of each series within the lookback.
+
+        If the series are too large together, the largest are left out.
 
         Args:
             filters: `runtime_id` and `component_name`, or neither.
@@ -57,20 +70,22 @@ class LatestSamples:
         """
         if self._history is not None:
             return await self._latest_of_history(self._history, filters)
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             filters = await with_component_id(connection, filters)
-            parameters = {**filters, "lookback": self._lookback}
-            cursor = await connection.execute(latest_samples_query(filters), parameters)
-            return [LatestSample._make(row) for row in await cursor.fetchall()]
+            query = bounded_latest_query(latest_samples_query(filters))
+            parameters = {
+                **filters, "lookback": self._lookback, **bounds(self._bytes_max, SERIES_ROW)
+            }  # fmt: skip
+            cursor = await connection.execute(query, parameters)
+            found = await fetch_all(cursor)
+        return await asyncio.to_thread(_page_of, found)
 
-    async def _latest_of_history(
-        self, history: History, filters: Mapping[str, Any]
-    ) -> list[LatestSample]:
+    async def _latest_of_history(self, history: History, filters: Mapping[str, Any]) -> LatestPage:
         families = await self._families.read({})
         selector = selector_of(filters, None)
         assert selector is not None  # no name is asked for
         found = await history.latest(selector, self._lookback.total_seconds())
-        return [
+        samples = [
             LatestSample(
                 series.runtime_id,
                 series.component_name,
@@ -85,6 +100,31 @@ class LatestSamples:
             for series in found
             for family in (families.get(series.metric_name, UNKNOWN_FAMILY),)
         ]
+        return _bounded(samples, self._bytes_max)
+
+
+def _page_of(rows: list[tuple[Any, ...]]) -> LatestPage:
+    # The last column is the number of all series.
+    omitted_count = rows[0][-1] - len(rows) if rows else 0
+    return LatestPage([LatestSample._make(row[:-1]) for row in rows], omitted_count)
+
+
+def _bounded(samples: list[LatestSample], bytes_max: int) -> LatestPage:
+    """Leave out the largest series, as `sql/query/latest_begin.sql` does."""
+
+    def size(sample: LatestSample) -> int:
+        return SERIES_ROW.size(sample.labels, sample.help_text, sample.unit)
+
+    if sum(map(size, samples)) <= bytes_max:
+        return LatestPage(samples, 0)
+    bytes_through = 0
+    fitting: list[LatestSample] = []
+    for sample in sorted(samples, key=size):
+        bytes_through += size(sample)
+        if bytes_through > bytes_max:
+            break
+        fitting.append(sample)
+    return LatestPage(fitting, len(samples) - len(fitting))
 
 
 def latest_samples_query(filters: Collection[str]) -> LiteralString:

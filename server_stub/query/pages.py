@@ -5,13 +5,15 @@ Why so: docs/decisions/queries.md.
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.errors import ParameterInvalidError
 from server_stub.query.boundary import RECENT_ONLY, from_milliseconds, milliseconds
 from server_stub.query.cursor import Position
-from server_stub.query.history_rows import Range, as_row, read_page
+from server_stub.query.history_rows import HistoryRow, Range, as_row, read_page
+from server_stub.query.page_bytes import PAGE_BYTES_MAX, SAMPLE_ROW
 from server_stub.time_series_database.families import UNKNOWN_FAMILY, chosen_names
 from server_stub.time_series_database.history import selector_of
 from server_stub.timestamps import format_timestamp, parse_timestamp
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from server_stub.query.recent_rows import RecentRows
     from server_stub.time_series_database.families import KnownFamilies
     from server_stub.time_series_database.history import History
+
+
+_COUNTS = frozenset({"rows_found", "bytes_before"})
+"""Columns that are not part of a row."""
 
 
 class Page(NamedTuple):
@@ -42,6 +48,13 @@ class Page(NamedTuple):
 class _Placed(NamedTuple):
     row: dict[str, Any]
     position: Position
+
+
+class _Part(NamedTuple):
+    """Rows of one database, and whether there are more that their bytes have left no room for."""
+
+    rows: list[_Placed]
+    is_cut: bool
 
 
 class _Database(Enum):
@@ -94,21 +107,21 @@ class Pages:
             _check_age(position, boundary)
         # One row more than the client asked for tells whether there is a next page.
         if boundary is None:
-            found = await self._recent(filters, order, limit + 1, None)
+            found, is_cut = await self._recent(filters, order, limit + 1, None)
         else:
-            found = await self._across(boundary, filters, order, limit + 1)
+            found, is_cut = await self._across(boundary, filters, order, limit + 1)
         page = found[:limit]
         rows = [placed.row for placed in page if isinstance(placed.row["labels"], dict | None)]
         return Page(
             rows,
-            page[-1].position if len(found) > limit else None,
+            page[-1].position if is_cut or len(found) > limit else None,
             RECENT_ONLY if boundary is None else boundary.sources(filters.get("end_time")),
             len(page) - len(rows),
         )
 
     async def _across(
         self, boundary: Boundary, filters: Mapping[str, Any], order: str, limit: int
-    ) -> list[_Placed]:
+    ) -> _Part:
         """Return rows of both databases in the page's order: first one database, then the other."""
         databases = [_Database.HISTORY, _Database.POSTGRESQL]
         if order == "desc":
@@ -122,39 +135,36 @@ class Pages:
         for database in databases:
             chosen = filters if database is reached else without_position
             read = self._past if database is _Database.HISTORY else self._recent
-            found += await read(chosen, order, limit - len(found), boundary)
+            part = await read(chosen, order, limit - len(found), boundary)
+            found += part.rows
+            if part.is_cut:
+                return _Part(found, is_cut=True)
             if len(found) >= limit:
                 break
-        return found
+        return _Part(found, is_cut=False)
 
     async def _recent(
         self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary | None
-    ) -> list[_Placed]:
+    ) -> _Part:
         boundary_ms = 0
         if boundary is not None:
             end_time = filters.get("end_time")
             if not boundary.has_recent or (end_time is not None and end_time <= boundary.ends_at):
-                return []
+                return _Part([], is_cut=False)
             start_time = max(boundary.ends_at, filters.get("start_time", boundary.ends_at))
             filters = {**filters, "start_time": start_time}
             boundary_ms = milliseconds(boundary.ends_at)
         rows = await self._recent_rows.select_metrics({**filters, "limit": limit}, order)
-        return [
-            _Placed(
-                row._asdict(),
-                Position(parse_timestamp(row.timestamp), row.metric_id, boundary_ms),
-            )
-            for row in rows
-        ]
+        return await asyncio.to_thread(_placed, rows, boundary_ms)
 
     async def _past(
         self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary
-    ) -> list[_Placed]:
+    ) -> _Part:
         assert self._history is not None
         families = await self._families.read(filters)
         selector = selector_of(filters, chosen_names(filters, families))
         if selector is None:
-            return []
+            return _Part([], is_cut=False)
         end = boundary.end_milliseconds(filters.get("end_time"))
         position: Position | None = filters.get("position")
         rows = await read_page(
@@ -166,13 +176,41 @@ class Pages:
             newest_first=order == "desc",
         )
         boundary_ms = milliseconds(boundary.ends_at)
-        return [
+        fitting = _count_fitting(rows, families)
+        placed = [
             _Placed(
                 as_row(row, families.get(row.series.metric_name, UNKNOWN_FAMILY)),
                 Position(from_milliseconds(row.timestamp_ms), row.metric_id, boundary_ms),
             )
-            for row in rows
+            for row in rows[:fitting]
         ]
+        return _Part(placed, is_cut=fitting < len(rows))
+
+
+def _placed(rows: list[Any], boundary_ms: int) -> _Part:
+    """Return rows of `RecentRows` with their places."""
+    placed = [
+        _Placed(
+            {name: value for name, value in row._asdict().items() if name not in _COUNTS},
+            Position(parse_timestamp(row.timestamp), row.metric_id, boundary_ms),
+        )
+        for row in rows
+    ]
+    return _Part(placed, is_cut=bool(rows) and len(rows) < rows[0].rows_found)
+
+
+def _count_fitting(rows: list[HistoryRow], families: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how many rows the bytes of a page have room for; the first always fits."""
+    bytes_before = 0
+    for place, row in enumerate(rows):
+        if bytes_before >= PAGE_BYTES_MAX:
+            return place
+        series = row.series
+        family = families.get(series.metric_name, UNKNOWN_FAMILY)
+        bytes_before += SAMPLE_ROW.size(
+            *series.labels, *series.labels.values(), family["help_text"], family["unit"]
+        )
+    return len(rows)
 
 
 def _database_of(position: Position) -> _Database:

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from psycopg.rows import namedtuple_row
 
 from server_stub.components.store import with_component_id
-from server_stub.postgresql.database import adapted
+from server_stub.postgresql.database import adapted, fetch_all
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.page_bytes import (
+    PAGE_BYTES_MAX,
+    SAMPLE_ROW,
+    bounded_page_query,
+    bounds,
+)
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:
@@ -39,6 +45,9 @@ class RecentRows:
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
         """Return metrics within the retention of their names, as named tuples.
 
+        If their texts are too large together, only the first ones are returned; the `rows_found` of
+        each row says how many there are.
+
         Args:
             filters: the value of each filter, by its name in `sql/filters/`, and the `limit`. The
                 rows begin after the one at `position`.
@@ -47,17 +56,21 @@ class RecentRows:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        visibility, bounds = select_visibility(self._retention, filters.get("metric_name"))
-        bounds["sample_ahead"] = self._sample_ahead
-        async with self._database.transaction() as connection:
+        visibility, time_bounds = select_visibility(self._retention, filters.get("metric_name"))
+        time_bounds["sample_ahead"] = self._sample_ahead
+        async with self._database.query() as connection:
             filters = await with_component_id(connection, filters)
-            query = select_metrics_query(filters, order, visibility)
-            parameters = select_metrics_parameters(filters) | bounds
+            query = bounded_page_query(select_metrics_query(filters, order, visibility))
+            parameters = {
+                **select_metrics_parameters(filters),
+                **time_bounds,
+                **bounds(PAGE_BYTES_MAX, SAMPLE_ROW),
+            }
             if is_of_a_series(filters):
                 await connection.execute(read_sql("query/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)
             await cursor.execute(query, parameters)
-            return list(await cursor.fetchall())
+            return await fetch_all(cursor)
 
 
 def select_visibility(

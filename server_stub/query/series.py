@@ -12,6 +12,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.boundary import RECENT_ONLY
 from server_stub.query.retention import Retention
@@ -30,6 +31,9 @@ SERIES_MAX = 10_000
 
 POINTS_IN_ALL_MAX = 500_000
 """The most points of all series of an answer together."""
+
+CURVES_FETCHED_AT_ONCE = 8
+"""Each may have as many points as `time_buckets.POINTS_MAX`."""
 
 FILTERS = ("runtime_id", "component_name", "metric_type", "labels")
 _LOOKING_BACK = frozenset({"sum", "increase"})
@@ -107,7 +111,7 @@ class SeriesReader:
         if past is not None:
             parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
         query = series_query(aggregation, has_history=past is not None)
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             await connection.execute(read_sql("query/plan_by_metric.sql"))
             try:
                 cursor = await connection.execute(query, parameters)
@@ -116,7 +120,7 @@ class SeriesReader:
                     f"the {aggregation} of {metric_name[:100]!r} exceeds what a number can hold: "
                     "choose fewer series by a filter, or another aggregation"
                 ) from None
-            rows = await cursor.fetchall()
+            rows = await fetch_all(cursor, CURVES_FETCHED_AT_ONCE)
         curves = [Curve._make(row[:3]) for row in rows]
         _check_size(curves)
         sources = RECENT_ONLY if past is None else past.boundary.sources(buckets.end_time)

@@ -23,10 +23,18 @@ from server_stub.components.registration import (
 )
 from server_stub.components.runtime_id import RUNTIME_ID_PATTERN, parse_runtime_id
 from server_stub.errors import ParameterInvalidError
+from server_stub.routes.json_route import JsonRoute
 from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
-router = APIRouter(tags=["components"])
+router = APIRouter(tags=["components"], route_class=JsonRoute)
+
+_BODY_PROBLEMS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
 
 
 class RegistrationAnswer(BaseModel):
@@ -111,7 +119,7 @@ class DeletionAnswer(ComponentAnswer):
     "/api/worker/pool/register",
     summary="Register a component",
     response_model=RegistrationAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT),
+    responses=problems(*_BODY_PROBLEMS),
 )
 @router.post("/api/runtime/register", response_model=RegistrationAnswer, include_in_schema=False)
 async def register(
@@ -128,7 +136,7 @@ async def register(
     "/api/worker/pool/heartbeat",
     summary="Say that a component is alive",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
+    responses=problems(HTTPStatus.NOT_FOUND, *_BODY_PROBLEMS),
 )
 async def heartbeat(component: HeartbeatBody, server: Server, caller: Authenticated) -> Response:
     """Note that a component is alive and ready, and which of its processes says so."""
@@ -163,13 +171,13 @@ async def goodbye(
     "/api/worker/pool/deregister",
     summary="Mark a component offline",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
+    responses=problems(HTTPStatus.NOT_FOUND, *_BODY_PROBLEMS),
 )
 @router.delete(
     "/api/worker/pool/deregister",
     summary="Mark a component offline",
     response_model=ComponentAnswer,
-    responses=problems(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT),
+    responses=problems(HTTPStatus.NOT_FOUND, *_BODY_PROBLEMS),
 )
 @router.post("/api/runtime/deregister", include_in_schema=False)
 @router.delete("/api/runtime/deregister", include_in_schema=False)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 router = APIRouter(tags=["metrics"])
+
+_logger = logging.getLogger(__name__)
 
 
 class ExpositionQuery(BaseModel):
@@ -62,13 +65,19 @@ async def expose_metrics(
 
     In the text format 0.0.4, or in OpenMetrics 1.0 where `Accept` prefers it.
     """
-    samples = await server.latest_samples.read(parse_filters(query.model_dump()))
+    samples, too_large_count = await server.latest_samples.read(parse_filters(query.model_dump()))
     page_format = choose_format(",".join(accept or ()))
     # Ten thousand series take longer than other requests should have to wait.
     body, headers, omitted_count = await asyncio.to_thread(
         _page, samples, page_format, ",".join(accept_encoding or ())
     )
-    server.statistics.exposition_series_omitted.inc(omitted_count)
+    if too_large_count:
+        _logger.warning(
+            "%d series do not fit on a page for Prometheus: scrape components by themselves, with "
+            "?component_name=, or raise --exposition-bytes-max",
+            too_large_count,
+        )
+    server.statistics.exposition_series_omitted.inc(omitted_count + too_large_count)
     return Response(body, media_type=page_format, headers=headers)
 
 

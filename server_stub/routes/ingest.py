@@ -14,9 +14,10 @@ from pydantic import BaseModel, Field
 
 from server_stub.auth.rule import Authenticated
 from server_stub.components.runtime_id import RUNTIME_ID_PATTERN
+from server_stub.ingest.admission import Room
 from server_stub.ingest.batch_key import parse_batch_key
 from server_stub.ingest.body import ERRORS_MAX
-from server_stub.routes.resources import Resources, Server
+from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
 router = APIRouter(tags=["metrics"])
@@ -136,18 +137,26 @@ async def insert_metrics(
     component, and rejects each sample that names another component itself.
     """
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
-    with server.admission.room(_bytes_expected(request, server)) as room:
-        body = await request.body()
+    announced = _bytes_announced(request, server.settings.body_bytes_max)
+    with server.admission.room(announced) as room:
+        body = await _read(request, room)
         answer: dict[str, Any] = await server.intake.take(
             body, content_encoding, key, room, caller.bound_to
         )
     return json_response(answer)
 
 
-def _bytes_expected(request: Request, server: Resources) -> int:
-    """Return how large the body is, or may be if the client does not say."""
+def _bytes_announced(request: Request, bytes_max: int) -> int:
+    """Return how large the body will be; 0 if the client does not say, or it will be refused."""
     announced = request.headers.get("content-length", "")
-    limit = server.settings.body_bytes_max
-    if announced.isdecimal() and len(announced) <= len(str(limit)):
-        return min(int(announced), limit)
-    return limit
+    if announced.isdecimal() and len(announced) <= len(str(bytes_max)):
+        return int(announced)
+    return 0
+
+
+async def _read(request: Request, room: Room) -> bytes:
+    parts: list[bytes] = []
+    async for part in request.stream():
+        room.take(len(part))
+        parts.append(part)
+    return b"".join(parts)

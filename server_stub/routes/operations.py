@@ -11,8 +11,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from server_stub.errors import StoreUnavailableError
-from server_stub.postgresql.partitions import Partitions
 from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
@@ -110,21 +108,9 @@ async def healthz() -> Response:
     responses=problems(),
 )
 async def readyz(server: Server) -> Response:
-    """Ask the database whether it takes writes, and has today's and tomorrow's partitions."""
-    await server.database.check_writable()
-    missing = await server.partitions.missing_partitions()
-    if missing:
-        raise StoreUnavailableError(
-            f"partitions are missing: {', '.join(missing)}; " + await _remedy(server.partitions)
-        )
+    """Say whether the database takes writes, and has today's and tomorrow's partitions.
+
+    The server asks the database once a second at most, however many ask the server.
+    """
+    await server.readiness.check()
     return json_response({"status": "ok"})
-
-
-async def _remedy(partitions: Partitions) -> str:
-    detaching = await partitions.detaching_partitions()
-    if not detaching:
-        return "POST /api/metrics/partitions/create makes those ahead"
-    return (
-        f"the detachment of {', '.join(detaching)} was interrupted: complete it by ALTER TABLE "
-        f"noetl.metric DETACH PARTITION noetl.{detaching[0]} FINALIZE"
-    )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import ComponentNotFoundError, ParameterInvalidError
 from server_stub.query.cursor import decode_cursor, encode_cursor
+from server_stub.query.pages import Page
 from server_stub.query.parameters import parse_filters
 from server_stub.routes.resources import Resources, Server
 from server_stub.web.responses import Source, json_response, problems
@@ -128,13 +130,14 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
     page = await server.pages.read(filters, query.order, query.limit, datetime.now(UTC))
     server.statistics.rows_omitted.inc(page.omitted)
     position = page.next_position
-    return json_response(
-        {
-            "metrics": [_metric(row) for row in page.rows],
-            "next_cursor": None if position is None else encode_cursor(position, identity),
-            "sources": page.sources,
-        }
-    )
+    cursor = None if position is None else encode_cursor(position, identity)
+    # Ten thousand rows take longer than other requests should have to wait.
+    return await asyncio.to_thread(_answer, page, cursor)
+
+
+def _answer(page: Page, next_cursor: str | None) -> Response:
+    metrics = [_metric(row) for row in page.rows]
+    return json_response({"metrics": metrics, "next_cursor": next_cursor, "sources": page.sources})
 
 
 def _metric(row: dict[str, Any]) -> dict[str, Any]:

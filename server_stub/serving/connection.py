@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+    from server_stub.serving.connection_counts import WorkerConnections
 
 
 def _whole_answer(status: HTTPStatus, detail: str, *headers: str) -> bytes:
@@ -42,9 +46,8 @@ _NOT_HTTP = _whole_answer(
 
 
 class ConnectionLimits(NamedTuple):
-    """How many connections there may be, and how long a client may take."""
+    """How long a client may take."""
 
-    connections_max: int
     header_seconds_max: float
     body_seconds_max: float
 
@@ -56,19 +59,26 @@ class Connection(H11Protocol):
     opening or from their first byte. The request is answered, and its body still comes after that
     time. The client does not read an answer. The application bounds the body of a request that is
     not answered yet (`web.body_bounds.BodyTimeout`).
+
+    A client that shuts its writing side down after a request gets its answer, and then the
+    connection ends.
     """
 
     limits: ClassVar[ConnectionLimits]
+    counted: ClassVar[WorkerConnections]
+    _is_counted = False
+    _has_ended_writing = False
     _waiting: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or refuse it when there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections_max:
+        self._is_counted = self.counted.try_add()
+        if not self._is_counted:
             self.logger.warning(
                 "refused a connection: there are %d, the most there may be",
-                self.limits.connections_max,
+                self.counted.counts.connections_max,
             )
             transport.write(_TOO_MANY)
             transport.close()
@@ -76,6 +86,9 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
+        if self._is_counted:
+            self._is_counted = False
+            self.counted.remove()
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
@@ -84,18 +97,29 @@ class Connection(H11Protocol):
         """Take what the client sent."""
         if self.transport.is_closing():  # TLS still hands on the bytes that were on their way
             return
-        was_between_requests = self.conn.their_state is h11.IDLE
+        unread = self._unread_body()
         super().data_received(data)
-        if not was_between_requests:
+        if unread is not None and unread is not self._unread_body():
             self._stop_waiting()  # the wait was for the rest of a body; headers get the full time
         if self._is_client_behind():
             self._wait()
         else:
             self._stop_waiting()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Stay open until a request is answered whose client has shut its writing side down.
+
+        TLS does not know such a side: there, this is the end of the connection.
+        """
+        self._has_ended_writing = True
+        has_tls = self.transport.get_extra_info("sslcontext") is not None
+        return not has_tls and self._is_answering()
+
     def on_response_complete(self) -> None:
         """End a request."""
         super().on_response_complete()
+        if self._has_ended_writing and not self._is_answering():
+            self.transport.close()
         # Between two requests uvicorn's own time-out runs.
         is_between_requests = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
         if self.transport.is_closing() or (self._is_client_behind() and not is_between_requests):
@@ -126,6 +150,15 @@ class Connection(H11Protocol):
             self._writing = None
         super().resume_writing()
 
+    def _is_answering(self) -> bool:
+        """Return whether there is a whole request without a whole answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
+
+    def _unread_body(self) -> RequestResponseCycle | None:
+        """Return the request whose body is still to come, or None."""
+        return self.cycle if self.conn.their_state is h11.SEND_BODY else None
+
     def _is_client_behind(self) -> bool:
         if self.conn.their_state is h11.SEND_BODY:
             return self.cycle.response_complete
@@ -151,9 +184,14 @@ class Connection(H11Protocol):
         return self.loop.call_later(seconds, cut_off)
 
 
-def connection_class(limits: ConnectionLimits) -> type[Connection]:
-    """Return the class of which uvicorn makes connections with these limits."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+def connection_class(limits: ConnectionLimits, counted: WorkerConnections) -> type[Connection]:
+    """Return the class of which uvicorn makes connections with these limits.
+
+    Args:
+        limits: how long a client may take.
+        counted: counts the connections of this worker process, and bounds those of all of them.
+    """
+    return type("LimitedConnection", (Connection,), {"limits": limits, "counted": counted})
 
 
 def loop_factory(limits: ConnectionLimits) -> Callable[[], asyncio.AbstractEventLoop]:

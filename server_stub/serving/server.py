@@ -1,8 +1,9 @@
-"""Uvicorn's server, which says when it takes requests."""
+"""Uvicorn's server, which says when it takes requests, and that it still does."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -16,18 +17,32 @@ if TYPE_CHECKING:
     from server_stub.serving.stop_signals import StopSignals
 
 
+TICKS_PER_SIGN = 10
+"""Uvicorn's ticks are a tenth of a second apart."""
+
+
 class Server(uvicorn.Server):
-    """Says when it takes requests."""
+    """Says when it takes requests, and about every second that its event loop still runs.
+
+    Args:
+        config: uvicorn's.
+        on_ready: called once, when the server takes requests.
+        on_alive: called about every second while it serves.
+        stop_signals: the signals that may have come before uvicorn takes them.
+        limits: the bounds of its connections.
+    """
 
     def __init__(
         self,
         config: uvicorn.Config,
         on_ready: Callable[[], None],
+        on_alive: Callable[[], None],
         stop_signals: StopSignals,
         limits: ConnectionLimits,
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_alive = on_alive
         self._stop_signals = stop_signals
         self._limits = limits
 
@@ -39,7 +54,17 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take requests, and say so."""
         await super().startup(sockets)
+        # What is there now stays. Otherwise each full collection of garbage would go through all
+        # modules again, and hold every request up for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         # A signal may have come before uvicorn began to listen to signals.
         self.should_exit = self.should_exit or self._stop_signals.requested
         if not self.should_exit:
             self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second."""
+        if counter % TICKS_PER_SIGN == 0:
+            self._on_alive()
+        return await super().on_tick(counter)

@@ -1,21 +1,22 @@
 """Several processes on one listening socket: started, watched, replaced, and ended in order.
 
-The parent serves nothing. It waits for signals, and for workers that end. It owns the socket, the
-schema and the embedded PostgreSQL, of which there is one each. It forks the workers, so they have
-its settings and its socket. A worker ends by itself when the parent is gone.
+The parent serves nothing. It waits for signals, and for workers that end or are silent. It owns the
+socket, the schema and the embedded PostgreSQL, of which there is one each. It forks the workers, so
+they have its settings and its socket. A worker ends by itself when the parent is gone.
 
 Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import signal
 import socket
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
-    from server_stub.settings import Settings
-
-CONNECTIONS_PER_WORKER_MIN = 2
-"""While maintenance uses one connection, requests have the other."""
-
 RESTART_PAUSE_SECONDS_MIN = 0.1
 RESTART_PAUSE_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0
@@ -39,22 +35,13 @@ STEADY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """How long workers get to answer the requests that they have begun; then the parent kills them."""
 
+SILENT_SECONDS_MAX = 20.0
+"""A worker that serves says so about every second. One that has been silent for so long is stopped,
+or hangs, and the parent kills it; one that is ending is silent too, and gets as long for that."""
+
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _context = multiprocessing.get_context("fork")
 _logger = logging.getLogger(__name__)
-
-
-def share_of(settings: Settings) -> Settings:
-    """Return the settings of one worker, with its share of the bounds of the whole server."""
-    if settings.workers == 1:
-        return settings
-    return replace(
-        settings,
-        pool_size=max(settings.pool_size // settings.workers, CONNECTIONS_PER_WORKER_MIN),
-        # A worker takes one body at least, however large.
-        ingest_bytes_max=max(settings.ingest_bytes_max // settings.workers, 1024),
-        connections_max=max(settings.connections_max // settings.workers, 1),
-    )
 
 
 @dataclass
@@ -63,8 +50,9 @@ class _Worker:
 
     number: int
     process: ForkProcess
-    ready: Connection
+    life: Connection
     started_at: float
+    heard_at: float
     is_ready: bool = False
     pause_seconds: float = RESTART_PAUSE_SECONDS_MIN
     replaced_at: float | None = None
@@ -75,20 +63,28 @@ class WorkerProcesses:
 
     Args:
         count: how many workers there are.
-        serve: does a worker's work. It gets a function, which it calls when it takes requests. It
-            ends after a SIGTERM.
+        serve: does a worker's work. It gets the worker's number, from 0, and a function. It calls
+            that when it takes requests, and about every second from then on. It ends after a
+            SIGTERM.
+        forget: is told, in the parent, the number of a worker that has ended.
         monotonic: returns the seconds of a clock that is never set.
+        silent_seconds_max: after which silence of a worker the parent replaces it.
     """
 
     def __init__(
         self,
         count: int,
-        serve: Callable[[Callable[[], None]], None],
+        serve: Callable[[int, Callable[[], None]], None],
+        forget: Callable[[int], None],
         monotonic: Callable[[], float],
+        silent_seconds_max: float = SILENT_SECONDS_MAX,
     ) -> None:
         self._count = count
         self._serve = serve
+        self._forget = forget
         self._monotonic = monotonic
+        self._silent_seconds_max = silent_seconds_max
+        self._looked_at = monotonic()
         # The parent never writes to this pipe: a worker reads its end when the parent is gone.
         self._life_reader, self._life_writer = os.pipe()
         # Signals write to this socket, and so interrupt the wait.
@@ -118,7 +114,8 @@ class WorkerProcesses:
                 self._wait()
                 if is_stopping():
                     break
-                self._note_ready()
+                self._note_signs()
+                self._kill_silent()
                 self._note_ended(may_replace=said)
                 self._replace()
         finally:
@@ -132,7 +129,7 @@ class WorkerProcesses:
     def _start(self, number: int, pause_seconds: float = RESTART_PAUSE_SECONDS_MIN) -> _Worker:
         reader, writer = _context.Pipe(duplex=False)
         process = _context.Process(
-            target=self._work, args=(reader, writer), name=f"server_stub worker {number}"
+            target=self._work, args=(number, reader, writer), name=f"server_stub worker {number}"
         )
         # Python forgets a signal that comes in the first moments of a forked child.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
@@ -141,17 +138,25 @@ class WorkerProcesses:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         writer.close()
-        return _Worker(number, process, reader, self._monotonic(), pause_seconds=pause_seconds)
+        os.set_blocking(reader.fileno(), False)
+        now = self._monotonic()
+        return _Worker(number, process, reader, now, now, pause_seconds=pause_seconds)
 
-    def _work(self, reader: Connection, writer: Connection) -> None:
+    def _work(self, number: int, reader: Connection, writer: Connection) -> None:
         """Serve in the worker."""
         signal.set_wakeup_fd(-1)
         os.close(self._life_writer)
         reader.close()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        with writer:
-            self._serve(lambda: writer.send_bytes(b"ready"))
+        os.set_blocking(writer.fileno(), False)
+
+        def say_alive() -> None:
+            # If the parent is stopped, the pipe is full at some time; if it is gone, it is broken.
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(writer.fileno(), b".")
+
+        self._serve(number, say_alive)
 
     def _end_with_parent(self) -> None:
         os.read(self._life_reader, 1)
@@ -159,17 +164,15 @@ class WorkerProcesses:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _wait(self) -> None:
-        """Wait for a signal, a worker that is ready or has ended, or the next replacement."""
+        """Wait for a signal, a sign or the end of a worker, or the time to look for silent ones."""
         awaited: list[Connection | socket.socket | int] = [self._wake_reader]
-        pauses: list[float] = []
+        pauses = [self._silent_seconds_max / 4]
         for worker in self._workers:
             if worker.replaced_at is not None:
                 pauses.append(max(worker.replaced_at - self._monotonic(), 0.0))
                 continue
-            awaited.append(worker.process.sentinel)
-            if not worker.is_ready:
-                awaited.append(worker.ready)
-        happened = wait(awaited, min(pauses, default=None))
+            awaited += [worker.process.sentinel, worker.life]
+        happened = wait(awaited, min(pauses))
         for worker in self._workers:
             if worker.replaced_at is None and worker.process.sentinel in happened:
                 # A worker closes its files a moment before its exit code is known.
@@ -180,20 +183,39 @@ class WorkerProcesses:
         except BlockingIOError:
             pass
 
-    def _note_ready(self) -> None:
+    def _note_signs(self) -> None:
         for worker in self._workers:
-            if not worker.is_ready and worker.replaced_at is None and worker.ready.poll():
-                try:
-                    worker.ready.recv_bytes()
-                except EOFError:
-                    continue  # it has ended, which its sentinel says too
+            if worker.replaced_at is None and _has_sign(worker.life):
                 worker.is_ready = True
+                worker.heard_at = self._monotonic()
+
+    def _kill_silent(self) -> None:
+        now = self._monotonic()
+        has_slept = now - self._looked_at > self._silent_seconds_max / 2
+        self._looked_at = now
+        for worker in self._workers:
+            if has_slept:  # this process was stopped as well, and has heard of no worker
+                worker.heard_at = now
+            silent_seconds = now - worker.heard_at
+            if not worker.is_ready or worker.replaced_at is not None:
+                continue
+            if silent_seconds > self._silent_seconds_max and worker.process.is_alive():
+                _logger.error(
+                    "worker process %d (pid %d) was silent for %.3g s: it is stopped or hangs, and "
+                    "is killed",
+                    worker.number,
+                    worker.process.pid,
+                    silent_seconds,
+                )
+                worker.process.kill()
+                worker.process.join()
 
     def _note_ended(self, *, may_replace: bool) -> None:
         for worker in self._workers:
             if worker.replaced_at is not None or worker.process.is_alive():
                 continue
-            worker.ready.close()
+            worker.life.close()
+            self._forget(worker.number)
             code = worker.process.exitcode
             if not may_replace:
                 raise StartupError(
@@ -229,4 +251,11 @@ class WorkerProcesses:
                 _logger.error("worker process %d did not end and is killed", worker.number)
                 worker.process.kill()
                 worker.process.join()
-            worker.ready.close()
+            worker.life.close()
+
+
+def _has_sign(life: Connection) -> bool:
+    try:
+        return bool(os.read(life.fileno(), 4096))
+    except BlockingIOError:
+        return False

@@ -25,6 +25,12 @@ UNKNOWN_FAMILY: dict[str, Any] = {"metric_type": "gauge", "help_text": None, "un
 """The family of a name that was never exported from this database."""
 
 
+KEPT_BYTES_MAX = 16 * 1024 * 1024
+"""How many bytes the families take that are known to be in the table."""
+
+FAMILY_OVERHEAD_BYTES = 300
+
+
 class KnownFamilies:
     """Reads the families of names.
 
@@ -48,7 +54,7 @@ class KnownFamilies:
         # The type of a name that was never exported is unknown, so `chosen_names` judges it.
         metric_type = None if name else filters.get("metric_type")
         parameters = {"metric_name": name, "metric_type": metric_type}
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             cursor = await connection.execute(
                 read_sql("time_series_database/read_families.sql"), parameters
             )
@@ -77,6 +83,8 @@ def chosen_names(
 class WrittenFamilies:
     """The families that are in the table by now; the server does not write them again for a while.
 
+    Beyond `KEPT_BYTES_MAX` it forgets them, and then writes once more what it meets again.
+
     Only for a while, because the database may be set back: to a backup, or to a standby that takes
     over and lacks the last transactions.
 
@@ -87,6 +95,7 @@ class WrittenFamilies:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._by_name: dict[str, Family] = {}
+        self._kept_bytes = 0
         self._since = monotonic()
 
     def missing(self, assembled: Assembled) -> list[Family]:
@@ -94,13 +103,19 @@ class WrittenFamilies:
         now = self._monotonic()
         if now - self._since >= REMEMBERED_SECONDS:
             self._by_name.clear()
+            self._kept_bytes = 0
             self._since = now
         found = {series.family.metric_name: series.family for series, _ in assembled.series}
         return [family for name, family in found.items() if self._by_name.get(name) != family]
 
     def note_committed(self, families: Sequence[Family]) -> None:
         """Note that families are in the table: their transaction has been committed."""
-        self._by_name.update({family.metric_name: family for family in families})
+        if self._kept_bytes > KEPT_BYTES_MAX:
+            self._by_name.clear()
+            self._kept_bytes = 0
+        for family in families:
+            self._by_name[family.metric_name] = family
+            self._kept_bytes += FAMILY_OVERHEAD_BYTES + sum(len(text or "") for text in family)
 
 
 async def write_families(connection: AsyncConnection[Any], families: Sequence[Family]) -> None:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 SERIES_KEPT_MAX = 200_000
 """How many series the server keeps between requests, of about a kilobyte each."""
 
+KEPT_BYTES_MAX = 64 * 1024 * 1024
+"""How many bytes their texts take; beyond either bound the server makes all of them anew."""
+
+COPIES = 4
+"""How many times a kept series has its labels."""
+
 CONTENT_TYPES = {
     "1.0": "application/x-protobuf",
     "2.0": "application/x-protobuf;proto=io.prometheus.write.v2.Request",
@@ -112,6 +118,7 @@ class Assembly:
 
     def __init__(self) -> None:
         self._by_row: dict[tuple[int, str, str | None], WrittenSeries | None] = {}
+        self._kept_bytes = 0
         # Rows may write one series in several ways: an empty label is no label.
         self._by_labels: dict[tuple[tuple[str, str], ...], WrittenSeries] = {}
 
@@ -123,9 +130,10 @@ class Assembly:
         """
         found: dict[WrittenSeries, list[tuple[int, float]]] = {}
         invalid = 0
-        if len(self._by_row) > SERIES_KEPT_MAX:
+        if len(self._by_row) > SERIES_KEPT_MAX or self._kept_bytes > KEPT_BYTES_MAX:
             self._by_row.clear()
             self._by_labels.clear()
+            self._kept_bytes = 0
         for row in rows:
             key = (row.runtime_id, row.metric_name, row.labels)
             series = self._by_row.get(key)
@@ -136,6 +144,7 @@ class Assembly:
                 or (row.component_name, row.component_type) != series.component
             ):
                 series = self._by_row[key] = self._series_of(row)
+                self._kept_bytes += COPIES * len(row.labels or "") + len(row.help_text or "")
             if series is None or row.timestamp_ms is None:
                 invalid += 1
                 continue

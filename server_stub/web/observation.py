@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from server_stub.statistics import Statistics
 
+METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
+"""The methods of the routes. A client may invent others, which count as one."""
+
+OTHER_METHOD = "other"
+
 INGEST_PATHS = frozenset({"/api/metrics", "/api/metrics/report"})
 """The paths where the server takes compressed bodies."""
 
@@ -53,9 +58,11 @@ class Observation:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            # The template and not the path: clients choose paths, and series must stay few.
+            # Clients choose paths and methods, and series must stay few: the labels are of a closed
+            # set, the templates of the routes and their methods.
             endpoint = getattr(scope.get("route"), "path", None) or "unmatched"
-            self._statistics.requests.labels(endpoint, method, str(status)).inc()
-            self._statistics.request_duration.labels(endpoint, method).observe(
+            counted = method if method in METHODS else OTHER_METHOD
+            self._statistics.requests.labels(endpoint, counted, str(status)).inc()
+            self._statistics.request_duration.labels(endpoint, counted).observe(
                 time.perf_counter() - started_at
             )

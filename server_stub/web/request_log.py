@@ -15,6 +15,9 @@ from server_stub.serving.request_id import begin_request
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+METHOD_LENGTH_MAX = 20
+"""A client may invent a method as long as all headers."""
+
 _logger = logging.getLogger("server_stub.access")
 
 
@@ -69,7 +72,7 @@ def _log(
 ) -> None:
     caller = scope.get("caller")
     fields = {
-        "method": scope["method"],
+        "method": scope["method"][:METHOD_LENGTH_MAX],
         # The template: a path, and a query above all, may hold what a log must not show.
         "route": getattr(scope.get("route"), "path", None) or "unmatched",
         "status": status,

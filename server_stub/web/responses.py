@@ -135,7 +135,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    route = f"{request.method} {request.url.path[:_QUOTED_LENGTH_MAX]}"
+    method, path = request.method[:_QUOTED_LENGTH_MAX], request.url.path[:_QUOTED_LENGTH_MAX]
+    route = f"{method} {path}"
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             detail = f"there is no route {route}: see /docs for those that there are"
@@ -152,6 +153,8 @@ def _methods_of(request: Request) -> str:
     for route in request.app.state.routes:
         if isinstance(route, Route) and route.path_regex.match(request.url.path):
             methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")  # `web.head` answers it
     return ", ".join(sorted(methods))
 
 

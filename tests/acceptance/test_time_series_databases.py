@@ -80,8 +80,8 @@ def samples_in_table(database_url: str, *, acknowledged: bool) -> Samples:
             (acknowledged,),
         ).fetchall()
     found = defaultdict(list)
-    for *component, labels, name, timestamp_ms, value in rows:
-        shown = dict(exposed_labels(*component, labels).key_without(None))
+    for runtime_id, component, kind, labels, name, timestamp_ms, value in rows:
+        shown = dict(exposed_labels(runtime_id, component, kind, labels).key_without(None))
         found[series_of({"__name__": name} | shown), timestamp_ms].append(value)
     return found
 

@@ -61,7 +61,8 @@ class Api:
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(logged, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            base_url = "http://localhost"
+            async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
                 return await client.request(method, path, **options)
 
         response: httpx.Response = self.loop.run(send())

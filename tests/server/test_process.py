@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.server_process import READY, start_server
 
@@ -87,6 +88,22 @@ def test_a_server_takes_requests_when_it_says_so(server: ServerProcess) -> None:
     assert {"status": "ok"} == httpx.get(f"{server.url}/readyz").json()
     registered = httpx.post(f"{server.url}/api/worker/pool/register", json={"name": "cpu-01"})
     assert "ok" == registered.json()["status"]
+
+
+def test_no_password_of_the_database_is_printed(database_url: str) -> None:
+    """The database line has neither the password of the role nor that of a certificate's key, and
+    is otherwise one that psql takes."""
+    secrets = "password=hidden-one&sslpassword=hidden-two"
+    url = f"{database_url}&sslkey=/nowhere/key&{secrets}"
+    with running(f"--database-url={url}") as process:
+        assert process.stdout is not None
+        shown = process.stdout.readline().removeprefix("server_stub database: ")
+        assert process.stdout.readline().startswith(READY)
+        process.terminate()
+        assert 0 == process.wait(30)
+    assert "hidden" not in shown
+    assert "sslkey=/nowhere/key" in shown
+    assert conninfo_to_dict(database_url).items() <= conninfo_to_dict(shown).items()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

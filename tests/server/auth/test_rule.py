@@ -128,7 +128,7 @@ def test_every_route_has_a_scope_or_is_open() -> None:
     }
     served = served_routes()
     assert set() == tested - served
-    for method, path in served - tested - {("GET", "/docs/oauth2-redirect")}:
+    for method, path in served - tested:
         assert required_scope(method, path) == (Scope.READ if method == "GET" else Scope.ADMIN)
     for method, path in served:
         assert (required_scope(method, path) is None) == (path in OPEN_PATHS)
@@ -189,15 +189,22 @@ def test_a_bound_token_registers_only_its_component(closed: Api) -> None:
 
 
 def test_a_bound_token_writes_only_for_its_component(closed: Api) -> None:
-    """A batch for another component is refused whole, by id and by name; nothing is stored."""
+    """A batch for another component is refused whole, by id and by name; nothing is stored. The
+    answer is the same for a component that there is not."""
     other = register(closed, "admin", "victim")
     mine = register(closed, "bound", "mine")
     name = "bound_batches_total"
-    for whose in ({"runtime_id": other}, {"component_name": "victim"}):
-        body = {**whose, "metrics": [sample(metric_name=name)]}
-        answer = call(closed, "POST", "/api/metrics", "bound", body)
-        assert 403 == answer.status_code
-        assert f"runtime {other} is not this token's" in answer.json()["detail"]
+    for field, there, missing, status in (
+        ("runtime_id", other, "17", 404),
+        ("component_name", "victim", "nobody", 403),
+    ):
+        answers = []
+        for named in (there, missing):
+            body = {field: named, "metrics": [sample(metric_name=name)]}
+            answer = call(closed, "POST", "/api/metrics", "bound", body)
+            assert "this token" in answer.json()["detail"]
+            answers.append((answer.status_code, answer.text.replace(named, "…")))
+        assert [(status, answers[0][1])] * 2 == answers
     for whose in ({"runtime_id": mine}, {"component_name": "mine"}):
         body = {**whose, "metrics": [sample(metric_name=name)]}
         answer = call(closed, "POST", "/api/metrics", "bound", body)
@@ -210,14 +217,41 @@ def test_a_bound_token_has_single_samples_of_others_rejected(closed: Api) -> Non
     other = register(closed, "admin", "victim")
     mine = register(closed, "bound", "mine")
     name = "bound_samples_total"
-    metrics = [sample(metric_name=name, runtime_id=whose) for whose in (other, mine)]
+    metrics = [sample(metric_name=name, runtime_id=whose) for whose in (other, "17", mine)]
     for body in (metrics, {"runtime_id": mine, "metrics": metrics}):
         answer = call(closed, "POST", "/api/metrics", "bound", body).json()
-        assert (1, 1) == (answer["metrics_inserted"], answer["metrics_rejected"])
-        assert 0 == answer["errors"][0]["index"]
-        assert f"runtime {other} is not this token's" in answer["errors"][0]["reason"]
+        assert (1, 2) == (answer["metrics_inserted"], answer["metrics_rejected"])
+        assert [0, 1] == [error["index"] for error in answer["errors"]]
+        reasons = [error["reason"] for error in answer["errors"]]
+        assert f"no runtime {other} is registered for this token" in reasons[0]
+        assert reasons[0] == reasons[1].replace(" 17 ", f" {other} ")
         assert mine == answer["runtime_id"]
     assert [mine, mine] == [row[0] for row in stored_of(closed, name)]
+
+
+def test_a_bound_token_takes_no_name_of_others(closed: Api) -> None:
+    """A key that it sends is its own: the batch of another sender under the same key is stored, and
+    neither gets the other's answer. Its own repeat is a duplicate."""
+    other = register(closed, "admin", "victim")
+    mine = register(closed, "bound", "mine")
+    name = "named_batches_total"
+
+    def send(token: str, whose: str, key: str) -> dict[str, Any]:
+        answer = closed.post(
+            "/api/metrics",
+            json={"runtime_id": whose, "metrics": [sample(metric_name=name)]},
+            headers={**bearer(token), "Idempotency-Key": key},
+        )
+        assert 200 == answer.status_code, answer.text
+        return {"status": answer.json()["status"], "whose": answer.json()["runtime_id"]}
+
+    # The thief comes first, with a number that the victim reaches much later, or after it.
+    assert {"status": "ok", "whose": mine} == send("bound", mine, "boot-of-victim:900")
+    assert {"status": "ok", "whose": other} == send("writer", other, "boot-of-victim:1")
+    assert {"status": "duplicate", "whose": other} == send("admin", other, "boot-of-victim:1")
+    assert {"status": "ok", "whose": mine} == send("bound", mine, "worker_pool/mine:1")
+    assert {"status": "duplicate", "whose": mine} == send("bound", mine, "boot-of-victim:900")
+    assert [mine, other, mine] == [row[0] for row in stored_of(closed, name)]
 
 
 def test_a_bound_token_needs_its_component_registered(postgresql: Cluster) -> None:

@@ -281,6 +281,27 @@ def test_the_table_of_series_is_bounded() -> None:
     assert [2, 0, 2] == kept
 
 
+def test_the_table_of_series_is_bounded_in_bytes() -> None:
+    """Large series are counted and not kept; small ones are kept as long as there is room."""
+    limits = LIMITS._replace(text_length_max=10_000, series_max=20)
+    table = SeriesTable(limits, cached_bytes_max=4_000)
+    for _ in range(2):
+        large = parse(*(sample(labels={"a": f"{number}" + "x" * 5_000}) for number in range(9)))
+        rows, rejects = encode(large, table)
+        assert (9, []) == (len(rows), rejects)
+        assert 0 == table.cached_bytes
+    small = parse(*(sample(labels={"a": f"{number}"}) for number in range(12)))
+    rows, rejects = encode(small, table)
+    assert (11, [11]) == (len(rows), [reject.position for reject in rejects])
+    assert 0 < table.cached_bytes <= 4_000
+    component = table.of(7, NOW.date())
+    assert 20 == component.count
+    assert 0 < len(component.tails) < 11
+    # A component that is forgotten gives its bytes back.
+    table.of(7, NOW.date() + timedelta(days=1))
+    assert 0 == table.cached_bytes
+
+
 def test_special_values_become_floats() -> None:
     """Values without a JSON number, and whole numbers, become floats in PostgreSQL's format."""
     values = ["NaN", "+Inf", "-Inf", 3]

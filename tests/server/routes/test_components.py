@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,49 @@ def component(api: Api, name: str) -> dict[str, Any]:
     listed = api.get("/api/runtime").json()["components"]
     found: dict[str, Any] = next(entry for entry in listed if entry["name"] == name)
     return found
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/x-www-form-urlencoded"},  # what `curl -d` sends
+        {"Content-Type": "text/plain; charset=latin-1"},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Encoding": "x-gzip"},
+    ],
+)
+def test_a_body_is_json_whatever_its_type(
+    embedded_api_shared: Api, headers: dict[str, str]
+) -> None:
+    """Every route with a JSON object takes it as `POST /api/metrics` does, plain or compressed."""
+    body = b'{"name": "of-curl"}'
+    content = gzip.compress(body) if "Content-Encoding" in headers else body
+    for path in (REGISTER, HEARTBEAT, *DEREGISTER):
+        answer = embedded_api_shared.post(path, content=content, headers=headers)
+        assert (200, "of-curl") == (answer.status_code, answer.json()["name"])
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "detail"),
+    [
+        (b"{}", {"Content-Encoding": "br"}, 415, "use gzip or none"),
+        (b"{}", {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
+        (gzip.compress(b" " * 600_000), {"Content-Encoding": "gzip"}, 413, "524288 bytes"),
+        (b" " * 600_000, {}, 413, "exceeds 524288 bytes"),
+        (b"name=cpu-01", {}, 422, "JSON"),
+        (b"[" * 100_000, {}, 400, "pars"),
+        (b"", {}, 422, "body: Field required"),
+    ],
+    ids=["encoding", "no gzip", "bomb", "large", "form", "deep", "empty"],
+)
+def test_a_body_that_is_no_small_object_is_refused(
+    embedded_api_shared: Api, content: bytes, headers: dict[str, str], status: int, detail: str
+) -> None:
+    """The answer says what is wrong, and shows no bytes."""
+    answer = embedded_api_shared.post(REGISTER, content=content, headers=headers)
+    assert status == answer.status_code, answer.text
+    assert detail in answer.json()["detail"]
+    assert "b'" not in answer.text
 
 
 @pytest.mark.parametrize("path", [REGISTER, "/api/runtime/register"])

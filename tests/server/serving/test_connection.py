@@ -98,7 +98,7 @@ def read_to_end(connection: socket.socket) -> bytes:
     return received
 
 
-HEAD = b"POST /api/metrics HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /api/metrics HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, HEAD + b"X-Slow: "])
@@ -111,10 +111,19 @@ def test_headers_that_do_not_end_are_cut_off(
     assert b"" == read_to_end(connection)
 
 
-def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> None:
-    """Another byte now and then gains no time."""
+@pytest.mark.parametrize(
+    "begun",
+    [
+        HEAD + b"X-Slow: ",
+        HEAD + b"Content-Length: 1000000000\r\n\r\n",  # answered at once, as it is too large
+        HEAD.replace(b"/api/metrics", b"/nowhere") + b"Content-Length: 1000000\r\n\r\n",
+    ],
+    ids=["headers", "a body that was refused", "a body for no route"],
+)
+def test_what_drips_is_cut_off(connect: Callable[[], socket.socket], begun: bytes) -> None:
+    """Another byte now and then gains no time, neither in headers nor after the answer."""
     connection = connect()
-    connection.sendall(HEAD + b"X-Slow: ")
+    connection.sendall(begun)
     connection.settimeout(SOON / 10)
     sent = 0
     with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - it drips till then
@@ -122,7 +131,7 @@ def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> 
             connection.sendall(b"x")
             sent += 1
             try:
-                if not connection.recv(1):
+                if not connection.recv(65536):
                     raise ConnectionResetError
             except TimeoutError:
                 pass
@@ -131,7 +140,7 @@ def test_headers_that_drip_are_cut_off(connect: Callable[[], socket.socket]) -> 
 def test_headers_of_a_second_request_are_cut_off(connect: Callable[[], socket.socket]) -> None:
     """A connection that was good for one request gets no more time for the next."""
     connection = connect()
-    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = b""
     while not answer.endswith(b"}"):
         answer += connection.recv(65536)
@@ -168,7 +177,7 @@ def test_an_answer_that_is_not_read_is_cut_off(
     """A client that does not read its answers does not keep the server's memory."""
     connection = connect()
     asked = 1000  # more than the buffers of both sides hold
-    connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
+    connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * asked)
     while "whose client did not read an answer" not in log.read_text():
         pass
     answered = read_to_end(connection).count(b"HTTP/1.1 200")
@@ -229,7 +238,7 @@ def test_connections_beyond_the_bound_are_refused(connect: Callable[[], socket.s
     for connection in held:
         assert b"" == read_to_end(connection)
     later = connect()
-    later.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    later.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert read_to_end(later).startswith(b"HTTP/1.1 200")
 
 

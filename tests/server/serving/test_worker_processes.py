@@ -25,19 +25,29 @@ if TYPE_CHECKING:
 BATCHES_PER_CLIENT = 60
 ROWS_PER_BATCH = 3
 PROGRAM = """
-import logging, sys, time
+import logging, os, signal, sys, threading, time
 from server_stub.errors import StartupError
 from server_stub.serving.worker_processes import WorkerProcesses
 
-def serve(on_ready):
+def serve(number, on_ready):
     {serve}
 
 said = []
 logger = logging.getLogger("server_stub.serving.worker_processes")
 logger.addFilter(lambda record: said.append(record.getMessage()) or True)
-workers = WorkerProcesses(2, serve, time.monotonic)
+forgotten = []
+jumped = []  # from the ready line on, the clock of the parent is a thousand seconds ahead
+started_at = time.monotonic()
+clock = lambda: time.monotonic() + 1_000 * len(jumped)
+
+def say_ready():
+    print("ready", flush=True)
+    if {jumps}:
+        jumped.append(True)
+
+workers = WorkerProcesses(2, serve, forgotten.append, clock, {silent_seconds_max})
 try:
-    workers.run(lambda: print("ready", flush=True), lambda: {is_stopping})
+    workers.run(say_ready, lambda: {is_stopping})
 except StartupError as error:
     print(error)
 """
@@ -165,8 +175,12 @@ def test_every_worker_reports_its_own_series(database_url: str) -> None:
     assert pids == {worker_id.rsplit("-", 1)[1] for _, worker_id in reported}
 
 
-def run_program(serve: str, is_stopping: str = "False") -> subprocess.CompletedProcess[str]:
-    program = PROGRAM.format(serve=serve, is_stopping=is_stopping)
+def run_program(
+    serve: str, is_stopping: str = "False", silent_seconds_max: float = 20.0, *, jumps: bool = False
+) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(
+        serve=serve, is_stopping=is_stopping, silent_seconds_max=silent_seconds_max, jumps=jumps
+    )
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
@@ -188,3 +202,46 @@ def test_a_worker_that_keeps_ending_is_replaced_ever_later() -> None:
     assert ended.stdout == "ready\n"
     pauses = [line.rsplit(" in ", 1)[1] for line in ended.stderr.splitlines() if "code 4" in line]
     assert ["0.1 s", "0.2 s", "0.4 s"] == sorted(set(pauses))
+
+
+# A worker that says so ten times a second; one of the first two does something else after a while.
+BEATING = """
+    while True:
+        on_ready()
+        time.sleep(0.05)
+        if number == 1 and time.monotonic() - started_at < 0.5:
+            {instead}
+"""
+
+
+REPLACED = (
+    "forgotten and all(worker.is_ready and not worker.replaced_at for worker in workers._workers)"
+)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "os.kill(os.getpid(), signal.SIGSTOP)",
+        "time.sleep(1_000)",  # it hangs, and could still be interrupted
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); threading.Event().wait()",
+    ],
+)
+def test_a_worker_that_is_silent_is_replaced(instead: str) -> None:
+    """A worker that is stopped or hangs is killed and replaced; the other one goes on."""
+    serve = "pass" + BEATING.format(instead=instead)
+    ended = run_program(serve, REPLACED, 0.6)
+    assert 0 == ended.returncode, ended.stderr
+    assert 1 == ended.stderr.count("was silent for")
+    assert "worker process 1 " in ended.stderr
+    assert "ended with code -9 and is replaced" in ended.stderr
+    assert "worker process 0 " not in ended.stderr
+
+
+def test_a_parent_that_has_slept_kills_no_worker() -> None:
+    """If the parent was stopped as well, or the machine slept, the parent has heard nothing of its
+    workers meanwhile, which says nothing of them."""
+    serve = "pass" + BEATING.format(instead="pass")
+    is_stopping = "jumped and time.monotonic() - started_at > 1.5"
+    ended = run_program(serve, is_stopping, silent_seconds_max=0.8, jumps=True)
+    assert (0, "") == (ended.returncode, ended.stderr)

@@ -1,0 +1,3 @@
+    ) AS page
+) AS measured
+WHERE coalesce(bytes_before, 0) < %(page_bytes_max)s::bigint

@@ -1,0 +1,44 @@
+"""The server behind a proxy that puts a prefix before its paths, which the server does not know."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from noetl_metrics_sdk import MetricsClient, Registry
+from tests.nginx import needs_nginx, prefixed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.server_process import ServerProcess
+
+# The proxy is another program, and the server treats it alike under every interpreter.
+pytestmark = [pytest.mark.once, needs_nginx]
+
+
+def test_a_server_works_below_a_prefix(server: ServerProcess, tmp_path: Path) -> None:
+    """Redirects stay below the prefix, the page of the documentation loads the description that is
+    there, and its paths are those through the proxy. A worker delivers through it."""
+    with prefixed(tmp_path, "/tools/metrics", server.url) as url:
+        with httpx.Client(follow_redirects=True) as browser:
+            for path in ("/docs/", "/api/runtime/?x", "/healthz/"):
+                answer = browser.get(url + path)
+                assert [307] == [redirect.status_code for redirect in answer.history]
+                assert url + path.replace("/?", "?").removesuffix("/") == str(answer.url)
+                assert 200 == answer.status_code
+            posted = browser.post(f"{url}/api/worker/pool/register/", json={"name": "cpu-01"})
+            assert 200 == posted.status_code
+            page = browser.get(f"{url}/docs")
+            (description_url,) = re.findall(r"url: '([^']+)'", page.text)
+            description = browser.get(urljoin(str(page.url), description_url))
+            assert f"{url}/openapi.json" == str(description.url)
+            (place,) = description.json()["servers"]
+            assert f"{url}/" == urljoin(str(description.url), place["url"])
+        with MetricsClient(url, "cpu-01", registry=Registry(), system_metrics=()) as client:
+            client.record("rows_total", 1.0, metric_type="counter")
+            assert 0 == client.flush(30).pending

@@ -1,0 +1,115 @@
+"""Strangers, and clients with a token, who mean harm, for long, beside one who means none."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from server_stub.auth.tokens import hash_token, make_token
+from tests.outside.conftest import LONG
+from tests.outside.test_soak import Traffic
+from tests.server.strangers import BOMBS, ask, connected, packed_bomb, request
+from tests.server_process import start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+# Other programs send requests to the server, which is the same on every interpreter.
+pytestmark = pytest.mark.once
+
+SECONDS = 600 if LONG else 4
+SETTLED_SECONDS = 60 if LONG else 1
+SLOW_CLIENTS = 60
+ROUNDS_BEFORE = 10 if LONG else 1
+MEMORY_GROWTH_MAX = 1.2
+"""How many times the memory of before the server may have afterwards. Before, each kind of request
+came some times, so that what the server and its threads keep of them is there."""
+
+TOKEN = "Authorization: Bearer writing"
+WRITER = make_token("writer", ["write", "read"], hash_token("writing"))
+
+
+def hostile_requests(runtime_id: str) -> list[bytes]:
+    """Return a request of each kind."""
+    bombs = [
+        request("POST", "/api/metrics", packed_bomb(name, runtime_id), TOKEN,
+                "Content-Encoding: gzip")
+        for name in BOMBS
+    ]  # fmt: skip
+    huge = [
+        {
+            "metric_name": f"huge_{number % 7}_total", "metric_type": "counter", "metric_value": 1,
+            "labels": {f"l{label}": f"{number}-{label}".ljust(length, "x") for label in range(64)},
+        }
+        for length in (4096, 4097)
+        for number in range(12)
+    ]  # fmt: skip
+    stored = json.dumps({"runtime_id": runtime_id, "metrics": huge}).encode()
+    both = b"Host: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    return [
+        *bombs,
+        request("POST", "/api/metrics", stored, TOKEN),
+        request("POST", "/api/worker/pool/register", b"[" + b"[]," * 170_000 + b"1]", TOKEN),
+        request("GET", "/metrics", b"", TOKEN),
+        request("GET", "/api/metrics?limit=10000", b"", TOKEN),
+        request("GET", "/api/metrics/series?metric_name=huge_1_total&group_by=l1", b"", TOKEN),
+        request("GET", "/readyz"),
+        request("HEAD", "/healthz"),
+        request("GET", "/api/runtime", b"", "Authorization: Bearer wrong"),
+        b"POST /api/metrics HTTP/1.1\r\n" + both,
+        b"nonsense\r\n\r\n",
+    ]
+
+
+def test_memory_and_others_outlast_strangers(database_url: str) -> None:
+    """After hostile requests of every kind the server has hardly more memory than after the first
+    ones, and meanwhile it has taken every batch of a good client."""
+    with ExitStack() as stack:
+        server = start_server(database_url, f"--tokens={WRITER.line()}", "--body-seconds-max=2")
+        assert server.process.stdout is not None
+        stack.enter_context(server.process.stdout)
+        stack.callback(server.stop)
+        registration = request("POST", "/api/worker/pool/register", b'{"name": "good"}', TOKEN)
+        runtime_id = ask(server.url, registration).json()["runtime_id"]
+        hostile = hostile_requests(runtime_id)
+        for sent in hostile * ROUNDS_BEFORE:
+            ask(server.url, sent)
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+        traffic = Traffic(server.url)
+        stack.callback(traffic.stop)
+        traffic.start("good", 0.05, good_batches(runtime_id))
+        began = b"POST /api/metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        ends_at = time.monotonic() + SECONDS
+        for number, sent in enumerate(itertools.cycle(hostile)):
+            if time.monotonic() >= ends_at:
+                break
+            ask(server.url, sent)
+            ask(server.url, request(f"INVENTED{number}", f"/invented/{number}"))
+            if number % SLOW_CLIENTS == 0:
+                slow = stack.enter_context(connected(server.url))
+                slow.sendall(began + TOKEN.encode() + b"\r\n\r\n5\r\n[    \r\n")
+        traffic.stop()
+        time.sleep(SETTLED_SECONDS)
+        after = process.memory_info().rss
+        shown = f"{before >> 20} MiB before, {after >> 20} MiB after {number} hostile requests"
+        sys.stderr.write(f"{traffic.answered}\n{shown}\n")
+        assert {("good", 200)} == set(traffic.answered)
+        assert after <= MEMORY_GROWTH_MAX * before
+        assert 0 == server.stop()
+
+
+def good_batches(runtime_id: str) -> Callable[[httpx.Client], httpx.Response]:
+    metrics = [{"metric_name": "good_total", "metric_type": "counter", "metric_value": 1}]
+    body = json.dumps({"runtime_id": runtime_id, "metrics": metrics})
+    name, _, value = TOKEN.partition(": ")
+    return lambda client: client.post("/api/metrics", content=body, headers={name: value})
