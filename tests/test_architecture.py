@@ -22,7 +22,7 @@ SDK = {
     "errors": set(),
     "model": {"errors"},
     "process": {"clock"},
-    "registry": {"errors", "process"},
+    "registry": {"errors", "model", "process"},
     "instruments": {"errors", "model", "process", "registry"},
     "jobs": {"errors", "instruments", "model", "process", "registry"},
     "system": {"errors", "model", "process"},
@@ -38,7 +38,7 @@ SDK = {
     },
     "exposition": {"errors", "instruments", "jobs", "model", "registry"},
     "otel": {"client", "errors", "model"},
-    "testing": {"errors", "process", "queue", "registry", "transport"},
+    "testing": {"errors", "model", "process", "queue", "registry", "transport"},
     "pytest_plugin": {"testing"},
 }  # fmt: skip
 

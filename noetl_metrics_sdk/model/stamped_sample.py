@@ -94,6 +94,8 @@ class SampleForm:
     def labels(self, label_set: LabelSet) -> dict[str, str]:
         """Return the labels of the series that has this form and the given label set."""
         labels = dict(zip(self.label_names, label_set.values, strict=True))
+        if label_set.has_empty:
+            labels = {name: value for name, value in labels.items() if value}
         if self.own_label is not None:
             labels[self.own_label[0]] = self.own_label[1]
         return labels
@@ -105,13 +107,15 @@ class LabelSet:
     """The label values of a child, and their JSON once the child's first sample is encoded.
 
     Args:
-        values: a value for each label name of the form, in the order of the names.
+        values: a value for each label name of the form, in the order of the names. A label whose
+            value is empty is no label.
     """
 
-    __slots__ = ("encoded", "size_bytes", "values")
+    __slots__ = ("encoded", "has_empty", "size_bytes", "values")
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self.values = values
+        self.has_empty = "" in values
         self.size_bytes = sum([len(value) + QUOTING_BYTES for value in values])
         self.encoded: bytes | None = None
 

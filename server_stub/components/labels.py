@@ -9,7 +9,10 @@ import json
 from functools import lru_cache
 
 from noetl_metrics_sdk.exposition.samples import ExposedLabels
-from noetl_metrics_sdk.model.names import check_label_name
+from noetl_metrics_sdk.model.names import check_label_name, exported_name
+
+ADDED_LABELS = ("runtime_id", "component", "component_type")
+"""The labels that every series gets from its component, on pages and in a time-series database."""
 
 LABEL_SETS_KEPT = 32_768
 """How many sets of labels the server keeps between pages, of about a kilobyte each. If there are
@@ -32,16 +35,11 @@ def exposed_labels(
         InvalidMetricError: a label has a name that a page cannot hold.
     """
     labels: dict[str, str] = {}
-    added = {
-        "runtime_id": str(runtime_id),
-        "component": component_name,
-        "component_type": component_type,
-    }
+    added = dict(
+        zip(ADDED_LABELS, (str(runtime_id), component_name, component_type), strict=True)
+    )
     found: dict[str, object] = json.loads(own or "{}")
     for name, value in found.items():
         check_label_name(name)
-        shown = name
-        while shown in added or (shown != name and shown in found):
-            shown = "exported_" + shown
-        labels[shown] = value if isinstance(value, str) else json.dumps(value)
+        labels[exported_name(name, ADDED_LABELS)] = value if isinstance(value, str) else json.dumps(value)
     return ExposedLabels(labels | added)

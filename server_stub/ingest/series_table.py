@@ -1,29 +1,46 @@
-"""The series that each component has reported: checked and encoded once, and bounded. Pure.
+"""The series that are alive: checked and encoded once, and bounded. Pure: no I/O, no clock.
 
 A series comes with every batch, so the server keeps the part of its rows that never changes. A
 sample then costs the server a look-up and two numbers. The limit on series goes by this table, and
 each server process has a table of its own.
+
+The table has two generations. A new series goes into the younger one, and so does a series of the
+older one that is reported again. When the younger generation is an hour old, or has half of the
+bytes that the table may have, it becomes the older one, and the older one is forgotten.
 
 Why so: docs/decisions/ingest.md.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.metric import MetricType, without_empty
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from server_stub.ingest.copy_format import row_tail
 
 if TYPE_CHECKING:
-    from datetime import date
+    from collections.abc import Callable, Mapping
 
-SERIES_CACHED_MAX = 300_000
-"""How many series the server keeps for all components, at some 600 bytes each. Beyond that it
-forgets the component that has been silent for longest, and counts it anew when it comes back."""
+GENERATION_AGE_MAX = timedelta(hours=1)
+"""A series counts as alive until it has not been reported for one or two of these."""
 
+SERIES_BYTES_MAX = 192 * 1024 * 1024
+"""How much memory the table may take. Series that are reported beyond that are encoded anew."""
+
+_SERIES_OVERHEAD_BYTES = 600
+"""What Python needs for a series besides its texts: two dictionary entries and eight objects."""
+
+_PROCESS_OVERHEAD_BYTES = 300
+
+PROCESS_LABEL = "worker_id"
+"""The label by which the SDK tells the processes of a component apart."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _TYPES = frozenset(metric_type.value for metric_type in MetricType)
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
 _encode_json = msgspec.json.Encoder().encode
@@ -33,11 +50,10 @@ SeriesKey = tuple[str, str, bytes, str | None, str | None]
 
 
 class SeriesLimits(NamedTuple):
-    """How large a series may be, and how many a component may have.
+    """How large a series may be, and how many a process may have.
 
     A series has at most `labels_max` labels. The value of a label, the help text and the unit have
-    at most `text_length_max` characters each. A component has at most `series_max` series in one
-    UTC day.
+    at most `text_length_max` characters each. A process has at most `series_max` series alive.
     """
 
     labels_max: int
@@ -45,74 +61,149 @@ class SeriesLimits(NamedTuple):
     series_max: int
 
 
-class ComponentSeries:
-    """The series of one component in one UTC day; `tails` has the end of the rows of each."""
+class Process(NamedTuple):
+    """A process of a component; samples without `PROCESS_LABEL` are of the process ""."""
 
-    __slots__ = ("day", "tails")
+    runtime_id: int
+    worker_id: str
 
-    def __init__(self, day: date) -> None:
-        self.day = day
-        self.tails: dict[SeriesKey, bytes] = {}
+
+class Fullness(NamedTuple):
+    """How many series a process has alive, of how many it may have, and the name of the newest."""
+
+    process: Process
+    metric_name: str
+    series: int
+    series_max: int
+
+
+class _Generation:
+    """The series that were new, or were reported again, since `began_at`."""
+
+    __slots__ = ("began_at", "by_component", "by_process", "bytes")
+
+    def __init__(self, began_at: datetime) -> None:
+        self.began_at = began_at
+        self.by_component: defaultdict[int, dict[SeriesKey, bytes]] = defaultdict(dict)
+        self.by_process: defaultdict[Process, int] = defaultdict(int)
+        self.bytes = 0
+
+    def add(self, process: Process, key: SeriesKey, tail: bytes) -> None:
+        self.by_component[process.runtime_id][key] = tail
+        if process not in self.by_process:
+            self.bytes += _PROCESS_OVERHEAD_BYTES + 4 * len(process.worker_id)
+        self.by_process[process] += 1
+        self.bytes += _size_of(key, tail)
 
 
 class SeriesTable:
     """The series of every component.
 
     Args:
-        limits: how large a series may be, and how many a component may have.
-        cached_max: how many series the table keeps.
+        limits: how large a series may be, and how many a process may have.
+        on_fullness: is told when a process has half of the series that it may have, and all.
+        bytes_max: how much memory the table may take.
     """
 
-    def __init__(self, limits: SeriesLimits, cached_max: int = SERIES_CACHED_MAX) -> None:
+    def __init__(
+        self,
+        limits: SeriesLimits,
+        on_fullness: Callable[[Fullness], None] | None = None,
+        bytes_max: int = SERIES_BYTES_MAX,
+    ) -> None:
         self._limits = limits
-        self._cached_max = cached_max
-        self._cached = 0
-        # The component that has reported last comes last.
-        self._by_component: dict[int, ComponentSeries] = {}
+        self._on_fullness = on_fullness
+        self._bytes_max = bytes_max
+        self._older = _Generation(_NEVER)
+        self._younger = _Generation(_NEVER)
 
-    def of(self, runtime_id: int, day: date) -> ComponentSeries:
-        """Return the series of a component in a UTC day."""
-        found = self._by_component.pop(runtime_id, None)
-        if found is None or found.day != day:
-            if found is not None:
-                self._cached -= len(found.tails)
-            found = ComponentSeries(day)
-        self._by_component[runtime_id] = found
-        return found
+    def of(self, runtime_id: int, now: datetime) -> Mapping[SeriesKey, bytes]:
+        """Return the ends of the rows of a component's series, as far as they are at hand.
 
-    def add(self, runtime_id: int, day: date, key: SeriesKey) -> bytes:
-        """Check a new series; return the end of its rows, which `tails` keeps from now on.
+        A series that is missing there may be alive all the same: `add` knows.
+        """
+        # If the clock was set back, the generation is as old as it was set back.
+        age = abs(now - self._younger.began_at)
+        if age >= 2 * GENERATION_AGE_MAX:
+            self._older = _Generation(now)
+            self._younger = _Generation(now)
+        elif age >= GENERATION_AGE_MAX:
+            self._begin_generation(now)
+        return self._younger.by_component[runtime_id]
+
+    def add(self, runtime_id: int, key: SeriesKey) -> bytes:
+        """Return the end of the rows of a series that `of` did not have, and keep it.
 
         Raises:
             ValueError: the series cannot be stored, or is one too many; the message says what is
                 right.
         """
-        tails = self.of(runtime_id, day).tails
-        if len(tails) >= self._limits.series_max:
-            raise ValueError(
-                f"the runtime has reported {self._limits.series_max} series today, and no more are "
-                "allowed: use fewer label values, or raise the server's --series-per-runtime-max"
-            )
-        tail = _encode_series(key, self._limits)
-        tails[key] = tail
-        self._cached += 1
-        while self._cached > self._cached_max and len(self._by_component) > 1:
-            silent_longest = next(iter(self._by_component))
-            self._cached -= len(self._by_component.pop(silent_longest).tails)
+        tail = self._younger.by_component[runtime_id].get(key)
+        if tail is not None:
+            return tail
+        labels = _labels_of(key)
+        process = Process(runtime_id, labels.get(PROCESS_LABEL, ""))
+        # Not every component of the younger generation is in the older one.
+        tail = self._older.by_component.get(runtime_id, {}).pop(key, None)
+        if tail is not None:
+            self._older.by_process[process] -= 1
+        else:
+            alive, series_max = self.alive(process) + 1, self._limits.series_max
+            if alive > series_max:
+                raise ValueError(_one_too_many(process, series_max))
+            tail = _encode_series(key, labels, self._limits)
+            if self._on_fullness is not None and alive in {(series_max + 1) // 2, series_max}:
+                self._on_fullness(Fullness(process, key[0], alive, series_max))
+        self._younger.add(process, key, tail)
+        if self._younger.bytes > self._bytes_max // 2:
+            self._begin_generation(self._younger.began_at)
         return tail
 
+    def alive(self, process: Process) -> int:
+        """Return how many series of a process are alive."""
+        return self._younger.by_process.get(process, 0) + self._older.by_process.get(process, 0)
 
-def _encode_series(key: SeriesKey, limits: SeriesLimits) -> bytes:
-    metric_name, metric_type, labels_json, help_text, unit = key
+    def fullest_ratio(self) -> float:
+        """Return what part of its limit the process has that has the most series."""
+        processes = self._younger.by_process.keys() | self._older.by_process.keys()
+        return max(map(self.alive, processes), default=0) / self._limits.series_max
+
+    def _begin_generation(self, now: datetime) -> None:
+        self._older = self._younger
+        self._younger = _Generation(now)
+
+
+def _one_too_many(process: Process, series_max: int) -> str:
+    named = f"{PROCESS_LABEL} {process.worker_id[:60]!r}" if process.worker_id else "no worker_id"
+    return (
+        f"the process with {named} has reported {series_max} series within the last hour, and no "
+        "more are allowed: use fewer label values, give each process a worker_id of its own, or "
+        "raise the server's --series-per-process-max"
+    )
+
+
+def _size_of(key: SeriesKey, tail: bytes) -> int:
+    name, metric_type, labels, help_text, unit = key
+    texts = len(name) + len(metric_type) + len(help_text or "") + len(unit or "")
+    return _SERIES_OVERHEAD_BYTES + texts + len(labels) + len(tail)
+
+
+def _labels_of(key: SeriesKey) -> dict[str, str]:
+    labels = key[2]
+    return {} if labels in {b"", b"null"} else _labels_decoder.decode(labels)
+
+
+def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits) -> bytes:
+    metric_name, metric_type, _, help_text, unit = key
     check_metric_name(metric_name)
     if metric_type not in _TYPES:
         raise ValueError(
             f"metric_type {metric_type[:60]!r} is not valid: use one of {', '.join(MetricType)}"
         )
-    labels = {} if labels_json in {b"", b"null"} else _labels_decoder.decode(labels_json)
-    if len(labels) > limits.labels_max:
+    kept = without_empty(labels)
+    if len(kept) > limits.labels_max:
         raise ValueError(
-            f"the sample has {len(labels)} labels: at most {limits.labels_max} are allowed"
+            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed"
         )
     for name, value in labels.items():
         check_label_name(name)
@@ -120,7 +211,7 @@ def _encode_series(key: SeriesKey, limits: SeriesLimits) -> bytes:
     for what, text in (("help_text", help_text), ("unit", unit)):
         if text is not None:
             _check_length(what, text, limits)
-    return row_tail(metric_name, metric_type, _encode_json(labels), help_text, unit)
+    return row_tail(metric_name, metric_type, _encode_json(kept), help_text, unit)
 
 
 def _check_length(what: str, text: str, limits: SeriesLimits) -> None:

@@ -34,7 +34,7 @@ class RecentRows:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._retention = Retention(settings)
-        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
+        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds)
 
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
         """Return metrics within the retention of their names, as named tuples.

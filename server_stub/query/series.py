@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.postgresql.database import adapted
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.boundary import RECENT_ONLY
 from server_stub.query.retention import Retention
@@ -31,7 +31,7 @@ SERIES_MAX = 10_000
 POINTS_IN_ALL_MAX = 500_000
 """The most points of all series of an answer together."""
 
-FILTERS = ("runtime_id", "component_name", "metric_type", "labels")
+FILTERS = ("runtime_id", "component_name", "metric_type", "labels", "labels_absent")
 _LOOKING_BACK = frozenset({"sum", "increase"})
 
 
@@ -68,7 +68,7 @@ class SeriesReader:
         self._database = database
         self._history = history
         self._retention = Retention(settings)
-        self._sample_ahead_seconds = settings.sample_ahead_seconds_max
+        self._sample_ahead_seconds = settings.sample_ahead_seconds
         self._lookback_seconds = settings.exposition_lookback_seconds
 
     async def select_series(
@@ -139,11 +139,9 @@ class SeriesReader:
             if aggregation in _LOOKING_BACK
             else 0.0
         )
-        labels = filters.get("labels")
         own_retention = self._retention.by_name(metric_name)
         return {
-            **{name: filters.get(name) for name in FILTERS},
-            "labels": None if labels is None else Jsonb(labels),
+            **adapted({name: filters.get(name) for name in FILTERS}),
             "metric_name": metric_name,
             "group_by": list(group_by),
             **buckets._asdict(),

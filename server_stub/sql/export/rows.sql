@@ -11,7 +11,8 @@ SELECT
     r.component_type,
     m.metric_type,
     m.help_text,
-    m.unit
+    m.unit,
+    (extract(epoch FROM m.created_at - m.timestamp) * 1000)::bigint AS late_ms
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.metric_id > %(position)s::bigint

@@ -31,6 +31,11 @@ WITH samples AS MATERIALIZED (
         AND (%(runtime_id)s::bigint IS NULL OR m.runtime_id = %(runtime_id)s::bigint)
         AND (%(metric_type)s::text IS NULL OR m.metric_type = %(metric_type)s::text)
         AND (%(labels)s::jsonb IS NULL OR m.labels @> %(labels)s::jsonb)
+        -- A label with an empty value is no label.
+        AND NOT EXISTS (
+            SELECT FROM jsonb_array_elements_text(%(labels_absent)s::jsonb) AS absent (name)
+            WHERE coalesce(m.labels ->> absent.name, '') <> ''
+        )
         AND (
             %(component_name)s::text IS NULL
             OR m.runtime_id = ANY(ARRAY(
