@@ -169,6 +169,46 @@ def parse(*samples: dict[str, Any]) -> ParsedBody:
     return parse_body(json.dumps({"runtime_id": 7, "metrics": samples}).encode(), SAMPLES_MAX)
 
 
+def as_text(name: str, value: str, labels: str = "{}") -> str:
+    """Return a sample as JSON, with any text as its value."""
+    return (
+        f'{{"metric_name": "{name}", "metric_type": "gauge", "metric_value": {value}, '
+        f'"labels": {labels}}}'
+    )
+
+
+GOOD, ODD = as_text("good", "1.5"), as_text("odd", "1", '{"a": "\\ud800"}')
+ESCAPED = as_text("escaped", "2", '{"a": "\\\\ud800", "b": "\\ud83d\\ude00"}')
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "9" * 5_000, "9" * 5_000 + ".5"])
+@pytest.mark.parametrize(
+    ("before", "others", "after", "encoding"),
+    [
+        ('{"runtime_id": 7, "metrics": [', [GOOD], "]}", "utf-8"),
+        ('{"runtime_id": 7, "metrics": [', [ODD, GOOD, ESCAPED], "]}", "utf-8"),
+        ('{"runtime_id": 7, "metrics": [', [GOOD], "]}", "utf-8-sig"),
+        ('{"runtime_id": 7, "metrics": [', [ODD, GOOD], "]}", "utf-8-sig"),
+        ("[", [GOOD, ODD], "]", "utf-16"),
+        ("", [], "", "utf-8-sig"),
+    ],
+)
+def test_a_number_is_judged_by_itself(
+    value: str, before: str, others: list[str], after: str, encoding: str
+) -> None:
+    """A number that no double holds is rejected, whatever else a batch has and begins with."""
+    body = before + ", ".join([*others, as_text("bad", value)]) + after
+    parsed = parse_body(body.encode(encoding), SAMPLES_MAX)
+    assert [len(others)] == [reject.position for reject in parsed.rejects]
+    assert "Number out of range" in parsed.rejects[0].reason
+    rows, rejects = encode(parsed)
+    assert [name for name in others if name is not ODD] == [
+        {"good": GOOD, "escaped": ESCAPED}[row.metric_name] for row in rows
+    ]
+    assert len(others) - len(rows) == len(rejects) - 1
+    assert all(row.labels == {"a": "\\ud800", "b": "😀"} for row in rows if row.labels)
+
+
 full_samples = st.fixed_dictionaries(
     {
         "metric_name": st.from_regex(r"[a-z_:][a-z0-9_:]{0,9}", fullmatch=True),
@@ -236,7 +276,7 @@ def test_a_bad_sample_does_not_sink_the_others() -> None:
         ({"labels": {"a": 1}}, "Expected `str`"),
         ({"metric_type": "timer"}, "use one of counter, gauge, histogram, summary"),
         ({"timestamp": 0}, "more than 86400 s in the past"),
-        ({"timestamp": NOW.timestamp() * 1000}, "out of range"),
+        ({"timestamp": NOW.timestamp() * 1000}, "is in milliseconds"),
         ({"timestamp": NOW.timestamp() + 3_601}, "more than 3600 s in the future"),
         ({"timestamp": "2026-01-31T00:00:00"}, "has no offset from UTC"),
     ],
