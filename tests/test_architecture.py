@@ -76,7 +76,9 @@ SERVER = {
         "auth", "background", "components", "export", "ingest", "postgresql", "query", "routes",
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
-    "__main__": {"app", "auth", "command_line", "errors", "postgresql", "serving", "settings"},
+    "__main__": {
+        "app", "auth", "command_line", "errors", "postgresql", "query", "serving", "settings",
+    },
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}
@@ -112,6 +114,7 @@ ONLY_IMPORTERS = {
         "server_stub.components.processes",
         "server_stub.components.store",
         "server_stub.postgresql.database",
+        "server_stub.postgresql.lock_capacity",
         "server_stub.export.position",
         "server_stub.ingest.insertion",
         "server_stub.ingest.owners",
@@ -161,6 +164,7 @@ PURE = [
     "noetl_metrics_sdk.exposition.negotiation",
     "server_stub.ingest.body",
     "server_stub.ingest.series_table",
+    "server_stub.time_series_database.refusals",
     "server_stub.ingest.row_encoding",
     "server_stub.ingest.copy_format",
     "server_stub.query.exposition",

@@ -81,9 +81,7 @@ def told_beginnings(samples: Iterable[Any]) -> Beginnings:
 
 def shared_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return the labels that all samples of a label set share: without a bound or a quantile."""
-    return {
-        name: text for name, text in without_empty(labels).items() if name not in _OWN_LABELS
-    }
+    return {name: text for name, text in without_empty(labels).items() if name not in _OWN_LABELS}
 
 
 def _key(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:

@@ -75,9 +75,7 @@ class SampleEncoder:
         constant_labels: Mapping[str, str],
         identity_labels: Mapping[str, str] | None = None,
     ) -> None:
-        self._constant_labels = {
-            name: value for name, value in constant_labels.items() if value
-        }
+        self._constant_labels = {name: value for name, value in constant_labels.items() if value}
         self._identity_labels = dict(identity_labels or {})
         self._heads: dict[SampleForm, bytes] = {}
         # The time of the last sample, encoded: all samples of one collection have the same time.

@@ -35,11 +35,11 @@ def exposed_labels(
         InvalidMetricError: a label has a name that a page cannot hold.
     """
     labels: dict[str, str] = {}
-    added = dict(
-        zip(ADDED_LABELS, (str(runtime_id), component_name, component_type), strict=True)
-    )
+    added = dict(zip(ADDED_LABELS, (str(runtime_id), component_name, component_type), strict=True))
     found: dict[str, object] = json.loads(own or "{}")
     for name, value in found.items():
         check_label_name(name)
-        labels[exported_name(name, ADDED_LABELS)] = value if isinstance(value, str) else json.dumps(value)
+        labels[exported_name(name, ADDED_LABELS)] = (
+            value if isinstance(value, str) else json.dumps(value)
+        )
     return ExposedLabels(labels | added)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from server_stub.components.store import with_component_id
 from server_stub.errors import ParameterInvalidError
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import created_since, database_time
 from server_stub.query.exposition import LatestSample
 from server_stub.time_series_database.families import UNKNOWN_FAMILY
 from server_stub.time_series_database.history import selector_of
@@ -73,7 +74,9 @@ class LatestSamples:
             return await self._latest_of_history(self._history, filters)
         async with self._database.transaction() as connection:
             filters = await with_component_id(connection, filters)
-            parameters = {**filters, "lookback": self._lookback}
+            now = await database_time(connection)
+            created = created_since(now, now - self._lookback)
+            parameters = {**filters, "lookback": self._lookback, **created.parameters()}
             # PostgreSQL keeps the rows, so that the server has no more of them than it may.
             async with connection.cursor("latest_samples") as cursor:
                 await cursor.execute(latest_samples_query(filters), parameters)
@@ -128,7 +131,9 @@ def latest_samples_query(filters: Collection[str]) -> LiteralString:
     Args:
         filters: the names of the filters.
     """
-    parts: list[LiteralString] = [read_sql("query/latest_samples.sql")]
+    parts: list[LiteralString] = [
+        read_sql("query/latest_samples.sql"), read_sql("filters/created.sql")
+    ]  # fmt: skip
     for name in sorted(filters):
         parts.append(read_sql(f"filters/{name}.sql"))  # noqa: PERF401 - keeps its type
     parts.append(read_sql("filters/order_latest.sql"))

@@ -46,8 +46,10 @@ def _with_absent_labels(filters: dict[str, Any]) -> dict[str, Any]:
     present = {name: value for name, value in labels.items() if value}
     # A label with an empty value is no label.
     absent = sorted(labels.keys() - present.keys())
-    return filters | ({"labels": present} if present else {}) | (
-        {"labels_absent": absent} if absent else {}
+    return (
+        filters
+        | ({"labels": present} if present else {})
+        | ({"labels_absent": absent} if absent else {})
     )
 
 

@@ -13,12 +13,15 @@ from psycopg.rows import namedtuple_row
 from server_stub.components.store import with_component_id
 from server_stub.postgresql.database import adapted
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import created_since, database_time
 from server_stub.query.retention import Retention
+from server_stub.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from server_stub.postgresql.database import Database
+    from server_stub.query.created import Created
     from server_stub.query.cursor import Position
     from server_stub.settings import Settings
 
@@ -34,10 +37,18 @@ class RecentRows:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._retention = Retention(settings)
-        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds)
+        # Days cost little, and the limit may have been larger when the rows came.
+        self._sample_ahead = max(
+            timedelta(seconds=settings.sample_ahead_seconds), timedelta(days=1)
+        )
 
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
         """Return metrics within the retention of their names, as named tuples.
+
+        If that is many days, the server reads them in portions, each in a transaction of its own,
+        so that no transaction has the locks of all days. From the newest rows on, it ends once no
+        older portion can have rows of the page. The oldest rows may be in every portion, because
+        they may have come late.
 
         Args:
             filters: the value of each filter, by its name in `sql/filters/`, and the `limit`. The
@@ -51,13 +62,45 @@ class RecentRows:
         bounds["sample_ahead"] = self._sample_ahead
         async with self._database.transaction() as connection:
             filters = await with_component_id(connection, filters)
+            now = await database_time(connection)
+        after = now - bounds["retention"]
+        start_time = filters.get("start_time")
+        if start_time is not None and start_time > after:
+            after = max(after, start_time - self._sample_ahead)
+        newest_first = order == "desc"
+        found: list[Any] = []
+        for created in created_since(now, after).portions(newest_first=newest_first):
+            found += await self._select(filters, order, visibility, bounds, created)
+            found.sort(key=_place, reverse=newest_first)
+            del found[filters["limit"] :]
+            if newest_first and len(found) == filters["limit"]:
+                # No sample is further ahead of its insertion.
+                older = format_timestamp(created.after + self._sample_ahead)
+                if found[-1].timestamp > older:
+                    break
+        return found
+
+    async def _select(
+        self,
+        filters: Mapping[str, Any],
+        order: str,
+        visibility: str | None,
+        bounds: Mapping[str, Any],
+        created: Created,
+    ) -> list[Any]:
+        async with self._database.transaction() as connection:
             query = select_metrics_query(filters, order, visibility)
-            parameters = select_metrics_parameters(filters) | bounds
+            parameters = select_metrics_parameters(filters) | bounds | created.parameters()
             if is_of_a_series(filters):
                 await connection.execute(read_sql("query/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)
             await cursor.execute(query, parameters)
             return list(await cursor.fetchall())
+
+
+def _place(row: Any) -> tuple[str, int]:
+    # Every text of a time has the same length, so they are in the order of the times.
+    return row.timestamp, row.metric_id
 
 
 def select_visibility(
@@ -94,7 +137,9 @@ def select_metrics_query(
         order: `asc` or `desc`.
         visibility: as `select_visibility` returns it.
     """
-    parts: list[LiteralString] = [read_sql("query/select_metrics.sql")]
+    parts: list[LiteralString] = [
+        read_sql("query/select_metrics.sql"), read_sql("filters/created.sql")
+    ]  # fmt: skip
     if visibility is not None:
         parts.append(read_sql(f"filters/{visibility}.sql"))
     for name in sorted(set(filters) - {"limit"}):

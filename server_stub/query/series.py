@@ -5,6 +5,8 @@ Why so: docs/decisions/queries.md.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
@@ -14,6 +16,7 @@ from server_stub.errors import ParameterInvalidError
 from server_stub.postgresql.database import adapted
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.boundary import RECENT_ONLY
+from server_stub.query.created import ANY_TIME, DAYS_AT_ONCE, created_since, database_time
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.postgresql.database import Database
+    from server_stub.query.created import Created
     from server_stub.query.history_samples import HistorySamples
     from server_stub.query.time_buckets import TimeBuckets
     from server_stub.settings import Settings
@@ -68,7 +72,10 @@ class SeriesReader:
         self._database = database
         self._history = history
         self._retention = Retention(settings)
-        self._sample_ahead_seconds = settings.sample_ahead_seconds
+        # As in RecentRows.
+        self._sample_ahead_seconds = max(settings.sample_ahead_seconds, 86_400.0)
+        # A chart over many days has the locks of all of them.
+        self._wide = asyncio.Semaphore(1)
         self._lookback_seconds = settings.exposition_lookback_seconds
 
     async def select_series(
@@ -103,7 +110,12 @@ class SeriesReader:
         if past is not None:
             parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
         query = series_query(aggregation, has_history=past is not None)
-        async with self._database.transaction() as connection:
+        is_wide = now - parameters["start_time"] > DAYS_AT_ONCE
+        async with (
+            self._wide if is_wide else contextlib.nullcontext(),
+            self._database.transaction() as connection,
+        ):
+            parameters |= self._created(await database_time(connection), parameters).parameters()
             await connection.execute(read_sql("query/plan_by_metric.sql"))
             try:
                 cursor = await connection.execute(query, parameters)
@@ -116,6 +128,13 @@ class SeriesReader:
         _check_size(curves)
         sources = RECENT_ONLY if past is None else past.boundary.sources(buckets.end_time)
         return Chart(curves, sources)
+
+    def _created(self, now: datetime, parameters: Mapping[str, Any]) -> Created:
+        seconds = parameters["looking_back_seconds"] + parameters["sample_ahead_seconds"]
+        after = now - parameters["retention"]
+        if parameters["start_time"] > after:
+            after = max(after, parameters["start_time"] - timedelta(seconds=seconds))
+        return created_since(now, after)
 
     def parameters(
         self,
@@ -152,6 +171,7 @@ class SeriesReader:
             "has_own_retention": own_retention is not None,
             "points_max": POINTS_IN_ALL_MAX,
             "boundary": None,
+            **ANY_TIME,
         }
 
 

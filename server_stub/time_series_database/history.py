@@ -15,7 +15,12 @@ import httpx
 import msgspec
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, exported_name, own_name
+from noetl_metrics_sdk.model.names import (
+    check_label_name,
+    check_metric_name,
+    exported_name,
+    own_name,
+)
 from server_stub.components.labels import ADDED_LABELS
 from server_stub.errors import HistoryUnavailableError, ParameterInvalidError
 

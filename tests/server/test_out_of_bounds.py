@@ -89,8 +89,10 @@ def test_a_batch_waits_until_the_receiver_is_mended(
     with exporting_api(database_url, ahead, storage="remote-write") as api:
         runtime_id = api.register()
         body = {"runtime_id": runtime_id, "metrics": [sample(), sample(labels={"n": "1"})]}
-        waited = {"runtime_id": runtime_id,
-                  "metrics": [sample(metric_name="waited", timestamp=time.time() - 2 * HOUR)]}
+        waited = {
+            "runtime_id": runtime_id,
+            "metrics": [sample(metric_name="waited", timestamp=time.time() - 2 * HOUR)],
+        }
         for one in (body, waited):
             refused = api.insert(one)
             assert 503 == refused.status_code
@@ -109,9 +111,12 @@ def test_a_sample_that_is_late_alone_is_rejected(database_url: str, tmp_path: Pa
     ):
         runtime_id = api.register()
         late = sample(metric_name="late", timestamp=time.time() - 2 * HOUR)
-        assert 1 == api.insert({"runtime_id": runtime_id, "metrics": [sample()]}).json()[
-            "metrics_inserted"
-        ]
+        assert (
+            1
+            == api.insert({"runtime_id": runtime_id, "metrics": [sample()]}).json()[
+                "metrics_inserted"
+            ]
+        )
         answer = api.insert({"runtime_id": runtime_id, "metrics": [sample(), late]}).json()
         assert (1, 1) == (answer["metrics_inserted"], answer["metrics_rejected"])
         assert 0 == out_of_bounds(api)

@@ -26,6 +26,9 @@ WITH samples AS MATERIALIZED (
                     secs => %(looking_back_seconds)s::float8 + %(sample_ahead_seconds)s::float8
                 )
         AND m.created_at > now() - %(retention)s::interval
+        -- These are constants when the query is planned: partitions beyond them are not locked.
+        AND m.created_at > %(created_after)s::timestamptz
+        AND m.created_at <= %(created_until)s::timestamptz
         -- expires_at has the expiry of names without a retention of their own.
         AND (m.expires_at > now() OR %(has_own_retention)s::boolean)
         AND (%(runtime_id)s::bigint IS NULL OR m.runtime_id = %(runtime_id)s::bigint)

@@ -44,7 +44,9 @@ def listening(
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = fake.handle(httpx.Request("POST", url, headers=dict(self.headers), content=content))
+            answer = fake.handle(
+                httpx.Request("POST", url, headers=dict(self.headers), content=content)
+            )
             self.answers += 1
             self.send_response(answer.status_code)
             if answer.status_code != 204:
