@@ -31,8 +31,8 @@ from noetl_metrics_sdk.exposition.registry_page import RegistryPage
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
-from server_stub.query.exposition import LatestSample, render
 from server_stub.query.created import ANY_TIME
+from server_stub.query.exposition import LatestSample, render
 from server_stub.query.latest import latest_samples_query
 from server_stub.settings import Settings
 

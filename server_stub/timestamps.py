@@ -118,8 +118,9 @@ def _parse_rfc_3339(text: str) -> datetime:
             f"{day}T{'00:00' if is_end_of_day else minutes}:{'59' if is_leap_second else second}"
             f"{fraction}{sign.replace(' ', '+')}{offset or '+00:00'}"
         ).astimezone(UTC)
-        if is_leap_second and (moment.hour, moment.minute) != (23, 59):
-            raise ValueError(not_valid)
-        return moment + timedelta(days=is_end_of_day, seconds=is_leap_second)
+        shifted = moment + timedelta(days=is_end_of_day, seconds=is_leap_second)
     except (ValueError, OverflowError):
         raise ValueError(not_valid) from None
+    if is_leap_second and (moment.hour, moment.minute) != (23, 59):
+        raise ValueError(not_valid)
+    return shifted

@@ -103,7 +103,7 @@ class SampleEncoder:
     def _remember_head(self, form: SampleForm) -> bytes:
         own = {} if form.own_label is None else {form.own_label[0]: form.own_label[1]}
         names = {*form.label_names, *own}
-        if any([exported_name(name, self._identity_labels) != name for name in names]):
+        if {exported_name(name, self._identity_labels) for name in names} != names:
             head = _NOT_CACHEABLE
         else:
             labels = {

@@ -236,7 +236,7 @@ def _with_whole_pairs(body: bytes) -> bytes:
 
 def _whole(escape: re.Match[bytes]) -> bytes:
     code = escape[1]
-    is_half = code is not None and 0xD800 <= int(code, 16) <= 0xDFFF
+    is_half = code is not None and _LONE_SURROGATES.match(chr(int(code, 16))) is not None
     return _UNSTORABLE if is_half else escape[0]
 
 

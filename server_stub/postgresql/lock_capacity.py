@@ -75,7 +75,7 @@ def check_lock_capacity(database_url: str, settings: Settings, days_at_once: int
     if needed > capacity.per_connection:
         _logger.warning(
             "max_locks_per_transaction of PostgreSQL is %d, and the days that are kept need %d: "
-            'set it to that and restart PostgreSQL, or queries may fail with "out of shared memory"',
+            "set it to that, and restart PostgreSQL; else queries may fail: out of shared memory",
             capacity.per_connection,
             needed,
         )

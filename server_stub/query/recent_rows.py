@@ -90,7 +90,9 @@ class RecentRows:
     ) -> list[Any]:
         async with self._database.transaction() as connection:
             query = select_metrics_query(filters, order, visibility)
-            parameters = select_metrics_parameters(filters) | bounds | created.parameters()
+            parameters = {
+                **select_metrics_parameters(filters), **bounds, **created.parameters()
+            }  # fmt: skip
             if is_of_a_series(filters):
                 await connection.execute(read_sql("query/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)

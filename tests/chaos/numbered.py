@@ -1,7 +1,7 @@
 """Numbered samples: all parts of a sample follow from its number, so a mix-up shows.
 
 The value and the time have the whole number. The labels have as much of it as the labels of a real
-worker have: a process has at most `SERIES_PER_PROCESS` series, in the short form and in the long one.
+worker have: a process has at most `SERIES_PER_PROCESS` series, in the short and in the long form.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ SERIES = 250
 
 
 def test_a_pool_of_many_processes_that_live_shortly(scenario):
-    """Each of 500 processes reports 250 series and ends, and others follow: no sample is rejected."""
+    """Each of 500 processes reports 250 series and ends: no sample of theirs is rejected."""
     rounds = scenario.size(1, 8)
     sequence = 0
     with scenario.start_server() as server, httpx.Client(base_url=server.url, timeout=30) as client:

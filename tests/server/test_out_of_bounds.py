@@ -1,4 +1,4 @@
-"""A Prometheus that has a sample of the future takes none of the present, and none is lost by it."""
+"""A Prometheus that has a sample of the future takes none of the present, and none is lost."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from noetl_metrics_sdk import Registry
     from tests.server.application import Api
 
 pytestmark = [pytest.mark.once, needs_prometheus]
@@ -55,9 +56,8 @@ def give_window(receiver: Any, folder: Path) -> None:
 
 
 def out_of_bounds(api: Api) -> float | None:
-    return api.app.state.resources.statistics.registry.get_sample_value(
-        "noetl_api_export_out_of_bounds_total"
-    )
+    registry: Registry = api.app.state.resources.statistics.registry
+    return registry.get_sample_value("noetl_api_export_out_of_bounds_total")
 
 
 def test_the_export_stops_until_the_receiver_is_mended(

@@ -1,7 +1,8 @@
-"""A query locks the days that it reads, however many others there are; a page reads a few at once."""
+"""A query locks the days that it reads, whatever others there are; a page reads few at once."""
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ def test_portions_have_all_of_the_time_once(days: int, *, newest_first: bool) ->
     portions = list(whole.portions(newest_first=newest_first))
     ordered = portions[::-1] if newest_first else portions
     assert -(-days // DAYS_AT_ONCE.days) == len(portions)
-    assert all(one.until == other.after for one, other in zip(ordered, ordered[1:], strict=False))
+    assert all(one.until == other.after for one, other in itertools.pairwise(ordered))
     assert all(one.until - one.after <= DAYS_AT_ONCE for one in portions)
     if portions:
         assert whole == Created(ordered[0].after, ordered[-1].until)
