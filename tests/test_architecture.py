@@ -165,6 +165,7 @@ PURE = [
     "server_stub.ingest.body",
     "server_stub.ingest.series_table",
     "server_stub.time_series_database.refusals",
+    "server_stub.web.near_names",
     "server_stub.ingest.row_encoding",
     "server_stub.ingest.copy_format",
     "server_stub.query.exposition",
