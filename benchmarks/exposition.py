@@ -31,6 +31,7 @@ from noetl_metrics_sdk.exposition.registry_page import RegistryPage
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
+from server_stub.query.created import ANY_TIME
 from server_stub.query.exposition import LatestSample, render
 from server_stub.query.latest import latest_samples_query
 from server_stub.settings import Settings
@@ -102,7 +103,7 @@ def fill(database: psycopg.Connection[Any], series: int) -> None:
 def latest_rows(database: psycopg.Connection[Any]) -> list[LatestSample]:
     """Return the rows from which the server makes its page."""
     lookback = timedelta(seconds=Settings().exposition_lookback_seconds)
-    rows = database.execute(latest_samples_query(()), {"lookback": lookback}).fetchall()
+    rows = database.execute(latest_samples_query(()), {"lookback": lookback, **ANY_TIME}).fetchall()
     return [row for row in map(LatestSample._make, rows) if row.metric_name.startswith("metric_")]
 
 

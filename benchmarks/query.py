@@ -26,6 +26,7 @@ from tables import LIMIT, OURS, Report, arguments, introduce, publish
 from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import ANY_TIME
 from server_stub.query.latest import latest_samples_query
 from server_stub.query.recent_rows import (
     is_of_a_series,
@@ -57,13 +58,17 @@ def questions() -> dict[str, Question]:
     settings = Settings()
     bounds = {
         "retention": timedelta(days=settings.retention_days),
-        "sample_ahead": timedelta(seconds=settings.sample_ahead_seconds_max),
+        "sample_ahead": timedelta(seconds=settings.sample_ahead_seconds),
+        **ANY_TIME,
     }
     series: dict[str, Any] = {
         "runtime_id": RUNTIME_ID, "metric_name": METRIC_NAME, "labels": LABELS,
     }  # fmt: skip
     page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
-    lookback = {"lookback": timedelta(seconds=settings.exposition_lookback_seconds)}
+    lookback = {
+        "lookback": timedelta(seconds=settings.exposition_lookback_seconds),
+        **ANY_TIME,
+    }
     # The benchmark asks the store for parameters only, which needs no database.
     store = SeriesReader(None, settings, None)  # type: ignore[arg-type]
     buckets = cover(None, None, 60.0, datetime.now(UTC))

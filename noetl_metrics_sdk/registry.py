@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from noetl_metrics_sdk.errors import DuplicateMetricError, InvalidMetricError
+from noetl_metrics_sdk.model.metric import without_empty
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 
 if TYPE_CHECKING:
@@ -168,12 +169,12 @@ class Registry:
 
         Args:
             name: the sample's name, with its suffix: `jobs_total`, not `jobs`.
-            labels: all labels of the series.
+            labels: all labels of the series, but for empty ones.
         """
-        wanted = dict(labels or {})
+        wanted = dict(without_empty(labels or {}))
         for family in self.collect():
             for sample in family.samples:
-                if sample.name == name and dict(sample.labels) == wanted:
+                if sample.name == name and dict(without_empty(sample.labels)) == wanted:
                     return float(sample.value)
         return None
 

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.errors import RecoverableError, UnknownRuntimeError
+from noetl_metrics_sdk.model.metric import without_empty
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 from noetl_metrics_sdk.transport.protocol import Receipt, Registration
@@ -243,12 +244,12 @@ class MetricsProbe:
             name: the sample's name, with its suffix: `jobs_total`.
             labels: all labels of the series.
         """
-        key = (name, frozenset((labels or {}).items()))
+        key = (name, frozenset(without_empty(labels or {}).items()))
         return self._values().get(key, 0.0) - self._before.get(key, 0.0)
 
     def _values(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         return {
-            (sample.name, frozenset(sample.labels.items())): float(sample.value)
+            (sample.name, frozenset(without_empty(sample.labels).items())): float(sample.value)
             for family in self._registry.collect()
             for sample in family.samples
         }

@@ -22,7 +22,9 @@ try:
     from server_stub.command_line import parse_settings, unknown_variables
     from server_stub.errors import ServerError
     from server_stub.postgresql.embedded import embedded_database
+    from server_stub.postgresql.lock_capacity import check_lock_capacity
     from server_stub.postgresql.schema import apply_schema
+    from server_stub.query.created import DAYS_AT_ONCE
     from server_stub.serving.connection import ConnectionLimits, connection_class
     from server_stub.serving.connection_counts import ConnectionCounts, WorkerConnections
     from server_stub.serving.listening import (
@@ -86,6 +88,7 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
         with stop_signals.held():
             database_url = stack.enter_context(embedded_database(settings.data_directory))
     apply_schema(database_url)
+    check_lock_capacity(database_url, settings, DAYS_AT_ONCE.days)
     print(f"server_stub database: {_without_password(database_url)}", flush=True)  # noqa: T201
     url = url_of(settings, listener)
     log_exposure(settings, listener)

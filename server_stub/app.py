@@ -22,6 +22,7 @@ from server_stub.ingest.insertion import Insertion
 from server_stub.ingest.intake import Intake
 from server_stub.ingest.receiver_destination import ReceiverDestination
 from server_stub.ingest.row_encoding import TimeBounds
+from server_stub.ingest.series_alarm import SeriesAlarm
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
 from server_stub.ingest.table_destination import TableDestination
 from server_stub.postgresql.database import Database
@@ -158,13 +159,15 @@ def _insertion(
     statistics: Statistics,
 ) -> Insertion:
     limits = SeriesLimits(
-        settings.labels_max, settings.text_length_max, settings.series_per_runtime_max
+        settings.labels_max, settings.text_length_max, settings.series_per_process_max
     )
-    bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds_max)
+    series_table = SeriesTable(limits, SeriesAlarm(time.monotonic).note)
+    statistics.process_series_ratio.set_function(series_table.fullest_ratio)
+    bounds = TimeBounds(settings.sample_age_seconds_max, settings.sample_ahead_seconds)
     destination = (
         TableDestination() if receiver is None else ReceiverDestination(receiver, statistics.export)
     )
-    return Insertion(database, partitions, SeriesTable(limits), bounds, destination)
+    return Insertion(database, partitions, series_table, bounds, destination)
 
 
 @asynccontextmanager

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _RETENTION_DAYS_MAX = 3650
 
+_AHEAD_SECONDS = 86_400.0
+# Prometheus and Mimir refuse what is further ahead of their clocks. Where Prometheus takes it, it
+# then takes nothing that is an hour older.
+_AHEAD_OF_RECEIVER_SECONDS = 600.0
+
 _Value = TypeVar("_Value")
 
 
@@ -113,14 +118,21 @@ class Settings:
     text_length_max: int = setting(
         integer(1, 1_000_000), 4096, "most characters of a label's value, a help text or a unit"
     )
-    series_per_runtime_max: int = setting(
-        integer(1, 100_000_000), 100_000, "most series of one component in a day"
+    # This is against a label that gets ever new values, so it grows with a pool.
+    series_per_process_max: int = setting(
+        integer(1, 100_000_000),
+        100_000,
+        "most series that one process of a component, by its worker_id, has reported within the "
+        "last hour",
     )
     sample_age_seconds_max: float = setting(
         seconds(1, 3_200_000_000), 604_800.0, "how far in the past a sample's time may lie"
     )
-    sample_ahead_seconds_max: float = setting(
-        seconds(1, 864_000), 86_400.0, "how far in the future a sample's time may lie"
+    sample_ahead_seconds_max: float | None = setting(
+        seconds(1, 864_000),
+        None,
+        "how far in the future a sample's time may lie; a day, or with --remote-write-url 600 "
+        "seconds, because receivers take no more",
     )
     pool_size: int = setting(
         integer(1, 1000),
@@ -220,6 +232,13 @@ class Settings:
         choice("text", "json"), "text", "json writes each event as one line of JSON"
     )
     access_log: bool = setting(switch, False, "yes: log each request")
+
+    @property
+    def sample_ahead_seconds(self) -> float:
+        """How far in the future a sample's time may lie."""
+        if self.sample_ahead_seconds_max is not None:
+            return self.sample_ahead_seconds_max
+        return _AHEAD_SECONDS if self.remote_write_url is None else _AHEAD_OF_RECEIVER_SECONDS
 
 
 DEFINITIONS: Mapping[str, Definition] = {

@@ -15,6 +15,7 @@
 | `noetl_api_rows_omitted_total` | rows, and series of charts, whose labels are no object |
 | `noetl_api_rows_unreadable` | rows whose time is infinite, or not of the years 1 to 9999 |
 | `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
+| `noetl_api_process_series_ratio` | the fullest process's part of `--series-per-process-max` |
 | `noetl_api_components` | registered components, by state |
 | `noetl_api_processes` | processes behind them that are on record, by state |
 | `noetl_api_processes_lost_total` | processes that became silent without a goodbye |
@@ -30,6 +31,7 @@ The export has these:
 | `noetl_api_export_samples_total` | samples that the receiver has acknowledged |
 | `noetl_api_export_samples_dropped_total` | samples that it will never have, by reason |
 | `noetl_api_export_samples_repeated_total` | samples sent again: the receiver may have lost them |
+| `noetl_api_export_out_of_bounds_total` | refusals of samples that came in time: alarm on this |
 | `noetl_api_export_failures_total` | attempts that failed and are repeated |
 | `noetl_api_export_lag_seconds` | how long the oldest sample has waited to be exported |
 | `noetl_api_export_loss_in_seconds` | how long until it is dropped unexported: alarm on this |
@@ -37,6 +39,7 @@ The export has these:
 These are the reasons for dropping a sample:
 
 - `out_of_order` and `refused`: the receiver refuses it.
+- `ahead`: its time is further ahead of its arrival than `--sample-ahead-seconds-max`.
 - `invalid`: the protocol does not have its name, its labels or its time.
 - `same_millisecond`: its series has a later sample in the same millisecond.
 - `expired`: it expired before the receiver took it.
@@ -78,6 +81,13 @@ class ExportStatistics:
         self.samples_repeated = Counter(
             "noetl_api_export_samples_repeated",
             "Samples that were sent again, because the receiver may have lost them",
+            unit="samples",
+            registry=registry,
+        )
+        self.out_of_bounds = Counter(
+            "noetl_api_export_out_of_bounds",
+            "Samples that came in time, and that the receiver refuses as out of bounds until it is "
+            "mended",
             unit="samples",
             registry=registry,
         )
@@ -188,6 +198,12 @@ class Statistics:
             "noetl_api_rows_unreadable",
             "Rows that no page and no chart shows, as their time is not of the years 1 to 9999",
             unit="rows",
+            registry=registry,
+        )
+        self.process_series_ratio = Gauge(
+            "noetl_api_process_series_ratio",
+            "What part of its limit the process has that has the most series alive",
+            unit="ratio",
             registry=registry,
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")

@@ -9,6 +9,14 @@ from datetime import UTC, datetime, timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+_SMALLER_UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_PLAUSIBLE_SECONDS = (86_400.0 * 365, 86_400.0 * 365 * 200)
+"""From the year 1971 to the year 2170: a number of this many seconds is probably a time."""
+
+# What datetime.fromisoformat() does not take. A space may be a "+" that a client has not escaped.
+_RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+\- ])(\d\d:?\d\d))"
+)
 _EXPECTED = "use ISO 8601 with an offset, like '2026-01-31T12:00:00+00:00', or epoch seconds"
 
 
@@ -27,11 +35,11 @@ def parse_timestamp(value: str | float) -> datetime:
             return _parse_iso(value)
         if not math.isfinite(value):
             raise ValueError(f"timestamp {value!r} is not a point in time: {_EXPECTED}")
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, OSError) as error:
+        return _from_epoch(value)
+    except OverflowError:
         raise ValueError(
             f"timestamp {value!r} is out of range: it must lie in the years 1 to 9999"
-        ) from error
+        ) from None
 
 
 def parse_timestamp_parameter(text: str) -> datetime:
@@ -68,11 +76,51 @@ def format_timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def _from_epoch(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass  # what the platform says of it names a year, which helps little
+    for unit, per_second in _SMALLER_UNITS.items():
+        meant = seconds / per_second
+        if _PLAUSIBLE_SECONDS[0] <= meant <= _PLAUSIBLE_SECONDS[1]:
+            raise ValueError(
+                f"timestamp {seconds!r} is in {unit}, by its size: write epoch seconds, {meant!r}"
+            )
+    raise OverflowError
+
+
 def _parse_iso(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"timestamp {text[:60]!r} is not valid: {_EXPECTED}") from None
+        moment = _parse_rfc_3339(text)
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {text!r} has no offset from UTC: {_EXPECTED}")
     return moment.astimezone(UTC)
+
+
+def _parse_rfc_3339(text: str) -> datetime:
+    """Return a time that has a leap second, ends a day as 24:00:00, or is written unusually.
+
+    Source: https://www.rfc-editor.org/rfc/rfc3339#section-5.6. A leap second is the next second, as
+    in POSIX.
+    """
+    not_valid = f"timestamp {text[:60]!r} is not valid: {_EXPECTED}"
+    found = _RFC_3339.fullmatch(text)
+    if found is None:
+        raise ValueError(not_valid)
+    day, minutes, second, fraction, sign, offset = found.groups(default="")
+    is_leap_second = second == "60"
+    is_end_of_day = minutes == "24:00" and second == "00" and not fraction.strip(".0")
+    try:
+        moment = datetime.fromisoformat(
+            f"{day}T{'00:00' if is_end_of_day else minutes}:{'59' if is_leap_second else second}"
+            f"{fraction}{sign.replace(' ', '+')}{offset or '+00:00'}"
+        ).astimezone(UTC)
+        shifted = moment + timedelta(days=is_end_of_day, seconds=is_leap_second)
+    except (ValueError, OverflowError):
+        raise ValueError(not_valid) from None
+    if is_leap_second and (moment.hour, moment.minute) != (23, 59):
+        raise ValueError(not_valid)
+    return shifted

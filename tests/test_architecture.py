@@ -22,7 +22,7 @@ SDK = {
     "errors": set(),
     "model": {"errors"},
     "process": {"clock"},
-    "registry": {"errors", "process"},
+    "registry": {"errors", "model", "process"},
     "instruments": {"errors", "model", "process", "registry"},
     "jobs": {"errors", "instruments", "model", "process", "registry"},
     "system": {"errors", "model", "process"},
@@ -38,7 +38,7 @@ SDK = {
     },
     "exposition": {"errors", "instruments", "jobs", "model", "registry"},
     "otel": {"client", "errors", "model"},
-    "testing": {"errors", "process", "queue", "registry", "transport"},
+    "testing": {"errors", "model", "process", "queue", "registry", "transport"},
     "pyinstaller_hooks": set(),
     "pytest_plugin": {"testing"},
 }  # fmt: skip
@@ -77,7 +77,9 @@ SERVER = {
         "auth", "background", "components", "export", "ingest", "postgresql", "query", "routes",
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
-    "__main__": {"app", "auth", "command_line", "errors", "postgresql", "serving", "settings"},
+    "__main__": {
+        "app", "auth", "command_line", "errors", "postgresql", "query", "serving", "settings",
+    },
 }  # fmt: skip
 
 TABLES = {"noetl_metrics_sdk": SDK, "server_stub": SERVER}
@@ -115,6 +117,7 @@ ONLY_IMPORTERS = {
         "server_stub.components.store",
         "server_stub.postgresql.connections",
         "server_stub.postgresql.database",
+        "server_stub.postgresql.lock_capacity",
         "server_stub.postgresql.partition_making",
         "server_stub.postgresql.session",
         "server_stub.export.position",
@@ -168,6 +171,8 @@ PURE = [
     "noetl_metrics_sdk.exposition.negotiation",
     "server_stub.ingest.body",
     "server_stub.ingest.series_table",
+    "server_stub.time_series_database.refusals",
+    "server_stub.web.near_names",
     "server_stub.ingest.row_encoding",
     "server_stub.ingest.copy_format",
     "server_stub.query.exposition",

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.metric import MetricType, without_empty
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
 
@@ -41,6 +41,7 @@ def recorded_sample(
     for label_name, label_value in checked_labels.items():
         check_label_name(label_name)
         check_text("label value", label_value)
+    checked_labels = dict(without_empty(checked_labels))
     form = SampleForm(
         check_metric_name(name),
         checked_type,

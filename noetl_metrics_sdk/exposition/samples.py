@@ -6,6 +6,7 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from noetl_metrics_sdk.model.metric import without_empty
 from noetl_metrics_sdk.model.numbers import format_bound
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class ExposedLabels:
     """The labels of one series, as a page shows them; each text and key of them is made only once.
 
     Args:
-        labels: label values by name, in the order in which the page shows them.
+        labels: label values by name, in the order in which the page shows them. A label with an
+            empty value is no label, and the page does not show it.
     """
 
     __slots__ = ("_canonical_texts", "_keys", "_labels", "text")
 
     def __init__(self, labels: Mapping[str, str]) -> None:
+        labels = without_empty(labels)
         self._labels = labels
         self._keys: dict[str | None, tuple[tuple[str, str], ...]] = {}
         self._canonical_texts: dict[str, str] = {}

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.metric import MetricType, Sample, Series, counts_from_zero
+from noetl_metrics_sdk.model.metric import (
+    MetricType,
+    Sample,
+    Series,
+    counts_from_zero,
+    without_empty,
+)
 from noetl_metrics_sdk.model.names import (
     check_label_name,
     check_metric_name,
@@ -83,7 +89,7 @@ def told_beginnings(samples: Iterable[Any]) -> Beginnings:
 
 def shared_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return the labels that all samples of a label set share: without a bound or a quantile."""
-    return {name: text for name, text in labels.items() if name not in _OWN_LABELS}
+    return {name: text for name, text in without_empty(labels).items() if name not in _OWN_LABELS}
 
 
 def _key(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:

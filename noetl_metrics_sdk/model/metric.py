@@ -44,11 +44,18 @@ def counts_from_zero(metric_type: MetricType, label_names: Iterable[str]) -> boo
     return metric_type is not MetricType.GAUGE
 
 
+def without_empty(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return labels without those that have an empty value: such a label is no label."""
+    if "" not in labels.values():
+        return labels
+    return {name: value for name, value in labels.items() if value}
+
+
 class Series:
     """One time series: everything that stays the same from sample to sample.
 
-    Two series are equal if their names and their labels are equal. Type, help text and unit only
-    describe a series.
+    Two series are equal if their names and their labels are equal. A label with an empty value is
+    no label, as in Prometheus. Type, help text and unit only describe a series.
 
     Args:
         name: the name of its samples, with its suffix (`jobs_total`, `job_seconds_bucket`).
@@ -70,10 +77,10 @@ class Series:
     ) -> None:
         self.name = name
         self.type = type
-        self.labels = labels
+        self.labels = without_empty(labels)
         self.help_text = help_text
         self.unit = unit
-        self._hash = hash((name, frozenset(labels.items())))
+        self._hash = hash((name, frozenset(self.labels.items())))
 
     def __hash__(self) -> int:
         return self._hash

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from noetl_metrics_sdk.errors import InvalidMetricError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 NAME_LENGTH_MAX = 255
 """A name is part of a B-tree key in PostgreSQL, and such a key has at most 2,704 bytes."""
@@ -20,6 +20,7 @@ _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 _NOT_OF_A_METRIC_NAME = re.compile("[^a-zA-Z0-9:]+")
 _NOT_OF_A_LABEL_NAME = re.compile("[^a-zA-Z0-9]+")
+_EXPORTED = "exported_"
 
 # PostgreSQL's text and jsonb cannot hold NUL and halves of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -80,6 +81,30 @@ def is_metric_name(name: str) -> bool:
 def is_label_name(name: str) -> bool:
     """Return whether a text is a label name as it is, whatever its length."""
     return _LABEL_NAME.fullmatch(name) is not None
+
+
+def exported_name(name: str, taken: Collection[str]) -> str:
+    """Return the name that a series' own label has beside labels that are added to the series.
+
+    A label with the name of an added one gets `exported_` before its name, as in Prometheus. So
+    does a label whose name has it already: `exported_worker_id` becomes
+    `exported_exported_worker_id`. Therefore no two labels get the same name, and `own_name` finds
+    each name again.
+
+    Args:
+        name: the name of the series' own label.
+        taken: the names of the added labels.
+    """
+    bare = name
+    while bare.startswith(_EXPORTED):
+        bare = bare.removeprefix(_EXPORTED)
+    return _EXPORTED + name if bare in taken else name
+
+
+def own_name(shown: str, taken: Collection[str]) -> str:
+    """Return the own name of a label, of which `exported_name` has made `shown`."""
+    is_exported = shown.startswith(_EXPORTED) and exported_name(shown, taken) != shown
+    return shown.removeprefix(_EXPORTED) if is_exported else shown
 
 
 def check_text(what: str, text: str) -> str:

@@ -100,6 +100,8 @@ class SampleForm:
     def labels(self, label_set: LabelSet) -> dict[str, str]:
         """Return the labels of the series that has this form and the given label set."""
         labels = dict(zip(self.label_names, label_set.values, strict=True))
+        if label_set.has_empty:
+            labels = {name: value for name, value in labels.items() if value}
         if self.own_label is not None:
             labels[self.own_label[0]] = self.own_label[1]
         return labels
@@ -114,15 +116,17 @@ class LabelSet:
     and the next collection, which looks at each series anyway, sends anew what was dropped.
 
     Args:
-        values: a value for each label name of the form, in the order of the names.
+        values: a value for each label name of the form, in the order of the names. A label whose
+            value is empty is no label.
     """
 
-    __slots__ = ("dropped_zero_at", "encoded", "size_bytes", "values")
+    __slots__ = ("dropped_zero_at", "encoded", "has_empty", "size_bytes", "values")
 
     def __init__(self, values: tuple[str, ...]) -> None:
         # The time of the oldest sample of 0 that was dropped since the label set was last sent.
         self.dropped_zero_at: float = NOTHING_DROPPED
         self.values = values
+        self.has_empty = "" in values
         self.size_bytes = sum([len(value) + QUOTING_BYTES for value in values])
         self.encoded: bytes | None = None
 

@@ -15,6 +15,8 @@ from json.encoder import encode_basestring
 from math import isnan
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
+from noetl_metrics_sdk.model.names import exported_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,7 +62,7 @@ class SampleEncoder:
 
     Args:
         constant_labels: labels that every sample gets. A label of the series itself wins over a
-            constant label of the same name.
+            constant label of the same name. A label with an empty value is no label.
         identity_labels: labels that tell this process from others. They win over labels of the
             series, because the totals of two processes must never mix. The label of the series then
             becomes `exported_…`, as Prometheus names it.
@@ -73,7 +75,7 @@ class SampleEncoder:
         constant_labels: Mapping[str, str],
         identity_labels: Mapping[str, str] | None = None,
     ) -> None:
-        self._constant_labels = dict(constant_labels)
+        self._constant_labels = {name: value for name, value in constant_labels.items() if value}
         self._identity_labels = dict(identity_labels or {})
         self._heads: dict[SampleForm, bytes] = {}
         # The time of the last sample, encoded: all samples of one collection have the same time.
@@ -86,7 +88,8 @@ class SampleEncoder:
         head = self._heads.get(form)
         if head is None:
             head = self._remember_head(form)
-        if head:
+        # A label with an empty value is left out, which few series have.
+        if head and not sample.label_set.has_empty:
             labels = _encoded_labels(form, sample.label_set)
         else:
             head = self._encode_head(form, {**self._constant_labels, **sample.labels})
@@ -100,7 +103,7 @@ class SampleEncoder:
     def _remember_head(self, form: SampleForm) -> bytes:
         own = {} if form.own_label is None else {form.own_label[0]: form.own_label[1]}
         names = {*form.label_names, *own}
-        if names & self._identity_labels.keys():
+        if {exported_name(name, self._identity_labels) for name in names} != names:
             head = _NOT_CACHEABLE
         else:
             labels = {
@@ -117,11 +120,9 @@ class SampleEncoder:
 
     def _encode_head(self, form: SampleForm, labels: Mapping[str, str]) -> bytes:
         """Return the JSON up to and including these labels and the labels of this process."""
-        all_labels = dict(labels)
-        for name, value in self._identity_labels.items():
-            if name in all_labels:
-                all_labels[f"exported_{name}"] = all_labels[name]
-            all_labels[name] = value
+        added = self._identity_labels
+        all_labels = {exported_name(name, added): value for name, value in labels.items()}
+        all_labels.update(added)
         fields = {
             "metric_name": form.name,
             "metric_type": form.type.value,

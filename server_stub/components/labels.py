@@ -10,7 +10,10 @@ from typing import cast
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.samples import ExposedLabels
-from noetl_metrics_sdk.model.names import check_label_name
+from noetl_metrics_sdk.model.names import check_label_name, exported_name
+
+ADDED_LABELS = ("runtime_id", "component", "component_type")
+"""The labels that every series gets from its component, on pages and in a time-series database."""
 
 KEPT_BYTES_MAX = 32 * 1024 * 1024
 """How many bytes the sets of labels take that the server keeps between pages. The server
@@ -80,18 +83,12 @@ def _exposed(
     runtime_id: int, component_name: str, component_type: str, own: str | None
 ) -> dict[str, str]:
     labels: dict[str, str] = {}
-    added = {
-        "runtime_id": str(runtime_id),
-        "component": component_name,
-        "component_type": component_type,
-    }
-    found = _object_of(own or "{}")
-    for name, value in found.items():
+    added = dict(zip(ADDED_LABELS, (str(runtime_id), component_name, component_type), strict=True))
+    for name, value in _object_of(own or "{}").items():
         check_label_name(name)
-        shown = name
-        while shown in added or (shown != name and shown in found):
-            shown = "exported_" + shown
-        labels[shown] = value if isinstance(value, str) else json.dumps(value)
+        labels[exported_name(name, ADDED_LABELS)] = (
+            value if isinstance(value, str) else json.dumps(value)
+        )
     return labels | added
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
@@ -21,6 +20,7 @@ from server_stub.export.portion import ROWS_MAX, Portion, PortionSize, portion_o
 from server_stub.export.position import ExportPosition, Progress
 from server_stub.statistics import ExportGauges
 from server_stub.time_series_database.families import WrittenFamilies, write_families
+from server_stub.time_series_database.refusals import Refusal, out_of_bounds_advice, refusal_of
 from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
@@ -40,17 +40,9 @@ PAUSE_SECONDS_MAX = 30.0
 
 REFUSAL_LOG_SECONDS = 60.0
 
-_OUT_OF_ORDER = ("out of order", "out-of-order", "duplicate sample", "too old", "out of bounds")
-"""How receivers say that samples are older than others of their series."""
+_AS_OLD = frozenset({Refusal.OUT_OF_ORDER, Refusal.OUT_OF_BOUNDS})
 
 _logger = logging.getLogger(__name__)
-
-
-class Refusal(StrEnum):
-    """Why a receiver will never take samples, as the statistics name it."""
-
-    OUT_OF_ORDER = "out_of_order"
-    REFUSED = "refused"
 
 
 class Exporter:
@@ -86,6 +78,7 @@ class Exporter:
         self._interruptions_handled = 0
         self._monotonic = monotonic
         self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
+        self._refused_by = ReceiverRefusedError("nothing yet")
 
     async def run_forever(self) -> None:
         """Export until cancelled."""
@@ -137,7 +130,7 @@ class Exporter:
             is_asked = bool(portion.assembled.series) or progress.settled < progress.acknowledged
             refusal = await self._try_write(portion.assembled, families) if is_asked else None
             reached = portion.reached
-            if refusal is Refusal.OUT_OF_ORDER and portion.is_repeat:
+            if refusal in _AS_OLD and portion.is_repeat:
                 # The receiver takes no samples that are older than those that it has. So it has
                 # lost nothing.
                 reached = progress.acknowledged
@@ -145,6 +138,13 @@ class Exporter:
                 # Because of one bad sample, a receiver refuses all that come with it.
                 self._portion_size.narrow(portion.row_count)
                 return True
+            elif refusal is Refusal.OUT_OF_BOUNDS:
+                # The receiver takes the sample once its own state is mended, and no later one
+                # before.
+                if not portion.is_late:
+                    self._statistics.out_of_bounds.inc()
+                    raise ReceiverUnavailableError(out_of_bounds_advice(self._refused_by))
+                refusal = Refusal.OUT_OF_ORDER
             await write_families(connection, families)
             if reached > progress.settled:
                 await position.advance(reached, horizon)
@@ -189,7 +189,14 @@ class Exporter:
         end = progress.acknowledged if is_repeat else horizon
         row_limit = self._portion_size.row_limit
         rows = await position.rows(progress.position, end, row_limit)
-        return portion_of(rows, row_limit, end, progress.acknowledged, self._assembly)
+        return portion_of(
+            rows,
+            row_limit,
+            end,
+            progress.acknowledged,
+            self._assembly,
+            self._settings.sample_ahead_seconds,
+        )
 
     async def _horizon(self, position: ExportPosition, progress: Progress) -> int | None:
         """Return up to which id every row is known; None if the export has to wait to know it.
@@ -227,9 +234,8 @@ class Exporter:
         except ReceiverRefusedError as error:
             if assembled.samples == 1:
                 self._log_refusal(assembled, error)
-            text = str(error).lower()
-            is_out_of_order = any(word in text for word in _OUT_OF_ORDER)
-            return Refusal.OUT_OF_ORDER if is_out_of_order else Refusal.REFUSED
+            self._refused_by = error
+            return refusal_of(error)
         return None
 
     def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
@@ -248,7 +254,11 @@ class Exporter:
         if portion.is_repeat:
             statistics.samples_repeated.inc(assembled.samples)
             return
-        dropped = {"invalid": assembled.invalid, "same_millisecond": assembled.merged}
+        dropped: dict[str, int] = {
+            "ahead": portion.ahead,
+            "invalid": assembled.invalid,
+            "same_millisecond": assembled.merged,
+        }
         if refusal is None:
             statistics.samples.inc(assembled.samples)
         else:

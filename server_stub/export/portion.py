@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from server_stub.time_series_database.refusals import LATE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,14 +23,17 @@ class Portion(NamedTuple):
 
     `reached` is the id up to which the receiver has every row once it has taken these. `is_last`
     says that no row follows yet. `is_repeat` says that the receiver has acknowledged these rows
-    before.
+    before. `ahead` counts the rows that are not sent, because their times are further ahead of
+    their arrival than samples may be. `is_late` says that all of them were late when they arrived.
     """
 
     assembled: Assembled
+    ahead: int
     row_count: int
     reached: int
     is_last: bool
     is_repeat: bool
+    is_late: bool
 
 
 class PortionSize:
@@ -47,7 +52,12 @@ class PortionSize:
 
 
 def portion_of(
-    rows: Sequence[Row], row_limit: int, horizon: int, acknowledged: int, assembly: Assembly
+    rows: Sequence[Row],
+    row_limit: int,
+    horizon: int,
+    acknowledged: int,
+    assembly: Assembly,
+    ahead_seconds_max: float,
 ) -> Portion:
     """Return rows as a portion.
 
@@ -57,8 +67,20 @@ def portion_of(
         horizon: an id. Every row up to it can be seen, and no other will ever come.
         acknowledged: the id up to which the receiver has acknowledged rows before.
         assembly: makes series of the rows.
+        ahead_seconds_max: how far ahead of their arrival the times of rows may be. One sample of
+            the future makes Prometheus refuse all samples of the present.
     """
     is_last = len(rows) < row_limit
     reached = horizon if is_last else rows[-1].metric_id
     is_repeat = bool(rows) and reached <= acknowledged
-    return Portion(assembly.assemble(rows), len(rows), reached, is_last, is_repeat)
+    sent = [row for row in rows if row.late_ms >= -1000 * ahead_seconds_max]
+    is_late = all(row.late_ms > 1000 * LATE_SECONDS for row in sent)
+    return Portion(
+        assembly.assemble(sent),
+        len(rows) - len(sent),
+        len(rows),
+        reached,
+        is_last,
+        is_repeat,
+        is_late,
+    )

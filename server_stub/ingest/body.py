@@ -9,7 +9,8 @@ Why so: docs/decisions/ingest.md.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,8 @@ from server_stub.ingest.body_values import check_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 REASON_LENGTH_MAX = 300
 """A reason quotes the wrong value, which may be as long as the body."""
@@ -82,35 +85,32 @@ class _Envelope(msgspec.Struct):
     component_name: str | None = None
 
 
-class _UnreadEnvelope(msgspec.Struct):
-    metrics: list[Any]
-    runtime_id: int | float | str | None = None
-    component_name: str | None = None
-
-
 class _RawEnvelope(msgspec.Struct):
     metrics: list[msgspec.Raw]
     runtime_id: int | float | str | None = None
     component_name: str | None = None
 
 
-class _LenientSample(msgspec.Struct):
-    metric_name: str
-    metric_type: str
-    metric_value: float | str
-    runtime_id: int | float | str | None = None
-    labels: dict[str, str] | None = None
-    help_text: str | None = None
-    unit: str | None = None
-    timestamp: float | str | None = None
+class _OneSample(msgspec.Struct):
+    metric_name: msgspec.Raw
+    metrics: msgspec.UnsetType = msgspec.UNSET
 
+
+# Each escape of JSON, so that a backslash that is escaped itself begins no other one.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([0-9a-fA-F]{4})|[^u])"
+)
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_UNSTORABLE = rb"\u0000"
+"""Stands for half of a surrogate pair, which the parser does not read. It can be stored no better,
+so its sample is rejected all the same."""
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _array_decoder = msgspec.json.Decoder(list[Sample])
 _raw_envelope_decoder = msgspec.json.Decoder(_RawEnvelope)
 _raw_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _sample_decoder = msgspec.json.Decoder(Sample)
-_encode_json = msgspec.json.Encoder().encode
+_one_sample_decoder = msgspec.json.Decoder(_OneSample)
 
 
 def parse_body(body: bytes, samples_max: int) -> ParsedBody:
@@ -124,6 +124,7 @@ def parse_body(body: bytes, samples_max: int) -> ParsedBody:
         BodyMalformedError: it is not JSON or not of a known form.
         BodyTooLargeError: it has too many samples, or other values.
     """
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     # The server makes objects of no more samples than it allows, however many the body has. The
     # name of the field may also be written with escapes, which begin in this way.
     if body.count(b'"metric_name"') + body.count(b"\\u00") <= samples_max:
@@ -138,7 +139,7 @@ def parse_body(body: bytes, samples_max: int) -> ParsedBody:
     rejects: list[Reject] = []
     for position, unread in enumerate(envelope.metrics):
         try:
-            samples.append(_read_sample(unread))
+            samples.append(_sample_decoder.decode(unread))
         except ValueError as error:
             rejects.append(Reject(position, reason_of(error)))
         else:
@@ -157,7 +158,7 @@ def _parse_at_once(body: bytes) -> ParsedBody:
     return ParsedBody(runtime_id, component_name, envelope.metrics, positions, ())
 
 
-def _owner_of(envelope: _Envelope | _UnreadEnvelope) -> tuple[int | None, str | None]:
+def _owner_of(envelope: _Envelope | _RawEnvelope) -> tuple[int | None, str | None]:
     try:
         if envelope.runtime_id is not None:
             return parse_runtime_id(envelope.runtime_id), envelope.component_name
@@ -187,71 +188,68 @@ def _is_array(body: bytes) -> bool:
     return body.lstrip()[:1] == b"["
 
 
-def _take_apart(body: bytes) -> _UnreadEnvelope:
-    """Return the envelope and the samples, each still JSON or already an object."""
+def _take_apart(body: bytes) -> _RawEnvelope:
+    """Return the envelope, with the samples still as JSON: each is judged by itself."""
     try:
         try:
             return _decode(body)
-        except (msgspec.ValidationError, RecursionError):
+        except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            # msgspec refuses the escape of a lone surrogate wherever it stands. The sample that
-            # has it must not sink the others, so the slower parser reads such a body.
-            return _decode_leniently(body)
+            # Half of a surrogate pair must not sink the samples beside it.
+            return _decode(_with_whole_pairs(body))
     except RecursionError:
         raise BodyMalformedError(f"the body is nested too deeply: {EXPECTED_FORM}") from None
     except ValueError as error:
-        detail = str(error)[:REASON_LENGTH_MAX]
+        detail = _explained(body, error)[:REASON_LENGTH_MAX]
         raise BodyMalformedError(f"the body is not valid ({detail}): {EXPECTED_FORM}") from None
 
 
-def _decode(body: bytes) -> _UnreadEnvelope:
+def _decode(body: bytes) -> _RawEnvelope:
     if _is_array(body):
-        return _UnreadEnvelope(_raw_array_decoder.decode(body))
+        return _RawEnvelope(_raw_array_decoder.decode(body))
     try:
-        envelope = _raw_envelope_decoder.decode(body)
+        return _raw_envelope_decoder.decode(body)
     except msgspec.ValidationError:
-        if _is_one_sample(msgspec.json.decode(body)):
-            return _UnreadEnvelope([msgspec.Raw(body)])
+        if _is_one_sample(body):
+            return _RawEnvelope([msgspec.Raw(body)])
         raise
-    return _UnreadEnvelope(envelope.metrics, envelope.runtime_id, envelope.component_name)
 
 
-def _decode_leniently(body: bytes) -> _UnreadEnvelope:
-    decoded = json.loads(body, parse_constant=_refuse_constant)
-    if isinstance(decoded, list):
-        return _UnreadEnvelope(msgspec.convert(decoded, list[Any]))
-    if _is_one_sample(decoded):
-        return _UnreadEnvelope([decoded])
-    return msgspec.convert(decoded, _UnreadEnvelope)
+def _is_one_sample(body: bytes) -> bool:
+    try:
+        _one_sample_decoder.decode(body)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
-def _is_one_sample(decoded: object) -> bool:
-    return isinstance(decoded, dict) and "metric_name" in decoded and "metrics" not in decoded
+def _with_whole_pairs(body: bytes) -> bytes:
+    """Return a body in which `_UNSTORABLE` stands for each half of a surrogate pair."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        # Some clients write UTF-16, and some write halves of pairs as they are.
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+    encoded = _LONE_SURROGATES.sub(lambda _: _UNSTORABLE.decode(), text).encode()
+    return _ESCAPES.sub(_whole, encoded)
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    code = escape[1]
+    is_half = code is not None and _LONE_SURROGATES.match(chr(int(code, 16))) is not None
+    return _UNSTORABLE if is_half else escape[0]
+
+
+def _explained(body: bytes, error: ValueError) -> str:
+    """Return why a body is no JSON; Python's parser says it better where a number is NaN."""
+    if not isinstance(error, msgspec.ValidationError):
+        try:
+            json.loads(body, parse_constant=_refuse_constant, parse_int=str)
+        except (ValueError, RecursionError) as found:
+            return str(found)
+    return str(error)
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON: write it as one of the strings 'NaN', '+Inf', '-Inf'")
-
-
-def _read_sample(unread: Any) -> Sample:
-    if isinstance(unread, msgspec.Raw):
-        return _sample_decoder.decode(unread)
-    lenient = msgspec.convert(unread, _LenientSample)
-    labels = lenient.labels or {}
-    # Only a body whose text has half of a surrogate pair comes here.
-    for what, text in msgspec.structs.asdict(lenient).items():
-        if isinstance(text, str):
-            check_text(what, text)
-    for name, value in labels.items():
-        check_text(f"label {check_text('label name', name)!r}", value)
-    return Sample(
-        lenient.metric_name,
-        lenient.metric_type,
-        lenient.metric_value,
-        lenient.runtime_id,
-        msgspec.Raw(_encode_json(labels)),
-        lenient.help_text,
-        lenient.unit,
-        lenient.timestamp,
-    )

@@ -7,11 +7,18 @@ Why so: docs/decisions/ingest.md.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
 from server_stub.ingest.body import Reject
 from server_stub.time_series_database.families import WrittenFamilies, write_families
+from server_stub.time_series_database.refusals import (
+    LATE_SECONDS,
+    Refusal,
+    out_of_bounds_advice,
+    refusal_of,
+)
 from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
@@ -32,6 +39,8 @@ samples of a refused request."""
 
 _Positioned = tuple[int, "Row"]
 
+_logger = logging.getLogger(__name__)
+
 
 class ReceiverDestination:
     """Writes batches to a time-series database.
@@ -46,6 +55,8 @@ class ReceiverDestination:
         self._statistics = statistics
         self._assembly = Assembly()
         self._families = WrittenFamilies()
+        # Whether the database has refused a sample that came in time since it took one.
+        self._is_out_of_bounds = False
 
     async def write(
         self,
@@ -75,7 +86,7 @@ class ReceiverDestination:
             await self._write(rows, assembled, families, encoder, _Budget(REQUESTS_MAX))
         except ReceiverUnavailableError as error:
             raise StoreUnavailableError(
-                "the time-series database does not take samples now: try again later",
+                f"the time-series database does not take samples now ({error}): try again later",
                 max(1, round(error.retry_after_seconds or 1)),
             ) from error
         if assembled.merged:
@@ -102,6 +113,7 @@ class ReceiverDestination:
             await self._receiver.write(assembled, families)
         except ReceiverRefusedError as error:
             if len(rows) == 1 or budget.requests_left <= 0:
+                self._check_bounds(rows, error)
                 reason = f"the time-series database refuses it: {error}"
                 encoder.rejects += [Reject(position, reason) for position, _ in rows]
                 return
@@ -109,6 +121,32 @@ class ReceiverDestination:
             for part in (rows[:half], rows[half:]):
                 fewer = self._assembly.assemble([row for _, row in part])
                 await self._write(part, fewer, families, encoder, budget)
+        else:
+            if self._is_out_of_bounds and _has_timely(rows):
+                self._is_out_of_bounds = False
+                _logger.info("the time-series database takes samples of the present again")
+
+    def _check_bounds(self, rows: Sequence[_Positioned], error: ReceiverRefusedError) -> None:
+        """Raise if samples may not be rejected, because the database takes them once it is mended.
+
+        While it refuses samples that came in time, late samples may be some that clients have kept
+        because of that.
+
+        Raises:
+            ReceiverUnavailableError: it is so.
+        """
+        if refusal_of(error) is not Refusal.OUT_OF_BOUNDS:
+            return
+        if _has_timely(rows) and not self._is_out_of_bounds:
+            self._is_out_of_bounds = True
+            _logger.warning("batches are answered 503: %s", out_of_bounds_advice(error))
+        if self._is_out_of_bounds:
+            self._statistics.out_of_bounds.inc(len(rows))
+            raise ReceiverUnavailableError(out_of_bounds_advice(error)) from error
+
+
+def _has_timely(rows: Sequence[_Positioned]) -> bool:
+    return any(row.late_ms <= 1000 * LATE_SECONDS for _, row in rows)
 
 
 class _Budget:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from server_stub.ingest.body import Sample
-    from server_stub.ingest.series_table import SeriesKey, SeriesTable
+    from server_stub.ingest.series_table import KeptKey, SeriesKey, SeriesTable
 
 _SPECIAL_VALUES = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class TimeBounds(NamedTuple):
@@ -41,7 +43,7 @@ class _Origin(NamedTuple):
     timestamp: str | float | None
     runtime_id: int
     taken_at: datetime
-    tails: Mapping[SeriesKey, bytes]
+    tails: Mapping[KeptKey, bytes]
 
 
 # The origin before the first sample. No sample has it, because a NaN equals nothing.
@@ -60,7 +62,7 @@ class RowEncoder:
     """
 
     __slots__ = (
-        "_bounds", "_day", "_earliest", "_latest", "_owners", "_received_at", "_series", "rejects",
+        "_bounds", "_earliest", "_latest", "_owners", "_received_at", "_series", "rejects",
     )  # fmt: skip
 
     def __init__(
@@ -73,7 +75,6 @@ class RowEncoder:
         self._series = series
         self._owners = owners
         self._received_at = received_at
-        self._day = received_at.date()
         self._bounds = bounds
         self._earliest = received_at - timedelta(seconds=bounds.age_seconds_max)
         self._latest = received_at + timedelta(seconds=bounds.ahead_seconds_max)
@@ -133,6 +134,7 @@ class RowEncoder:
                 0, origin.runtime_id, sample.metric_name, bytes(sample.labels).decode() or None,
                 value, to_epoch_microseconds(origin.taken_at) // 1000,
                 *components[origin.runtime_id], sample.metric_type, sample.help_text, sample.unit,
+                (self._received_at - origin.taken_at) // _MILLISECOND,
             ))
             for position, sample, origin, value in self._storable(samples)
         ]  # fmt: skip
@@ -174,11 +176,11 @@ class RowEncoder:
             if sample.runtime_id != origin.owner or sample.timestamp != origin.timestamp:
                 runtime_id = self._owner_of(sample)
                 taken_at = self._time_of(sample)
-                tails = self._series.of(runtime_id, self._day).tails
+                tails = self._series.of(runtime_id, self._received_at)
                 origin = _Origin(sample.runtime_id, sample.timestamp, runtime_id, taken_at, tails)
             tail = origin.tails.get(key)
             if tail is None:
-                tail = self._series.add(origin.runtime_id, self._day, key)
+                tail = self._series.add(origin.runtime_id, key)
             return origin, tail, _parse_value(sample.metric_value)
         except ValueError as error:
             self.rejects.append(Reject(position, reason_of(error)))

@@ -1,8 +1,12 @@
-"""The series that each component has reported: checked and encoded once, and bounded. Pure.
+"""The series that are alive: checked and encoded once, and bounded. Pure: no I/O, no clock.
 
 A series comes with every batch, so the server keeps the part of its rows that never changes. A
 sample then costs the server a look-up and two numbers. The limit on series goes by this table, and
 each server process has a table of its own.
+
+The table has two generations. A new series goes into the younger one, and so does a series of the
+older one that is reported again. When the younger generation is an hour old, or has half of the
+bytes that the table may have, it becomes the older one, and the older one is forgotten.
 
 Why so: docs/decisions/ingest.md.
 """
@@ -10,35 +14,42 @@ Why so: docs/decisions/ingest.md.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from noetl_metrics_sdk.model.metric import MetricType
+from noetl_metrics_sdk.model.metric import MetricType, without_empty
 from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
 from server_stub.ingest.body_values import has_more_members
 from server_stub.ingest.copy_format import row_tail
 
 if TYPE_CHECKING:
-    from datetime import date
+    from collections.abc import Callable, Mapping
 
-SERIES_CACHED_MAX = 300_000
-"""How many series the server keeps for all components, at some 600 bytes each. Beyond that it
-forgets the component that has been silent for longest, and counts it anew when it comes back."""
+GENERATION_AGE_MAX = timedelta(hours=1)
+"""A series counts as alive until it has not been reported for one or two of these."""
+
+SERIES_BYTES_MAX = 192 * 1024 * 1024
+"""How much memory the table may take. Series that are reported beyond that are encoded anew."""
 
 SERIES_KEPT_BYTES_MAX = 4096
-"""The server keeps the encoded row of a series up to this size. Of a larger one it keeps a digest,
-for the count, and encodes it anew each time."""
-
-CACHED_BYTES_MAX = 192 * 1024 * 1024
-"""How many bytes the kept series of all components take."""
-
-SERIES_OVERHEAD_BYTES = 400
-"""What a kept series takes besides its texts."""
+"""The table keeps a series whose texts have up to this size. Of a larger one it keeps a digest, for
+the count, and the server encodes it anew each time."""
 
 LABELS_DECODED_MAX = 1000
 """So many labels more than are allowed are still decoded, to say how many there are."""
 
+_SERIES_OVERHEAD_BYTES = 600
+"""What Python needs for a series besides its texts: two dictionary entries and eight objects."""
+
+_PROCESS_OVERHEAD_BYTES = 300
+
+PROCESS_LABEL = "worker_id"
+"""The label by which the SDK tells the processes of a component apart."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _TYPES = frozenset(metric_type.value for metric_type in MetricType)
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
 _encode_json = msgspec.json.Encoder().encode
@@ -46,13 +57,15 @@ _encode_json = msgspec.json.Encoder().encode
 SeriesKey = tuple[str, str, bytes, str | None, str | None]
 """Name, type, labels as the client wrote them, help text and unit."""
 
+KeptKey = SeriesKey | bytes
+"""The key of a series, or its digest if the key is too large to be kept."""
+
 
 class SeriesLimits(NamedTuple):
-    """How large a series may be, and how many a component may have.
+    """How large a series may be, and how many a process may have.
 
     A series has at most `labels_max` labels. The value of a label, the help text and the unit have
-    at most `text_length_max` characters each. A component has at most `series_max` series in one
-    UTC day.
+    at most `text_length_max` characters each. A process has at most `series_max` series alive.
     """
 
     labels_max: int
@@ -60,125 +73,177 @@ class SeriesLimits(NamedTuple):
     series_max: int
 
 
-class ComponentSeries:
-    """The series of one component in one UTC day.
+class Process(NamedTuple):
+    """A process of a component; samples without `PROCESS_LABEL` are of the process ""."""
 
-    `tails` has the end of the rows of each series that is kept, and `others` a digest of each other
-    one. `size_bytes` is what the kept ones take.
-    """
+    runtime_id: int
+    worker_id: str
 
-    __slots__ = ("day", "others", "size_bytes", "tails")
 
-    def __init__(self, day: date) -> None:
-        self.day = day
-        self.tails: dict[SeriesKey, bytes] = {}
-        self.others: set[bytes] = set()
-        self.size_bytes = 0
+class Fullness(NamedTuple):
+    """How many series a process has alive, of how many it may have, and the name of the newest."""
 
-    @property
-    def count(self) -> int:
-        """How many series there are."""
-        return len(self.tails) + len(self.others)
+    process: Process
+    metric_name: str
+    series: int
+    series_max: int
+
+
+class _Generation:
+    """The series that were new, or were reported again, since `began_at`."""
+
+    __slots__ = ("began_at", "by_component", "by_process", "bytes")
+
+    def __init__(self, began_at: datetime) -> None:
+        self.began_at = began_at
+        self.by_component: defaultdict[int, dict[KeptKey, bytes]] = defaultdict(dict)
+        self.by_process: defaultdict[Process, int] = defaultdict(int)
+        self.bytes = 0
+
+    def add(self, process: Process, key: KeptKey, tail: bytes) -> None:
+        self.by_component[process.runtime_id][key] = tail
+        if process not in self.by_process:
+            self.bytes += _PROCESS_OVERHEAD_BYTES + 4 * len(process.worker_id)
+        self.by_process[process] += 1
+        self.bytes += _size_of(key, tail)
 
 
 class SeriesTable:
     """The series of every component.
 
     Args:
-        limits: how large a series may be, and how many a component may have.
-        cached_max: how many series the table keeps.
-        cached_bytes_max: how many bytes those that it keeps take.
+        limits: how large a series may be, and how many a process may have.
+        on_fullness: is told when a process has half of the series that it may have, and all.
+        bytes_max: how much memory the table may take.
     """
 
     def __init__(
         self,
         limits: SeriesLimits,
-        cached_max: int = SERIES_CACHED_MAX,
-        cached_bytes_max: int = CACHED_BYTES_MAX,
+        on_fullness: Callable[[Fullness], None] | None = None,
+        bytes_max: int = SERIES_BYTES_MAX,
     ) -> None:
         self._limits = limits
-        self._cached_max = cached_max
-        self._cached_bytes_max = cached_bytes_max
-        self._cached = 0
-        self.cached_bytes = 0
-        # The component that has reported last comes last.
-        self._by_component: dict[int, ComponentSeries] = {}
+        self._on_fullness = on_fullness
+        self._bytes_max = bytes_max
+        self._older = _Generation(_NEVER)
+        self._younger = _Generation(_NEVER)
 
-    def of(self, runtime_id: int, day: date) -> ComponentSeries:
-        """Return the series of a component in a UTC day."""
-        found = self._by_component.pop(runtime_id, None)
-        if found is None or found.day != day:
-            if found is not None:
-                self._forget(found)
-            found = ComponentSeries(day)
-        self._by_component[runtime_id] = found
-        return found
+    def of(self, runtime_id: int, now: datetime) -> Mapping[KeptKey, bytes]:
+        """Return the ends of the rows of a component's series, as far as they are at hand.
 
-    def add(self, runtime_id: int, day: date, key: SeriesKey) -> bytes:
-        """Check a series that `tails` does not have; return the end of its rows.
+        A series that is missing there may be alive all the same: `add` knows.
+        """
+        # If the clock was set back, the generation is as old as it was set back.
+        age = abs(now - self._younger.began_at)
+        if age >= 2 * GENERATION_AGE_MAX:
+            self._older = _Generation(now)
+            self._younger = _Generation(now)
+        elif age >= GENERATION_AGE_MAX:
+            self._begin_generation(now)
+        return self._younger.by_component[runtime_id]
 
-        `tails` keeps it from now on, unless it is too large or there is no room.
+    def add(self, runtime_id: int, key: SeriesKey) -> bytes:
+        """Return the end of the rows of a series that `of` did not have, and keep it.
 
         Raises:
             ValueError: the series cannot be stored, or is one too many; the message says what is
                 right.
         """
-        component = self.of(runtime_id, day)
-        is_full = component.count >= self._limits.series_max
-        if is_full and not component.others:
-            raise self._too_many()
-        tail = _encode_series(key, self._limits)
-        digest = _digest(tail) if component.others else b""
-        if digest in component.others:
+        is_large = _texts_length(key) > SERIES_KEPT_BYTES_MAX
+        kept_key = _digest(key) if is_large else key
+        tail = self._younger.by_component[runtime_id].get(kept_key)
+        if tail:
             return tail
-        if is_full:
-            raise self._too_many()
-        size_bytes = SERIES_OVERHEAD_BYTES + len(key[2]) + len(tail)
-        is_kept = size_bytes <= SERIES_KEPT_BYTES_MAX
-        self._cached += 1
-        self._make_room(size_bytes if is_kept else 0)
-        if is_kept and self.cached_bytes + size_bytes <= self._cached_bytes_max:
-            component.tails[key] = tail
-            component.size_bytes += size_bytes
-            self.cached_bytes += size_bytes
+        labels = _labels_of(key, self._limits)
+        if tail is not None:
+            return _encode_series(key, labels, self._limits)
+        process = Process(runtime_id, labels.get(PROCESS_LABEL, ""))
+        # Not every component of the younger generation is in the older one.
+        older = self._older.by_component.get(runtime_id, {})
+        if kept_key in older:
+            tail = older.pop(kept_key) or _encode_series(key, labels, self._limits)
+            self._older.by_process[process] -= 1
         else:
-            component.others.add(digest or _digest(tail))
+            tail = self._encode_new(process, key, labels)
+        self._younger.add(process, kept_key, b"" if is_large else tail)
+        if self._younger.bytes > self._bytes_max // 2:
+            self._begin_generation(self._younger.began_at)
         return tail
 
-    def _too_many(self) -> ValueError:
-        return ValueError(
-            f"the runtime has reported {self._limits.series_max} series today, and no more are "
-            "allowed: use fewer label values, or raise the server's --series-per-runtime-max"
+    def _encode_new(self, process: Process, key: SeriesKey, labels: dict[str, str]) -> bytes:
+        alive, series_max = self.alive(process) + 1, self._limits.series_max
+        if alive > series_max:
+            raise ValueError(_one_too_many(process, series_max))
+        tail = _encode_series(key, labels, self._limits)
+        if self._on_fullness is not None and alive in {(series_max + 1) // 2, series_max}:
+            self._on_fullness(Fullness(process, key[0], alive, series_max))
+        return tail
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the table takes, by its own account."""
+        return self._younger.bytes + self._older.bytes
+
+    def alive(self, process: Process) -> int:
+        """Return how many series of a process are alive."""
+        return self._younger.by_process.get(process, 0) + self._older.by_process.get(process, 0)
+
+    def fullest_ratio(self) -> float:
+        """Return what part of its limit the process has that has the most series."""
+        processes = self._younger.by_process.keys() | self._older.by_process.keys()
+        return max(map(self.alive, processes), default=0) / self._limits.series_max
+
+    def _begin_generation(self, now: datetime) -> None:
+        self._older = self._younger
+        self._younger = _Generation(now)
+
+
+def _one_too_many(process: Process, series_max: int) -> str:
+    named = f"{PROCESS_LABEL} {process.worker_id[:60]!r}" if process.worker_id else "no worker_id"
+    return (
+        f"the process with {named} has reported {series_max} series within the last hour, and no "
+        "more are allowed: use fewer label values, give each process a worker_id of its own, or "
+        "raise the server's --series-per-process-max"
+    )
+
+
+def _size_of(key: KeptKey, tail: bytes) -> int:
+    texts = len(key) if isinstance(key, bytes) else _texts_length(key)
+    return _SERIES_OVERHEAD_BYTES + texts + len(tail)
+
+
+def _texts_length(key: SeriesKey) -> int:
+    name, metric_type, labels, help_text, unit = key
+    return len(name) + len(metric_type) + len(labels) + len(help_text or "") + len(unit or "")
+
+
+def _digest(key: SeriesKey) -> bytes:
+    return hashlib.blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _labels_of(key: SeriesKey, limits: SeriesLimits) -> dict[str, str]:
+    labels = key[2]
+    if labels in {b"", b"null"}:
+        return {}
+    if has_more_members(labels, limits.labels_max + LABELS_DECODED_MAX):
+        raise ValueError(
+            f"the sample has thousands of labels: at most {limits.labels_max} are allowed"
         )
-
-    def _make_room(self, size_bytes: int) -> None:
-        while len(self._by_component) > 1 and (
-            self._cached > self._cached_max
-            or self.cached_bytes + size_bytes > self._cached_bytes_max
-        ):
-            silent_longest = next(iter(self._by_component))
-            self._forget(self._by_component.pop(silent_longest))
-
-    def _forget(self, component: ComponentSeries) -> None:
-        self._cached -= component.count
-        self.cached_bytes -= component.size_bytes
+    return _labels_decoder.decode(labels)
 
 
-def _encode_series(key: SeriesKey, limits: SeriesLimits) -> bytes:
-    metric_name, metric_type, labels_json, help_text, unit = key
+def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits) -> bytes:
+    metric_name, metric_type, _, help_text, unit = key
     check_metric_name(metric_name)
     if metric_type not in _TYPES:
         raise ValueError(
             f"metric_type {metric_type[:60]!r} is not valid: use one of {', '.join(MetricType)}"
         )
-    if has_more_members(labels_json, limits.labels_max + LABELS_DECODED_MAX):
+    kept = without_empty(labels)
+    if len(kept) > limits.labels_max:
         raise ValueError(
-            f"the sample has thousands of labels: at most {limits.labels_max} are allowed"
-        )
-    labels = {} if labels_json in {b"", b"null"} else _labels_decoder.decode(labels_json)
-    if len(labels) > limits.labels_max:
-        raise ValueError(
-            f"the sample has {len(labels)} labels: at most {limits.labels_max} are allowed"
+            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed"
         )
     for name, value in labels.items():
         check_label_name(name)
@@ -186,11 +251,7 @@ def _encode_series(key: SeriesKey, limits: SeriesLimits) -> bytes:
     for what, text in (("help_text", help_text), ("unit", unit)):
         if text is not None:
             _check_length(what, text, limits)
-    return row_tail(metric_name, metric_type, _encode_json(labels), help_text, unit)
-
-
-def _digest(tail: bytes) -> bytes:
-    return hashlib.blake2b(tail, digest_size=16).digest()
+    return row_tail(metric_name, metric_type, _encode_json(kept), help_text, unit)
 
 
 def _check_length(what: str, text: str, limits: SeriesLimits) -> None:

@@ -70,7 +70,7 @@ class Boundaries:
         self._has_history = settings.history_url is not None
         self._has_recent = settings.storage == "postgresql"
         self._retention = timedelta(days=settings.retention_days)
-        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
+        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds)
 
     def draw(
         self, start_time: datetime | None, now: datetime, drawn: datetime | None = None

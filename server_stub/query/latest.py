@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from server_stub.components.store import with_component_id
 from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import created_since, database_time
 from server_stub.query.exposition import LatestSample
 from server_stub.query.page_bytes import SERIES_ROW, bounded_latest_query, bounds
 from server_stub.time_series_database.families import UNKNOWN_FAMILY
@@ -66,16 +67,21 @@ class LatestSamples:
             filters: `runtime_id` and `component_name`, or neither.
 
         Raises:
+            ParameterInvalidError: there are too many for a page.
             StoreUnavailableError: a database is away or busy.
         """
         if self._history is not None:
             return await self._latest_of_history(self._history, filters)
         async with self._database.query() as connection:
             filters = await with_component_id(connection, filters)
+            now = await database_time(connection)
             query = bounded_latest_query(latest_samples_query(filters))
             parameters = {
-                **filters, "lookback": self._lookback, **bounds(self._bytes_max, SERIES_ROW)
-            }  # fmt: skip
+                **filters,
+                "lookback": self._lookback,
+                **created_since(now, now - self._lookback).parameters(),
+                **bounds(self._bytes_max, SERIES_ROW),
+            }
             cursor = await connection.execute(query, parameters)
             found = await fetch_all(cursor)
         return await asyncio.to_thread(_page_of, found)
@@ -133,7 +139,9 @@ def latest_samples_query(filters: Collection[str]) -> LiteralString:
     Args:
         filters: the names of the filters.
     """
-    parts: list[LiteralString] = [read_sql("query/latest_samples.sql")]
+    parts: list[LiteralString] = [
+        read_sql("query/latest_samples.sql"), read_sql("filters/created.sql")
+    ]  # fmt: skip
     for name in sorted(filters):
         parts.append(read_sql(f"filters/{name}.sql"))  # noqa: PERF401 - keeps its type
     parts.append(read_sql("filters/order_latest.sql"))

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.query.boundary import Boundaries, Boundary
-    from server_stub.query.recent_rows import RecentRows
+    from server_stub.query.recent_rows import RecentRows, RowsRead
     from server_stub.time_series_database.families import KnownFamilies
     from server_stub.time_series_database.history import History
 
 
-_COUNTS = frozenset({"rows_found", "bytes_before"})
+_COUNTS = frozenset({"rows_found", "size_bytes", "bytes_before"})
 """Columns that are not part of a row."""
 
 
@@ -154,8 +154,8 @@ class Pages:
             start_time = max(boundary.ends_at, filters.get("start_time", boundary.ends_at))
             filters = {**filters, "start_time": start_time}
             boundary_ms = milliseconds(boundary.ends_at)
-        rows = await self._recent_rows.select_metrics({**filters, "limit": limit}, order)
-        return await asyncio.to_thread(_placed, rows, boundary_ms)
+        read = await self._recent_rows.select_metrics({**filters, "limit": limit}, order)
+        return await asyncio.to_thread(_placed, read, boundary_ms)
 
     async def _past(
         self, filters: Mapping[str, Any], order: str, limit: int, boundary: Boundary
@@ -187,16 +187,16 @@ class Pages:
         return _Part(placed, is_cut=fitting < len(rows))
 
 
-def _placed(rows: list[Any], boundary_ms: int) -> _Part:
+def _placed(read: RowsRead, boundary_ms: int) -> _Part:
     """Return rows of `RecentRows` with their places."""
     placed = [
         _Placed(
             {name: value for name, value in row._asdict().items() if name not in _COUNTS},
             Position(parse_timestamp(row.timestamp), row.metric_id, boundary_ms),
         )
-        for row in rows
+        for row in read.rows
     ]
-    return _Part(placed, is_cut=bool(rows) and len(rows) < rows[0].rows_found)
+    return _Part(placed, is_cut=read.is_cut)
 
 
 def _count_fitting(rows: list[HistoryRow], families: Mapping[str, Mapping[str, Any]]) -> int:

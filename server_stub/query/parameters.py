@@ -24,7 +24,8 @@ def parse_filters(parameters: Mapping[str, object]) -> dict[str, Any]:
 
     Args:
         parameters: the text of each parameter by its name; None for a parameter that was not given.
-            Parameters that are no filters are left out.
+            Parameters that are no filters are left out. `labels` becomes two filters: `labels`, and
+            `labels_absent` with the names whose values are empty.
 
     Raises:
         ParameterInvalidError: a parameter is not valid.
@@ -34,7 +35,22 @@ def parse_filters(parameters: Mapping[str, object]) -> dict[str, Any]:
         text = parameters.get(name)
         if text is not None:
             filters[name] = _parse(name, str(text), parse)
-    return filters
+    return _with_absent_labels(filters)
+
+
+def _with_absent_labels(filters: dict[str, Any]) -> dict[str, Any]:
+    """Return filters with the labels that a series must not have apart from those that it must."""
+    labels: dict[str, str] | None = filters.pop("labels", None)
+    if labels is None:
+        return filters
+    present = {name: value for name, value in labels.items() if value}
+    # A label with an empty value is no label.
+    absent = sorted(labels.keys() - present.keys())
+    return (
+        filters
+        | ({"labels": present} if present else {})
+        | ({"labels_absent": absent} if absent else {})
+    )
 
 
 def _parse(name: str, text: str, parse: Callable[[str], Any]) -> Any:

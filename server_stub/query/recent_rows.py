@@ -6,13 +6,14 @@ Why so: docs/decisions/queries.md.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from psycopg.rows import namedtuple_row
 
 from server_stub.components.store import with_component_id
 from server_stub.postgresql.database import adapted, fetch_all
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import created_since, database_time
 from server_stub.query.page_bytes import (
     PAGE_BYTES_MAX,
     SAMPLE_ROW,
@@ -20,6 +21,7 @@ from server_stub.query.page_bytes import (
     bounds,
 )
 from server_stub.query.retention import Retention
+from server_stub.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
     from server_stub.postgresql.database import Database
     from server_stub.query.cursor import Position
     from server_stub.settings import Settings
+
+
+class RowsRead(NamedTuple):
+    """Rows in the order of a page, and whether more would be there but for their bytes."""
+
+    rows: list[Any]
+    is_cut: bool
 
 
 class RecentRows:
@@ -40,13 +49,18 @@ class RecentRows:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._retention = Retention(settings)
-        self._sample_ahead = timedelta(seconds=settings.sample_ahead_seconds_max)
+        # Days cost little, and the limit may have been larger when the rows came.
+        self._sample_ahead = max(
+            timedelta(seconds=settings.sample_ahead_seconds), timedelta(days=1)
+        )
 
-    async def select_metrics(self, filters: Mapping[str, Any], order: str) -> list[Any]:
+    async def select_metrics(self, filters: Mapping[str, Any], order: str) -> RowsRead:
         """Return metrics within the retention of their names, as named tuples.
 
-        If their texts are too large together, only the first ones are returned; the `rows_found` of
-        each row says how many there are.
+        If that is many days, the server reads them in portions, each in a transaction of its own,
+        so that no transaction has the locks of all days. From the newest rows on, it ends once no
+        older portion can have rows of the page. The oldest rows may be in every portion, because
+        they may have come late.
 
         Args:
             filters: the value of each filter, by its name in `sql/filters/`, and the `limit`. The
@@ -60,17 +74,84 @@ class RecentRows:
         time_bounds["sample_ahead"] = self._sample_ahead
         async with self._database.query() as connection:
             filters = await with_component_id(connection, filters)
-            query = bounded_page_query(select_metrics_query(filters, order, visibility))
-            parameters = {
-                **select_metrics_parameters(filters),
-                **time_bounds,
-                **bounds(PAGE_BYTES_MAX, SAMPLE_ROW),
-            }
+            now = await database_time(connection)
+        after = now - time_bounds["retention"]
+        start_time = filters.get("start_time")
+        if start_time is not None and start_time > after:
+            after = max(after, start_time - self._sample_ahead)
+        query = bounded_page_query(select_metrics_query(filters, order, visibility))
+        parameters = {
+            **select_metrics_parameters(filters),
+            **time_bounds,
+            **bounds(PAGE_BYTES_MAX, SAMPLE_ROW),
+        }
+        page = _Merging(filters["limit"], newest_first=order == "desc")
+        for created in created_since(now, after).portions(newest_first=page.newest_first):
+            rows = await self._select(query, parameters | created.parameters(), filters)
+            page.add(rows)
+            # No sample is further ahead of its insertion.
+            if page.ends_after(format_timestamp(created.after + self._sample_ahead)):
+                break
+        return RowsRead(page.rows, page.is_cut)
+
+    async def _select(
+        self, query: LiteralString, parameters: Mapping[str, Any], filters: Collection[str]
+    ) -> list[Any]:
+        async with self._database.query() as connection:
             if is_of_a_series(filters):
                 await connection.execute(read_sql("query/plan_in_order.sql"))
             cursor = connection.cursor(row_factory=namedtuple_row)
             await cursor.execute(query, parameters)
             return await fetch_all(cursor)
+
+
+class _Merging:
+    """The first rows of all portions in the order of the page, as many as its bytes allow.
+
+    Args:
+        limit: the most rows.
+        newest_first: whether the newest row comes first.
+    """
+
+    def __init__(self, limit: int, *, newest_first: bool) -> None:
+        self._limit = limit
+        self.newest_first = newest_first
+        self.rows: list[Any] = []
+        self.is_cut = False
+
+    def add(self, portion: list[Any]) -> None:
+        """Merge the rows of one more portion."""
+        is_short = bool(portion) and len(portion) < portion[0].rows_found
+        if not is_short and not self.is_cut and not self.rows:
+            self.rows = portion
+            return
+        merged = sorted([*self.rows, *portion], key=_place, reverse=self.newest_first)
+        # Behind the last row of what was cut there are others that were not read.
+        ends = [
+            rows[-1] for rows, is_cut in ((self.rows, self.is_cut), (portion, is_short)) if is_cut
+        ]
+        fitting = len(merged)
+        if ends:
+            end = (max if self.newest_first else min)(ends, key=_place)
+            fitting = merged.index(end) + 1
+            self.is_cut = True
+        size_bytes = 0
+        for number, row in enumerate(merged[:fitting]):
+            if size_bytes >= PAGE_BYTES_MAX:
+                fitting, self.is_cut = number, True
+                break
+            size_bytes += row.size_bytes
+        self.rows = merged[: min(fitting, self._limit)]
+
+    def ends_after(self, timestamp: str) -> bool:
+        """Return whether the page has no room for rows that are no newer than a time."""
+        is_full = self.is_cut or len(self.rows) == self._limit
+        return self.newest_first and is_full and self.rows[-1].timestamp > timestamp
+
+
+def _place(row: Any) -> tuple[str, int]:
+    # Every text of a time has the same length, so they are in the order of the times.
+    return row.timestamp, row.metric_id
 
 
 def select_visibility(
@@ -108,7 +189,9 @@ def select_metrics_query(
         order: `asc` or `desc`.
         visibility: as `select_visibility` returns it.
     """
-    parts: list[LiteralString] = [read_sql("query/select_metrics.sql")]
+    parts: list[LiteralString] = [
+        read_sql("query/select_metrics.sql"), read_sql("filters/created.sql")
+    ]  # fmt: skip
     if visibility is not None:
         parts.append(read_sql(f"filters/{visibility}.sql"))
     for name in sorted(set(filters) - {"limit"}):

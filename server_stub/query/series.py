@@ -5,16 +5,18 @@ Why so: docs/decisions/queries.md.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
 from server_stub.errors import ParameterInvalidError
-from server_stub.postgresql.database import fetch_all
+from server_stub.postgresql.database import adapted, fetch_all
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.boundary import RECENT_ONLY
+from server_stub.query.created import ANY_TIME, DAYS_AT_ONCE, created_since, database_time
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server_stub.postgresql.database import Database
+    from server_stub.query.created import Created
     from server_stub.query.history_samples import HistorySamples
     from server_stub.query.time_buckets import TimeBuckets
     from server_stub.settings import Settings
@@ -35,7 +38,7 @@ POINTS_IN_ALL_MAX = 500_000
 CURVES_FETCHED_AT_ONCE = 8
 """Each may have as many points as `time_buckets.POINTS_MAX`."""
 
-FILTERS = ("runtime_id", "component_name", "metric_type", "labels")
+FILTERS = ("runtime_id", "component_name", "metric_type", "labels", "labels_absent")
 _LOOKING_BACK = frozenset({"sum", "increase"})
 
 
@@ -76,7 +79,10 @@ class SeriesReader:
         self._database = database
         self._history = history
         self._retention = Retention(settings)
-        self._sample_ahead_seconds = settings.sample_ahead_seconds_max
+        # As in RecentRows.
+        self._sample_ahead_seconds = max(settings.sample_ahead_seconds, 86_400.0)
+        # A chart over many days has the locks of all of them.
+        self._wide = asyncio.Semaphore(1)
         self._lookback_seconds = settings.exposition_lookback_seconds
 
     async def select_series(
@@ -111,7 +117,12 @@ class SeriesReader:
         if past is not None:
             parameters |= past.parameters() | {"boundary": past.boundary.ends_at}
         query = series_query(aggregation, has_history=past is not None)
-        async with self._database.query() as connection:
+        is_wide = now - parameters["start_time"] > DAYS_AT_ONCE
+        async with (
+            self._wide if is_wide else contextlib.nullcontext(),
+            self._database.query() as connection,
+        ):
+            parameters |= self._created(await database_time(connection), parameters).parameters()
             await connection.execute(read_sql("query/plan_by_metric.sql"))
             try:
                 cursor = await connection.execute(query, parameters)
@@ -125,6 +136,13 @@ class SeriesReader:
         _check_size(curves)
         sources = RECENT_ONLY if past is None else past.boundary.sources(buckets.end_time)
         return Chart(curves, sources, rows[0][3] if rows else 0)
+
+    def _created(self, now: datetime, parameters: Mapping[str, Any]) -> Created:
+        seconds = parameters["looking_back_seconds"] + parameters["sample_ahead_seconds"]
+        after = now - parameters["retention"]
+        if parameters["start_time"] > after:
+            after = max(after, parameters["start_time"] - timedelta(seconds=seconds))
+        return created_since(now, after)
 
     def parameters(
         self,
@@ -148,11 +166,9 @@ class SeriesReader:
             if aggregation in _LOOKING_BACK
             else 0.0
         )
-        labels = filters.get("labels")
         own_retention = self._retention.by_name(metric_name)
         return {
-            **{name: filters.get(name) for name in FILTERS},
-            "labels": None if labels is None else Jsonb(labels),
+            **adapted({name: filters.get(name) for name in FILTERS}),
             "metric_name": metric_name,
             "group_by": list(group_by),
             **buckets._asdict(),
@@ -162,6 +178,7 @@ class SeriesReader:
             "retention": own_retention or self._retention.unless_named,
             "points_max": POINTS_IN_ALL_MAX,
             "boundary": None,
+            **ANY_TIME,
         }
 
 

@@ -15,7 +15,13 @@ import httpx
 import msgspec
 
 from noetl_metrics_sdk.errors import InvalidMetricError
-from noetl_metrics_sdk.model.names import check_label_name, check_metric_name
+from noetl_metrics_sdk.model.names import (
+    check_label_name,
+    check_metric_name,
+    exported_name,
+    own_name,
+)
+from server_stub.components.labels import ADDED_LABELS
 from server_stub.errors import HistoryUnavailableError, ParameterInvalidError
 from server_stub.time_series_database.connections import database_client
 
@@ -28,8 +34,6 @@ SAMPLES_MAX = 1_000_000
 
 SHOWN_CHARACTERS_MAX = 300
 RETRY_AFTER_SECONDS = 5
-
-_ADDED = ("runtime_id", "component", "component_type")
 
 
 class _Series(msgspec.Struct):
@@ -164,10 +168,14 @@ def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None
     the database would read it as PromQL.
 
     Args:
-        filters: the filters, of which only `runtime_id`, `component_name` and `labels` count.
+        filters: the filters, of which only `runtime_id`, `component_name`, `labels` and
+            `labels_absent` count.
         metric_names: the names to choose from, or None for all.
     """
-    labels: Mapping[str, str] = filters.get("labels", {})
+    labels: dict[str, str] = {
+        **filters.get("labels", {}),
+        **dict.fromkeys(filters.get("labels_absent", ()), ""),
+    }
     try:
         names = None if metric_names is None else sorted(map(check_metric_name, metric_names))
         for label in labels:
@@ -184,8 +192,7 @@ def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None
     if "component_name" in filters:
         matchers.append(f"component={_quoted(filters['component_name'])}")
     for name, value in labels.items():
-        shown = f"exported_{name}" if name in _ADDED else name
-        matchers.append(f"{shown}={_quoted(value)}")
+        matchers.append(f"{exported_name(name, ADDED_LABELS)}={_quoted(value)}")
     return "{" + ",".join(matchers) + "}"
 
 
@@ -214,9 +221,7 @@ def _series_of(
         component, component_type = labels.pop("component", ""), labels.pop("component_type", "")
         if not (name and runtime_id.isdecimal()):
             continue  # another program has written this series
-        for added in _ADDED:
-            if f"exported_{added}" in labels:
-                labels[added] = labels.pop(f"exported_{added}")
+        labels = {own_name(shown, ADDED_LABELS): value for shown, value in labels.items()}
         samples = [(round(at * 1000), float(value)) for at, value in one.values]
         if start_ms is not None and end_ms is not None:
             samples = [sample for sample in samples if start_ms <= sample[0] < end_ms]

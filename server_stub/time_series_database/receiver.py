@@ -46,6 +46,10 @@ REFUSALS_UNQUESTIONED = 100
 WRITTEN_HEADER = "X-Prometheus-Remote-Write-Samples-Written"
 SHOWN_CHARACTERS_MAX = 300
 
+SHORT_CONNECTIONS_MAX = 3
+"""How many connections may end after their first answer in a row and count as a receiver's death.
+After that it is a habit."""
+
 NOTHING = Assembled([], 0, 0, 0)
 
 _logger = logging.getLogger(__name__)
@@ -75,10 +79,10 @@ class Receiver:
         self._wanted = version
         self._version: str | None = None
         self._refusals = 0  # since it has taken something
-        self._expects_new_connection = False
+        self._ending = _Ending()
         self.interruptions = 1
         """How often the receiver may have been restarted. It may have been before the first
-        request, when a connection ended unannounced, when a request failed, and when it answered
+        request, when a connection ended unexpectedly, when a request failed, and when it answered
         with an error of its own. What it acknowledged shortly before may not have reached its
         disk."""
         self._client = database_client(
@@ -159,15 +163,43 @@ class Receiver:
             raise ReceiverUnavailableError(
                 f"it cannot be reached: {error or type(error).__name__}"
             ) from error
-        self._expects_new_connection = answer.headers.get("Connection", "").lower() == "close"
+        self._ending.note(answer)
         if answer.is_server_error:
             self.interruptions += 1
         return answer
 
     async def _trace(self, event: str, _: dict[str, Any]) -> None:
         # https://www.encode.io/httpcore/extensions/#trace
-        if event == "connection.connect_tcp.started" and not self._expects_new_connection:
+        if event == "connection.connect_tcp.started" and not self._ending.is_expected():
             self.interruptions += 1
+
+
+class _Ending:
+    """Tells whether the end of a connection was to be expected, or may be a receiver's death.
+
+    It is announced by `Connection: close`, and by HTTP/1.0 without `keep-alive`. A receiver, or a
+    proxy before it, may also have the habit to end each connection after its first answer.
+    """
+
+    def __init__(self) -> None:
+        self._is_announced = False
+        self._answers = 0
+        self._short_in_a_row = 0
+
+    def note(self, answer: httpx.Response) -> None:
+        """Note an answer of the connection."""
+        options = {text.strip() for text in answer.headers.get("Connection", "").lower().split(",")}
+        is_kept = answer.http_version != "HTTP/1.0" or "keep-alive" in options
+        self._is_announced = "close" in options or not is_kept
+        self._answers += 1
+        if answer.is_server_error:
+            self._short_in_a_row = 0
+
+    def is_expected(self) -> bool:
+        """Return whether the end of the last connection was expected; a new one begins now."""
+        self._short_in_a_row = self._short_in_a_row + 1 if self._answers == 1 else 0
+        self._answers = 0
+        return self._is_announced or self._short_in_a_row > SHORT_CONNECTIONS_MAX
 
 
 def _unavailable(answer: httpx.Response) -> ReceiverUnavailableError:

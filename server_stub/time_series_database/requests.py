@@ -52,7 +52,8 @@ _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_c
 class Row(NamedTuple):
     """A row of `noetl.metric`, with its component.
 
-    `labels` is JSON. `timestamp_ms` is None for a time that is infinite.
+    `labels` is JSON. `timestamp_ms` is None for a time that is infinite. `late_ms` says how old the
+    sample was when it arrived; it is negative if the sample's time was ahead.
     """
 
     metric_id: int
@@ -66,6 +67,7 @@ class Row(NamedTuple):
     metric_type: str
     help_text: str | None
     unit: str | None
+    late_ms: int = 0
 
 
 class Family(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -25,6 +26,7 @@ from server_stub.errors import (
     TokenInvalidError,
 )
 from server_stub.serving.request_id import current_request_id
+from server_stub.web.near_names import said_instead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,16 +114,39 @@ def error_response(error: ServerError) -> Response:
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:
-    del request
     assert isinstance(error, RequestValidationError)
+    parameters = _parameters_of(request)
     return _problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "; ".join(_describe(problem) for problem in error.errors()),
+        "; ".join(_describe(problem, parameters) for problem in error.errors()),
     )
 
 
-def _describe(problem: Mapping[str, Any]) -> str:
-    """Return what pydantic says of one value: its place, the value, and what is right."""
+def _parameters_of(request: Request) -> list[str]:
+    """Return the names of the query parameters of a request's route."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return []
+    names: list[str] = []
+    for parameter in route.dependant.query_params:
+        model = parameter.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            names += list(model.model_fields)
+        else:
+            names.append(parameter.alias)
+    return names
+
+
+def _describe(problem: Mapping[str, Any], parameters: Sequence[str]) -> str:
+    """Return what pydantic says of one value: its place, the value, and what is right.
+
+    Args:
+        problem: an error of pydantic's.
+        parameters: the names of the query parameters that there are.
+    """
+    if problem["type"] == "extra_forbidden" and problem["loc"][0] == "query" and parameters:
+        name = str(problem["loc"][-1])[:_QUOTED_LENGTH_MAX]
+        return f"there is no query parameter {name!r}: {said_instead(name, parameters)}"
     where = ".".join(str(part) for part in problem["loc"])
     value = problem.get("input")
     if problem["type"] in {"missing", "json_invalid"} or value is None:

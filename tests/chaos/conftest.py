@@ -33,6 +33,7 @@ NOT_THE_WORKER = {
     "test_deleted_runtime",
     "test_network_faults",
     "test_accounted_drops",
+    "test_large_pool",
 }
 """What breaks there is the server, its database or the network, whatever runs the worker."""
 

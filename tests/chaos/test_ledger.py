@@ -84,9 +84,9 @@ def test_a_row_that_is_there_twice_is_found(database, table):
 @pytest.mark.parametrize(
     "change",
     [
-        "metric_value = 9",
         "metric_name = 'chaos_gauge_total'",
         "metric_type = 'summary'",
+        "labels = labels - 'n'",
         "labels = labels - 'again'",
         'labels = labels || \'{"again": "9"}\'',
         'labels = labels || \'{"more": ""}\'',
@@ -98,14 +98,21 @@ def test_a_row_that_is_there_twice_is_found(database, table):
 )
 def test_a_row_that_is_torn_is_found(database, table, change):
     """The comparison counts a row of which any part belongs to another sample."""
-    table.execute(f"UPDATE noetl.metric SET {change} WHERE labels->>'n' = '8'")
+    table.execute(f"UPDATE noetl.metric SET {change} WHERE metric_value = 8")
     assert {**NOTHING_WRONG, "torn": 1} == faults_of(database)
 
 
 def test_a_row_without_a_number_is_found(database, table):
     """A row whose number no sample has is torn, and the sample's own row is missing."""
-    table.execute("UPDATE noetl.metric SET labels = labels - 'n' WHERE metric_value = 8")
+    table.execute("UPDATE noetl.metric SET metric_value = 8.5 WHERE metric_value = 8")
     expected = {"missing": 1, "twice": 0, "torn": 1, "unrecorded": 1}
+    assert expected == faults_of(database)
+
+
+def test_a_row_with_the_number_of_another_sample_is_found(database, table):
+    """A row with another sample's value is torn and that sample's second; its own is missing."""
+    table.execute("UPDATE noetl.metric SET metric_value = 9 WHERE metric_value = 8")
+    expected = {"missing": 1, "twice": 1, "torn": 1, "unrecorded": 0}
     assert expected == faults_of(database)
 
 

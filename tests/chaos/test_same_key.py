@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
@@ -11,25 +10,10 @@ from contextlib import ExitStack
 import httpx
 
 from tests.chaos.comparison import NOTHING_WRONG, compare
-from tests.chaos.numbered import numbered_sample
+from tests.chaos.numbered import body_of
 
 AT_ONCE = 4
 SAMPLES = 200
-
-
-def body_of(runtime_id, numbers):
-    metrics = []
-    for number in numbers:
-        sample = numbered_sample(number)
-        metrics.append(
-            {
-                "metric_name": sample.pop("name"),
-                "metric_value": sample.pop("value"),
-                **sample,
-                "labels": {**sample["labels"], "worker_id": "by-hand"},
-            }
-        )
-    return json.dumps({"runtime_id": runtime_id, "metrics": metrics}).encode()
 
 
 def test_requests_with_one_key_at_the_same_moment(scenario):

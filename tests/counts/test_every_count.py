@@ -89,7 +89,6 @@ def exporting(postgresql: Cluster, peer: PeerProgram) -> Generator[ServerProcess
             f"--history-url={peer.url}",
             "--export-interval-seconds=0.05",
             "--sample-age-seconds-max=864000",
-            "--series-per-runtime-max=1000000",
         )
         yield from _running(url, *flags)
 

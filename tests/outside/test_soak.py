@@ -27,7 +27,7 @@ SECONDS = 600 if LONG else 6
 SAMPLES = 500
 BATCHES_A_SECOND = 20
 RUNTIMES = 12
-SERIES_PER_RUNTIME_MAX = 40_000
+SERIES_PER_PROCESS_MAX = 40_000
 MEMORY_BYTES_MAX = 640 * 1024 * 1024
 GROWTH_BYTES_MAX = 48 * 1024 * 1024
 
@@ -91,7 +91,7 @@ def test_memory_is_bounded(database_url: str) -> None:
     with ExitStack() as stack:
         server = start_server(
             database_url,
-            f"--series-per-runtime-max={SERIES_PER_RUNTIME_MAX}",
+            f"--series-per-process-max={SERIES_PER_PROCESS_MAX}",
             "--maintenance-interval-seconds=1",
             "--exposition-lookback-seconds=5",
         )

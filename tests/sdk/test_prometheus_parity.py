@@ -26,9 +26,14 @@ OURS: Any = SimpleNamespace(library=noetl_metrics_sdk, registry=noetl_metrics_sd
 SampleKey = tuple[str, frozenset[tuple[str, str]], str]
 
 
+def own_labels(sample: Any) -> dict[str, str]:
+    """Return the labels that have a value: in Prometheus an empty label is no label."""
+    return {name: text for name, text in sample.labels.items() if text}
+
+
 def samples_of(registry: Any) -> Multiset[SampleKey]:
     return Multiset(
-        (sample.name, frozenset(sample.labels.items()), repr(float(sample.value)))
+        (sample.name, frozenset(own_labels(sample).items()), repr(float(sample.value)))
         for family in registry.collect()
         for sample in family.samples
         if not sample.name.endswith("_created") and "quantile" not in sample.labels

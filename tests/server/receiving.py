@@ -138,8 +138,17 @@ class RunningExport(NamedTuple):
 def export_to(
     api: Api, fake: FakeReceiver, monotonic: Callable[[], float] = time.monotonic, **settings: Any
 ) -> Generator[RunningExport]:
-    """Set up an export from an application's database to a receiver."""
+    """Set up an export from an application's database to a receiver of the test."""
     receiver = Receiver(URL, {}, transport=httpx.MockTransport(fake.handle))
+    with running_export(api, receiver, monotonic, **settings) as export:
+        yield export
+
+
+@contextmanager
+def running_export(
+    api: Api, receiver: Receiver, monotonic: Callable[[], float] = time.monotonic, **settings: Any
+) -> Generator[RunningExport]:
+    """Set up an export from an application's database to any receiver."""
     database = Database(api.database_url, 1)
     statistics = Statistics()
     export = Exporter(database, receiver, Settings(**settings), statistics, monotonic)

@@ -14,7 +14,12 @@ SELECT
     r.component_type,
     m.metric_type,
     m.help_text,
-    m.unit
+    m.unit,
+    CASE
+        WHEN isfinite(m.timestamp)
+            THEN (extract(epoch FROM m.created_at - m.timestamp) * 1000)::bigint
+        ELSE 0
+    END AS late_ms
 FROM noetl.metric AS m
 INNER JOIN noetl.runtime AS r ON m.runtime_id = r.runtime_id
 WHERE m.metric_id > %(position)s::bigint

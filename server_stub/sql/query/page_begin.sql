@@ -1,14 +1,17 @@
 -- The rows of a page in their order, as many as its bytes allow, and how many there would be. The
--- texts of the rows before are added up: the first row is always there, however large.
+-- sizes of the rows before are added up: the first row is always there, however large.
 SELECT *
 FROM (
     SELECT
-        page.*,
+        sized.*,
         count(*) OVER () AS rows_found,
-        sum(
+        sum(sized.size_bytes) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+            AS bytes_before
+    FROM (
+        SELECT
+            page.*,
             %(row_bytes)s::bigint + %(copies)s::bigint * (
                 coalesce(octet_length(page.labels::text), 0)
                 + coalesce(octet_length(page.help_text), 0) + coalesce(octet_length(page.unit), 0)
-            )
-        ) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
-    FROM (
+            ) AS size_bytes
+        FROM (

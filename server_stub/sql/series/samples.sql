@@ -26,9 +26,17 @@ WITH samples AS MATERIALIZED (
                     secs => %(looking_back_seconds)s::float8 + %(sample_ahead_seconds)s::float8
                 )
         AND m.created_at > now() - %(retention)s::interval
+        -- These are constants when the query is planned: partitions beyond them are not locked.
+        AND m.created_at > %(created_after)s::timestamptz
+        AND m.created_at <= %(created_until)s::timestamptz
         AND (%(runtime_id)s::bigint IS NULL OR m.runtime_id = %(runtime_id)s::bigint)
         AND (%(metric_type)s::text IS NULL OR m.metric_type = %(metric_type)s::text)
         AND (%(labels)s::jsonb IS NULL OR m.labels @> %(labels)s::jsonb)
+        -- A label with an empty value is no label.
+        AND NOT EXISTS (
+            SELECT FROM jsonb_array_elements_text(%(labels_absent)s::jsonb) AS absent (name)
+            WHERE coalesce(m.labels ->> absent.name, '') <> ''
+        )
         AND (
             %(component_name)s::text IS NULL
             OR m.runtime_id = ANY(ARRAY(

@@ -194,7 +194,7 @@ def test_a_family_of_an_unknown_type_is_left_out(registry):
     [
         Sample(Series("own", MetricType.GAUGE, {"x": "\ud800"}), 1.0),
         Sample(Series("o w n", MetricType.GAUGE, {}), 1.0),
-        Sample(Series("own", MetricType.GAUGE, {"__x": ""}), 1.0),
+        Sample(Series("own", MetricType.GAUGE, {"__x": "y"}), 1.0),
         Sample(Series("own", MetricType.GAUGE, {}, help_text="\x00"), 1.0),
         Sample(Series("own", MetricType.GAUGE, {}), 1.0, float("nan")),
         Sample(Series("own", MetricType.GAUGE, {}), "many"),  # type: ignore[arg-type] # the point

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noetl_metrics_sdk import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk import Gauge, MetricFamily, MetricType, Registry, Sample, Series
 
 
 @given(
@@ -17,10 +17,25 @@ from noetl_metrics_sdk import MetricFamily, MetricType, Sample, Series
 def test_series_are_equal_by_name_and_labels(
     name: str, labels: dict[str, str], other_name: str, other_labels: dict[str, str]
 ) -> None:
-    """Two series are the same if names and labels are, whatever their type, help and unit."""
+    """Two series are the same if names and labels are, whatever their type, help and unit; a label
+    without a value is none."""
     one = Series(name, MetricType.GAUGE, labels, "help", "bytes")
     other = Series(other_name, MetricType.COUNTER, other_labels)
-    assert (name == other_name and labels == other_labels) == (one == other)
+    kept, other_kept = (
+        {label: text for label, text in each.items() if text} for each in (labels, other_labels)
+    )
+    assert (name == other_name and kept == other_kept) == (one == other)
+
+
+def test_an_empty_label_is_no_label() -> None:
+    """Series that differ in it only are one series, which a registry finds either way."""
+    one, other = (Series("jobs", MetricType.GAUGE, labels) for labels in ({"a": "", "b": "x"},
+                                                                         {"b": "x"}))  # fmt: skip
+    assert (one, hash(one), {"b": "x"}) == (other, hash(other), one.labels)
+    registry = Registry()
+    Gauge("level", "", ["a", "b"], registry=registry).labels("", "x").set(3)
+    for labels in ({"a": "", "b": "x"}, {"b": "x"}):
+        assert 3.0 == registry.get_sample_value("level", labels)
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), unique_by=lambda pair: pair[0]))

@@ -16,6 +16,8 @@ from noetl_metrics_sdk.model.names import (
     check_label_name,
     check_metric_name,
     check_text,
+    exported_name,
+    own_name,
     storable,
 )
 
@@ -165,3 +167,28 @@ def test_text_that_is_no_string_is_refused(value: object) -> None:
     """A text has to be a string."""
     message = refusal(lambda text: check_text("unit", text), value)
     assert f"unit {value!r} is a {type(value).__name__}: it must be a string" == message
+
+
+LABEL_NAMES = st.builds(
+    lambda count, name: "exported_" * count + name,
+    st.integers(0, 3),
+    st.sampled_from(["worker_id", "component", "site", "exported", "worker_id_2"]),
+)
+
+
+@given(st.sets(LABEL_NAMES))
+def test_labels_beside_added_ones_keep_names_of_their_own(names: set[str]) -> None:
+    """No two labels get one name, none gets that of an added one, and each is found again."""
+    taken = ("worker_id", "component")
+    shown = {exported_name(name, taken) for name in names}
+    assert len(names) == len(shown)
+    assert shown.isdisjoint(taken)
+    assert names == {own_name(name, taken) for name in shown}
+
+
+def test_a_label_gets_another_name_only_beside_one_of_its_name() -> None:
+    """A label of the name of an added one is exported, as in Prometheus; others stay."""
+    given_names = ["worker_id", "exported_worker_id", "exported_site", "worker_ids"]
+    assert ["exported_worker_id", "exported_exported_worker_id", "exported_site", "worker_ids"] == [
+        exported_name(name, ("worker_id",)) for name in given_names
+    ]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import MetricType, Series
-from noetl_metrics_sdk.model.stamped_sample import StampedSample
+from noetl_metrics_sdk.model.stamped_sample import LabelSet, SampleForm, StampedSample
 from noetl_metrics_sdk.queue.wire import (
     ENVELOPE_BYTES,
     FORMS_CACHED_MAX,
@@ -121,7 +121,9 @@ def test_subclass_of_float_is_a_number() -> None:
 def test_constant_labels_are_merged(constant: dict[str, str], own: dict[str, str]) -> None:
     """Every sample gets the constant labels, and a label of its own wins over one of them."""
     metric = encoded(stamped(Series("jobs", MetricType.GAUGE, own), 1.0, 0.0), constant)
-    assert {**constant, **own} == metric["labels"]
+    merged = {name: text for name, text in constant.items() if text}
+    merged |= {name: text for name, text in own.items() if text}
+    assert merged == metric["labels"]
 
 
 def test_constant_labels_are_copied() -> None:
@@ -190,3 +192,32 @@ def test_identity_labels_win_and_the_series_own_is_kept_beside() -> None:
     series = Series("jobs", MetricType.GAUGE, {"worker_id": "mine", "site": "own"})
     encoded = json.loads(encoder.encode(stamped(series, 1.0, 0.0)))
     assert {"worker_id": "w1", "exported_worker_id": "mine", "site": "own"} == encoded["labels"]
+
+
+def test_two_labels_of_a_series_never_get_one_name() -> None:
+    """A series with `worker_id` and `exported_worker_id` of its own keeps both beside ours."""
+    encoder = SampleEncoder({}, {"worker_id": "w1"})
+    series = Series("jobs", MetricType.GAUGE, {"worker_id": "a", "exported_worker_id": "b"})
+    labels = json.loads(encoder.encode(stamped(series, 1.0, 0.0)))["labels"]
+    assert {
+        "worker_id": "w1", "exported_worker_id": "a", "exported_exported_worker_id": "b",
+    } == labels  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (("", ""), {"site": "x", "worker_id": "w1"}),
+        (("a", ""), {"pool": "a", "site": "x", "worker_id": "w1"}),
+        (("", "b"), {"site": "b", "worker_id": "w1"}),
+        (("a", "b"), {"pool": "a", "site": "b", "worker_id": "w1"}),
+    ],
+)
+def test_an_empty_label_is_no_label(values: tuple[str, str], labels: dict[str, str]) -> None:
+    """It is left out, and a constant label of its name has its place."""
+    encoder = SampleEncoder({"site": "x", "zone": ""}, {"worker_id": "w1"})
+    form = SampleForm("jobs", MetricType.GAUGE, "", "", ("pool", "site"))
+    for _ in range(2):
+        sample = StampedSample(form, LabelSet(values), 1.0, 0.0)
+        assert labels == json.loads(encoder.encode(sample))["labels"]
+        assert {name: value for name, value in labels.items() if value in values} == sample.labels

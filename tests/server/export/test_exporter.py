@@ -401,6 +401,23 @@ def test_what_the_protocol_cannot_say_is_counted(embedded_api: Api) -> None:
         assert 1 == export.dropped("same_millisecond")
 
 
+def test_what_is_too_far_ahead_is_not_sent(embedded_api: Api) -> None:
+    """A sample of the future would have the receiver refuse all of the present: it is counted."""
+    api = embedded_api
+    runtime_id = api.register()
+    api.sql(
+        "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, timestamp) "
+        "SELECT %s, name, 'gauge', 1, now() + ahead FROM (VALUES ('soon', interval '590 s'), "
+        "('ahead', interval '14 h'), ('now', interval '0')) AS v (name, ahead)",
+        runtime_id,
+    )
+    fake = FakeReceiver()
+    with export_to(api, fake, remote_write_url="http://receiver") as export:
+        export.finish()
+        assert ["soon", "now"] == [one.labels["__name__"] for one in fake.samples]
+        assert 1 == export.dropped("ahead")
+
+
 def test_special_values_arrive(embedded_api: Api) -> None:
     """NaN, the infinities and the extremes of a double arrive unchanged."""
     api = embedded_api

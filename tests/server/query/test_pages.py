@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from server_stub.postgresql.sql_files import read_sql
+from server_stub.query.created import ANY_TIME
 from server_stub.query.latest import latest_samples_query
 from server_stub.query.recent_rows import (
     is_of_a_series,
@@ -97,7 +98,7 @@ def test_a_cursor_belongs_to_its_query(embedded_api_shared: Api) -> None:
 
 def plan_of(api: Api, filters: dict[str, Any], **parameters: str) -> str:
     """Return how PostgreSQL executes a page of a query, as JSON."""
-    parameters = {"retention": "1 day", "sample_ahead": "1 day"} | parameters
+    parameters = {"retention": "1 day", "sample_ahead": "1 day", **ANY_TIME} | parameters
     with psycopg.connect(api.database_url) as connection:
         if is_of_a_series(filters):
             connection.execute(read_sql("query/plan_in_order.sql"))
@@ -161,7 +162,7 @@ def test_a_page_for_prometheus_of_one_component_reads_its_rows_only(api: Api) ->
     with psycopg.connect(api.database_url) as connection:
         plan = connection.execute(
             "EXPLAIN (ANALYZE, FORMAT JSON) " + latest_samples_query({"runtime_id"}),
-            {"lookback": "5 minutes", "runtime_id": int(mine)},
+            {"lookback": "5 minutes", "runtime_id": int(mine), **ANY_TIME},
         ).fetchone()
     assert plan is not None
     assert 10 == plan[0][0]["Plan"]["Actual Rows"]

@@ -1,0 +1,33 @@
+"""A request that is not valid is told what is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.server.application import Api
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/api/metrics?metric=foo",
+         "there is no query parameter 'metric': did you mean metric_type or metric_name?"),
+        ("/api/metrics/series?metric_name=a&groupby=b",
+         "there is no query parameter 'groupby': did you mean group_by?"),
+        ("/metrics?component=a",
+         "there is no query parameter 'component': did you mean component_name?"),
+        ("/metrics?q=a",
+         "there is no query parameter 'q': there are component_name, runtime_id"),
+    ],
+)  # fmt: skip
+def test_a_query_parameter_that_there_is_not(
+    embedded_api_shared: Api, path: str, detail: str
+) -> None:
+    """The answer names the one that was probably meant, or those that there are."""
+    answer = embedded_api_shared.get(path)
+    assert (422, detail) == (answer.status_code, answer.json()["detail"])
