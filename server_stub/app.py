@@ -29,6 +29,7 @@ from server_stub.postgresql.database import Database, TimeOuts
 from server_stub.postgresql.maintenance import Maintenance
 from server_stub.postgresql.partitions import Partitions
 from server_stub.query.boundary import Boundaries
+from server_stub.query.descriptions import Descriptions
 from server_stub.query.history_samples import HistorySamples
 from server_stub.query.latest import LatestSamples
 from server_stub.query.pages import Pages
@@ -130,6 +131,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         pages=Pages(RecentRows(database, settings), elsewhere.history, families, boundaries),
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
         series=SeriesReader(database, settings, history_samples),
+        descriptions=Descriptions(database, settings),
         partitions=partitions,
         components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),

@@ -19,6 +19,7 @@ from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import ComponentNotFoundError, ParameterInvalidError
 from server_stub.query.cursor import decode_cursor, encode_cursor
 from server_stub.query.parameters import parse_filters
+from server_stub.routes.notes import notes_on_name
 from server_stub.routes.resources import Resources, Server
 from server_stub.web.responses import Source, json_response, problems
 
@@ -52,6 +53,7 @@ class MetricPage(BaseModel):
     metrics: list[Metric]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page")
     sources: list[Source]
+    notes: list[str] = Field(description="Why it is empty")
 
 
 class ComponentQuery(BaseModel):
@@ -127,11 +129,15 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
         filters = filters | {"position": decode_cursor(query.cursor, identity)}
     page = await server.pages.read(filters, query.order, query.limit, datetime.now(UTC))
     position = page.next_position
+    notes: list[str] = []
+    if not page.rows and query.cursor is None and query.metric_name is not None:
+        notes = await notes_on_name(server.descriptions, query.metric_name)
     return json_response(
         {
             "metrics": [_metric(row) for row in page.rows],
             "next_cursor": None if position is None else encode_cursor(position, identity),
             "sources": page.sources,
+            "notes": notes,
         }
     )
 
