@@ -130,8 +130,10 @@ def _parameters_of(request: Request) -> list[str]:
     names: list[str] = []
     for parameter in route.dependant.query_params:
         model = parameter.field_info.annotation
-        is_model = isinstance(model, type) and issubclass(model, BaseModel)
-        names += list(model.model_fields) if is_model else [parameter.alias]
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            names += model.model_fields
+        else:
+            names.append(parameter.alias)
     return names
 
 
