@@ -31,6 +31,7 @@ from server_stub.postgresql.partitions import Partitions
 from server_stub.postgresql.readiness import Readiness
 from server_stub.postgresql.session import TimeOuts
 from server_stub.query.boundary import Boundaries
+from server_stub.query.descriptions import Descriptions
 from server_stub.query.history_samples import HistorySamples
 from server_stub.query.latest import LatestSamples
 from server_stub.query.pages import Pages
@@ -142,6 +143,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         pages=Pages(RecentRows(database, settings), elsewhere.history, families, boundaries),
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
         series=SeriesReader(database, settings, history_samples),
+        descriptions=Descriptions(database, settings),
         partitions=partitions,
         readiness=Readiness(database, partitions, time.monotonic),
         components=Components(database, statistics),

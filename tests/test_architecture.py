@@ -127,6 +127,8 @@ ONLY_IMPORTERS = {
         "server_stub.ingest.receiver_destination",
         "server_stub.ingest.table_destination",
         "server_stub.postgresql.schema",
+        "server_stub.query.created",
+        "server_stub.query.latest",
         "server_stub.query.series",
         "server_stub.query.recent_rows",
         "server_stub.time_series_database.families",

@@ -21,6 +21,7 @@ from server_stub.errors import ComponentNotFoundError, ParameterInvalidError
 from server_stub.query.cursor import decode_cursor, encode_cursor
 from server_stub.query.pages import Page
 from server_stub.query.parameters import parse_filters
+from server_stub.routes.notes import notes_on_name
 from server_stub.routes.resources import Resources, Server
 from server_stub.web.responses import Source, json_response, problems
 
@@ -54,6 +55,7 @@ class MetricPage(BaseModel):
     metrics: list[Metric]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page")
     sources: list[Source]
+    notes: list[str] = Field(description="Why it is empty")
 
 
 class ComponentQuery(BaseModel):
@@ -131,13 +133,22 @@ async def _page(server: Resources, query: ComponentQuery, filters: dict[str, Any
     server.statistics.rows_omitted.inc(page.omitted)
     position = page.next_position
     cursor = None if position is None else encode_cursor(position, identity)
+    notes: list[str] = []
+    if not page.rows and query.cursor is None and query.metric_name is not None:
+        notes = await notes_on_name(server.descriptions, query.metric_name)
     # Ten thousand rows take longer than other requests should have to wait.
-    return await asyncio.to_thread(_answer, page, cursor)
+    return await asyncio.to_thread(_answer, page, cursor, notes)
 
 
-def _answer(page: Page, next_cursor: str | None) -> Response:
-    metrics = [_metric(row) for row in page.rows]
-    return json_response({"metrics": metrics, "next_cursor": next_cursor, "sources": page.sources})
+def _answer(page: Page, next_cursor: str | None, notes: list[str]) -> Response:
+    return json_response(
+        {
+            "metrics": [_metric(row) for row in page.rows],
+            "next_cursor": next_cursor,
+            "sources": page.sources,
+            "notes": notes,
+        }
+    )
 
 
 def _metric(row: dict[str, Any]) -> dict[str, Any]:

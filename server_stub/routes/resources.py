@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from server_stub.postgresql.maintenance import Maintenance
     from server_stub.postgresql.partitions import Partitions
     from server_stub.postgresql.readiness import Readiness
+    from server_stub.query.descriptions import Descriptions
     from server_stub.query.latest import LatestSamples
     from server_stub.query.pages import Pages
     from server_stub.query.series import SeriesReader
@@ -34,6 +35,7 @@ class Resources:
     pages: Pages
     latest_samples: LatestSamples
     series: SeriesReader
+    descriptions: Descriptions
     partitions: Partitions
     readiness: Readiness
     components: Components

@@ -24,6 +24,7 @@ from server_stub.query.parameters import parse_filters
 from server_stub.query.quantiles import BUCKET_LABEL, bucket_metric_name, quantile_curves
 from server_stub.query.series import FILTERS, Chart, Curve
 from server_stub.query.time_buckets import TimeBuckets, cover, parse_step
+from server_stub.routes.notes import notes_on_chart
 from server_stub.routes.resources import Resources, Server
 from server_stub.timestamps import format_timestamp
 from server_stub.web.responses import Source, json_response, problems
@@ -58,6 +59,7 @@ class SeriesAnswer(BaseModel):
     step_seconds: float
     series: list[SeriesOfPoints]
     sources: list[Source]
+    notes: list[str] = Field(description="Why it is empty, or what has no meaning")
 
 
 class SeriesQuery(BaseModel):
@@ -114,7 +116,10 @@ async def query_series(server: Server, query: Annotated[SeriesQuery, Query()]) -
     chosen = {name: filters[name] for name in FILTERS if name in filters}
     chart = await _chart(server, query, buckets, group_by, chosen, now)
     server.statistics.rows_omitted.inc(chart.omitted)
-    return await asyncio.to_thread(_answer, query, buckets, group_by, chart)
+    notes = await notes_on_chart(
+        server.descriptions, query.metric_name, query.aggregation, group_by, chart.curves
+    )
+    return await asyncio.to_thread(_answer, query, buckets, group_by, chart, notes)
 
 
 def _parse_group_by(query: SeriesQuery) -> list[str]:
@@ -181,6 +186,7 @@ def _answer(
     buckets: TimeBuckets,
     group_by: Sequence[str],
     chart: Chart,
+    notes: Sequence[str],
 ) -> Response:
     return json_response(
         {
@@ -204,6 +210,7 @@ def _answer(
                 for curve in chart.curves
             ],
             "sources": chart.sources,
+            "notes": notes,
         }
     )
 

@@ -31,4 +31,4 @@ def said_instead(name: str, names: Collection[str]) -> str:
         return "there are none"
     shown = sorted(names)[:SHOWN_MAX]
     more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"there are {', '.join(shown)}{more}"
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(shown)}{more}"

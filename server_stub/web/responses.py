@@ -131,7 +131,7 @@ def _parameters_of(request: Request) -> list[str]:
     for parameter in route.dependant.query_params:
         model = parameter.field_info.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
-            names += list(model.model_fields)
+            names += model.model_fields
         else:
             names.append(parameter.alias)
     return names

@@ -34,6 +34,7 @@ def test_an_answer_says_what_it_is(api: Api) -> None:
             {"labels": {"core": "0", "component_name": "cpu-01"}, "points": [[T + 60, 1.5]]},
         ],
         "sources": [{"source": "postgresql", "start_time": None, "end_time": None}],
+        "notes": [],
     }
 
 

@@ -18,7 +18,7 @@ NAMES = ["metric_name", "metric_type", "start_time", "end_time", "labels", "limi
         ("metric", NAMES, "did you mean metric_type or metric_name?"),
         ("label", NAMES, "did you mean labels?"),
         ("q", NAMES[:3], "there are metric_name, metric_type, start_time"),
-        ("", NAMES[:1], "there are metric_name"),
+        ("", NAMES[:1], "there is metric_name"),
         ("q", [], "there are none"),
         ("q", [f"n{n:02}" for n in range(25)],
          "there are " + ", ".join(f"n{n:02}" for n in range(SHOWN_MAX)) + " and 5 more"),
