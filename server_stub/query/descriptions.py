@@ -44,7 +44,7 @@ class Descriptions:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             now = await database_time(connection)
             bounds = created_since(now, now - self._age_max).parameters()
             found = await connection.execute(
@@ -60,7 +60,7 @@ class Descriptions:
         Raises:
             StoreUnavailableError: the database is away or busy.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.query() as connection:
             now = await database_time(connection)
             bounds = created_since(now, now - self._age_max).parameters()
             found = await connection.execute(
