@@ -21,10 +21,10 @@ try:
     from server_stub.auth.token_source import TokenSource
     from server_stub.command_line import parse_settings, unknown_variables
     from server_stub.errors import ServerError
+    from server_stub.postgresql.created import DAYS_AT_ONCE
     from server_stub.postgresql.embedded import embedded_database
     from server_stub.postgresql.lock_capacity import check_lock_capacity
     from server_stub.postgresql.schema import apply_schema
-    from server_stub.query.created import DAYS_AT_ONCE
     from server_stub.serving.connection import ConnectionLimits, connection_class
     from server_stub.serving.connection_counts import ConnectionCounts, WorkerConnections
     from server_stub.serving.listening import (

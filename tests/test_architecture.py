@@ -78,7 +78,7 @@ SERVER = {
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
     "__main__": {
-        "app", "auth", "command_line", "errors", "postgresql", "query", "serving", "settings",
+        "app", "auth", "command_line", "errors", "postgresql", "serving", "settings",
     },
 }  # fmt: skip
 
@@ -127,8 +127,7 @@ ONLY_IMPORTERS = {
         "server_stub.ingest.receiver_destination",
         "server_stub.ingest.table_destination",
         "server_stub.postgresql.schema",
-        "server_stub.query.created",
-        "server_stub.query.latest",
+        "server_stub.postgresql.created",
         "server_stub.query.series",
         "server_stub.query.recent_rows",
         "server_stub.time_series_database.families",

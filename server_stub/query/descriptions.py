@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from server_stub.postgresql.created import DAYS_AT_ONCE, created_since, database_time
 from server_stub.postgresql.sql_files import read_sql
-from server_stub.query.created import DAYS_AT_ONCE, created_since, database_time
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:

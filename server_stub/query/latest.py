@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from server_stub.components.store import with_component_id
+from server_stub.postgresql.created import created_since, database_time
 from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
-from server_stub.query.created import created_since, database_time
 from server_stub.query.exposition import LatestSample
 from server_stub.query.page_bytes import SERIES_ROW, bounded_latest_query, bounds
 from server_stub.time_series_database.families import UNKNOWN_FAMILY

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from psycopg.rows import namedtuple_row
 
 from server_stub.components.store import with_component_id
+from server_stub.postgresql.created import created_since, database_time
 from server_stub.postgresql.database import adapted, fetch_all
 from server_stub.postgresql.sql_files import read_sql
-from server_stub.query.created import created_since, database_time
 from server_stub.query.page_bytes import (
     PAGE_BYTES_MAX,
     SAMPLE_ROW,

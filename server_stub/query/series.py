@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from psycopg import errors
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.postgresql.created import ANY_TIME, DAYS_AT_ONCE, created_since, database_time
 from server_stub.postgresql.database import adapted, fetch_all
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.boundary import RECENT_ONLY
-from server_stub.query.created import ANY_TIME, DAYS_AT_ONCE, created_since, database_time
 from server_stub.query.retention import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from server_stub.postgresql.created import Created
     from server_stub.postgresql.database import Database
-    from server_stub.query.created import Created
     from server_stub.query.history_samples import HistorySamples
     from server_stub.query.time_buckets import TimeBuckets
     from server_stub.settings import Settings

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from server_stub.postgresql.created import ANY_TIME
 from server_stub.postgresql.sql_files import read_sql
-from server_stub.query.created import ANY_TIME
 from server_stub.query.latest import latest_samples_query
 from server_stub.query.recent_rows import (
     is_of_a_series,
