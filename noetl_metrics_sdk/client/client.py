@@ -9,6 +9,7 @@ import logging
 import os
 import random as random_module
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from noetl_metrics_sdk.client.config import Config
@@ -18,7 +19,7 @@ from noetl_metrics_sdk.client.identity import registration_of, transport_of, wor
 from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
-from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.errors import ConfigurationError, StartError
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.process.exit import (
     Ending,
@@ -26,7 +27,8 @@ from noetl_metrics_sdk.process.exit import (
     finish_at_exit_of_forked_child,
     has_finished,
 )
-from noetl_metrics_sdk.process.fork import restart_client_after_fork
+from noetl_metrics_sdk.process.fork import call_a_moment_later, restart_client_after_fork
+from noetl_metrics_sdk.process.in_uwsgi import is_in_uwsgi, must_not_have_threads
 from noetl_metrics_sdk.process.sigterm import deliver_before_sigterm, leave_sigterm
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
@@ -103,6 +105,8 @@ class MetricsClient:
         self._lock = threading.RLock()
         self._started = False
         self._runs = False  # all the threads have been started
+        self._waits_for_use = False  # in a forked child, until it is used or some moments pass
+        self._has_told_of_threads = False
         self._ended = False
         self._has_shut_down = False
         self._engine: Engine
@@ -145,6 +149,8 @@ class MetricsClient:
 
         Raises:
             ConfigurationError: the client has been shut down.
+            StartError: the process can have no thread. The instruments count on; another call may
+                succeed, and otherwise the shutdown at the process's end delivers.
         """
         # Checked also before waiting for the lock, as a shutdown holds the lock to its end.
         self._refuse_if_ended()
@@ -156,11 +162,68 @@ class MetricsClient:
             if not self._started:
                 self._started = True
                 finish_at_exit(self._ending)
-                if self.config.handle_sigterm:
-                    deliver_before_sigterm(self._ending)
-                self._engine.start_threads()
-                self._runs = True
+                self._deliver_before_sigterm()
+                self._engine.collection.note_start()
+            if must_not_have_threads():
+                self._waits_for_use = True  # the workers start theirs after their fork
+                return self
+            try:
+                self._start_threads()
+            except RuntimeError as error:
+                self._has_told_of_threads = True
+                raise StartError(
+                    f"the client has no thread that could deliver: {error}. Let this process have "
+                    "more threads (ulimit -u, pids.max), and call start() again"
+                ) from error
         return self
+
+    def _deliver_before_sigterm(self) -> None:
+        if self.config.handle_sigterm and not is_in_uwsgi():
+            deliver_before_sigterm(self._ending)
+
+    def discard(self) -> None:
+        """End a client whose start has failed: it delivers nothing, and the instruments count on."""
+        self._ended = True
+        with self._lock:
+            now = self._clock.monotonic()
+            for source in self._engine.sources():
+                if source.was_started:
+                    source.stop(now, self._clock)
+            self._engine.delivery_thread.stop(now)
+            self._has_ended()
+
+    def _start_threads(self) -> None:
+        if not self._runs:
+            self._engine.start_threads()
+            self._runs = True
+            self._waits_for_use = False
+
+    def _start_if_due(self, seconds: float = 0.0) -> None:
+        """Start the threads of a forked child that has not started them yet, if that is possible.
+
+        Never raises, as jobs call this.
+
+        Args:
+            seconds: how long to wait at most for another thread that starts the client, or shuts it
+                down.
+        """
+        if self._runs or self._ended or not self._started or must_not_have_threads():
+            return
+        if not self._lock.acquire(timeout=seconds):
+            return
+        try:
+            if not self._ended:
+                self._start_threads()
+        except RuntimeError as error:
+            if not self._has_told_of_threads:
+                self._has_told_of_threads = True
+                _logger.error(
+                    "the client has no thread that could deliver: %s. Its instruments count on; it "
+                    "tries again when it is used, and delivers when it is shut down",
+                    error,
+                )
+        finally:
+            self._lock.release()
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
@@ -196,6 +259,7 @@ class MetricsClient:
         sample = recorded_sample(name, value, metric_type, labels, taken_at, help_text, unit)
         if self.config.disabled:
             return
+        self._start_if_due()
         self._engine.collection.add([sample])
         if len(self._engine.buffer) >= self.config.batch_samples_max:
             self._engine.delivery_thread.wake()
@@ -221,6 +285,7 @@ class MetricsClient:
         """
         if self.config.disabled:
             return True
+        self._start_if_due()
         engine = self._engine  # a fork in the middle of this call replaces it in the child
         for name, error in refusals:
             engine.collection.refuse(name, error)
@@ -239,10 +304,15 @@ class MetricsClient:
             Before `start()` the client sends nothing, and all samples are pending.
         """
         deadline = self._clock.monotonic() + timeout
+        self._start_if_due(timeout)
         engine = self._engine
         before = engine.buffer.ledger()
-        if not self._runs or self._ended:
+        if not self._started or self._ended:
             return self._result(before, deadline, timed_out=False)
+        if not self._runs:
+            # There is no thread that could deliver. The caller learns how much waits for one.
+            engine.turn()
+            return self._result(before, deadline, timed_out=True)
         # A collector that hangs gets half of the time. The other half is for delivering the samples
         # that are in the buffer already.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
@@ -270,8 +340,10 @@ class MetricsClient:
         to_end = False
         if in_time:
             try:
-                to_end = self._runs and not self._has_shut_down
-                if to_end:
+                to_end = self._started and not self._has_shut_down
+                if to_end and self._waits_for_use and not self._was_used():
+                    self._has_ended()  # this process never became a worker
+                elif to_end:
                     in_time = self._end(engine, deadline)
             finally:
                 self._lock.release()
@@ -284,7 +356,14 @@ class MetricsClient:
             )  # fmt: skip
         return result
 
+    def _was_used(self) -> bool:
+        return bool(self._engine.buffer.ledger().added) or self._engine.collection.finds_counts()
+
     def _end(self, engine: Engine, deadline: float) -> bool:
+        with suppress(RuntimeError):
+            # A collector may hang: in a thread, that costs no more than the shutdown's time. If
+            # there can be no thread, what has none runs in this one.
+            self._start_threads()
         if self._ending.thread == threading.get_ident():
             # This is a signal handler, which has interrupted a shutdown by the same thread, maybe
             # in the middle of a join(). The thread must not enter the join() again. The interrupted
@@ -307,10 +386,9 @@ class MetricsClient:
     def _stop_sources(self, engine: Engine, deadline: float) -> bool:
         # The sources get half of the time. A source that hangs must not cost the samples that are
         # in the buffer already.
-        sources = [engine.collector, *([engine.system] if engine.system else [])]
         sources_deadline = self._halfway_to(deadline)
         engine.turn.is_last = True
-        ended = [source.stop(sources_deadline, self._clock) for source in sources]
+        ended = [source.stop(sources_deadline, self._clock) for source in engine.sources()]
         return all(ended)
 
     def _has_ended(self) -> None:
@@ -409,8 +487,15 @@ class MetricsClient:
         if self._ended:
             self._has_ended()
         elif self._started:
+            self._runs = False
+            self._waits_for_use = True
+            self._engine.collection.note_start()
             finish_at_exit_of_forked_child(self._ending)
-            self._engine.start_threads()
-            self._runs = True
-            if self.config.handle_sigterm:
-                deliver_before_sigterm(self._ending)
+            self._deliver_before_sigterm()
+            # A child that is about to run another program never becomes a worker.
+            if not call_a_moment_later(self._start_a_moment_later):
+                self._start_if_due()
+
+    def _start_a_moment_later(self) -> None:
+        self._waits_for_use = False
+        self._start_if_due()

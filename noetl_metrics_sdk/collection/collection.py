@@ -90,6 +90,20 @@ class Collection:
         with self._lock:
             self._collected_at = self._clock.time()
 
+    def finds_counts(self) -> bool:
+        """Return whether an instrument has a value other than zero.
+
+        The values of other libraries' collectors are not known to have begun with this process, so
+        they do not count.
+        """
+        return any(
+            abs(sample.value) > 0  # False for NaN too, the quantile of no observations
+            for collector in self._registry.collectors()
+            for instrument in instruments_of(collector) or ()
+            for family in instrument.collect()
+            for sample in family.samples
+        )
+
     def collect(self) -> None:
         """Collect once from every collector of the registry.
 

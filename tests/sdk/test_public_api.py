@@ -47,6 +47,7 @@ PUBLIC_NAMES = [
     "RejectedError",
     "Sample",
     "Series",
+    "StartError",
     "Summary",
     "Transport",
     "UnauthorizedError",
