@@ -10,6 +10,7 @@ import os
 import random as random_module
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from noetl_metrics_sdk.client.config import Config
@@ -28,8 +29,13 @@ from noetl_metrics_sdk.process.exit import (
     has_finished,
 )
 from noetl_metrics_sdk.process.fork import call_a_moment_later, restart_client_after_fork
+from noetl_metrics_sdk.process.in_gevent import call_around_patching
 from noetl_metrics_sdk.process.in_uwsgi import is_in_uwsgi, must_not_have_threads
-from noetl_metrics_sdk.process.sigterm import deliver_before_sigterm, leave_sigterm
+from noetl_metrics_sdk.process.sigterm import (
+    deliver_before_sigterm,
+    leave_sigterm,
+    listen_anew,
+)
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
 if TYPE_CHECKING:
@@ -106,6 +112,7 @@ class MetricsClient:
         self._started = False
         self._runs = False  # all the threads have been started
         self._waits_for_use = False  # in a forked child, until it is used or some moments pass
+        self._is_being_patched = False  # by gevent, in a forked child
         self._has_told_of_threads = False
         self._ended = False
         self._has_shut_down = False
@@ -207,7 +214,9 @@ class MetricsClient:
             seconds: how long to wait at most for another thread that starts the client, or shuts it
                 down.
         """
-        if self._runs or self._ended or not self._started or must_not_have_threads():
+        if self._runs or self._ended or not self._started:
+            return
+        if self._is_being_patched or must_not_have_threads():
             return
         if not self._lock.acquire(timeout=seconds):
             return
@@ -493,9 +502,20 @@ class MetricsClient:
             finish_at_exit_of_forked_child(self._ending)
             self._deliver_before_sigterm()
             # A child that is about to run another program never becomes a worker.
-            if not call_a_moment_later(self._start_a_moment_later):
+            if not call_a_moment_later(partial(self._start_a_moment_later, self._engine)):
                 self._start_if_due()
+            call_around_patching(self._wait_for_patching, self._begin_anew_if_waiting)
 
-    def _start_a_moment_later(self) -> None:
-        self._waits_for_use = False
-        self._start_if_due()
+    def _start_a_moment_later(self, engine: Engine) -> None:
+        if engine is self._engine and not self._is_being_patched:
+            self._waits_for_use = False
+            self._start_if_due()
+
+    def _wait_for_patching(self) -> None:
+        self._is_being_patched = True
+
+    def _begin_anew_if_waiting(self) -> None:
+        self._is_being_patched = False
+        if self._waits_for_use and not self._runs:
+            self._reset_after_fork()  # with locks and threads of gevent
+            listen_anew()

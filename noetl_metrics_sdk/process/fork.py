@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _thread
 import os
-import sys
 import time
 import weakref
 from typing import TYPE_CHECKING
@@ -99,16 +98,7 @@ def restart_client_after_fork(restart: Callable[[], None]) -> ForkHandle:
 
 
 def call_a_moment_later(action: Callable[[], None]) -> bool:
-    """Call `action` after `START_AFTER_SECONDS`, in a thread.
-
-    Returns:
-        False if the action cannot wait: there can be no thread, or gevent is about to patch the
-        child. Gunicorn has it do so right after the fork, and from then on a thread that is not
-        the main thread can start no others.
-    """
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and not monkey.is_module_patched("threading"):
-        return False
+    """Call `action` after `START_AFTER_SECONDS`, in a thread; return False if there can be none."""
 
     def wait_and_call() -> None:
         time.sleep(START_AFTER_SECONDS)

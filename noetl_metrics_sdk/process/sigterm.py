@@ -95,6 +95,11 @@ def deliver_before_sigterm(ending: Ending) -> None:
     _begin_watch()
 
 
+def listen_anew() -> None:
+    """Replace the thread that hears of signals: threads are of another kind from now on."""
+    _state.watch.begin_in_forked_child()
+
+
 def leave_sigterm(ending: Ending) -> None:
     """Restore the default handler once the last client has been shut down."""
     _state.endings.pop(ending, None)
