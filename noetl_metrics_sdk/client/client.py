@@ -189,7 +189,7 @@ class MetricsClient:
             deliver_before_sigterm(self._ending)
 
     def discard(self) -> None:
-        """End a client whose start has failed: it delivers nothing, and the instruments count on."""
+        """End a client whose start has failed; it delivers nothing, and instruments count on."""
         self._ended = True
         with self._lock:
             now = self._clock.monotonic()
@@ -226,7 +226,7 @@ class MetricsClient:
         except RuntimeError as error:
             if not self._has_told_of_threads:
                 self._has_told_of_threads = True
-                _logger.error(
+                _logger.error(  # noqa: TRY400 - the message has what is of use in the error
                     "the client has no thread that could deliver: %s. Its instruments count on; it "
                     "tries again when it is used, and delivers when it is shut down",
                     error,

@@ -56,8 +56,9 @@ class Engine(NamedTuple):
         Raises:
             RuntimeError: the process can have no more threads.
         """
-        for thread in (self.delivery_thread, *self.sources()):
-            thread.start()
+        self.delivery_thread.start()
+        for source in self.sources():
+            source.start()
 
     def sources(self) -> list[PeriodicThread]:
         """Return the threads that put samples into the buffer."""

@@ -181,9 +181,7 @@ class DeliveryThread:
         """
         while not self._has_delivered_until_stopped():
             with self._state:
-                self._wait(
-                    self._state, lambda: self._stop_at is not None, UNEXPECTED_PAUSE_SECONDS
-                )
+                self._wait(self._state, lambda: self._stop_at is not None, UNEXPECTED_PAUSE_SECONDS)
                 self._work_waits = True
         assert self._stop_at is not None
         left = self._stop_at - self._clock.monotonic()

@@ -4,9 +4,9 @@ uWSGI forks its workers by a call of C, so Python runs none of the hooks of `os.
 uWSGI itself calls two functions of the program, if the program has put them into its module:
 `uwsgi.post_fork_hook` in a new worker, and `uwsgi.atexit` in a process that ends.
 
-uWSGI does not hold Python's lock (the GIL) when it forks. If a thread of the master holds it at that
-moment, the lock stays held in the worker for ever, and the worker hangs. So no thread is started in
-the process that has loaded the application and forks.
+uWSGI does not hold Python's lock (the GIL) when it forks. If a thread of the master holds it at
+that moment, the lock stays held in the worker for ever, and the worker hangs. So no thread is
+started in the process that has loaded the application and forks.
 
 Why so: docs/decisions/processes.md.
 """

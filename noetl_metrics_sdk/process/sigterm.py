@@ -151,7 +151,7 @@ def _begin_watch() -> None:
 
 
 def _handle(signal_number: int, frame: FrameType | None) -> None:
-    del frame
+    del signal_number, frame
     if os.getpid() == INIT_PID:
         # A signal that the first process of a container does not handle does not end it. So this
         # only delivers, and the process goes on.

@@ -1,7 +1,7 @@
 """Real web servers run an application with a client; SIGTERM costs none of its counts.
 
 Each answer names the process that has counted the request. After the server's end the table has
-each process's requests once, and the server has ended as it does without a client.
+each process's counts once, and the server has ended as it does without a client.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import pytest
 
 WAIT_SECONDS = 60
 CONNECTIONS = 8
-REQUESTS = 1_000
+REQUESTS = 200
+COUNTS_PER_REQUEST = 5
 
 APPLICATION = """
 import os
@@ -48,9 +49,10 @@ if not os.environ.get("IN_LIFESPAN"):
 
 
 def wsgi(environ, start_response):
-    SERVED.inc()
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(worker_id())))])
-    return [worker_id()]
+    SERVED.inc(5)
+    body = worker_id()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
 
 
 async def asgi(scope, receive, send):
@@ -62,14 +64,18 @@ async def asgi(scope, receive, send):
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    SERVED.inc()
-    length = str(len(worker_id())).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
-    await send({"type": "http.response.body", "body": worker_id()})
+    SERVED.inc(5)
+    body = worker_id()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 """
 
 GUNICORN = "-m gunicorn --bind=127.0.0.1:{port} --workers=2"
-UWSGI = "uwsgi --http-socket=127.0.0.1:{port} --need-app --wsgi-file={folder}/web_app.py --callable=wsgi"
+UWSGI = (
+    "uwsgi --http-socket=127.0.0.1:{port} --need-app --wsgi-file={folder}/web_app.py "
+    "--callable=wsgi --master --processes=2 --enable-threads --die-on-term"
+)
 KILLED = -signal.SIGTERM
 
 # The command, and the exit code that the server has without a client.
@@ -90,10 +96,8 @@ SERVERS = {
     "hypercorn": ("-m hypercorn --bind=127.0.0.1:{port} web_app:asgi", 0),
     "hypercorn, 2 workers": ("-m hypercorn --bind=127.0.0.1:{port} --workers=2 web_app:asgi", 0),
     "granian": ("-m granian --interface=asgi --port={port} --workers=2 web_app:asgi", 0),
-    "uwsgi": (f"{UWSGI} --master --processes=2 --enable-threads --die-on-term", 0),
-    "uwsgi, lazy apps": (
-        f"{UWSGI} --master --processes=2 --enable-threads --lazy-apps --die-on-term", 0,
-    ),
+    "uwsgi": (UWSGI, 0),
+    "uwsgi, lazy apps": (f"{UWSGI} --lazy-apps", 0),
 }  # fmt: skip
 
 
@@ -146,7 +150,7 @@ def wait_until_it_serves(process, port, log):
 
 
 def request_again_and_again(port, times):
-    tally = Tally()
+    tally: Tally[str] = Tally()
     for _ in range(times):
         connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
         connection.request("GET", "/", headers={"Connection": "close"})
@@ -156,7 +160,7 @@ def request_again_and_again(port, times):
 
 
 def counted(metrics_server):
-    """Return how many requests each process has reported; processes without any are left out."""
+    """Return what each process has reported; processes without any requests are left out."""
     with psycopg.connect(metrics_server.database_url) as connection:
         rows = connection.execute(
             "SELECT labels ->> 'worker_id', max(metric_value) FROM noetl.metric "
@@ -177,11 +181,12 @@ def test_sigterm_to_a_web_server_costs_no_count(server, tmp_path, name):
                 lambda _: request_again_and_again(port, REQUESTS // CONNECTIONS),
                 range(CONNECTIONS),
             )
-            told = sum(tallies, Tally())
+            requests: Tally[str] = sum(tallies, Tally())
         process.send_signal(signal.SIGTERM)
         code = process.wait(WAIT_SECONDS)
     finally:
         process.kill()
         process.wait()
-    assert (REQUESTS, told, SERVERS[name][1]) == (told.total(), counted(server), code)
+    told = {worker_id: COUNTS_PER_REQUEST * number for worker_id, number in requests.items()}
+    assert (REQUESTS, told, SERVERS[name][1]) == (requests.total(), counted(server), code)
     assert "Traceback" not in log.read_text()

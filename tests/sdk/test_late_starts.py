@@ -88,7 +88,9 @@ def test_a_child_that_is_used_is_a_worker_at_once(tmp_path, use, expected):
     """What it counts in its first moment is delivered."""
     processes = run(
         f"""
-        client = metrics.init(component_name="pool", transport=WritingTransport(), system_metrics=())
+        client = metrics.init(
+            component_name="pool", transport=WritingTransport(), system_metrics=(),
+        )
         count(7)
         pid = os.fork()
         if pid == 0:

@@ -143,12 +143,17 @@ def test_a_collector_that_exits_and_a_log_that_raises_cost_one_collection(raisin
 
 
 def test_a_log_handler_that_raises_never_raises_into_a_job(raising):
-    """A job that records a sample which does not fit into the buffer goes on."""
+    """What the package logs in a job's own thread is lost at most."""
     handler = raising(ValueError("the disk of the log is full"), times=100)
     LOGGER.error("a message of a job's own thread")
     assert 99 == handler.left
     over = threading.Event()
-    thread = threading.Thread(target=lambda: (LOGGER.warning("again"), over.set()))
+
+    def job():
+        LOGGER.warning("another message")
+        over.set()
+
+    thread = threading.Thread(target=job)
     thread.start()
     thread.join()
     assert (98, True) == (handler.left, over.is_set())

@@ -346,7 +346,7 @@ def test_what_is_buffered_goes_out_when_the_program_begins_to_end(tmp_path):
 
 
 def test_a_handler_in_c_is_left_alone(tmp_path):
-    """Python does not know a handler that a library has set in C; the client does not replace it."""
+    """The client does not replace a handler of which Python does not know."""
     program = """
     import ctypes
     get_handler, set_handler = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
