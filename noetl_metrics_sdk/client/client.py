@@ -116,10 +116,14 @@ class MetricsClient:
         self._has_told_of_threads = False
         self._ended = False
         self._has_shut_down = False
-        self._engine: Engine
+        self._built: Engine | None = None  # None in a forked child that has not been used yet
+        self._forks = 0
+        self._parents_runtime_id: str | None = None
+        self._began_at = self._clock.time()
         self._transport = transport or transport_of(self.config)
         self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
-        self._build(forked=False)
+        self._worker_id = worker_id_of(self.config.worker_id, forked=False)
+        self._build()
         self._fork_handle = restart_client_after_fork(self._reset_after_fork)
 
     @classmethod
@@ -170,7 +174,7 @@ class MetricsClient:
                 self._started = True
                 finish_at_exit(self._ending)
                 self._deliver_before_sigterm()
-                self._engine.collection.note_start()
+                self._engine.collection.note_start(self._clock.time())
             if must_not_have_threads():
                 self._waits_for_use = True  # the workers start theirs after their fork
                 return self
@@ -366,7 +370,8 @@ class MetricsClient:
         return result
 
     def _was_used(self) -> bool:
-        return bool(self._engine.buffer.ledger().added) or self._engine.collection.finds_counts()
+        engine = self._engine
+        return bool(engine.buffer.ledger().added) or engine.collection.finds_counts()
 
     def _end(self, engine: Engine, deadline: float) -> bool:
         with suppress(RuntimeError):
@@ -471,43 +476,60 @@ class MetricsClient:
     ) -> None:
         self.shutdown()
 
-    def _build(self, *, forked: bool) -> None:
-        self._worker_id = worker_id_of(self.config.worker_id, forked=forked)
-        runtime_id = self.config.runtime_id
-        if forked:  # a child belongs to the same component, which its parent may have registered
-            runtime_id = self._engine.delivery_thread.runtime_id
-        self._engine = build_engine(
-            self.config,
-            registry=self._registry,
-            transport=self._transport,
-            registration=registration_of(self.config, self._worker_id, self._clock.time()),
-            runtime_id=runtime_id,
-            worker_id=self._worker_id,
-            clock=self._clock,
-            random=self._random,
-        )
+    @property
+    def _engine(self) -> Engine:
+        return self._built or self._build()
+
+    def _build(self) -> Engine:
+        with self._lock:
+            if self._built is not None:
+                return self._built
+            runtime_id = self.config.runtime_id
+            if self._forks:  # a child belongs to the component that its parent may have registered
+                runtime_id = self._parents_runtime_id
+            engine = build_engine(
+                self.config,
+                registry=self._registry,
+                transport=self._transport,
+                registration=registration_of(self.config, self._worker_id, self._began_at),
+                runtime_id=runtime_id,
+                worker_id=self._worker_id,
+                clock=self._clock,
+                random=self._random,
+            )
+            if self._forks:
+                engine.collection.note_start(self._began_at)
+            if self._built is None:  # a signal handler may have built one in the middle of this
+                self._built = engine
+            return self._built
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
         self._ending.thread = None
-        self._engine.batches.abandon()
-        # Built also after a shutdown: a thread that is not in the child may hold one of the locks.
-        self._build(forked=True)
+        self._forks += 1
+        self._began_at = self._clock.time()
+        self._worker_id = worker_id_of(self.config.worker_id, forked=True)
+        if self._built is not None:
+            self._parents_runtime_id = self._built.delivery_thread.runtime_id
+            self._built.batches.abandon()
+        # Built anew when it is used: that takes a millisecond, and the child may be about to run
+        # another program. Built also after a shutdown: a thread that is not in the child may hold
+        # one of the locks.
+        self._built = None
         if self._ended:
             self._has_ended()
         elif self._started:
             self._runs = False
             self._waits_for_use = True
-            self._engine.collection.note_start()
             finish_at_exit_of_forked_child(self._ending)
             self._deliver_before_sigterm()
             # A child that is about to run another program never becomes a worker.
-            if not call_a_moment_later(partial(self._start_a_moment_later, self._engine)):
+            if not call_a_moment_later(partial(self._start_a_moment_later, self._forks)):
                 self._start_if_due()
             call_around_patching(self._wait_for_patching, self._begin_anew_if_waiting)
 
-    def _start_a_moment_later(self, engine: Engine) -> None:
-        if engine is self._engine and not self._is_being_patched:
+    def _start_a_moment_later(self, forks: int) -> None:
+        if forks == self._forks and not self._is_being_patched:
             self._waits_for_use = False
             self._start_if_due()
 

@@ -85,10 +85,14 @@ class Collection:
         self.errors = 0
         self.invalid_samples = 0
 
-    def note_start(self) -> None:
-        """Note that the client starts: series without a report so far begin now."""
+    def note_start(self, started_at: float) -> None:
+        """Note when the client started: series without a report so far began then.
+
+        Args:
+            started_at: the time in seconds since the epoch.
+        """
         with self._lock:
-            self._collected_at = self._clock.time()
+            self._collected_at = started_at
 
     def finds_counts(self) -> bool:
         """Return whether an instrument has a value other than zero.
