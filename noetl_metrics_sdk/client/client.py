@@ -110,6 +110,7 @@ class MetricsClient:
         # middle of a call that holds the lock.
         self._lock = threading.RLock()
         self._started = False
+        self._is_starting = False  # some of the threads have been started, and more will be
         self._runs = False  # all the threads have been started
         self._waits_for_use = False  # in a forked child, until it is used or some moments pass
         self._is_being_patched = False  # by gevent, in a forked child
@@ -204,10 +205,15 @@ class MetricsClient:
             self._has_ended()
 
     def _start_threads(self) -> None:
-        if not self._runs:
+        if self._runs or self._is_starting:
+            return  # a signal handler has interrupted the start, which goes on below it
+        self._is_starting = True
+        try:
             self._engine.start_threads()
             self._runs = True
             self._waits_for_use = False
+        finally:
+            self._is_starting = False
 
     def _start_if_due(self, seconds: float = 0.0) -> None:
         """Start the threads of a forked child that has not started them yet, if that is possible.
@@ -320,7 +326,7 @@ class MetricsClient:
         self._start_if_due(timeout)
         engine = self._engine
         before = engine.buffer.ledger()
-        if not self._started or self._ended:
+        if not self._started or self._is_starting or self._ended:
             return self._result(before, deadline, timed_out=False)
         if not self._runs:
             # There is no thread that could deliver. The caller learns how much waits for one.
@@ -353,7 +359,7 @@ class MetricsClient:
         to_end = False
         if in_time:
             try:
-                to_end = self._started and not self._has_shut_down
+                to_end = self._started and not self._is_starting and not self._has_shut_down
                 if to_end and self._waits_for_use and not self._was_used():
                     self._has_ended()  # this process never became a worker
                 elif to_end:
@@ -506,6 +512,7 @@ class MetricsClient:
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
         self._ending.thread = None
+        self._is_starting = False
         self._forks += 1
         self._began_at = self._clock.time()
         self._worker_id = worker_id_of(self.config.worker_id, forked=True)

@@ -49,15 +49,17 @@ class SignalWatch:
         if self._writer is None:
             # A socket and no pipe: gevent patches sockets, so only the greenlet waits for it.
             reader, writer = socket.socketpair()
+            writer.setblocking(False)
             try:
                 _thread.start_new_thread(self._listen, (reader,))
             except RuntimeError:  # too many threads
                 writer.close()
                 reader.close()
                 return
-            writer.setblocking(False)
             self._writer = writer
-        self._take_if_free(self._writer)
+        else:
+            writer = self._writer
+        self._take_if_free(writer)
 
     def end(self) -> None:
         """End the thread. Only the main thread can: in any other this does nothing."""
@@ -100,7 +102,10 @@ class SignalWatch:
         return _NOBODYS if before == writer.fileno() else before
 
     def _take_if_free(self, writer: socket.socket) -> None:
-        before = set_descriptor(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            before = set_descriptor(writer.fileno(), warn_on_full_buffer=False)
+        except (OSError, ValueError):  # a signal handler has ended the watch in the middle of this
+            return
         if before not in {_NOBODYS, writer.fileno()}:
             _restore(before)
 
