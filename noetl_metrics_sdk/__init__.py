@@ -28,6 +28,7 @@ from noetl_metrics_sdk.errors import (
     PayloadTooLargeError,
     RecoverableError,
     RejectedError,
+    StartError,
     UnauthorizedError,
     UnknownRuntimeError,
 )
@@ -38,6 +39,7 @@ from noetl_metrics_sdk.instruments.locking import COMPILED
 from noetl_metrics_sdk.instruments.summary import Summary
 from noetl_metrics_sdk.jobs.tracking import track_job
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType, Sample, Series
+from noetl_metrics_sdk.process.log_guard import guard_logger
 from noetl_metrics_sdk.registry import REGISTRY, Collector, Registry
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ __all__ = [
     "RejectedError",
     "Sample",
     "Series",
+    "StartError",
     "Summary",
     "Transport",
     "UnauthorizedError",
@@ -130,6 +133,8 @@ _LOADED_ON_DEMAND = {
     "shutdown": "client.process_client",
     "start_http_server": "exposition.http_server",
 }
+
+guard_logger()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ MetricsError
 ├── InvalidMetricError (also a ValueError)   a name, label, unit or amount that is refused
 ├── DuplicateMetricError (also a ValueError) a name that the registry already has
 ├── ConfigurationError (also a ValueError)   a setting that is missing or not valid
+├── StartError (also a RuntimeError)         the process can have no thread for the client
 └── DeliveryError                            the server did not take a batch
     ├── RecoverableError                     try again, after ``retry_after`` if it is given
     │   ├── UnauthorizedError                401, 403: the credentials are wrong
@@ -33,6 +34,10 @@ class DuplicateMetricError(MetricsError, ValueError):
 
 class ConfigurationError(MetricsError, ValueError):
     """A setting is missing or not valid; the message names it and says what to change."""
+
+
+class StartError(MetricsError, RuntimeError):
+    """The process can have no more threads; a later call of `start()` may succeed."""
 
 
 class DeliveryError(MetricsError):

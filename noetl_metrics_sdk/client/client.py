@@ -9,6 +9,8 @@ import logging
 import os
 import random as random_module
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from noetl_metrics_sdk.client.config import Config
@@ -19,7 +21,7 @@ from noetl_metrics_sdk.client.start_reminder import StartReminder
 from noetl_metrics_sdk.client.statistics import FlushResult
 from noetl_metrics_sdk.clock import Clock, SystemClock, seconds_until
 from noetl_metrics_sdk.collection.recording import recorded_sample
-from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.errors import ConfigurationError, StartError
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.process.exit import (
     Ending,
@@ -27,8 +29,14 @@ from noetl_metrics_sdk.process.exit import (
     finish_at_exit_of_forked_child,
     has_finished,
 )
-from noetl_metrics_sdk.process.fork import restart_client_after_fork
-from noetl_metrics_sdk.process.sigterm import deliver_before_sigterm, leave_sigterm
+from noetl_metrics_sdk.process.fork import call_a_moment_later, restart_client_after_fork
+from noetl_metrics_sdk.process.in_gevent import call_around_patching
+from noetl_metrics_sdk.process.in_uwsgi import is_in_uwsgi, must_not_have_threads
+from noetl_metrics_sdk.process.sigterm import (
+    deliver_before_sigterm,
+    leave_sigterm,
+    listen_anew,
+)
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
 if TYPE_CHECKING:
@@ -103,18 +111,26 @@ class MetricsClient:
         # middle of a call that holds the lock.
         self._lock = threading.RLock()
         self._started = False
+        self._is_starting = False  # some of the threads have been started, and more will be
         self._runs = False  # all the threads have been started
+        self._waits_for_use = False  # in a forked child, until it is used or some moments pass
+        self._is_being_patched = False  # by gevent, in a forked child
+        self._has_told_of_threads = False
         self._ended = False
         self._has_shut_down = False
-        self._engine: Engine
+        self._built: Engine | None = None  # None in a forked child that has not been used yet
+        self._forks = 0
+        self._parents_runtime_id: str | None = None
+        self._began_at = self._clock.time()
         self._transport = transport or transport_of(self.config)
         self._ending = Ending(self.shutdown, self.flush, self.config.shutdown_timeout)
-        self._build(forked=False)
         self._start_reminder = StartReminder(
             registry, self.config.component_name or self.config.runtime_id
         )
         if self.config.disabled:
             self._start_reminder.note_start(registry)
+        self._worker_id = worker_id_of(self.config.worker_id, forked=False)
+        self._build()
         self._fork_handle = restart_client_after_fork(self._reset_after_fork)
 
     @classmethod
@@ -151,6 +167,8 @@ class MetricsClient:
 
         Raises:
             ConfigurationError: the client has been shut down.
+            StartError: the process can have no thread. The instruments count on; another call may
+                succeed, and otherwise the shutdown at the process's end delivers.
         """
         # Checked also before waiting for the lock, as a shutdown holds the lock to its end.
         self._refuse_if_ended()
@@ -163,11 +181,75 @@ class MetricsClient:
                 self._started = True
                 self._start_reminder.note_start(self._registry)
                 finish_at_exit(self._ending)
-                if self.config.handle_sigterm:
-                    deliver_before_sigterm(self._ending)
-                self._engine.start_threads()
-                self._runs = True
+                self._deliver_before_sigterm()
+                self._engine.collection.note_start(self._clock.time())
+            if must_not_have_threads():
+                self._waits_for_use = True  # the workers start theirs after their fork
+                return self
+            try:
+                self._start_threads()
+            except RuntimeError as error:
+                self._has_told_of_threads = True
+                raise StartError(
+                    f"the client has no thread that could deliver: {error}. Let this process have "
+                    "more threads (ulimit -u, pids.max), and call start() again"
+                ) from error
         return self
+
+    def _deliver_before_sigterm(self) -> None:
+        if self.config.handle_sigterm and not is_in_uwsgi():
+            deliver_before_sigterm(self._ending)
+
+    def discard(self) -> None:
+        """End a client whose start has failed; it delivers nothing, and instruments count on."""
+        self._ended = True
+        with self._lock:
+            now = self._clock.monotonic()
+            for source in self._engine.sources():
+                if source.was_started:
+                    source.stop(now, self._clock)
+            self._engine.delivery_thread.stop(now)
+            self._has_ended()
+
+    def _start_threads(self) -> None:
+        if self._runs or self._is_starting:
+            return  # a signal handler has interrupted the start, which goes on below it
+        self._is_starting = True
+        try:
+            self._engine.start_threads()
+            self._runs = True
+            self._waits_for_use = False
+        finally:
+            self._is_starting = False
+
+    def _start_if_due(self, seconds: float = 0.0) -> None:
+        """Start the threads of a forked child that has not started them yet, if that is possible.
+
+        Never raises, as jobs call this.
+
+        Args:
+            seconds: how long to wait at most for another thread that starts the client, or shuts it
+                down.
+        """
+        if self._runs or self._ended or not self._started:
+            return
+        if self._is_being_patched or must_not_have_threads():
+            return
+        if not self._lock.acquire(timeout=seconds):
+            return
+        try:
+            if not self._ended:
+                self._start_threads()
+        except RuntimeError as error:
+            if not self._has_told_of_threads:
+                self._has_told_of_threads = True
+                _logger.error(  # noqa: TRY400 - the message has what is of use in the error
+                    "the client has no thread that could deliver: %s. Its instruments count on; it "
+                    "tries again when it is used, and delivers when it is shut down",
+                    error,
+                )
+        finally:
+            self._lock.release()
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
@@ -205,6 +287,7 @@ class MetricsClient:
             return
         if not self._started:
             self._start_reminder.note_recorded()
+        self._start_if_due()
         self._engine.record(sample)
 
     @property
@@ -228,6 +311,7 @@ class MetricsClient:
         """
         if self.config.disabled:
             return True
+        self._start_if_due()
         engine = self._engine  # a fork in the middle of this call replaces it in the child
         for name, error in refusals:
             engine.collection.refuse(name, error)
@@ -247,12 +331,17 @@ class MetricsClient:
             warning, once.
         """
         deadline = self._clock.monotonic() + timeout
+        self._start_if_due(timeout)
         engine = self._engine
         before = engine.buffer.ledger()
-        if not self._runs or self._ended:
-            if not self._started:
-                self._start_reminder.remind()
+        if not self._started:
+            self._start_reminder.remind()
+        if not self._started or self._is_starting or self._ended:
             return self._result(before, deadline, timed_out=False)
+        if not self._runs:
+            # There is no thread that could deliver. The caller learns how much waits for one.
+            engine.turn()
+            return self._result(before, deadline, timed_out=True)
         # A collector that hangs gets half of the time. The other half is for delivering the samples
         # that are in the buffer already.
         in_time = engine.collector.run_now(self._halfway_to(deadline), self._clock)
@@ -280,8 +369,10 @@ class MetricsClient:
         to_end = False
         if in_time:
             try:
-                to_end = self._runs and not self._has_shut_down
-                if to_end:
+                to_end = self._started and not self._is_starting and not self._has_shut_down
+                if to_end and self._waits_for_use and not self._was_used():
+                    self._has_ended()  # this process never became a worker
+                elif to_end:
                     in_time = self._end(engine, deadline)
             finally:
                 self._lock.release()
@@ -296,7 +387,15 @@ class MetricsClient:
             )  # fmt: skip
         return result
 
+    def _was_used(self) -> bool:
+        engine = self._engine
+        return bool(engine.buffer.ledger().added) or engine.collection.finds_counts()
+
     def _end(self, engine: Engine, deadline: float) -> bool:
+        with suppress(RuntimeError):
+            # A collector may hang: in a thread, that costs no more than the shutdown's time. If
+            # there can be no thread, what has none runs in this one.
+            self._start_threads()
         if self._ending.thread == threading.get_ident():
             # This is a signal handler, which has interrupted a shutdown by the same thread, maybe
             # in the middle of a join(). The thread must not enter the join() again. The interrupted
@@ -319,10 +418,9 @@ class MetricsClient:
     def _stop_sources(self, engine: Engine, deadline: float) -> bool:
         # The sources get half of the time. A source that hangs must not cost the samples that are
         # in the buffer already.
-        sources = [engine.collector, *([engine.system] if engine.system else [])]
         sources_deadline = self._halfway_to(deadline)
         engine.turn.is_last = True
-        ended = [source.stop(sources_deadline, self._clock) for source in sources]
+        ended = [source.stop(sources_deadline, self._clock) for source in engine.sources()]
         return all(ended)
 
     def _has_ended(self) -> None:
@@ -396,33 +494,69 @@ class MetricsClient:
     ) -> None:
         self.shutdown()
 
-    def _build(self, *, forked: bool) -> None:
-        self._worker_id = worker_id_of(self.config.worker_id, forked=forked)
-        runtime_id = self.config.runtime_id
-        if forked:  # a child belongs to the same component, which its parent may have registered
-            runtime_id = self._engine.delivery_thread.runtime_id
-        self._engine = build_engine(
-            self.config,
-            registry=self._registry,
-            transport=self._transport,
-            registration=registration_of(self.config, self._worker_id, self._clock.time()),
-            runtime_id=runtime_id,
-            worker_id=self._worker_id,
-            clock=self._clock,
-            random=self._random,
-        )
+    @property
+    def _engine(self) -> Engine:
+        return self._built or self._build()
+
+    def _build(self) -> Engine:
+        with self._lock:
+            if self._built is not None:
+                return self._built
+            runtime_id = self.config.runtime_id
+            if self._forks:  # a child belongs to the component that its parent may have registered
+                runtime_id = self._parents_runtime_id
+            engine = build_engine(
+                self.config,
+                registry=self._registry,
+                transport=self._transport,
+                registration=registration_of(self.config, self._worker_id, self._began_at),
+                runtime_id=runtime_id,
+                worker_id=self._worker_id,
+                clock=self._clock,
+                random=self._random,
+            )
+            if self._forks:
+                engine.collection.note_start(self._began_at)
+            if self._built is None:  # a signal handler may have built one in the middle of this
+                self._built = engine
+            return self._built
 
     def _reset_after_fork(self) -> None:
         self._lock = threading.RLock()
         self._ending.thread = None
-        self._engine.batches.abandon()
-        # Built also after a shutdown: a thread that is not in the child may hold one of the locks.
-        self._build(forked=True)
+        self._is_starting = False
+        self._forks += 1
+        self._began_at = self._clock.time()
+        self._worker_id = worker_id_of(self.config.worker_id, forked=True)
+        if self._built is not None:
+            self._parents_runtime_id = self._built.delivery_thread.runtime_id
+            self._built.batches.abandon()
+        # Built anew when it is used: that takes a millisecond, and the child may be about to run
+        # another program. Built also after a shutdown: a thread that is not in the child may hold
+        # one of the locks.
+        self._built = None
         if self._ended:
             self._has_ended()
         elif self._started:
+            self._runs = False
+            self._waits_for_use = True
             finish_at_exit_of_forked_child(self._ending)
-            self._engine.start_threads()
-            self._runs = True
-            if self.config.handle_sigterm:
-                deliver_before_sigterm(self._ending)
+            self._deliver_before_sigterm()
+            # A child that is about to run another program never becomes a worker.
+            if not call_a_moment_later(partial(self._start_a_moment_later, self._forks)):
+                self._start_if_due()
+            call_around_patching(self._wait_for_patching, self._begin_anew_if_waiting)
+
+    def _start_a_moment_later(self, forks: int) -> None:
+        if forks == self._forks and not self._is_being_patched:
+            self._waits_for_use = False
+            self._start_if_due()
+
+    def _wait_for_patching(self) -> None:
+        self._is_being_patched = True
+
+    def _begin_anew_if_waiting(self) -> None:
+        self._is_being_patched = False
+        if self._waits_for_use and not self._runs:
+            self._reset_after_fork()  # with locks and threads of gevent
+            listen_anew()

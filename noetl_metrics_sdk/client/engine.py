@@ -51,11 +51,20 @@ class Engine(NamedTuple):
     system: PeriodicThread | None
 
     def start_threads(self) -> None:
-        """Start the threads: delivery, collection, and the system metrics if they are wanted."""
-        self.collection.note_start()
-        for thread in (self.delivery_thread, self.collector, self.system):
-            if thread is not None:
-                thread.start()
+        """Start the threads: delivery, collection, and the system metrics if they are wanted.
+
+        Threads that have been started already stay as they are.
+
+        Raises:
+            RuntimeError: the process can have no more threads.
+        """
+        self.delivery_thread.start()
+        for source in self.sources():
+            source.start()
+
+    def sources(self) -> list[PeriodicThread]:
+        """Return the threads that put samples into the buffer."""
+        return [self.collector, *([self.system] if self.system is not None else [])]
 
     def record(self, sample: StampedSample) -> None:
         """Buffer a sample that a caller has recorded, from whichever thread.
@@ -166,7 +175,10 @@ def build_engine(
         delivery_thread.wake,
         identity_of_series(config, transport, worker_id),
     )
-    statistics = Statistics(registry, collection, buffer, batches, delivery_thread, clock)
+    periodic_threads: dict[str, PeriodicThread] = {}
+    statistics = Statistics(
+        registry, collection, buffer, batches, delivery_thread, clock, periodic_threads
+    )
     reported = statistics if config.self_metrics else None
     turn = CollectingTurn(
         collection, batches, delivery_thread, reported, clock, config.refresh_interval
@@ -179,7 +191,10 @@ def build_engine(
         # Spread over the interval, because the workers of a pool all start at once.
         first_delay=config.flush_interval * random(),
     )
+    periodic_threads["collection"] = collector
     system = _system_thread(config, collection, random)
+    if system is not None:
+        periodic_threads["system"] = system
     return Engine(collection, buffer, batches, delivery_thread, statistics, turn, collector, system)
 
 

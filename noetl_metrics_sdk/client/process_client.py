@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.client.client import MetricsClient
 from noetl_metrics_sdk.client.statistics import FlushResult
-from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.errors import ConfigurationError, StartError
 from noetl_metrics_sdk.process.fork import reset_store_after_fork
 from noetl_metrics_sdk.registry import REGISTRY, Registry
 
@@ -75,6 +75,7 @@ def init(
 
     Raises:
         ConfigurationError: a setting is not valid, or this process has made its client already.
+        StartError: the process can have no thread for the client; `init()` may be called again.
     """
     with _process.lock:
         _process.is_asked_for = True
@@ -100,7 +101,12 @@ def init(
                 transport=transport,
                 **settings,
             )
-        _process.client = client.start()
+        try:
+            client.start()
+        except StartError:
+            client.discard()  # the next client is to report what the instruments count
+            raise
+        _process.client = client
         _process.is_inherited = False
         return client
 

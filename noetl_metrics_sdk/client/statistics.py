@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter as Multiset
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.jobs.collector import instruments_of
 from noetl_metrics_sdk.model.metric import MetricFamily, MetricType
+from noetl_metrics_sdk.process.log_guard import lost_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from noetl_metrics_sdk.collection.collection import Collection
     from noetl_metrics_sdk.delivery.thread import DeliveryThread
     from noetl_metrics_sdk.model.metric import Series
+    from noetl_metrics_sdk.process.periodic_thread import PeriodicThread
     from noetl_metrics_sdk.queue.batch_queue import BatchQueue
     from noetl_metrics_sdk.queue.buffer import Ledger, SampleBuffer
     from noetl_metrics_sdk.queue.spool import SpoolStats
@@ -59,6 +62,7 @@ class ClientStats(NamedTuple):
     | `amounts_left_out` | amounts that would have spoilt a total for ever, by instrument |
     | `label_values_replaced` | calls of `labels()` with a text that needed U+FFFD, by instrument |
     | `last_error` | the last error of the delivery, in words |
+    | `unexpected_errors` | errors after which a thread had to begin anew, and lost log messages |
     | `disabled` | whether the client is disabled, and sends nothing |
     """
 
@@ -77,6 +81,7 @@ class ClientStats(NamedTuple):
     amounts_left_out: Mapping[str, int]
     label_values_replaced: Mapping[str, int]
     last_error: str | None
+    unexpected_errors: Mapping[str, int] = MappingProxyType({})
     disabled: bool = False
 
 
@@ -90,6 +95,7 @@ class Statistics:
         batches: counts what is on disk.
         delivery_thread: counts what it has sent.
         clock: the time.
+        periodic_threads: the threads that run an action again and again, by what they do.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Statistics:
         batches: BatchQueue,
         delivery_thread: DeliveryThread,
         clock: Clock,
+        periodic_threads: Mapping[str, PeriodicThread],
     ) -> None:
         self._registry = registry
         self._collection = collection
@@ -107,6 +114,7 @@ class Statistics:
         self._batches = batches
         self._delivery_thread = delivery_thread
         self._clock = clock
+        self._periodic_threads = periodic_threads
         # The last report, in which the series were not that are new in the next one.
         self._reported_at = clock.time()
         self._beginnings: dict[Series, float] = {}
@@ -141,7 +149,16 @@ class Statistics:
             amounts_left_out=dict(+left_out),
             label_values_replaced=dict(+replaced),
             last_error=delivery.last_error,
+            unexpected_errors=dict(+self._unexpected_errors()),
         )
+
+    def _unexpected_errors(self) -> Multiset[str]:
+        errors = Multiset(
+            {name: thread.failed_runs for name, thread in self._periodic_threads.items()}
+        )
+        errors["delivery"] = self._delivery_thread.unexpected_errors
+        errors["logging"] = lost_messages()
+        return errors
 
     def collect(self) -> list[MetricFamily]:
         """Return the current numbers as metrics.
@@ -192,6 +209,10 @@ def families_of(stats: ClientStats) -> list[MetricFamily]:
         _by(
             "label_values_replaced", "Calls with a label value that needed U+FFFD", COUNTER,
             "instrument", stats.label_values_replaced,
+        ),
+        _by(
+            "unexpected_errors", "Errors that no code here expects", COUNTER, "place",
+            stats.unexpected_errors,
         ),
     ]  # fmt: skip
     spool = stats.spool

@@ -88,10 +88,28 @@ class Collection:
         self.errors = 0
         self.invalid_samples = 0
 
-    def note_start(self) -> None:
-        """Note that the client starts: series without a report so far begin now."""
+    def note_start(self, started_at: float) -> None:
+        """Note when the client started: series without a report so far began then.
+
+        Args:
+            started_at: the time in seconds since the epoch.
+        """
         with self._lock:
-            self._collected_at = self._clock.time()
+            self._collected_at = started_at
+
+    def finds_counts(self) -> bool:
+        """Return whether an instrument has a value other than zero.
+
+        The values of other libraries' collectors are not known to have begun with this process, so
+        they do not count.
+        """
+        return any(
+            abs(sample.value) > 0  # False for NaN too, the quantile of no observations
+            for collector in self._registry.collectors()
+            for instrument in instruments_of(collector) or ()
+            for family in instrument.collect()
+            for sample in family.samples
+        )
 
     def collect(self) -> None:
         """Collect once from every collector of the registry.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.clock import seconds_until
@@ -34,6 +35,9 @@ REQUEST_TIMEOUT_MIN = 0.1
 A server nearby can answer within that time.
 """
 
+
+UNEXPECTED_PAUSE_SECONDS = 1.0
+"""How long the thread pauses after an error that no code here expects."""
 
 GOODBYE_SECONDS_MAX = 0.5
 """How long connecting may take for a goodbye, if no connection is open; all else takes no time."""
@@ -108,6 +112,7 @@ class DeliveryThread:
         # stats() reads these from any thread, without a lock: only the delivery thread writes them,
         # and each write replaces a whole value.
         self.failures: Counter[str] = Counter()
+        self.unexpected_errors = 0
         self.flush_seconds = 0.0
 
     @property
@@ -121,8 +126,13 @@ class DeliveryThread:
         return self.delivery.last_error
 
     def start(self) -> None:
-        """Start the delivery thread."""
-        self._thread.start()
+        """Start the delivery thread, unless it has been started.
+
+        Raises:
+            RuntimeError: the process can have no more threads.
+        """
+        if self._thread.ident is None:
+            self._thread.start()
 
     def wake(self) -> None:
         """Make the thread send what is in the buffer."""
@@ -168,22 +178,47 @@ class DeliveryThread:
     def stop(self, deadline: float) -> bool:
         """Send what is left until the deadline, and end the thread.
 
+        If the thread has not been started, the caller's own thread sends what is left.
+
         Returns:
             False if the thread was still running at the deadline.
         """
         with self._state:
             self._stop_at = deadline
             self._state.notify_all()
+        if self._thread.ident is None:
+            self.run()
+            return True
         self._thread.join(timeout=seconds_until(deadline, self._clock))
         return not self._thread.is_alive()
 
     def run(self) -> None:
-        """Deliver until `stop()` is called, and say goodbye; the thread runs this."""
-        self._deliver_until_stopped()
+        """Deliver until `stop()` is called, and say goodbye; the thread runs this.
+
+        No error ends the thread before. What no code here expects, like an error of the program's
+        own transport or of a log handler that exits, is counted, and the thread begins anew.
+        """
+        while not self._has_delivered_until_stopped():
+            with self._state:
+                self._wait(self._state, lambda: self._stop_at is not None, UNEXPECTED_PAUSE_SECONDS)
+                self._work_waits = True
         assert self._stop_at is not None
         left = self._stop_at - self._clock.monotonic()
         self.delivery.say_goodbye(min(GOODBYE_SECONDS_MAX, left))
         self._batches.close()
+
+    def _has_delivered_until_stopped(self) -> bool:
+        """Return False if an unexpected error came first, and there is time to begin anew."""
+        had_stopped = self._stop_at is not None
+        try:
+            self._deliver_until_stopped()
+        except BaseException as error:  # not only our code, may raise SystemExit
+            self.unexpected_errors += 1
+            self.delivery.last_error = f"{type(error).__name__}: {error}"
+            with suppress(BaseException):  # it may have come from the logging
+                _logger.exception("the delivery thread goes on after an unexpected error")
+            return had_stopped
+        return True
 
     def _deliver_until_stopped(self) -> None:
         while True:

@@ -6,7 +6,7 @@ finalizers of `multiprocessing.util.Finalize`, but only its own: multiprocessing
 the finalizers that the parent had registered. So a forked child registers a finalizer anew, once
 multiprocessing has set the child up. Children of Celery's `billiard` run the same finalizers. The
 processes of its pool are an exception: they end without them, and only Celery's signal
-`worker_process_shutdown` tells that they end.
+`worker_process_shutdown` tells that they end. uWSGI, too, has a hook of its own.
 
 Why so: docs/decisions/processes.md.
 """
@@ -18,6 +18,9 @@ import logging
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.process.fork import begin_in_worker_of_c
+from noetl_metrics_sdk.process.in_uwsgi import call_in_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,12 +59,14 @@ class Ending:
 _endings: dict[Ending, None] = {}
 _afterwards: list[Callable[[], None]] = []
 _is_known_to_celery = False
+_is_known_to_uwsgi = False
 
 
 def finish_at_exit(ending: Ending) -> None:
     """Let `ending` finish its work when this process ends."""
     _endings[ending] = None
     _tell_celery()
+    _tell_uwsgi()
     if _is_multiprocessing_child():
         _add_finalizer(ending)
 
@@ -157,6 +162,13 @@ def _tell_celery() -> None:
     if signals is not None and not _is_known_to_celery:
         _is_known_to_celery = True
         signals.worker_process_shutdown.connect(_at_exit, weak=False)
+
+
+def _tell_uwsgi() -> None:
+    global _is_known_to_uwsgi  # noqa: PLW0603 - once a process, and a worker inherits it
+    if not _is_known_to_uwsgi:
+        _is_known_to_uwsgi = True
+        call_in_workers(begin_in_worker_of_c, _at_exit)
 
 
 atexit.register(_at_exit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from noetl_metrics_sdk.clock import seconds_until
@@ -25,7 +26,8 @@ class PeriodicThread:
     Args:
         name: the thread's name.
         interval: the seconds between two runs, give or take the jitter.
-        action: the action. If it raises, the thread logs the error and goes on to the next run.
+        action: the action. If it raises, the thread counts and logs the error, and goes on to the
+            next run.
         random: returns a number from 0 up to 1.
         first_delay: the seconds before the first run.
     """
@@ -48,12 +50,25 @@ class PeriodicThread:
         self._granted_runs = 0
         self._stopping = False
         self._over = False
+        self._runs_inline = False
         self._joined = False
+        # Read from any thread, without a lock: only this thread writes it.
+        self.failed_runs = 0
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, unless it has been started.
+
+        Raises:
+            RuntimeError: the process can have no more threads.
+        """
+        if not self.was_started:
+            self._thread.start()
+
+    @property
+    def was_started(self) -> bool:
+        """Whether the thread has been started."""
+        return self._thread.ident is not None
 
     @property
     def ident(self) -> int | None:
@@ -83,6 +98,8 @@ class PeriodicThread:
     def stop(self, deadline: float, clock: Clock) -> bool:
         """Ask for a last run, after which the thread ends, and wait for that.
 
+        If the thread has not been started, the caller's own thread does the last run.
+
         Args:
             deadline: how long to wait at most, as a time of the monotonic clock.
             clock: the clock.
@@ -90,6 +107,8 @@ class PeriodicThread:
         Returns:
             False if the thread was still running at the deadline.
         """
+        if not self.was_started:
+            return self._run_last_inline()
         with self._state:
             self._stopping = True
             self._state.notify_all()
@@ -104,6 +123,14 @@ class PeriodicThread:
             self._thread.join(timeout=seconds_until(deadline, clock))
         return self._over
 
+    def _run_last_inline(self) -> bool:
+        # A signal handler may interrupt the run and call stop() again: the run below it goes on.
+        if not self._runs_inline:
+            self._runs_inline = True
+            self._run()
+            self._over = True
+        return self._over
+
     def _loop(self) -> None:
         delay = self._first_delay
         while True:
@@ -111,10 +138,7 @@ class PeriodicThread:
                 self._state.wait_for(self._is_wanted, timeout=delay)
                 stopping = self._stopping
                 granting = self._requested_runs
-            try:
-                self._action()
-            except BaseException:  # not our code, may raise SystemExit
-                _logger.exception("%s: a run failed", self._thread.name)
+            self._run()
             with self._state:
                 self._granted_runs = granting
                 self._over = stopping
@@ -122,6 +146,14 @@ class PeriodicThread:
             if stopping:
                 return
             delay = self._interval * (1 - JITTER + 2 * JITTER * self._random())
+
+    def _run(self) -> None:
+        try:
+            self._action()
+        except BaseException:  # not our code, may raise SystemExit
+            self.failed_runs += 1
+            with suppress(BaseException):  # nor is that which handles what is logged
+                _logger.exception("%s: a run failed", self._thread.name)
 
     def _is_wanted(self) -> bool:
         return self._stopping or self._requested_runs > self._granted_runs

@@ -11,10 +11,12 @@ Why so: docs/decisions/processes.md.
 from __future__ import annotations
 
 import _thread
-import signal
 import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from noetl_metrics_sdk.process.signal_settings import set_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +28,8 @@ _READ_BYTES_MAX = 4096
 class SignalWatch:
     """A thread that hears of every signal for which Python has a handler.
 
-    A process has only one file descriptor for this. If the program uses it already, in an event
-    loop for example, the program keeps it, and this watch hears of no signal.
+    A process has only one file descriptor for this. The program's event loop has it first: this
+    watch takes the descriptor while no event loop has it, and hears of no signal otherwise.
 
     Args:
         notice: called in the thread, with the signal's number.
@@ -42,21 +44,22 @@ class SignalWatch:
 
         Only the main thread can: in any other this does nothing.
         """
-        if self._writer is not None:
+        if threading.current_thread() is not threading.main_thread():
             return
-        # A socket and no pipe: gevent patches sockets, so only the greenlet waits for it.
-        reader, writer = socket.socketpair()
-        writer.setblocking(False)
-        if self._claim(writer):
-            self._writer = writer
+        if self._writer is None:
+            # A socket and no pipe: gevent patches sockets, so only the greenlet waits for it.
+            reader, writer = socket.socketpair()
+            writer.setblocking(False)
             try:
                 _thread.start_new_thread(self._listen, (reader,))
             except RuntimeError:  # too many threads
-                self.end()
-            else:
+                writer.close()
+                reader.close()
                 return
-        writer.close()
-        reader.close()
+            self._writer = writer
+        else:
+            writer = self._writer
+        self._take_if_free(writer)
 
     def end(self) -> None:
         """End the thread. Only the main thread can: in any other this does nothing."""
@@ -64,7 +67,7 @@ class SignalWatch:
         if writer is None:
             return
         try:
-            current = signal.set_wakeup_fd(_NOBODYS)
+            current = set_descriptor(_NOBODYS)
         except ValueError:
             # The socket stays open: its number could become the number of another file, and Python
             # would write signals into that.
@@ -81,14 +84,30 @@ class SignalWatch:
         if was_listening:
             self.begin()
 
-    def _claim(self, writer: socket.socket) -> bool:
+    def descriptor_was_set(self, before: int, now: int) -> int:
+        """Take the descriptor back once the program's event loop has given it up.
+
+        Args:
+            before: the descriptor that the program has replaced.
+            now: the one that it has set; -1 for none.
+
+        Returns:
+            Which descriptor there was before, as the program sees it: never this watch's own.
+        """
+        writer = self._writer
+        if writer is None:
+            return before
+        if now == _NOBODYS:
+            self._take_if_free(writer)
+        return _NOBODYS if before == writer.fileno() else before
+
+    def _take_if_free(self, writer: socket.socket) -> None:
         try:
-            before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        except ValueError:  # this is not the main thread
-            return False
-        if before != _NOBODYS:
+            before = set_descriptor(writer.fileno(), warn_on_full_buffer=False)
+        except (OSError, ValueError):  # a signal handler has ended the watch in the middle of this
+            return
+        if before not in {_NOBODYS, writer.fileno()}:
             _restore(before)
-        return before == _NOBODYS
 
     def _listen(self, reader: socket.socket) -> None:
         with reader:
@@ -99,4 +118,4 @@ class SignalWatch:
 
 def _restore(file_number: int) -> None:
     with suppress(OSError):  # its owner may have closed it
-        signal.set_wakeup_fd(file_number, warn_on_full_buffer=False)
+        set_descriptor(file_number, warn_on_full_buffer=False)

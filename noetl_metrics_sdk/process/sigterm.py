@@ -1,8 +1,13 @@
 """End the process as SIGTERM asks for, after the buffered samples are delivered.
 
-By default SIGTERM ends a process on the spot, and the buffered samples are lost. If the program
+By default SIGTERM ends a process on the spot, and the buffered samples are lost. While the program
 does not handle SIGTERM, this module does. Every client finishes as at a normal exit, and then the
 same signal ends the process. So a parent that waits for the process sees the usual exit status.
+
+A handler of the program is left alone, from its installation to its end. When the signal comes, the
+clients deliver what is buffered by then, and the program's handler does what it does. Often it
+restores the default handler and raises the signal again. In the moment in which the default is
+restored, the handler of this module takes its place.
 
 The handler itself delivers nothing. It runs in the main thread, on top of the code that it has
 interrupted. That may be the middle of an increment, or of a critical section of the application,
@@ -28,6 +33,13 @@ from noetl_metrics_sdk.process.exit import (
     finish_all,
     seconds_to_finish,
 )
+from noetl_metrics_sdk.process.fork import call_in_forked_child
+from noetl_metrics_sdk.process.signal_settings import (
+    KernelHandlers,
+    SignalSettings,
+    kernel_handlers,
+    set_handler,
+)
 from noetl_metrics_sdk.process.signal_watch import SignalWatch
 
 if TYPE_CHECKING:
@@ -52,8 +64,11 @@ class _State:
     def __init__(self) -> None:
         self.endings: dict[Ending, None] = {}
         self.watch = SignalWatch(_notice)
-        # Sets a handler in any thread; `signal.signal` does so in the main thread only.
-        self.set_handler_anywhere: Callable[[int, int], object]
+        self.settings = SignalSettings(_handler_was_set, self.watch.descriptor_was_set)
+        # The handlers as the kernel has them; None if they cannot be reached.
+        self.kernel: KernelHandlers | None = None
+        # What the kernel has while Python calls the handler of this module.
+        self.kernel_handler: int | None = None
         # By process id, a token of the one call that has begun to end the process: either the
         # main thread's or the watch's.
         self.ended_by: dict[int, object] = {}
@@ -66,16 +81,23 @@ class _State:
 
 
 def deliver_before_sigterm(ending: Ending) -> None:
-    """Make SIGTERM end this process only after a delivery, if the program does not handle it.
+    """Make SIGTERM end this process only after a delivery, whenever the program does not handle it.
 
-    Only the main thread may install a handler. In any other thread, this does not install one.
+    Only the main thread may install a handler. In any other thread, this does not install one. The
+    main thread does so when the program restores the default handler.
     """
     _state.endings[ending] = None
     _hold_back_while_forking()
-    if not _is_ending() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        _set_handler(_handle)
-    if _is_ours():
-        _begin_watch()
+    if _state.kernel is None:
+        _state.kernel = kernel_handlers()
+    _state.settings.begin()
+    _replace_default()
+    _begin_watch()
+
+
+def listen_anew() -> None:
+    """Replace the thread that hears of signals: threads are of another kind from now on."""
+    _state.watch.begin_in_forked_child()
 
 
 def leave_sigterm(ending: Ending) -> None:
@@ -84,18 +106,39 @@ def leave_sigterm(ending: Ending) -> None:
     if _state.ends_after_shutdown and _is_ending():
         _finish_and_end()
     if not _state.endings and not _is_ending():
+        _state.settings.end()
         _state.watch.end()
         if _is_ours():
             _set_handler(signal.SIG_DFL)
 
 
+def _handler_was_set(signal_number: int) -> None:
+    if signal_number == signal.SIGTERM and _state.endings:
+        _replace_default()
+        _begin_watch()
+
+
+def _replace_default() -> None:
+    if not _is_ending() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        if _kernels_handler():
+            return  # a handler in C, like uWSGI's, of which Python knows nothing
+        _set_handler(_handle)
+        _state.kernel_handler = _kernels_handler()
+
+
+def _kernels_handler() -> int | None:
+    return None if _state.kernel is None else _state.kernel.get(signal.SIGTERM)
+
+
 def _set_handler(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     with suppress(ValueError):  # this is not the main thread
-        signal.signal(signal.SIGTERM, handler)
+        # Below `signal.signal` a number is asked for, and not the member of an enumeration.
+        set_handler(signal.SIGTERM, handler if callable(handler) else int(handler))
 
 
 def _is_ours() -> bool:
-    return signal.getsignal(signal.SIGTERM) is _handle
+    is_pythons = signal.getsignal(signal.SIGTERM) is _handle
+    return is_pythons and _kernels_handler() == _state.kernel_handler
 
 
 def _is_ending() -> bool:
@@ -103,29 +146,19 @@ def _is_ending() -> bool:
 
 
 def _begin_watch() -> None:
-    try:
-        # Imported here and not in the watch's thread: that thread may not be able to import in a
-        # forked child.
-        import ctypes  # noqa: PLC0415 - only for a client that has installed the handler
-
-        set_handler = ctypes.pythonapi.PyOS_setsig
-    except (ImportError, AttributeError):  # built without ctypes, or not CPython
-        return
-    set_handler.argtypes = [ctypes.c_int, ctypes.c_void_p]
-    set_handler.restype = ctypes.c_void_p
-    _state.set_handler_anywhere = set_handler
-    _state.watch.begin()
+    if _state.kernel is not None:  # the watch sets a handler, and is not the main thread
+        _state.watch.begin()
 
 
 def _handle(signal_number: int, frame: FrameType | None) -> None:
-    del frame
+    del signal_number, frame
     if os.getpid() == INIT_PID:
         # A signal that the first process of a container does not handle does not end it. So this
         # only delivers, and the process goes on.
         if not _starts_thread(_flush_all):
             _flush_all()
         return
-    signal.signal(signal_number, signal.SIG_DFL)  # the next one ends the process at once
+    _set_handler(signal.SIG_DFL)  # the next one ends the process at once
     if _is_first_to_end() and not _starts_thread(_finish_and_end):
         if _is_shutting_down():
             _state.ends_after_shutdown = True
@@ -149,9 +182,20 @@ def _hold_seconds() -> float:
 
 
 def _notice(signal_number: int) -> None:
-    """Do the handler's work in the thread of the watch, if the handler would have to do it."""
-    if signal_number == signal.SIGTERM and _is_ours() and os.getpid() != INIT_PID:
-        _state.set_handler_anywhere(signal_number, signal.SIG_DFL)
+    """Do in the thread of the watch what is to be done when the signal arrives.
+
+    If the handler of this module would have to end the process, this does the handler's work. If
+    the program handles the signal, the clients deliver what is there already: the program may need
+    a long time for its end, and a supervisor may not give it that.
+    """
+    if signal_number != signal.SIGTERM or _is_ending():
+        return
+    if not _is_ours():
+        if callable(signal.getsignal(signal.SIGTERM)):
+            _starts_thread(_flush_all)
+    elif os.getpid() != INIT_PID:
+        assert _state.kernel is not None
+        _state.kernel.set(signal_number, signal.SIG_DFL)
         if _is_first_to_end():
             _finish_and_end()
 
@@ -214,9 +258,9 @@ def _hold_back_while_forking() -> None:
     for ever for a child that has missed the signal. In the parent, other threads still take the
     signal.
     """
-    if not _state.has_fork_hooks and hasattr(os, "register_at_fork"):
+    if not _state.has_fork_hooks:
         _state.has_fork_hooks = True
-        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_begin_child)
+        call_in_forked_child(_begin_child, before=_block, after_in_parent=_unblock)
 
 
 def _block() -> None:

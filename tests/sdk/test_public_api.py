@@ -55,6 +55,7 @@ PUBLIC_NAMES = [
     "RejectedError",
     "Sample",
     "Series",
+    "StartError",
     "Summary",
     "Transport",
     "UnauthorizedError",

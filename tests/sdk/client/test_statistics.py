@@ -31,6 +31,7 @@ STATS = ClientStats(
     amounts_left_out={"seconds": 15},
     label_values_replaced={"jobs": 16},
     last_error="the server is away",
+    unexpected_errors={"delivery": 17, "logging": 18},
 )
 
 
@@ -63,6 +64,8 @@ def test_everything_that_is_counted_is_a_metric():
         ("series_overflowed_total", "jobs"): 14.0,
         ("amounts_left_out_total", "seconds"): 15.0,
         ("label_values_replaced_total", "jobs"): 16.0,
+        ("unexpected_errors_total", "delivery"): 17.0,
+        ("unexpected_errors_total", "logging"): 18.0,
         ("spool_bytes",): 1_100.0,
         ("spool_samples",): 10.0,
         ("spool_available",): 0.0,

@@ -151,3 +151,60 @@ def test_the_client_of_the_process_can_be_awaited_too():
 
     nothing = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
     assert [0, 0, nothing, nothing] == asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_trio_awaits_as_asyncio_does(call):
+    """trio's loop goes on meanwhile, and gets the same answer."""
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    transport = GatedTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+    answers = []
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+
+            async def await_it():
+                answers.append(await getattr(client, call)(timeout=30))
+
+            nursery.start_soon(await_it)
+            await trio.to_thread.run_sync(transport.gate.reached.wait)
+            transport.gate.opened.set()
+
+    trio.run(main)
+    assert [NOTHING._replace(sent=1)] == answers
+    client.shutdown()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_cancelled_task_of_trio_ends_at_once_and_loses_nothing(call):
+    """The delivery goes on without the task, also when trio's loop has ended."""
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    transport = GatedTransport()
+    client = make_client(transport=transport).start()
+    client.record("value", 1)
+
+    async def main():
+        with trio.move_on_after(0.01) as scope:
+            await getattr(client, call)(timeout=30)
+        return scope.cancelled_caught
+
+    assert trio.run(main)
+    transport.gate.opened.set()
+    assert 0 == client.shutdown(30).pending
+    assert 1 == len(transport.received("value"))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_program_of_anyio_may_run_on_either_loop(backend):
+    """An error of the call is raised where it is awaited, under both."""
+    anyio = pytest.importorskip("anyio")
+    pytest.importorskip(backend)
+
+    async def main():
+        assert 7 == await in_own_thread("answering", lambda: 7)
+        with pytest.raises(ZeroDivisionError):
+            await in_own_thread("failing", lambda: 1 // 0)
+
+    anyio.run(main, backend=backend)

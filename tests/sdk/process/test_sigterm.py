@@ -243,6 +243,128 @@ def test_an_applications_own_handler_wins(tmp_path, order):
     assert (3, [5.0]) == (code, totals(processes))
 
 
+OWNERS = {
+    "a handler from before the start": "{theirs}; start()",
+    "a handler from after the start": "start(); {theirs}",
+    "a name bound before the start": "from signal import signal as set_handler; start(); {theirs}",
+    "a start in another thread": "{theirs}; thread = threading.Thread(target=start); "
+    "thread.start(); thread.join()",
+    "a start while an event loop runs": "import asyncio\nasync def main():\n    start()\n"
+    "asyncio.run(main()); {theirs}",
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_the_owner_of_a_handler_may_restore_the_default_and_raise_the_signal_again(tmp_path, owner):
+    """As web servers do at their end: what was counted until then is delivered."""
+    set_handler = "set_handler" if "set_handler" in OWNERS[owner] else "signal.signal"
+    theirs = OWNERS[owner].format(theirs="before = signal.signal(signal.SIGTERM, stop)")
+    program = f"""
+    def stop(number, frame):
+        count(1)
+        {set_handler}(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+    {textwrap.indent(theirs, " " * 4).strip()}
+    count(5)
+    signal.raise_signal(signal.SIGTERM)
+    signal.pause()
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [6.0]) == (code, totals(processes))
+
+
+def test_an_event_loop_may_have_handled_the_signal(tmp_path):
+    """A loop of asyncio takes handler and descriptor, and gives both back."""
+    program = """
+    import asyncio, ctypes
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        come = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, come.set)
+        signal.raise_signal(signal.SIGTERM)
+        await come.wait()
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    start()
+    asyncio.run(main())
+    count(5)
+    mutex = ctypes.create_string_buffer(256)  # zeros are an unlocked one
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("ready", flush=True)
+    lock(mutex)  # only the watch can end this process
+    """
+    code, processes = terminate(program, tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
+
+
+def test_a_forked_child_inherits_a_handler_and_sets_the_default(tmp_path):
+    """So do the workers of a server that has loaded the application before its forks."""
+    program = """
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    start()
+    count(7)
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        count(2)
+        signal.raise_signal(signal.SIGTERM)
+        signal.pause()
+    assert -signal.SIGTERM == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [2.0, 7.0]) == (code, totals(processes))
+
+
+def test_what_is_buffered_goes_out_when_the_program_begins_to_end(tmp_path):
+    """A supervisor may kill a program that needs too long for its end."""
+    program = """
+    class Printing(WritingTransport):
+        def send(self, batch, runtime_id, timeout):
+            receipt = super().send(batch, runtime_id, timeout)
+            print("sent", flush=True)
+            return receipt
+
+    signal.signal(signal.SIGTERM, lambda *_: None)  # is in no hurry
+    metrics.init(
+        component_name="pool", transport=Printing(), system_metrics=(), self_metrics=False,
+        flush_interval=3600,
+    )
+    count(5)
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+    """
+    process = begin(program, tmp_path)
+    assert "ready\n" == process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert "sent\n" == process.stdout.readline()
+    process.kill()
+    process.communicate()
+
+
+def test_a_handler_in_c_is_left_alone(tmp_path):
+    """The client does not replace a handler of which Python does not know."""
+    program = """
+    import ctypes
+    get_handler, set_handler = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    for function in (get_handler, set_handler):
+        function.restype = ctypes.c_void_p
+    set_handler.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    theirs = ctypes.cast(ctypes.CDLL(None).abs, ctypes.c_void_p).value  # takes a number
+    set_handler(signal.SIGTERM, theirs)
+    start()
+    count(5)
+    assert theirs == get_handler(signal.SIGTERM)
+    metrics.shutdown()
+    assert theirs == get_handler(signal.SIGTERM)
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (0, [5.0]) == (code, totals(processes))
+
+
 def test_an_ignored_signal_stays_ignored(tmp_path):
     """A process that ignores SIGTERM goes on, and so does its client."""
     program = """
@@ -367,7 +489,7 @@ def test_sigterm_right_after_a_fork_ends_the_child(tmp_path):
     assert -signal.SIGTERM == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     """
     code, processes = end(begin(program, tmp_path), tmp_path)
-    assert (0, [0.0, 7.0]) == (code, totals(processes))
+    assert (0, [7.0]) == (code, totals(processes))  # the child has counted nothing
 
 
 def test_ending_a_pool_never_waits_for_ever(tmp_path):
@@ -387,6 +509,25 @@ def test_ending_a_pool_never_waits_for_ever(tmp_path):
     """
     code, processes = end(begin(program, tmp_path), tmp_path)
     assert (0, 20 * 8 + 7) == (code, sum(totals(processes)))
+
+
+def test_trio_finds_nothing_of_the_client(tmp_path):
+    """Trio warns of a foreign wakeup descriptor; beside a client it runs, and SIGTERM delivers."""
+    pytest.importorskip("trio", reason="trio is not installed")
+    program = """
+    import trio
+
+    async def main():
+        count(5)
+        print("ready", flush=True)
+        await trio.sleep_forever()
+
+    start()
+    trio.run(trio.sleep, 0)
+    trio.run(main)
+    """
+    code, processes = terminate(program, tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])

@@ -1,0 +1,192 @@
+"""Real web servers run an application with a client; SIGTERM costs none of its counts.
+
+Each answer names the process that has counted the request. After the server's end the table has
+each process's counts once, and the server has ended as it does without a client.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter as Tally
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+
+WAIT_SECONDS = 60
+CONNECTIONS = 8
+REQUESTS = 200
+COUNTS_PER_REQUEST = 5
+
+APPLICATION = """
+import os
+import noetl_metrics_sdk as metrics
+
+SERVED = metrics.Counter("served_requests", "Requests")
+
+
+def start():
+    return metrics.init(
+        os.environ["SERVER_URL"], "web-pool", flush_interval=3600, system_metrics=(),
+    )
+
+
+def worker_id():
+    return metrics.client.process_client._process.client.worker_id.encode()
+
+
+if not os.environ.get("IN_LIFESPAN"):
+    start()
+
+
+def wsgi(environ, start_response):
+    SERVED.inc(5)
+    body = worker_id()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup" and os.environ.get("IN_LIFESPAN"):
+                start()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    SERVED.inc(5)
+    body = worker_id()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+GUNICORN = "-m gunicorn --bind=127.0.0.1:{port} --workers=2"
+UWSGI = (
+    "uwsgi --http-socket=127.0.0.1:{port} --need-app --wsgi-file={folder}/web_app.py "
+    "--callable=wsgi --master --processes=2 --enable-threads --die-on-term"
+)
+KILLED = -signal.SIGTERM
+
+# The command, and the exit code that the server has without a client.
+SERVERS = {
+    "uvicorn": ("-m uvicorn --port={port} web_app:asgi", KILLED),
+    "uvicorn, in lifespan": ("IN_LIFESPAN -m uvicorn --port={port} web_app:asgi", KILLED),
+    "uvicorn, 4 workers": ("-m uvicorn --port={port} --workers=4 web_app:asgi", 0),
+    "gunicorn": (f"{GUNICORN} web_app:wsgi", 0),
+    "gunicorn, preload": (f"{GUNICORN} --preload web_app:wsgi", 0),
+    "gunicorn gthread": (f"{GUNICORN} --threads=4 web_app:wsgi", 0),
+    "gunicorn gthread, preload": (f"{GUNICORN} --threads=4 --preload web_app:wsgi", 0),
+    "gunicorn gevent": (f"{GUNICORN} --worker-class=gevent web_app:wsgi", 0),
+    "gunicorn gevent, preload": (f"{GUNICORN} --worker-class=gevent --preload web_app:wsgi", 0),
+    "gunicorn uvicorn": (f"{GUNICORN} --worker-class=uvicorn_worker.UvicornWorker web_app:asgi", 0),
+    "gunicorn uvicorn, preload": (
+        f"{GUNICORN} --worker-class=uvicorn_worker.UvicornWorker --preload web_app:asgi", 0,
+    ),
+    "hypercorn": ("-m hypercorn --bind=127.0.0.1:{port} web_app:asgi", 0),
+    "hypercorn, 2 workers": ("-m hypercorn --bind=127.0.0.1:{port} --workers=2 web_app:asgi", 0),
+    "granian": ("-m granian --interface=asgi --port={port} --workers=2 web_app:asgi", 0),
+    "uwsgi": (UWSGI, 0),
+    "uwsgi, lazy apps": (f"{UWSGI} --lazy-apps", 0),
+}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def begin(name, metrics_server, folder):
+    """Start a web server; return its process, its port and the file of its log."""
+    words = SERVERS[name][0].split()
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("NOETL_")}
+    environment["SERVER_URL"] = metrics_server.url
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(folder), os.environ.get("PYTHONPATH")])
+    )
+    if words[0] == "IN_LIFESPAN":
+        environment[words.pop(0)] = "1"
+    port = free_port()
+    words = [word.format(port=port, folder=folder) for word in words]
+    if words[0] == "-m":
+        if find_spec(words[1]) is None:
+            pytest.skip(f"{words[1]} is not installed")
+        words = [sys.executable, *words]
+    else:
+        beside = Path(sys.executable).with_name(words[0])
+        program = str(beside) if beside.exists() else shutil.which(words[0])
+        if program is None:
+            pytest.skip(f"{words[0]} is not installed")
+        words[0] = program
+    (folder / "web_app.py").write_text(APPLICATION)
+    log = folder / "log"
+    with log.open("w") as log_file:
+        process = subprocess.Popen(
+            words, cwd=folder, env=environment, stdout=log_file, stderr=subprocess.STDOUT
+        )
+    return process, port, log
+
+
+def wait_until_it_serves(process, port, log):
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+def request_again_and_again(port, times):
+    tally: Tally[str] = Tally()
+    for _ in range(times):
+        connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+        connection.request("GET", "/", headers={"Connection": "close"})
+        tally[connection.getresponse().read().decode()] += 1
+        connection.close()
+    return tally
+
+
+def counted(metrics_server):
+    """Return what each process has reported; processes without any requests are left out."""
+    with psycopg.connect(metrics_server.database_url) as connection:
+        rows = connection.execute(
+            "SELECT labels ->> 'worker_id', max(metric_value) FROM noetl.metric "
+            "WHERE metric_name = 'served_requests_total' GROUP BY 1 HAVING max(metric_value) > 0"
+        ).fetchall()
+    return dict(rows)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", SERVERS)
+def test_sigterm_to_a_web_server_costs_no_count(server, tmp_path, name):
+    """Each request is in the table once, the exit code is the server's own, and the log is calm."""
+    process, port, log = begin(name, server, tmp_path)
+    try:
+        wait_until_it_serves(process, port, log)
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            tallies = threads.map(
+                lambda _: request_again_and_again(port, REQUESTS // CONNECTIONS),
+                range(CONNECTIONS),
+            )
+            requests: Tally[str] = sum(tallies, Tally())
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(WAIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    told = {worker_id: COUNTS_PER_REQUEST * number for worker_id, number in requests.items()}
+    assert (REQUESTS, told, SERVERS[name][1]) == (requests.total(), counted(server), code)
+    assert "Traceback" not in log.read_text()
