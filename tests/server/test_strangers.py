@@ -196,7 +196,7 @@ def test_invented_methods_and_paths_make_no_series(postgresql: Cluster) -> None:
     assert len(found) <= 6
 
 
-def test_probes_of_strangers_keep_nobody_out(server: ServerProcess, runtime_id: str) -> None:
+def test_probes_of_strangers_keep_no_write_out(server: ServerProcess, runtime_id: str) -> None:
     """While dozens of connections without a token ask whether the server is ready, all writes are
     taken."""
 
@@ -205,7 +205,7 @@ def test_probes_of_strangers_keep_nobody_out(server: ServerProcess, runtime_id: 
     assert [200] * 6 == writes_beside(server, runtime_id, others, 6)
 
 
-def test_slow_uploads_keep_nobody_out(server: ServerProcess, runtime_id: str) -> None:
+def test_slow_uploads_keep_no_write_out(server: ServerProcess, runtime_id: str) -> None:
     """Bodies whose sender says nothing of their size, or says a large one, and sends little of
     them, reserve no room that others need."""
     head = [
@@ -294,7 +294,7 @@ def test_half_a_request_of_a_client_that_stops_writing_is_ended(
 @pytest.mark.parametrize("token", ["writing", "wrong"])
 def test_two_lengths_of_a_body_end_the_connection(server: ServerProcess, token: str) -> None:
     """What follows a body whose end a proxy may see elsewhere is taken for no request of its own,
-    whoever sends it."""
+    with a good token and with a wrong one."""
     sent = (
         b"POST /api/metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
         b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % token.encode()
