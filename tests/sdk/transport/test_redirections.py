@@ -120,7 +120,7 @@ def test_another_host_gets_nothing(status):
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        (None, "308: <html>"),
+        (None, "308: a page of BaseHTTP"),
         ("http://[", "it leads to no URL"),
         ("http://127.0.0.1:port/", "Invalid port: 'port'"),
         ("ftp://127.0.0.1/x", "it leads to ftp://127.0.0.1/x"),
