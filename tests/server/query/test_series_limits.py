@@ -74,7 +74,7 @@ def test_the_default_is_the_last_hour_by_minutes(embedded_api: Api) -> None:
         ({"labels": "x"}, 400, "JSON object of strings"),
         ({"runtime_id": "x"}, 400, "runtime_id 'x' is not valid"),
         ({"metric_type": "timer"}, 422, "query.metric_type"),
-        ({"limit": "5"}, 422, "query.limit"),
+        ({"limit": "5"}, 422, "no query parameter 'limit'"),
     ],
     ids=lambda value: str(value)[:40],
 )
