@@ -38,7 +38,7 @@ def many_days(postgresql: Cluster) -> Generator[Api]:
         api.sql(
             "INSERT INTO noetl.metric (runtime_id, metric_name, metric_type, metric_value, "
             "timestamp, created_at, expires_at) SELECT %s, 'level', 'gauge', n, "
-            "at - CASE WHEN n %% 3 = 0 THEN interval '3 days' ELSE interval '0' END, at, "
+            "at - CASE WHEN n %% 3 = 1 THEN interval '3 days' ELSE interval '0' END, at, "
             "'infinity' FROM (SELECT n, now() - n * interval '1 day' AS at "
             f"FROM generate_series(0, {DAYS} - 1) AS n) AS days",
             int(runtime_id),
