@@ -5,6 +5,7 @@ Usage: ./scripts/bench record [--rounds N] [--calls N] [--series N] [--json FILE
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from itertools import repeat
 from time import perf_counter
@@ -23,6 +24,7 @@ def main() -> None:
     """Measure and publish the table."""
     chosen = arguments(__doc__, rounds=15, calls=10_000, series=40_000)
     introduce()
+    logging.getLogger("noetl_metrics_sdk").setLevel(logging.ERROR)
     report = Report("record() with room, and into a full buffer", "ns")
     for series in (INSTRUMENTS, chosen.series):
         registry = registry_with(series)
@@ -46,7 +48,10 @@ def registry_with(series: int) -> Registry:
 
 
 def client_of(registry: Registry, samples_max: int, overflow: str = "drop_oldest") -> MetricsClient:
-    """Return a client that has collected once, with an empty buffer, and delivers nothing."""
+    """Return a client that has collected once, with an empty buffer, and delivers nothing.
+
+    It is not started, of which it would warn.
+    """
     client = MetricsClient(
         component_name="bench", registry=registry, transport=InMemoryTransport(),
         buffer_samples_max=samples_max, buffer_overflow=overflow,

@@ -19,6 +19,7 @@ from noetl_metrics_sdk.model.names import (
     check_label_name,
     check_metric_name,
     exported_name,
+    is_label_name,
     own_name,
 )
 from server_stub.components.labels import ADDED_LABELS
@@ -172,10 +173,9 @@ def selector_of(filters: Mapping[str, Any], metric_names: Collection[str] | None
             `labels_absent` count.
         metric_names: the names to choose from, or None for all.
     """
-    labels: dict[str, str] = {
-        **filters.get("labels", {}),
-        **dict.fromkeys(filters.get("labels_absent", ()), ""),
-    }
+    # Every series is without a label whose name is not valid.
+    absent = [name for name in filters.get("labels_absent", ()) if is_label_name(name)]
+    labels: dict[str, str] = {**filters.get("labels", {}), **dict.fromkeys(absent, "")}
     try:
         names = None if metric_names is None else sorted(map(check_metric_name, metric_names))
         for label in labels:

@@ -65,7 +65,7 @@ def test_the_asyncio_worker(server):
     """The table tells completed, failed and cancelled jobs apart."""
     assert "outcomes: 18 ok" in run_example(server, "asyncio_worker.py")
     outcomes = {
-        (dict(labels)["status"], dict(labels)["exception"]): value
+        (dict(labels)["status"], dict(labels).get("exception", "")): value
         for labels, value in last_values(server, "noetl_jobs_processed_total").items()
     }
     assert {
@@ -81,7 +81,7 @@ def test_the_noetl_worker(server):
     """The table has the commands by tool and outcome, of the pool that NoETL's defaults name."""
     assert "9 commands completed, 1 failed" in run_example(server, "noetl_worker.py")
     jobs = {
-        (dict(labels)["job_type"], dict(labels)["status"], dict(labels)["exception"]): value
+        (dict(labels)["job_type"], dict(labels)["status"], dict(labels).get("exception", "")): value
         for labels, value in last_values(server, "noetl_jobs_processed_total").items()
         if dict(labels)["job_type"] in {"postgres", "http"}
     }

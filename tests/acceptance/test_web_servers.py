@@ -73,7 +73,7 @@ async def asgi(scope, receive, send):
 
 GUNICORN = "-m gunicorn --bind=127.0.0.1:{port} --workers=2"
 UWSGI = (
-    "uwsgi --http-socket=127.0.0.1:{port} --need-app --wsgi-file={folder}/web_app.py "
+    "uwsgi --http-socket=127.0.0.1:{port} --wsgi-file={folder}/web_app.py "
     "--callable=wsgi --master --processes=2 --enable-threads --die-on-term"
 )
 KILLED = -signal.SIGTERM

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from server_stub.postgresql import connections
+from server_stub.postgresql import connections, readiness
 from server_stub.postgresql.schema import apply_schema
 from tests.server.application import insert, running_api, sample
 from tests.server.database_queries import query, scalar
@@ -38,6 +38,7 @@ def test_a_database_that_becomes_read_only_is_said(
     """While a database is read-only, a server starts and reads, is not ready, and says why; once it
     takes writes, the first insert succeeds."""
     monkeypatch.setattr(connections, "REPLACING_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.0)
     apply_schema(database_url)
     name = scalar(database_url, "SELECT current_database()")
     with running_api(database_url) as first:

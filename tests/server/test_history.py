@@ -205,7 +205,7 @@ def test_the_last_sample_of_a_series_is_the_same_across_the_boundary(both: Both)
         {"metric_name": ".*"},
         {"metric_name": "level|jobs_total"},
         {"metric_name": 'level"} or {x="'},
-        {"metric_name": "level", "labels": '{"text": "plain", "a=\\"\\"} or level{b": ""}'},
+        {"metric_name": "level", "labels": '{"text": "plain", "a=\\"\\"} or level{b": "x"}'},
         {"labels": '{"__name__": "level"}'},
         {"component_name": 'pool-1"} or {component="pool-2'},
     ],

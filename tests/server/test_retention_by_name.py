@@ -14,6 +14,7 @@ from psycopg import errors
 
 from server_stub.command_line import parse_settings
 from server_stub.postgresql import schema
+from server_stub.postgresql.created import ANY_TIME
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.recent_rows import (
     is_of_a_series,
@@ -357,7 +358,7 @@ def plan_by_rules(api: Api, filters: dict[str, Any]) -> str:
             connection.execute(read_sql("query/plan_in_order.sql"))
         plan = connection.execute(
             "EXPLAIN (FORMAT JSON) " + select_metrics_query(filters, "desc", visibility),
-            select_metrics_parameters(filters | {"limit": 10}) | bounds,
+            {**select_metrics_parameters(filters | {"limit": 10}), **bounds, **ANY_TIME},
         ).fetchone()
     assert plan is not None
     return json.dumps(plan[0])

@@ -53,7 +53,10 @@ def test_each_label_set_is_a_series(sets: list[tuple[str, str]]) -> None:
     for values in sets:
         counter.labels(*values).inc()
     (family,) = counter.collect()
-    counts = {tuple(sample.labels.values()): sample.value for sample in family.samples}
+    counts = {
+        (sample.labels.get("pool", ""), sample.labels.get("status", "")): sample.value
+        for sample in family.samples
+    }
     assert counts == {values: float(sets.count(values)) for values in sets}
 
 

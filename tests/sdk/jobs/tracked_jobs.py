@@ -7,6 +7,8 @@ from typing import Any
 
 from noetl_metrics_sdk import Registry, track_job
 
+OWN_LABELS = ("job_type", "status", "exception")
+
 
 class Jobs:
     """A registry of its own, what it says about jobs, and a clock that jobs move."""
@@ -20,9 +22,9 @@ class Jobs:
         self.now += seconds
 
     def processed(self) -> dict[tuple[str, ...], float]:
-        """Return how many jobs ended, by the values of their labels."""
+        """Return how many jobs ended, by the values of their labels; an empty label is no label."""
         return {
-            tuple(sample.labels.values()): sample.value
+            tuple((dict.fromkeys(OWN_LABELS, "") | dict(sample.labels)).values()): sample.value
             for family in self.registry.collect()
             for sample in family.samples
             if sample.name == "noetl_jobs_processed_total"

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from server_stub.postgresql import schema
+from server_stub.postgresql import readiness, schema
 from server_stub.postgresql.session import TimeOuts
 from tests.postgresql import with_options
 from tests.server.application import Api, running_api, sample
@@ -304,10 +304,11 @@ def interrupt_detachment(url: str, name: str) -> None:
 
 
 def test_a_detachment_that_was_interrupted_is_said(
-    api: Api, caplog: pytest.LogCaptureFixture
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While today's partition is neither attached nor detached, inserts get 503, the log and the
     readiness name it, and what the readiness says completes it."""
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.0)
     name = partition_name(today())
     assert 200 == insert_one(api).status_code
     interrupt_detachment(api.database_url, name)
