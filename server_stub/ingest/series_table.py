@@ -92,20 +92,20 @@ class Fullness(NamedTuple):
 class _Generation:
     """The series that were new, or were reported again, since `began_at`."""
 
-    __slots__ = ("began_at", "by_component", "by_process", "bytes")
+    __slots__ = ("began_at", "by_component", "by_process", "size_bytes")
 
     def __init__(self, began_at: datetime) -> None:
         self.began_at = began_at
         self.by_component: defaultdict[int, dict[KeptKey, bytes]] = defaultdict(dict)
         self.by_process: defaultdict[Process, int] = defaultdict(int)
-        self.bytes = 0
+        self.size_bytes = 0
 
     def add(self, process: Process, key: KeptKey, tail: bytes) -> None:
         self.by_component[process.runtime_id][key] = tail
         if process not in self.by_process:
-            self.bytes += _PROCESS_OVERHEAD_BYTES + 4 * len(process.worker_id)
+            self.size_bytes += _PROCESS_OVERHEAD_BYTES + 4 * len(process.worker_id)
         self.by_process[process] += 1
-        self.bytes += _size_of(key, tail)
+        self.size_bytes += _size_of(key, tail)
 
 
 class SeriesTable:
@@ -167,7 +167,7 @@ class SeriesTable:
         else:
             tail = self._encode_new(process, key, labels)
         self._younger.add(process, kept_key, b"" if is_large else tail)
-        if self._younger.bytes > self._bytes_max // 2:
+        if self._younger.size_bytes > self._bytes_max // 2:
             self._begin_generation(self._younger.began_at)
         return tail
 
@@ -181,9 +181,9 @@ class SeriesTable:
         return tail
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """How much memory the table takes, by its own account."""
-        return self._younger.bytes + self._older.bytes
+        return self._younger.size_bytes + self._older.size_bytes
 
     def alive(self, process: Process) -> int:
         """Return how many series of a process are alive."""

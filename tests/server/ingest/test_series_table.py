@@ -112,6 +112,17 @@ def test_the_table_has_so_many_bytes() -> None:
     assert sum(alive[:-6]) == 0
 
 
+def test_a_large_series_is_counted_and_not_kept() -> None:
+    """Series with huge labels count as any, take hardly any memory, and stay alive by a report."""
+    table = SeriesTable(LIMITS._replace(text_length_max=10_000))
+    large = batch(*({"a": f"{number}" + "x" * 9_000, "worker_id": "w-1"} for number in range(3)))
+    for hours in (0, 1, 1.9):
+        rejects = rejects_of(table, large, NOW + timedelta(hours=hours))
+        assert [2] == [reject.position for reject in rejects]
+        assert 2 == table.alive(Process(7, "w-1"))
+    assert 0 < table.size_bytes < 9_000
+
+
 def test_the_table_tells_how_full_a_process_is() -> None:
     """It tells it once at the half and once at the end, with the newest metric and the process."""
     told: list[Fullness] = []
