@@ -108,7 +108,7 @@ class DeliveryThread:
             backoff_max=backoff_max,
             random=random,
         )
-        self._thread = threading.Thread(target=self.run, name="noetl-metrics-exporter", daemon=True)
+        self._thread = self._make_thread()
         # stats() reads these from any thread, without a lock: only the delivery thread writes them,
         # and each write replaces a whole value.
         self.failures: Counter[str] = Counter()
@@ -129,10 +129,18 @@ class DeliveryThread:
         """Start the delivery thread, unless it has been started.
 
         Raises:
-            RuntimeError: the process can have no more threads.
+            RuntimeError: the process can have no more threads; the start may be repeated.
         """
         if self._thread.ident is None:
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # From Python 3.13 on, a thread whose start has failed cannot be started again.
+                self._thread = self._make_thread()
+                raise
+
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self.run, name="noetl-metrics-exporter", daemon=True)
 
     def wake(self) -> None:
         """Make the thread send what is in the buffer."""

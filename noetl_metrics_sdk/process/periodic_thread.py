@@ -60,10 +60,16 @@ class PeriodicThread:
         """Start the thread, unless it has been started.
 
         Raises:
-            RuntimeError: the process can have no more threads.
+            RuntimeError: the process can have no more threads; the start may be repeated.
         """
         if not self.was_started:
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # From Python 3.13 on, a thread whose start has failed cannot be started again.
+                name = self._thread.name
+                self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+                raise
 
     @property
     def was_started(self) -> bool:
