@@ -173,8 +173,10 @@ def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
     with scenario.start_server() as server, Proxy() as proxy:
         for _ in range(rounds):
             worker = scenario.start_worker(
-                proxy.url, 10**6 if by_signal else 2_000, settings=settings, shutdown_seconds=None
-            )
+                proxy.url, 10**6 if by_signal else 2_000, settings=settings, shutdown_seconds=None,
+                # What the workers before have left waits too, and must not hold up a worker's end.
+                pending_max=20_000 if by_signal else 0,
+            )  # fmt: skip
             if by_signal:
                 worker.wait_until_recorded(1)
                 recorded, written = worker.terminate()
