@@ -182,29 +182,23 @@ class Statistics:
             buckets=DURATION_BUCKETS_SECONDS,
             registry=registry,
         )
-        self.database_requests_waiting = Gauge(
-            "noetl_api_database_requests_waiting",
+        self.database_requests_waiting = self._gauge(
+            "database_requests_waiting",
+            "requests",
             "Requests that wait for a connection to the database",
-            unit="requests",
-            registry=registry,
         )
-        self.ingest_bytes = Gauge(
-            "noetl_api_ingest_bytes",
-            "Bytes of batches that are in memory now",
-            unit="bytes",
-            registry=registry,
+        self.ingest_bytes = self._gauge(
+            "ingest_bytes", "bytes", "Bytes of batches that are in memory now"
         )
-        self.rows_unreadable = Gauge(
-            "noetl_api_rows_unreadable",
+        self.rows_unreadable = self._gauge(
+            "rows_unreadable",
+            "rows",
             "Rows that no page and no chart shows, as their time is not of the years 1 to 9999",
-            unit="rows",
-            registry=registry,
         )
-        self.process_series_ratio = Gauge(
-            "noetl_api_process_series_ratio",
+        self.process_series_ratio = self._gauge(
+            "process_series_ratio",
+            "ratio",
             "What part of its limit the process has that has the most series alive",
-            unit="ratio",
-            registry=registry,
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
         self.samples_rejected = self._counter(
@@ -240,3 +234,6 @@ class Statistics:
 
     def _counter(self, name: str, unit: str, documentation: str) -> Counter:
         return Counter(f"noetl_api_{name}", documentation, unit=unit, registry=self.registry)
+
+    def _gauge(self, name: str, unit: str, documentation: str) -> Gauge:
+        return Gauge(f"noetl_api_{name}", documentation, unit=unit, registry=self.registry)

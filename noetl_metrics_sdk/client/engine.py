@@ -183,7 +183,18 @@ def build_engine(
     turn = CollectingTurn(
         collection, batches, delivery_thread, reported, clock, config.refresh_interval
     )
-    collector = PeriodicThread(
+    collector = _collecting_thread(config, turn, random)
+    periodic_threads["collection"] = collector
+    system = _system_thread(config, collection, random)
+    if system is not None:
+        periodic_threads["system"] = system
+    return Engine(collection, buffer, batches, delivery_thread, statistics, turn, collector, system)
+
+
+def _collecting_thread(
+    config: Config, turn: CollectingTurn, random: Callable[[], float]
+) -> PeriodicThread:
+    return PeriodicThread(
         "noetl-metrics-collector",
         config.flush_interval,
         turn,
@@ -191,11 +202,6 @@ def build_engine(
         # Spread over the interval, because the workers of a pool all start at once.
         first_delay=config.flush_interval * random(),
     )
-    periodic_threads["collection"] = collector
-    system = _system_thread(config, collection, random)
-    if system is not None:
-        periodic_threads["system"] = system
-    return Engine(collection, buffer, batches, delivery_thread, statistics, turn, collector, system)
 
 
 def _batch_queue(config: Config, buffer: SampleBuffer, worker_id: str, clock: Clock) -> BatchQueue:

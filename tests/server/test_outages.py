@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from server_stub.postgresql import connections
+from server_stub.postgresql import connections, readiness
 from server_stub.postgresql.schema import apply_schema
 from tests.pgbouncer import find_pgbouncer, pooled
 from tests.server.application import running_api, sample
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.once
 
 CONNECTIONS = 4
+WAIT_SECONDS = 30.0
 BACK_SECONDS = 2.0
 """How soon after its start a database serves again, at most."""
 
@@ -34,6 +36,12 @@ OUTAGE_SECONDS = 3.2
 OF_SERVER = (
     " FROM pg_stat_activity WHERE application_name = 'server_stub' AND datname = current_database()"
 )
+
+
+@pytest.fixture(autouse=True)
+def _each_request_asks_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`GET /readyz` may not answer from what another request has seen a moment ago."""
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.0)
 
 
 def inserted_at_once(api: Api, count: int) -> list[int]:
@@ -82,7 +90,11 @@ def test_an_idle_time_out_of_pgbouncer_costs_no_request(database_url: str) -> No
         running_api(url, pool_size=CONNECTIONS) as api,
     ):
         runtime_id = api.register()
-        time.sleep(0.7)  # pgbouncer looks three times a second
+        with psycopg.connect(url, autocommit=True) as later:
+            later.execute("SELECT 1")
+            # What pgbouncer ends is readable. The server's connections are idle for longer.
+            readable, _, _ = select.select([later.fileno()], [], [], WAIT_SECONDS)
+            assert [later.fileno()] == readable
         assert 200 == api.insert({"runtime_id": runtime_id, "metrics": [sample()]}).status_code
 
 
