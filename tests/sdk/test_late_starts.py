@@ -11,7 +11,7 @@ CHILDREN = {
     "runs a program": "if os.fork() == 0: os.execvp('true', ['true'])\nos.wait()",
     "ends without a word": "if os.fork() == 0: os._exit(0)\nos.wait()",
     "ends in order": "if os.fork() == 0: sys.exit()\nos.wait()",
-    "is terminated": "pid = os.fork()\nif pid == 0: signal.pause()\n"
+    "is terminated": "pid = os.fork()\nwhile pid == 0: signal.pause()\n"
     "os.kill(pid, signal.SIGTERM); os.wait()",
 }  # fmt: skip
 
