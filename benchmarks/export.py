@@ -26,10 +26,10 @@ from started_server import server_command, started_server
 from stored_day import store_day
 from tables import OURS, Report, arguments, introduce, publish
 
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.export.exporter import Exporter
 from server_stub.export.portion import ROWS_MAX
 from server_stub.postgresql.database import Database
-from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.settings import Settings
 from server_stub.statistics import Statistics

@@ -29,8 +29,8 @@ from noetl_metrics_sdk import Counter, Registry
 from noetl_metrics_sdk.exposition.negotiation import GZIP_LEVEL
 from noetl_metrics_sdk.exposition.registry_page import RegistryPage
 from noetl_metrics_sdk.exposition.samples import PageFormat
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.postgresql.created import ANY_TIME
-from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.query.exposition import LatestSample, render
 from server_stub.query.latest import latest_samples_query

@@ -22,11 +22,11 @@ from rounds import medians
 from started_server import server_command, started_server
 from tables import OURS, Report, arguments, introduce, publish
 
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.ingest.body import parse_body
 from server_stub.ingest.copy_format import HEADER, TRAILER
 from server_stub.ingest.row_encoding import RowEncoder, TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
-from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.postgresql.sql_files import read_sql
 

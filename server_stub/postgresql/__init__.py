@@ -1,1 +1,1 @@
-"""PostgreSQL: the pool, the schema, partitions and their upkeep, and the embedded database."""
+"""PostgreSQL: the pool, the schema, partitions, and their upkeep."""

@@ -13,10 +13,18 @@ import psutil
 import psycopg
 import pytest
 
+from tests.postgresql import open_folder
 from tests.server.application import insert, running_api, sample
 from tests.victoria_metrics import needs_victoria_metrics
 
 DEMO = Path(__file__).parent.parent.parent / "examples" / "demo"
+
+
+@pytest.fixture
+def kept():
+    """Yield where the demo keeps its data: a folder that PostgreSQL's user can reach."""
+    with open_folder() as folder:
+        yield folder / "kept"
 
 
 @pytest.fixture
@@ -28,11 +36,11 @@ def report_module(monkeypatch):
     return report
 
 
-def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
+def test_the_demo_ends_with_every_figure_in_the_table(kept):
     """The demo starts everything, answers every question, and agrees with the workers."""
     result = subprocess.run(
         [sys.executable, str(DEMO), "--files", "30", "--workers", "2",
-         "--data-directory", str(tmp_path / "kept")],
+         "--data-directory", str(kept)],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert (0, "") == (result.returncode, result.stderr)
@@ -41,17 +49,17 @@ def test_the_demo_ends_with_every_figure_in_the_table(tmp_path):
     assert "All 90 and 90 jobs are in the charts" in result.stdout
     for heading in ["Jobs by type", "slowest job types", "CPU and memory", "Partitions", "/docs"]:
         assert heading in result.stdout
-    assert (tmp_path / "kept" / "postgresql").is_dir()
+    assert (kept / "postgresql").is_dir()
 
 
 @pytest.mark.once
 @needs_victoria_metrics
-def test_the_demo_finds_every_figure_by_promql(tmp_path):
+def test_the_demo_finds_every_figure_by_promql(kept):
     """With --victoria-metrics the demo exports everything too, and finds the same sums and
     increases there."""
     result = subprocess.run(
         [sys.executable, str(DEMO), "--files", "30", "--workers", "2", "--victoria-metrics",
-         "--data-directory", str(tmp_path / "kept")],
+         "--data-directory", str(kept)],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert (0, "") == (result.returncode, result.stderr)
@@ -87,12 +95,12 @@ def test_the_demo_names_what_another_database_has_otherwise(report_module):
                                "VictoriaMetrics")  # fmt: skip
 
 
-def test_the_demo_can_run_again_on_kept_data(tmp_path):
+def test_the_demo_can_run_again_on_kept_data(kept):
     """A second run on the same data folder compares only what it did itself."""
     for _ in range(2):
         result = subprocess.run(
             [sys.executable, str(DEMO), "--files", "6", "--workers", "1",
-             "--data-directory", str(tmp_path / "kept")],
+             "--data-directory", str(kept)],
             capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
         assert (0, "") == (result.returncode, result.stderr)
@@ -124,10 +132,10 @@ def test_the_demo_notices_what_is_missing(server, report_module):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_demo_can_be_interrupted(tmp_path, number):
+def test_the_demo_can_be_interrupted(kept, number):
     """A signal during the work ends everything, with a message and no traceback."""
     with subprocess.Popen(
-        [sys.executable, str(DEMO), "--data-directory", str(tmp_path / "kept")],
+        [sys.executable, str(DEMO), "--data-directory", str(kept)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as demo:  # fmt: skip
         assert demo.stdout is not None
@@ -137,7 +145,11 @@ def test_the_demo_can_be_interrupted(tmp_path, number):
         os.killpg(demo.pid, number)
         _, errors = demo.communicate(timeout=60)
     assert (130, "\n== Interrupted\n") == (demo.returncode, errors)
-    left = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(p.info["cmdline"])]
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if str(kept) in f"{process.info['cmdline']} {process.info['cwd']}"
+    ]
     assert [] == left
 
 

