@@ -205,8 +205,7 @@ def main() -> None:
     options = arguments(__doc__, rows=300_000, rounds=3)
     introduce()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        url = stack.enter_context(embedded_database(None))
         apply_schema(url)
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as database:
             database.execute("SELECT noetl.initialize_metric_partitions()")

@@ -8,7 +8,6 @@ Both write the same series, of the same names, labels and values; what they writ
 from __future__ import annotations
 
 import http.client
-import tempfile
 import time
 import zlib
 from contextlib import ExitStack
@@ -187,8 +186,7 @@ def main() -> None:
     options = arguments(__doc__, series=10_000, rounds=9)
     introduce()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        url = stack.enter_context(embedded_database(None))
         apply_schema(url)
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         database.execute("SELECT noetl.initialize_metric_partitions()")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -105,8 +104,7 @@ class Contenders:
 
     def __init__(self, stack: ExitStack, batches: Sequence[Batch]) -> None:
         self._batches = batches
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        self._url = stack.enter_context(embedded_database(f"{folder}/data"))
+        self._url = stack.enter_context(embedded_database(None))
         apply_schema(self._url)
         self._database = stack.enter_context(psycopg.connect(self._url, autocommit=True))
         self._database.execute("SELECT noetl.initialize_metric_partitions()")

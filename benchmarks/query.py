@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -182,8 +181,7 @@ def main() -> None:
     introduce()
     measured = {}
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        url = stack.enter_context(embedded_database(None))
         apply_schema(url)
         with psycopg.connect(url, autocommit=True) as database:
             database.execute("SELECT noetl.initialize_metric_partitions()")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -188,8 +187,7 @@ def measure_rebuilds(rows_dropped: int, waits: Report, counts: Report) -> Report
     """Rebuild days of a tenth of the rows; return the time it took, and add the waits."""
     rebuilds = Report("Rebuilding an expired day of which rows live longer", "ms")
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        url = stack.enter_context(embedded_database(None))
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         prepare(url, database)
         rows = max(100, rows_dropped // 10)
@@ -212,8 +210,7 @@ def main() -> None:
     waits = Report(f"The longest of the inserts of {BATCH_SAMPLES:,} rows", "ms")
     counts = Report("Inserts by HTTP", "inserts")
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        url = stack.enter_context(embedded_database(f"{folder}/data"))
+        url = stack.enter_context(embedded_database(None))
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         prepare(url, database)
         port = stack.enter_context(started_server(server_command(url)))

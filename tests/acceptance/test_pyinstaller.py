@@ -63,7 +63,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *excluded, "worker.py",
         ],
         cwd=folder, env={**os.environ, "PYINSTALLER_CONFIG_DIR": str(folder / "cache")},
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     if result.returncode != 0 and "shared library" in result.stderr:
         pytest.skip("PyInstaller needs a Python with a shared library, and this one has none")

@@ -54,17 +54,18 @@ def test_a_private_folder_is_named_and_keeps_its_mode(above: str) -> None:
 
 @as_root
 def test_a_private_temporary_folder_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a data directory the message leads to TMPDIR; nothing is left in the folder."""
-    tmp_path.chmod(0o700)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with (
-        pytest.raises(StartupError, match=rf"cannot enter {tmp_path.parents[1]}.* by TMPDIR"),
-        embedded_database(None),
-    ):
-        pytest.fail("it cannot have started")
-    assert [] == list(tmp_path.iterdir())
+    with open_folder() as folder:
+        folder.chmod(0o700)
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        with (
+            pytest.raises(StartupError, match=rf"cannot enter {folder}: .* by TMPDIR"),
+            embedded_database(None),
+        ):
+            pytest.fail("it cannot have started")
+        assert [] == list(folder.iterdir())
 
 
 @as_root
