@@ -117,6 +117,7 @@ ONLY_IMPORTERS = {
         "server_stub.components.store",
         "server_stub.postgresql.connections",
         "server_stub.postgresql.database",
+        "server_stub.postgresql.embedded",
         "server_stub.postgresql.lock_capacity",
         "server_stub.postgresql.partition_making",
         "server_stub.postgresql.session",
