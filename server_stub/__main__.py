@@ -23,7 +23,7 @@ try:
     from server_stub.embedded_postgresql.embedded import embedded_database
     from server_stub.errors import ServerError
     from server_stub.postgresql.created import DAYS_AT_ONCE
-    from server_stub.postgresql.lock_capacity import check_lock_capacity
+    from server_stub.postgresql.lock_capacity import check_lock_capacity, lacking_locks
     from server_stub.postgresql.schema import apply_schema
     from server_stub.serving.connection import ConnectionLimits, connection_class
     from server_stub.serving.connection_counts import ConnectionCounts, WorkerConnections
@@ -46,6 +46,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from server_stub.settings import Settings
 
@@ -85,9 +86,10 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
     database_url = settings.database_url
     if database_url is None:
         with stop_signals.held():
-            database_url = stack.enter_context(embedded_database(settings.data_directory))
-    apply_schema(database_url)
-    check_lock_capacity(database_url, settings, DAYS_AT_ONCE.days)
+            database_url = stack.enter_context(_embedded(settings))
+    else:
+        apply_schema(database_url)
+        check_lock_capacity(database_url, settings, DAYS_AT_ONCE.days)
     print(f"server_stub database: {_without_password(database_url)}", flush=True)  # noqa: T201
     url = url_of(settings, listener)
     log_exposure(settings, listener)
@@ -111,6 +113,16 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
         else:
             workers = WorkerProcesses(settings.workers, serve, counts.forget, time.monotonic)
             workers.run(say_ready, lambda: stop_signals.requested)
+
+
+def _embedded(settings: Settings) -> AbstractContextManager[str]:
+    """Return the embedded database, which has its schema and room for the locks of all days."""
+
+    def prepare(database_url: str) -> int | None:
+        apply_schema(database_url)
+        return lacking_locks(database_url, settings, DAYS_AT_ONCE.days)
+
+    return embedded_database(settings.data_directory, prepare)
 
 
 def _limits_of(settings: Settings) -> ConnectionLimits:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from server_stub.auth.token_source import TokenSource
 from server_stub.background import running
+from server_stub.components.deletion import Deletions
 from server_stub.components.store import Components
 from server_stub.components.sweeping import Sweeping
 from server_stub.export.background import exporting
@@ -147,6 +148,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         partitions=partitions,
         readiness=Readiness(database, partitions, time.monotonic),
         components=Components(database, statistics),
+        deletions=Deletions(database),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,
         maintenance=Maintenance(partitions, settings, statistics),

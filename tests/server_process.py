@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 30
 
 READY = "server_stub ready at "
+DATABASE = "server_stub database: "
 
 
 @dataclass
@@ -39,11 +40,12 @@ class ServerProcess:
 
 
 def start_server(
-    database_url: str, *flags: str, folder: Path | None = None, log: Path | None = None
+    database_url: str | None, *flags: str, folder: Path | None = None, log: Path | None = None
 ) -> ServerProcess:
     """Start a server on a free port; return once it has printed that it is ready.
 
-    Relative paths in its flags are below the folder. Its stderr goes to the file `log`.
+    Without a database's URL it runs an embedded PostgreSQL. Relative paths in its flags are below
+    the folder. Its stderr goes to the file `log`.
     """
     with ExitStack() as stack:
         process = subprocess.Popen(
@@ -52,7 +54,7 @@ def start_server(
                 "-m",
                 "server_stub",
                 "--port=0",
-                f"--database-url={database_url}",
+                *([] if database_url is None else [f"--database-url={database_url}"]),
                 *flags,
             ],
             stdout=subprocess.PIPE,
@@ -63,6 +65,9 @@ def start_server(
         )
     assert process.stdout is not None
     for line in process.stdout:
+        if database_url is None and line.startswith(DATABASE):
+            database_url = line.removeprefix(DATABASE).strip()
         if line.startswith(READY):
+            assert database_url is not None
             return ServerProcess(line.removeprefix(READY).strip(), database_url, process)
     raise AssertionError(f"the server ended with {process.wait()} before it was ready")

@@ -56,7 +56,7 @@ SERVER = {
     "tokens": {"auth"},
     "web": {"auth", "errors", "serving", "statistics"},
     "postgresql": {"errors", "settings", "statistics"},
-    "embedded_postgresql": {"errors"},
+    "embedded_postgresql": {"errors", "postgresql"},
     "components": {"errors", "postgresql", "settings", "statistics"},
     "time_series_database": {"components", "errors", "postgresql", "settings"},
     "ingest": {
@@ -120,6 +120,7 @@ ONLY_IMPORTERS = {
         "server_stub.components.store",
         "server_stub.postgresql.connections",
         "server_stub.postgresql.database",
+        "server_stub.embedded_postgresql.embedded",
         "server_stub.postgresql.lock_capacity",
         "server_stub.postgresql.partition_making",
         "server_stub.postgresql.session",

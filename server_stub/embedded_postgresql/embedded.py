@@ -14,13 +14,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from server_stub.embedded_postgresql.cluster import Cluster
 from server_stub.embedded_postgresql.programs import find_programs
 from server_stub.embedded_postgresql.system_user import find_user
 from server_stub.errors import StartupError
+from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from server_stub.embedded_postgresql.programs import Programs
     from server_stub.embedded_postgresql.system_user import SystemUser
@@ -32,13 +35,21 @@ SOCKET_PATH_BYTES_MAX = 103
 """What every system takes; Linux takes 107 (unix(7), `sun_path`)."""
 
 
+def _enough_locks(_url: str) -> int | None:
+    return None
+
+
 @contextmanager
-def embedded_database(data_directory: str | None) -> Generator[str]:
+def embedded_database(
+    data_directory: str | None, lacking_locks: Callable[[str], int | None] = _enough_locks
+) -> Generator[str]:
     """Run a PostgreSQL while the block runs; give its URL.
 
     Args:
         data_directory: where it keeps its data. None for a temporary folder, which the server
             deletes in the end.
+        lacking_locks: gets the URL once PostgreSQL runs. If it returns the
+            `max_locks_per_transaction` that is needed, PostgreSQL is started again with that.
 
     Raises:
         StartupError: it does not start, or another server uses the data directory.
@@ -52,7 +63,18 @@ def embedded_database(data_directory: str | None) -> Generator[str]:
         # A start that is interrupted after it has begun is stopped too.
         stack.callback(cluster.stop)
         cluster.start()
-        yield cluster.url_by(_socket_folder(cluster.folder, stack))
+        url = cluster.url_by(_socket_folder(cluster.folder, stack))
+        locks = lacking_locks(url)
+        if locks is not None:
+            # A start is the only time at which PostgreSQL takes this setting. It stays in the data
+            # directory, so that the next start needs no other.
+            with psycopg.connect(url, autocommit=True) as connection:
+                psycopg.ClientCursor(connection).execute(
+                    read_sql("partitions/set_lock_capacity.sql"), {"locks": locks}
+                )
+            cluster.stop()
+            cluster.start()
+        yield url
 
 
 def prepared_cluster(folder: Path, stack: ExitStack) -> Cluster:

@@ -160,6 +160,13 @@ class Database:
                 "the database lacks a right or a table that this server needs; the server's log "
                 "says which. Try again later"
             ) from error
+        except errors.OutOfMemory as error:
+            _logger.warning("the database has no room for it: %s", error)
+            raise StoreUnavailableError(
+                "the database has no room for that now: narrow a query by start_time and end_time. "
+                "For the locks of many days its max_locks_per_transaction may be too small; the "
+                "server's log says at its start which value is right"
+            ) from error
         except _BROKEN_OFF as error:
             _logger.warning("the database did not take it: %s", error)
             raise StoreUnavailableError(

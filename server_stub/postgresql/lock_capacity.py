@@ -51,16 +51,17 @@ def locks_needed(capacity: Capacity, settings: Settings, days_at_once: int) -> i
     """
     kept = max(settings.retention_days, *settings.metric_retention_days.values(), 0)
     days = max(capacity.partitions, kept + _DAYS_BEFORE_A_DROP + settings.partitions_days_ahead)
-    # In each worker process one chart at a time reads all days. So do one export and one deletion.
-    whole = settings.workers + 2
+    # In each worker process one chart at a time reads all days, and one deletion of a component
+    # ends. So do one export and the maintenance.
+    whole = 2 * settings.workers + 2
     connections = max(settings.pool_size, 2 * settings.workers)
     partitions = whole * days + connections * min(days, days_at_once)
     locks = partitions * (1 + capacity.indexes)
     return OTHER_LOCKS_PER_CONNECTION + math.ceil(locks / capacity.connections)
 
 
-def check_lock_capacity(database_url: str, settings: Settings, days_at_once: int) -> None:
-    """Say in the log which setting of PostgreSQL is too small for the days that are kept.
+def lacking_locks(database_url: str, settings: Settings, days_at_once: int) -> int | None:
+    """Return the `max_locks_per_transaction` that is needed, or None if PostgreSQL's is enough.
 
     Args:
         database_url: the database, which has its schema.
@@ -72,10 +73,21 @@ def check_lock_capacity(database_url: str, settings: Settings, days_at_once: int
     assert row is not None
     capacity = Capacity._make(row)
     needed = locks_needed(capacity, settings, days_at_once)
-    if needed > capacity.per_connection:
+    return needed if needed > capacity.per_connection else None
+
+
+def check_lock_capacity(database_url: str, settings: Settings, days_at_once: int) -> None:
+    """Say in the log which setting of PostgreSQL is too small for the days that are kept.
+
+    Args:
+        database_url: as for `lacking_locks`, like all other arguments.
+        settings: the settings.
+        days_at_once: the days.
+    """
+    needed = lacking_locks(database_url, settings, days_at_once)
+    if needed is not None:
         _logger.warning(
-            "max_locks_per_transaction of PostgreSQL is %d, and the days that are kept need %d: "
-            "set it to that, and restart PostgreSQL; else queries may fail: out of shared memory",
-            capacity.per_connection,
+            "max_locks_per_transaction of PostgreSQL is too small for the days that are kept: set "
+            "it to %d, and restart PostgreSQL; else queries may fail: out of shared memory",
             needed,
         )

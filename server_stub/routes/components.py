@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 
 from noetl_metrics_sdk.model.component_types import ComponentType
 from server_stub.auth.rule import Authenticated
-from server_stub.components.deletion import delete_component
 from server_stub.components.registration import (
     ComponentBody,
     Goodbye,
@@ -219,7 +218,7 @@ async def delete(
         number = parse_runtime_id(runtime_id)
     except ValueError as error:
         raise ParameterInvalidError(str(error)) from error
-    deleted = await delete_component(server.database, number)
+    deleted = await server.deletions.delete(number)
     named = _named(deleted.name, deleted.component_type, number)
     return json_response(named | {"metrics_deleted": deleted.metrics})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
+    from server_stub.components.deletion import Deletions
     from server_stub.components.store import Components
     from server_stub.ingest.admission import Admission
     from server_stub.ingest.intake import Intake
@@ -39,6 +40,7 @@ class Resources:
     partitions: Partitions
     readiness: Readiness
     components: Components
+    deletions: Deletions
     intake: Intake
     admission: Admission
     maintenance: Maintenance

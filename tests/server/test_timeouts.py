@@ -49,6 +49,18 @@ async def slow(database: Database) -> None:
         await connection.execute("SELECT pg_sleep(60)")
 
 
+def test_a_database_without_room_for_locks_is_named(database_url: str) -> None:
+    """What PostgreSQL calls out of memory is a 503 that says what to narrow, and which setting is
+    too small."""
+
+    async def read_too_much(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("DO $$ BEGIN RAISE out_of_memory; END $$")
+
+    with pytest.raises(StoreUnavailableError, match=r"start_time .* max_locks_per_transaction"):
+        run(database_url, read_too_much)
+
+
 def test_requests_behind_an_operators_lock_are_told_to_come_again(database_url: str) -> None:
     """While an operator has noetl.metric locked, more inserts and queries than there are
     connections get 503 with Retry-After, and liveness answers; afterwards all is as before."""

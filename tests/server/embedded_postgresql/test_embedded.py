@@ -16,6 +16,7 @@ from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.embedded_postgresql.programs import PACKAGE, find_programs
 from server_stub.errors import StartupError
 from tests.postgresql import open_folder
+from tests.server.database_queries import scalar
 
 pytestmark = pytest.mark.once
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
@@ -123,6 +124,18 @@ def test_a_data_directory_may_have_any_path(name: str) -> None:
             assert str(folder / name / "postgresql") == answer_of(url)
         with embedded_database(str(folder / name)) as url:
             assert str(folder / name / "postgresql") == answer_of(url)
+
+
+def test_it_is_started_again_with_the_locks_that_it_lacks() -> None:
+    """The room for the locks of many days is there without an operator, whatever the default is."""
+    asked: list[str] = []
+
+    def lacking_locks(url: str) -> int:
+        asked.append(scalar(url, "SHOW max_locks_per_transaction"))
+        return 99
+
+    with embedded_database(None, lacking_locks) as url:
+        assert (["64"], "99") == (asked, scalar(url, "SHOW max_locks_per_transaction"))
 
 
 def test_a_cluster_without_a_version_is_refused() -> None:

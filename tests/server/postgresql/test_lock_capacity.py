@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from server_stub.postgresql.lock_capacity import Capacity, check_lock_capacity, locks_needed
+from server_stub.postgresql.lock_capacity import (
+    Capacity,
+    check_lock_capacity,
+    lacking_locks,
+    locks_needed,
+)
 from server_stub.settings import Settings
-from tests.server.database_queries import scalar
 
 if TYPE_CHECKING:
     from tests.server.application import Api
@@ -48,4 +52,4 @@ def test_the_log_says_which_value_is_right(
     assert "max_locks_per_transaction" not in caplog.text
     check_lock_capacity(url, Settings(retention_days=3650), 32)
     (message,) = [one for one in caplog.messages if "max_locks_per_transaction" in one]
-    assert f"is {scalar(url, 'SHOW max_locks_per_transaction')}, and the days" in message
+    assert f"set it to {lacking_locks(url, Settings(retention_days=3650), 32)}," in message
