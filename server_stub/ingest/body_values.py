@@ -9,6 +9,7 @@ Why so: docs/decisions/ingest.md.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
@@ -72,6 +73,20 @@ def check_values(body: bytes, samples_max: int) -> None:
                 f"the body is nested too deeply, more than {DEPTH_MAX} times: send samples as "
                 "/docs has them"
             )
+
+
+def has_more_values(text: bytes, values_max: int) -> bool:
+    """Return whether a text in JSON has more values than these, without making any.
+
+    Args:
+        text: JSON, or something else, which the caller finds out.
+        values_max: how many values it may have.
+    """
+    # Every value but the first has a comma or a bracket before it, and texts may have more of them.
+    if sum(map(text.count, (b",", b"[", b"{"))) <= values_max:
+        return False
+    values = (mark for mark in _marks(text) if mark not in b"]}")
+    return next(islice(values, values_max, None), None) is not None
 
 
 def has_more_members(text: bytes, members_max: int) -> bool:

@@ -133,9 +133,7 @@ class Assembly:
         found: dict[WrittenSeries, list[tuple[int, float]]] = {}
         invalid = 0
         if len(self._by_row) > SERIES_KEPT_MAX or self._kept_bytes > KEPT_BYTES_MAX:
-            self._by_row.clear()
-            self._by_labels.clear()
-            self._kept_bytes = 0
+            self._forget()
         for row in rows:
             key = (row.runtime_id, row.metric_name, row.labels)
             series = self._by_row.get(key)
@@ -164,6 +162,13 @@ class Assembly:
                 samples[:] = latest.items()
         count = sum(len(samples) for samples in found.values())
         return Assembled(list(found.items()), count, invalid, merged)
+
+    def _forget(self) -> None:
+        # One by one: while a dictionary frees all that it has, no other thread runs.
+        for kept in (self._by_row, self._by_labels):
+            while kept:
+                kept.popitem()
+        self._kept_bytes = 0
 
     def _series_of(self, row: Row) -> WrittenSeries | None:
         try:
