@@ -92,7 +92,7 @@ def main() -> int:
 
             return make
 
-        serving.loop_factory = watched
+        vars(serving)["loop_factory"] = watched
         return server.main()
 
 
