@@ -92,7 +92,7 @@ def main() -> int:
 
             return make
 
-        vars(serving)["loop_factory"] = watched
+        setattr(serving, "loop_factory", watched)  # noqa: B010 - the module does not export it
         return server.main()
 
 
