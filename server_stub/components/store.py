@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from server_stub.components.processes import PATIENCE, note_end, note_process
 from server_stub.errors import ComponentNotFoundError
-from server_stub.postgresql.database import adapted, scalars_in
+from server_stub.postgresql.database import adapted, fetch_all, scalars_in
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
@@ -30,6 +30,16 @@ PROCESSES_LISTED_MAX = 10_000
 
 PROCESSES_OF_A_COMPONENT_LISTED_MAX = 100
 """The most processes of one component that a listing shows."""
+
+DOCUMENTS_LISTED_BYTES_MAX = 8 * 1024 * 1024
+"""How many bytes of what components say of themselves a listing shows. Each may say a quarter of a
+megabyte; those that come later in the listing are shown without it."""
+
+PROCESSES_LISTED_BYTES_MAX = 4 * 1024 * 1024
+"""How many bytes of processes a listing shows."""
+
+PROCESS_OVERHEAD_BYTES = 300
+"""What a process takes in a listing besides its texts."""
 
 
 class Components:
@@ -108,16 +118,23 @@ class Components:
             return await _found(connection, "components/deregister.sql", component_type, name)
 
     async def list_registered(self) -> list[dict[str, Any]]:
-        """Return the registered components, each with its processes."""
+        """Return the registered components, each with its processes.
+
+        `labels`, `capabilities`, `runtime` and `processes` are texts in JSON. `is_whole` says
+        whether the component is shown with all that it says of itself.
+        """
         bounds = {
             "components": COMPONENTS_LISTED_MAX,
             "processes": PROCESSES_LISTED_MAX,
             "processes_per_component": PROCESSES_OF_A_COMPONENT_LISTED_MAX,
+            "documents_bytes": DOCUMENTS_LISTED_BYTES_MAX,
+            "processes_bytes": PROCESSES_LISTED_BYTES_MAX,
+            "process_bytes": PROCESS_OVERHEAD_BYTES,
         }
         async with self._database.query() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(read_sql("components/list.sql"), {**bounds, **PATIENCE})
-            return await cursor.fetchall()
+            return await fetch_all(cursor)
 
 
 async def _found(

@@ -189,7 +189,9 @@ class Exporter:
         end = progress.acknowledged if is_repeat else horizon
         row_limit = self._portion_size.row_limit
         rows = await position.rows(progress.position, end, row_limit)
-        return portion_of(
+        # In a thread, because five thousand new series take longer than requests should wait.
+        return await asyncio.to_thread(
+            portion_of,
             rows,
             row_limit,
             end,

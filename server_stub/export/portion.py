@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.requests import Assembled, Assembly, Row
 
 ROWS_MAX = 5_000
-"""The most rows of a turn: as many as receivers like in one request, and some 50 ms of work."""
+"""The most rows of a turn: as many as receivers like in one request."""
 
 
 class Portion(NamedTuple):

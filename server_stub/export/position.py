@@ -10,6 +10,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.time_series_database.requests import Row
 
@@ -139,7 +140,7 @@ class ExportPosition:
             read_sql("export/rows.sql"),
             {"position": position, "horizon": horizon, "limit": limit},
         )
-        return [Row._make(row) for row in await cursor.fetchall()]
+        return [Row._make(row) for row in await fetch_all(cursor)]
 
     async def advance(self, position: int, horizon: int) -> None:
         """Note that the receiver has acknowledged every row up to an id.

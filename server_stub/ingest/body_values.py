@@ -9,6 +9,7 @@ Why so: docs/decisions/ingest.md.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
@@ -23,11 +24,16 @@ eight fields, and thirty labels."""
 DEPTH_MAX = 100
 """How deep arrays and objects are nested in one another; those of a batch are four deep."""
 
-# Up to the next bracket or comma that is not within a string. Possessive, so it never goes back. It
-# stops after some strings, because no other thread runs during a match.
+SCANNED_AT_ONCE_BYTES = 512 * 1024
+"""No other thread runs while a pattern is matched."""
+
+# Up to the next bracket or comma that is not within a string, or to where a string begins that does
+# not end within what is scanned. Possessive, so it never goes back. It stops after some strings.
 _TO_NEXT_MARK = re.compile(
-    rb'(?:[^"\[\]{},]++|"(?:[^"\\]++|\\.)*+"){0,2000}+([\[\]{},])?', re.DOTALL
+    rb'(?:[^"\[\]{},]++|"(?:[^"\\]++|\\.)*+"){0,2000}+(?:([\[\]{},])|("(?:[^"\\]++|\\.)*+)?)',
+    re.DOTALL,
 )
+_TO_END_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+(")?', re.DOTALL)
 
 
 def check_values(body: bytes, samples_max: int) -> None:
@@ -74,6 +80,20 @@ def check_values(body: bytes, samples_max: int) -> None:
             )
 
 
+def has_more_values(text: bytes, values_max: int) -> bool:
+    """Return whether a text in JSON has more values than these, without making any.
+
+    Args:
+        text: JSON, or something else, which the caller finds out.
+        values_max: how many values it may have.
+    """
+    # Every value but the first has a comma or a bracket before it, and texts may have more of them.
+    if sum(map(text.count, (b",", b"[", b"{"))) <= values_max:
+        return False
+    values = (mark for mark in _marks(text) if mark not in b"]}")
+    return next(islice(values, values_max, None), None) is not None
+
+
 def has_more_members(text: bytes, members_max: int) -> bool:
     """Return whether an object in JSON has more members than these, without making any.
 
@@ -99,10 +119,16 @@ def has_more_members(text: bytes, members_max: int) -> bool:
 def _marks(text: bytes) -> Iterator[bytes]:
     """Yield the brackets and commas that are not within strings, to the first that is no JSON."""
     position = 0
+    is_within_string = False
     while True:
-        found = _TO_NEXT_MARK.match(text, position)
+        pattern = _TO_END_OF_STRING if is_within_string else _TO_NEXT_MARK
+        found = pattern.match(text, position, position + SCANNED_AT_ONCE_BYTES)
         if found is None or found.end() == position:
             return
         position = found.end()
-        if found[1] is not None:
+        if is_within_string:
+            is_within_string = found[1] is None
+        elif found[1] is not None:
             yield found[1]
+        else:
+            is_within_string = found[2] is not None

@@ -7,7 +7,9 @@ Why so: docs/decisions/ingest.md.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
@@ -37,6 +39,9 @@ REQUESTS_MAX = 64
 """How many requests the search for refused samples may take. After these the server rejects all
 samples of a refused request."""
 
+ROWS_CHECKED_AT_ONCE = 200
+"""To reject as many takes some milliseconds."""
+
 _Positioned = tuple[int, "Row"]
 
 _logger = logging.getLogger(__name__)
@@ -54,6 +59,7 @@ class ReceiverDestination:
         self._receiver = receiver
         self._statistics = statistics
         self._assembly = Assembly()
+        self._assembling = asyncio.Lock()
         self._families = WrittenFamilies()
         # Whether the database has refused a sample that came in time since it took one.
         self._is_out_of_bounds = False
@@ -79,8 +85,12 @@ class ReceiverDestination:
         Raises:
             StoreUnavailableError: the time-series database is away or busy.
         """
-        rows = encoder.rows(zip(parsed.positions, parsed.samples, strict=True), owners.components)
-        assembled = self._assembly.assemble([row for _, row in rows])
+        rows: list[_Positioned] = []
+        samples = zip(parsed.positions, parsed.samples, strict=True)
+        while some := list(islice(samples, ROWS_CHECKED_AT_ONCE)):
+            rows += encoder.rows(some, owners.components)
+            await asyncio.sleep(0)  # other requests get their turn
+        assembled = await self._assembled(rows)
         families = self._families.missing(assembled)
         try:
             await self._write(rows, assembled, families, encoder, _Budget(REQUESTS_MAX))
@@ -119,12 +129,17 @@ class ReceiverDestination:
                 return
             half = len(rows) // 2
             for part in (rows[:half], rows[half:]):
-                fewer = self._assembly.assemble([row for _, row in part])
+                fewer = await self._assembled(part)
                 await self._write(part, fewer, families, encoder, budget)
         else:
             if self._is_out_of_bounds and _has_timely(rows):
                 self._is_out_of_bounds = False
                 _logger.info("the time-series database takes samples of the present again")
+
+    async def _assembled(self, rows: Sequence[_Positioned]) -> Assembled:
+        # Ten thousand new series take a third of a second. The lock is for what the assembly keeps.
+        async with self._assembling:
+            return await asyncio.to_thread(self._assembly.assemble, [row for _, row in rows])
 
     def _check_bounds(self, rows: Sequence[_Positioned], error: ReceiverRefusedError) -> None:
         """Raise if samples may not be rejected, because the database takes them once it is mended.

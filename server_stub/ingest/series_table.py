@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from noetl_metrics_sdk.model.metric import MetricType, without_empty
-from noetl_metrics_sdk.model.names import check_label_name, check_metric_name, check_text
+from noetl_metrics_sdk.model.names import (
+    NAME_LENGTH_MAX,
+    check_label_name,
+    check_metric_name,
+    check_text,
+)
 from server_stub.ingest.body_values import has_more_members
 from server_stub.ingest.copy_format import row_tail
 
@@ -40,6 +45,9 @@ the count, and the server encodes it anew each time."""
 
 LABELS_DECODED_MAX = 1000
 """So many labels more than are allowed are still decoded, to say how many there are."""
+
+CHARACTER_BYTES_MAX = 12
+"""A character of four bytes is written as two escapes of JSON, such as `\\ud83d\\ude00`."""
 
 _SERIES_OVERHEAD_BYTES = 600
 """What Python needs for a series besides its texts: two dictionary entries and eight objects."""
@@ -71,6 +79,13 @@ class SeriesLimits(NamedTuple):
     labels_max: int
     text_length_max: int
     series_max: int
+
+    @property
+    def texts_bytes_max(self) -> int:
+        """How many bytes the texts of a series may have, however a client has written them."""
+        longest = NAME_LENGTH_MAX + self.text_length_max + len('"":"",')
+        empty = LABELS_DECODED_MAX * (NAME_LENGTH_MAX + len('"":"",'))
+        return CHARACTER_BYTES_MAX * (self.labels_max + 2) * longest + empty
 
 
 class Process(NamedTuple):
@@ -141,7 +156,8 @@ class SeriesTable:
             self._younger = _Generation(now)
         elif age >= GENERATION_AGE_MAX:
             self._begin_generation(now)
-        return self._younger.by_component[runtime_id]
+        # A component gets its place with its first series: of rejected samples nothing stays.
+        return self._younger.by_component.get(runtime_id, {})
 
     def add(self, runtime_id: int, key: SeriesKey) -> bytes:
         """Return the end of the rows of a series that `of` did not have, and keep it.
@@ -150,9 +166,17 @@ class SeriesTable:
             ValueError: the series cannot be stored, or is one too many; the message says what is
                 right.
         """
-        is_large = _texts_length(key) > SERIES_KEPT_BYTES_MAX
+        length = _texts_length(key)
+        if length > self._limits.texts_bytes_max:
+            # Neither a digest is made of them, nor an object: both would take long.
+            raise ValueError(
+                f"the sample has labels, a help text and a unit of {length} bytes: use at most "
+                f"{self._limits.labels_max} labels, and at most {self._limits.text_length_max} "
+                "characters for each text"
+            )
+        is_large = length > SERIES_KEPT_BYTES_MAX
         kept_key = _digest(key) if is_large else key
-        tail = self._younger.by_component[runtime_id].get(kept_key)
+        tail = self._younger.by_component.get(runtime_id, {}).get(kept_key)
         if tail:
             return tail
         labels = _labels_of(key, self._limits)
@@ -219,7 +243,12 @@ def _texts_length(key: SeriesKey) -> int:
 
 
 def _digest(key: SeriesKey) -> bytes:
-    return hashlib.blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(digest_size=16)
+    for text in key:
+        part = text.encode() if isinstance(text, str) else text
+        # The length tells a text from the next one, and a missing text from an empty one.
+        digest.update(b"-" if part is None else b"%d:%b" % (len(part), part))
+    return digest.digest()
 
 
 def _labels_of(key: SeriesKey, limits: SeriesLimits) -> dict[str, str]:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
@@ -34,6 +36,9 @@ _BODY_PROBLEMS = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
+
+
+_DOCUMENTS = ("labels", "capabilities", "runtime", "processes")
 
 
 class RegistrationAnswer(BaseModel):
@@ -106,6 +111,7 @@ class ComponentList(BaseModel):
     """The registered components."""
 
     components: list[ListedComponent]
+    notes: list[str] = Field(description="What is left out, because the answer has no room for it")
 
 
 class DeletionAnswer(ComponentAnswer):
@@ -196,7 +202,7 @@ async def deregister(component: ComponentBody, server: Server, caller: Authentic
 @router.get("/api/metrics/components", include_in_schema=False)
 async def list_components(server: Server) -> Response:
     """Return the registered components, by kind and name, and the processes behind them."""
-    return json_response({"components": await server.components.list_registered()})
+    return await asyncio.to_thread(_listing, await server.components.list_registered())
 
 
 @router.delete(
@@ -221,6 +227,22 @@ async def delete(
     deleted = await server.deletions.delete(number)
     named = _named(deleted.name, deleted.component_type, number)
     return json_response(named | {"metrics_deleted": deleted.metrics})
+
+
+def _listing(components: list[dict[str, Any]]) -> Response:
+    shortened = 0
+    for component in components:
+        shortened += not component.pop("is_whole")
+        for name in _DOCUMENTS:
+            text: str | None = component[name]
+            component[name] = None if text is None else msgspec.Raw(text.encode())
+    notes: list[str] = []
+    if shortened:
+        notes.append(
+            f"{shortened} components are shown without base_url, labels, capabilities and runtime, "
+            "which are too large together: register components with smaller ones"
+        )
+    return json_response({"components": components, "notes": notes})
 
 
 def _named(name: str, component_type: str, runtime_id: int) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 
 from server_stub.errors import BodyTooLargeError
+from server_stub.ingest.body_values import has_more_values
 from server_stub.ingest.compression import decode_body
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 OBJECT_BYTES_MAX = 512 * 1024
 """A registration has four documents of 64 Ki characters at most."""
+
+VALUES_MAX = 50_000
+"""How many values such an object may have: to read and check them takes some 20 ms at once."""
 
 
 class JsonRoute(APIRoute):
@@ -52,6 +57,12 @@ async def _as_plain_json(request: Request) -> Request:
         parts.append(part)
     encoding = request.headers.get("content-encoding", "")
     body = decode_body(b"".join(parts), encoding, OBJECT_BYTES_MAX)
+    # In a thread, because that goes through the brackets and commas one by one.
+    if await asyncio.to_thread(has_more_values, body, VALUES_MAX):
+        raise BodyTooLargeError(
+            f"the body has more than {VALUES_MAX} values: send smaller labels, capabilities, meta "
+            "and runtime"
+        )
     headers = [
         (name, value)
         for name, value in request.scope["headers"]

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -196,23 +197,25 @@ def _answer(
             "end_time": format_timestamp(buckets.end_time),
             "step_seconds": _shortest(buckets.step_seconds),
             "series": [
-                {
-                    "labels": {
-                        name: value
-                        for name, value in zip(group_by, curve.group_values, strict=True)
-                        if value
-                    },
-                    "points": [
-                        (_shortest(time), _shown(value))
-                        for time, value in zip(curve.times, curve.values, strict=True)
-                    ],
-                }
-                for curve in chart.curves
+                msgspec.Raw(msgspec.json.encode(_series(group_by, curve))) for curve in chart.curves
             ],
             "sources": chart.sources,
             "notes": notes,
         }
     )
+
+
+def _series(group_by: Sequence[str], curve: Curve) -> dict[str, Any]:
+    # Encoded by itself: no other thread runs meanwhile, and the points are not there twice.
+    return {
+        "labels": {
+            name: value for name, value in zip(group_by, curve.group_values, strict=True) if value
+        },
+        "points": [
+            (_shortest(time), _shown(value))
+            for time, value in zip(curve.times, curve.values, strict=True)
+        ],
+    }
 
 
 def _shortest(seconds: float) -> float:

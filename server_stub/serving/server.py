@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import time
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from server_stub.serving.connection import ConnectionLimits, loop_factory
+from server_stub.serving.garbage import FullCollections
 
 if TYPE_CHECKING:
     import socket
@@ -45,6 +46,7 @@ class Server(uvicorn.Server):
         self._on_alive = on_alive
         self._stop_signals = stop_signals
         self._limits = limits
+        self._full_collections = FullCollections(time.monotonic)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal arrives, on a loop whose connections are bounded."""
@@ -54,10 +56,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take requests, and say so."""
         await super().startup(sockets)
-        # What is there now stays. Otherwise each full collection of garbage would go through all
-        # modules again, and hold every request up for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        self._full_collections.begin()
         # A signal may have come before uvicorn began to listen to signals.
         self.should_exit = self.should_exit or self._stop_signals.requested
         if not self.should_exit:
@@ -67,4 +66,5 @@ class Server(uvicorn.Server):
         """Do what uvicorn does ten times a second."""
         if counter % TICKS_PER_SIGN == 0:
             self._on_alive()
+        self._full_collections.note_moment(is_idle=not self.server_state.tasks)
         return await super().on_tick(counter)

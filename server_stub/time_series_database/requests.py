@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cramjam
+import msgspec
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.model.metric import MetricType, counts_from_zero
@@ -79,27 +80,28 @@ class Family(NamedTuple):
     unit: str | None
 
 
-class WrittenSeries:
+class WrittenSeries(msgspec.Struct, gc=False, eq=False):
     """A series in the form in which the server writes it.
+
+    Collections of garbage pass it over: there may be 200,000, and none is part of a cycle.
 
     Args:
         labels: pairs of name and value, sorted by the names.
         family: the family of its name.
         component: the name and the type of its component.
+        encoded_labels: a `TimeSeries` of version 1.0 without samples; made of the labels.
     """
 
-    __slots__ = ("component", "encoded_labels", "family", "labels")
+    labels: tuple[tuple[str, str], ...]
+    family: Family
+    component: tuple[str, str]
+    encoded_labels: bytes = b""
 
-    def __init__(
-        self, labels: tuple[tuple[str, str], ...], family: Family, component: tuple[str, str]
-    ) -> None:
-        self.labels = labels
-        self.family = family
-        self.component = component
+    def __post_init__(self) -> None:
+        """Encode the labels."""
         label = _V1["Label"]
-        series = _V1["TimeSeries"](labels=[label(name=name, value=value) for name, value in labels])
-        self.encoded_labels: bytes = series.SerializeToString()
-        """A `TimeSeries` of version 1.0 without samples."""
+        pairs = [label(name=name, value=value) for name, value in self.labels]
+        self.encoded_labels = _V1["TimeSeries"](labels=pairs).SerializeToString()
 
 
 class Assembled(NamedTuple):
@@ -121,6 +123,8 @@ class Assembly:
     def __init__(self) -> None:
         self._by_row: dict[tuple[int, str, str | None], WrittenSeries | None] = {}
         self._kept_bytes = 0
+        # The series of a name share their family.
+        self._families: dict[Family, Family] = {}
         # Rows may write one series in several ways: an empty label is no label.
         self._by_labels: dict[tuple[tuple[str, str], ...], WrittenSeries] = {}
 
@@ -133,9 +137,7 @@ class Assembly:
         found: dict[WrittenSeries, list[tuple[int, float]]] = {}
         invalid = 0
         if len(self._by_row) > SERIES_KEPT_MAX or self._kept_bytes > KEPT_BYTES_MAX:
-            self._by_row.clear()
-            self._by_labels.clear()
-            self._kept_bytes = 0
+            self._forget()
         for row in rows:
             key = (row.runtime_id, row.metric_name, row.labels)
             series = self._by_row.get(key)
@@ -165,6 +167,14 @@ class Assembly:
         count = sum(len(samples) for samples in found.values())
         return Assembled(list(found.items()), count, invalid, merged)
 
+    def _forget(self) -> None:
+        # One by one: while a dictionary frees all that it has, no other thread runs.
+        for kept in (self._by_row, self._by_labels):
+            while kept:
+                kept.popitem()
+        self._families.clear()
+        self._kept_bytes = 0
+
     def _series_of(self, row: Row) -> WrittenSeries | None:
         try:
             check_metric_name(row.metric_name)
@@ -176,6 +186,7 @@ class Assembly:
         pairs = [pair for pair in shown.key_without(None) if pair[1]]
         labels = tuple(sorted([("__name__", row.metric_name), *pairs]))
         family = Family(row.metric_name, row.metric_type, row.help_text, row.unit)
+        family = self._families.setdefault(family, family)
         series = self._by_labels.get(labels)
         if series is None:
             component = (row.component_name, row.component_type)

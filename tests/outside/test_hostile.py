@@ -30,9 +30,14 @@ SECONDS = 600 if LONG else 4
 SETTLED_SECONDS = 60 if LONG else 1
 SLOW_CLIENTS = 60
 ROUNDS_BEFORE = 10 if LONG else 1
+NEW_SERIES = 1_000 if LONG else 20
+BATCHES_BEFORE = 250 if LONG else 1
+"""In the long form as many as fill the table of known series, which has a bound in bytes."""
+
 MEMORY_GROWTH_MAX = 1.2
 """How many times the memory of before the server may have afterwards. Before, each kind of request
-came some times, so that what the server and its threads keep of them is there."""
+came some times, so that what the server and its threads keep of them is there; in the long form its
+tables are full."""
 
 TOKEN = "Authorization: Bearer writing"
 WRITER = make_token("writer", ["write", "read"], hash_token("writing"))
@@ -60,6 +65,7 @@ def hostile_requests(runtime_id: str) -> list[bytes]:
         request("POST", "/api/metrics", stored, TOKEN),
         request("POST", "/api/worker/pool/register", b"[" + b"[]," * 170_000 + b"1]", TOKEN),
         request("GET", "/metrics", b"", TOKEN),
+        request("GET", "/api/runtime", b"", TOKEN),
         request("GET", "/api/metrics?limit=10000", b"", TOKEN),
         request("GET", "/api/metrics/series?metric_name=huge_1_total&group_by=l1", b"", TOKEN),
         request("GET", "/readyz"),
@@ -67,6 +73,24 @@ def hostile_requests(runtime_id: str) -> list[bytes]:
         request("GET", "/api/runtime", b"", "Authorization: Bearer wrong"),
         b"POST /api/metrics HTTP/1.1\r\n" + both,
         b"nonsense\r\n\r\n",
+    ]
+
+
+def invented_requests(runtime_id: str, number: int) -> list[bytes]:
+    """Return requests with a method, a path, a component and series that there were not before."""
+    series = [
+        {
+            "metric_name": "new_total", "metric_type": "counter", "metric_value": 1,
+            "labels": {"new": f"{number}-{index}", "worker_id": f"w-{number % 5}"},
+        }
+        for index in range(NEW_SERIES)
+    ]  # fmt: skip
+    batch = json.dumps({"runtime_id": runtime_id, "metrics": series}).encode()
+    component = json.dumps({"name": f"invented-{number}", "labels": {"text": "x" * 60_000}})
+    return [
+        request(f"INVENTED{number}", f"/invented/{number}"),
+        request("POST", "/api/worker/pool/register", component.encode(), TOKEN),
+        request("POST", "/api/metrics", batch, TOKEN),
     ]
 
 
@@ -81,6 +105,10 @@ def test_memory_and_others_outlast_strangers(database_url: str) -> None:
         registration = request("POST", "/api/worker/pool/register", b'{"name": "good"}', TOKEN)
         runtime_id = ask(server.url, registration).json()["runtime_id"]
         hostile = hostile_requests(runtime_id)
+        numbers = itertools.count()
+        for _ in range(BATCHES_BEFORE):
+            for sent in invented_requests(runtime_id, next(numbers)):
+                ask(server.url, sent)
         for sent in hostile * ROUNDS_BEFORE:
             ask(server.url, sent)
         process = psutil.Process(server.process.pid)
@@ -94,7 +122,8 @@ def test_memory_and_others_outlast_strangers(database_url: str) -> None:
             if time.monotonic() >= ends_at:
                 break
             ask(server.url, sent)
-            ask(server.url, request(f"INVENTED{number}", f"/invented/{number}"))
+            for invented in invented_requests(runtime_id, next(numbers)):
+                ask(server.url, invented)
             if number % SLOW_CLIENTS == 0:
                 slow = stack.enter_context(connected(server.url))
                 slow.sendall(began + TOKEN.encode() + b"\r\n\r\n5\r\n[    \r\n")

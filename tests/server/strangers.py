@@ -118,6 +118,7 @@ BOMBS: Mapping[str, tuple[bytes, bytes, int, bytes]] = {
         1_000_000,
         b'"c":"d"}}]}',
     ),
+    "escapes": (b'["', rb"\"", 4_000_000, b'"]'),
     "one label": (
         b'{"runtime_id":"RUNTIME","metrics":[{%b,"labels":{"a":"' % _SAMPLE,
         b"x",

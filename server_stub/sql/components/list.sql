@@ -1,6 +1,7 @@
 -- A component is alive while a process of it runs, or if it was heard of by a heartbeat that names
 -- no process a short time ago. Of its processes the list has those that run first, and then those
--- that were heard of last.
+-- that were heard of last. What components and processes say of themselves is shown as far as the
+-- bytes of the answer allow; the documents are sent as text, because the server only hands them on.
 WITH processes AS (
     SELECT
         p.*,
@@ -36,6 +37,13 @@ listed AS (
     ORDER BY place
     LIMIT %(processes)s
 ),
+measured AS (
+    SELECT
+        *,
+        sum(%(process_bytes)s + octet_length(worker_id) + coalesce(octet_length(hostname), 0))
+            OVER (ORDER BY place, runtime_id, worker_id) AS bytes_through
+    FROM listed
+),
 documents AS (
     SELECT
         runtime_id,
@@ -56,20 +64,31 @@ documents AS (
             )
             ORDER BY place
         ) AS processes
-    FROM listed
+    FROM measured
+    WHERE bytes_through <= %(processes_bytes)s
     GROUP BY runtime_id
+),
+described AS (
+    SELECT
+        r.*,
+        sum(
+            coalesce(octet_length(r.base_url), 0) + coalesce(octet_length(r.labels::text), 0)
+            + coalesce(octet_length(r.capabilities::text), 0)
+            + coalesce(octet_length(r.runtime::text), 0)
+        ) OVER (ORDER BY r.component_type, r.name) <= %(documents_bytes)s AS is_whole
+    FROM noetl.runtime AS r
 )
 SELECT
     r.runtime_id::text AS runtime_id,
     r.name,
     r.component_type AS kind,
     r.component_type,
-    r.base_url,
+    CASE WHEN r.is_whole THEN r.base_url END AS base_url,
     r.status,
-    r.labels,
-    r.capabilities,
+    CASE WHEN r.is_whole THEN r.labels::text END AS labels,
+    CASE WHEN r.is_whole THEN r.capabilities::text END AS capabilities,
     r.capacity,
-    r.runtime,
+    CASE WHEN r.is_whole THEN r.runtime::text END AS runtime,
     to_char(r.last_heartbeat AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS last_heartbeat,
     to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
     to_char(r.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at,
@@ -87,8 +106,9 @@ SELECT
         'ended', coalesce(c.ended, 0),
         'lost', coalesce(c.lost, 0)
     ) AS process_counts,
-    coalesce(d.processes, '[]') AS processes
-FROM noetl.runtime AS r
+    coalesce(d.processes, '[]')::text AS processes,
+    r.is_whole
+FROM described AS r
 LEFT JOIN counted AS c USING (runtime_id)
 LEFT JOIN documents AS d USING (runtime_id)
 ORDER BY r.component_type, r.name

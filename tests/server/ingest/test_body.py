@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from server_stub.errors import BodyMalformedError, BodyTooLargeError, EncodingUnknownError
 from server_stub.ingest import copy_format
-from server_stub.ingest.body import REASON_LENGTH_MAX, ParsedBody, Reject, parse_body
+from server_stub.ingest.body import (
+    ESCAPES_MAX,
+    EXPLAINED_BYTES_MAX,
+    REASON_LENGTH_MAX,
+    ParsedBody,
+    Reject,
+    parse_body,
+)
 from server_stub.ingest.compression import decode_body
 from server_stub.ingest.row_encoding import RowEncoder, TimeBounds
 from server_stub.ingest.series_table import SeriesLimits, SeriesTable
@@ -310,3 +317,48 @@ def test_the_header_is_postgresql_s() -> None:
     """It has eleven bytes of signature, then flags and extension length; the trailer is -1."""
     assert b"PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" == copy_format.HEADER
     assert b"\xff\xff" == copy_format.TRAILER
+
+
+def test_a_body_has_a_bounded_number_of_escapes() -> None:
+    """The parser lets no other thread run, and takes long for escapes; so do searches for halves of
+    surrogate pairs."""
+    body = b'{"metrics":[],"x":"' + rb"\"" * (ESCAPES_MAX + 1) + b'"}'
+    with pytest.raises(BodyTooLargeError, match=f"more than {ESCAPES_MAX} backslashes"):
+        parse_body(body, 10)
+    as_many = body.replace(rb"\"", b"", 1)
+    assert [] == parse_body(as_many, 10).samples
+
+
+@pytest.mark.parametrize(
+    ("wrong", "detail"),
+    [
+        ("NaN", "NaN is not JSON: write it as one of the strings"),
+        ("-Infinity", "Infinity is not JSON: write it as one of the strings"),
+        ("1 1", "JSON is malformed"),
+    ],
+)
+def test_what_is_wrong_with_a_large_body_is_said_by_the_one_parser(wrong: str, detail: str) -> None:
+    """A body that Python's own parser would take long for is explained all the same."""
+    body = "[" + "1234567890," * 20_000 + wrong + "]"
+    assert len(body) > EXPLAINED_BYTES_MAX
+    with pytest.raises(BodyMalformedError, match=detail):
+        parse_body(body.encode(), 20_001)
+
+
+def test_halves_of_pairs_are_found_in_every_piece_of_a_large_body() -> None:
+    """A NUL, which cannot be stored either, stands for each of them, in UTF-8 and in UTF-16."""
+    good = {
+        "metric_name": "a",
+        "metric_type": "gauge",
+        "metric_value": 1,
+        "help_text": "x" * 99_999,
+    }
+    bad = {**good, "unit": "\udc00"}
+    metrics = [good, bad, good, good, good, bad, good]
+    escaped = json.dumps({"metrics": metrics}).encode()
+    unescaped = json.dumps({"metrics": metrics}, ensure_ascii=False).encode(
+        "utf-16", "surrogatepass"
+    )
+    for body in (escaped, unescaped):
+        units = [sample.unit for sample in parse_body(body, 10).samples]
+        assert [None, "\x00", None, None, None, "\x00", None] == units

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
+from server_stub.ingest import body_values
 from server_stub.ingest.body_values import (
     DEPTH_MAX,
     VALUES_PER_SAMPLE_MAX,
     check_values,
     has_more_members,
+    has_more_values,
 )
 
 # The server treats requests and its database alike under every interpreter. Tests of processes,
@@ -87,3 +89,14 @@ def test_members_are_counted_without_being_made(made: dict[str, Any]) -> None:
     assert not has_more_members(text, count)
     if count and text.count(b'"') > 4 * (count - 1):
         assert has_more_members(text, count - 1) or text == b"{}"
+
+
+@pytest.mark.parametrize("piece_bytes", [2, 3, 7, 64])
+def test_values_are_counted_piece_by_piece(
+    monkeypatch: pytest.MonkeyPatch, piece_bytes: int
+) -> None:
+    """No other thread runs while a piece is scanned, and a text may be in several of them."""
+    monkeypatch.setattr(body_values, "SCANNED_AT_ONCE_BYTES", piece_bytes)
+    text = json.dumps([SAMPLE, {"a": '\\"' * 50, "b": ["x" * 200]}]).encode()
+    assert has_more_values(text, 9)
+    assert not has_more_values(text, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -134,3 +135,41 @@ def test_the_table_tells_how_full_a_process_is() -> None:
     assert told == [Fullness(process, "jobs_total", 2, 4), Fullness(process, "jobs_total", 4, 4)]
     rejects_of(table, of_values("v", "w-2"))
     assert 1.0 == table.fullest_ratio()
+
+
+def test_texts_that_no_series_can_have_are_not_looked_at() -> None:
+    """A sample whose texts are larger than all bounds together is rejected by their size, and
+    nothing of their size is made of them."""
+    table = SeriesTable(LIMITS)
+    labels = b'{"a":"' + b"\xc3\xa9" * 2_000_000 + b'"}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"a unit of {len(labels) + 17} bytes: use at most 3"):
+            table.add(7, ("jobs_total", "counter", labels, None, None))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 100_000
+
+
+def test_nothing_stays_of_components_whose_samples_are_rejected() -> None:
+    """Ten thousand components that report nothing valid take no memory of the table."""
+    table = SeriesTable(LIMITS)
+    wrong = batch({"1": "a"})
+    assert 1 == len(rejects_of(table, wrong, runtime_id=0))
+    tracemalloc.start()
+    try:
+        for runtime_id in range(1, 10_000):
+            rejects_of(table, wrong, runtime_id=runtime_id)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 100_000
+
+
+def test_a_series_of_the_largest_texts_is_kept_however_it_is_written() -> None:
+    """Labels at every bound fit, also where a client writes each character as two escapes."""
+    table = SeriesTable(LIMITS)
+    labels = json.dumps({letter * 255: "\U0001f600" * 20 for letter in "abc"}).encode()
+    assert b"\\ud83d\\ude00" in labels
+    assert table.add(7, ("jobs_total", "counter", labels, "\U0001f600" * 20, "\U0001f600" * 20))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server_stub.components import store
+from server_stub.routes.json_route import VALUES_MAX
 from tests.server.application import sample
 from tests.server.components.silence import age
 
@@ -58,7 +59,7 @@ def test_a_body_is_json_whatever_its_type(
         (gzip.compress(b" " * 600_000), {"Content-Encoding": "gzip"}, 413, "524288 bytes"),
         (b" " * 600_000, {}, 413, "exceeds 524288 bytes"),
         (b"name=cpu-01", {}, 422, "JSON"),
-        (b"[" * 100_000, {}, 400, "pars"),
+        (b"[" * 40_000, {}, 400, "pars"),
         (b"", {}, 422, "body: Field required"),
     ],
     ids=["encoding", "no gzip", "bomb", "large", "form", "deep", "empty"],
@@ -447,3 +448,29 @@ def test_deleting_refuses_what_is_no_id(embedded_api_shared: Api) -> None:
     answer = embedded_api_shared.request("DELETE", "/api/runtime/cpu-01")
     assert 400 == answer.status_code
     assert "must be a whole number" in answer.json()["detail"]
+
+
+def test_a_listing_has_a_bounded_size(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components that come when there is no more room are listed without what they say of
+    themselves, and the answer says how many; processes are left out, and counted."""
+    monkeypatch.setattr(store, "DOCUMENTS_LISTED_BYTES_MAX", 25_000)
+    monkeypatch.setattr(store, "PROCESSES_LISTED_BYTES_MAX", 1_000)
+    labels = {"text": "x" * 10_000}
+    for number in range(4):
+        api.register(f"cpu-{number}", labels=labels, worker_id=f"w-{number}")
+    answer = api.get("/api/runtime").json()
+    listed = answer["components"]
+    assert [labels, labels, None, None] == [one["labels"] for one in listed]
+    assert [1] * 4 == [one["process_counts"]["running"] for one in listed]
+    assert 3 == sum(len(one["processes"]) for one in listed)
+    (note,) = answer["notes"]
+    assert note.startswith("2 components are shown without base_url, labels")
+
+
+def test_a_registration_has_a_bounded_number_of_values(embedded_api: Api) -> None:
+    """Too many are refused before objects are made of them; commas in a text are no values."""
+    lists = b'{"name":"cpu-01","labels":[' + b"[]," * VALUES_MAX + b"[]]}"
+    answer = embedded_api.post("/api/worker/pool/register", content=lists)
+    assert 413 == answer.status_code
+    assert "more than 50000 values" in answer.json()["detail"]
+    embedded_api.register("cpu-01", labels={"text": "," * 60_000}, meta={"text": "," * 60_000})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from tests.server.application import insert
@@ -257,3 +259,27 @@ def test_a_bucket_that_has_not_grown_is_still_a_bucket(embedded_api: Api) -> Non
     )
     found = curve(api, "quantile", metric_name="took_seconds", quantile=0.5)
     assert found == [[0, pytest.approx(0.05)], [60, pytest.approx(0.55)]]
+
+
+def test_an_answer_is_encoded_series_by_series(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other thread runs while something is encoded, so that is never all points of an answer."""
+    api = embedded_api
+    insert(api, api.register(), *(at(60 * n, n, core=core) for core in "abc" for n in range(7)))
+    points: list[int] = []
+
+    def points_of(content: Any) -> int:
+        if not isinstance(content, dict):
+            return 0
+        return len(content.get("points", ())) + sum(map(points_of, content.get("series", ())))
+
+    def encode(original: Any, content: Any) -> bytes:
+        points.append(points_of(content))
+        encoded: bytes = original(content)
+        return encoded
+
+    monkeypatch.setattr(msgspec.json, "encode", partial(encode, msgspec.json.encode))
+    answer = ask(api, aggregation="avg", group_by="core", start_time=T, end_time=T + 420)
+    assert [7, 7, 7] == [len(series["points"]) for series in answer["series"]]
+    assert [7, 7, 7] == [count for count in points if count]
