@@ -26,7 +26,7 @@ from started_server import started_server
 from tables import Report, arguments, introduce, publish
 from watched_server import BLOCKED, FILE_BYTES, PROCESS_ID
 
-from server_stub.postgresql.embedded import embedded_database
+from server_stub.embedded_postgresql.embedded import embedded_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,7 +113,7 @@ def main() -> None:
     introduce()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(embedded_database(str(folder / "data")))
+        url = stack.enter_context(embedded_database(None))
         server = started(stack, folder / "first", f"--database-url={url}", "--retention-days=400")
         with psycopg.connect(url, autocommit=True) as database:
             runtime_id = store(database, options.points)
