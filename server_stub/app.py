@@ -47,6 +47,7 @@ from server_stub.routes import (
     exposition,
     ingest,
     operations,
+    pages,
     query,
     series,
     storage,
@@ -63,6 +64,7 @@ from server_stub.web.foreign_pages import ForeignPages
 from server_stub.web.framing import Framing
 from server_stub.web.head import Head
 from server_stub.web.observation import Observation
+from server_stub.web.page_files import PageFiles
 from server_stub.web.relative_redirects import RelativeRedirects
 from server_stub.web.request_log import RequestLog
 from server_stub.web.responses import install_error_answers
@@ -169,6 +171,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         maintenance=Maintenance(partitions, settings, statistics),
         export_report=export_report,
         export_state=ExportState(database, settings, export_report),
+        page_files=PageFiles(),
     )
 
 
@@ -212,7 +215,9 @@ async def _running(
 
 
 def _add_routes(app: FastAPI) -> None:
-    modules = (ingest, query, series, catalog, exposition, components, operations, storage)
+    modules = (
+        ingest, query, series, catalog, exposition, components, operations, storage, pages,
+    )  # fmt: skip
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)

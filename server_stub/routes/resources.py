@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
     from server_stub.time_series_database.endpoints import TimeSeriesDatabase
+    from server_stub.web.page_files import PageFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Resources:
     maintenance: Maintenance
     export_report: ExportReport
     export_state: ExportState
+    page_files: PageFiles
 
 
 async def resources_of(request: Request) -> Resources:

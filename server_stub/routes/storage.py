@@ -64,10 +64,10 @@ class ExportAnswer(BaseModel):
     status: Literal["ok"]
     configured: bool = Field(description="Whether this server exports")
     position: str | None = Field(
-        description="The receiver has the rows up to this id; null if none were ever exported"
+        description="The receiver has the rows up to this id; null without an export"
     )
     settled: str | None = Field(description="It has those up to this id on disk")
-    last_id: str | None = Field(description="The last id that a row got")
+    last_id: str = Field(description="The last id that a row got")
     rows_waiting: int | None = Field(description="How many ids are behind the position")
     hold_seconds: float | None = Field(
         description="How long partitions wait for the export beyond the retention"

@@ -102,8 +102,8 @@ def test_an_export_that_fails_says_why(database_url: str) -> None:
         body = api.get("/api/metrics/export").json()
         while not (body["failing"] and body["looked_at"]):
             body = api.get("/api/metrics/export").json()
-    assert (True, None, "2", 2) == tuple(
-        body[name] for name in ("configured", "position", "last_id", "rows_waiting")
+    assert (True, "0", "0", "2", 2) == tuple(
+        body[name] for name in ("configured", "position", "settled", "last_id", "rows_waiting")
     )
     assert body["last_error"]
     assert body["last_error_at"] > "2026"
