@@ -13,8 +13,11 @@ import { Controls } from "./shell/controls.js";
 import { TokenForm } from "./shell/token_form.js";
 import { showVersion } from "./shell/version.js";
 import { Explore } from "./tabs/explore.js";
+import { Jobs } from "./tabs/jobs.js";
+import { Storage } from "./tabs/storage.js";
+import { Workers } from "./tabs/workers.js";
 
-const TAB_CLASSES = { explore: Explore };
+const TAB_CLASSES = { explore: Explore, jobs: Jobs, workers: Workers, storage: Storage };
 const TITLES = { explore: "Explore", jobs: "Jobs", workers: "Workers", storage: "Storage" };
 
 const content = document.getElementById("content");

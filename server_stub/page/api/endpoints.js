@@ -1,6 +1,6 @@
 // The routes that the page uses. Ids stay strings: 64 bits are more than a number holds.
 
-import { request } from "./request.js";
+import { apiUrl, request } from "./request.js";
 
 export const SUGGESTIONS_MAX = 50;
 
@@ -44,4 +44,11 @@ export function readExport(options) {
 
 export function readVersion(options) {
   return request("api/version", {}, options);
+}
+
+/** Return `{isReady, words}`: whether the server can store batches, and what it lacks. */
+export async function readReadiness({ signal } = {}) {
+  const answer = await fetch(apiUrl("readyz"), { signal, cache: "no-store" });
+  const body = await answer.json().catch(() => ({}));
+  return { isReady: answer.ok, words: body.detail ?? body.status ?? `status ${answer.status}` };
 }

@@ -68,6 +68,7 @@ export function formatDuration(seconds) {
   const size = Math.abs(seconds);
   if (size < 60) return `${Math.round(size)} s`;
   if (size < 3_600) return `${Math.round(size / 60)} min`;
-  if (size < 172_800) return `${digits(Math.round(size / 360) / 10)} h`;
-  return `${digits(Math.round(size / 8_640) / 10)} days`;
+  if (size < DAY_SECONDS) return `${digits(Math.round(size / 360) / 10)} h`;
+  const days = Math.round(size / 8_640) / 10;
+  return days === 1 ? "1 day" : `${digits(days)} days`;
 }

@@ -35,7 +35,7 @@ export class SeriesTable {
     ]);
     const table = element("table", {}, [element("thead", {}, [head]), this.body]);
     this.root = element("div", {
-      class: "scroll series-table", tabindex: "0", role: "region", "aria-label": "Values of the series",
+      class: "scroll series-table", tabindex: "0", role: "group", "aria-label": "Values of the series",
     }, [table, this.more]);
   }
 

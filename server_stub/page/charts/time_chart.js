@@ -11,6 +11,8 @@ const HEIGHT = 220;
 // Beyond so many lines a dot on each of them is more than the eye, or the processor, can use.
 const CURSOR_DOTS_MAX = 50;
 
+const POWERS_OF_TWO = Array.from({ length: 60 }, (_, exponent) => 2 ** exponent);
+
 export class TimeChart {
   /**
    * @param {Object} options
@@ -69,6 +71,7 @@ export class TimeChart {
           },
           {
             ...axis, grid: lineOf("grid"), ticks: lineOf("grid"), size: axisSize,
+            ...(unit.startsWith("bytes") ? { incrs: POWERS_OF_TWO } : {}),
             values: (_, ticks) => ticks.map((tick) => formatNumber(tick, unit)),
           },
         ],
