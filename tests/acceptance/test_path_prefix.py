@@ -33,6 +33,9 @@ def test_a_server_works_below_a_prefix(server: ServerProcess, tmp_path: Path) ->
                 assert 200 == answer.status_code
             posted = browser.post(f"{url}/api/worker/pool/register/", json={"name": "cpu-01"})
             assert 200 == posted.status_code
+            for path in ("/", "/ui", "/ui/"):
+                page = browser.get(url + path)
+                assert (200, f"{url}/ui/") == (page.status_code, str(page.url))
             page = browser.get(f"{url}/docs")
             (description_url,) = re.findall(r"url: '([^']+)'", page.text)
             description = browser.get(urljoin(str(page.url), description_url))
