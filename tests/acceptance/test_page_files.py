@@ -60,10 +60,20 @@ def test_the_page_names_no_other_place():
     assert set() == named
 
 
+def test_the_page_says_at_once_which_modules_it_loads():
+    """A browser hears of every module in the page itself, and not one after the other."""
+    text = (PAGE / "index.html").read_text(encoding="utf-8")
+    preloaded = re.findall(r'rel="modulepreload" href="([^"]+)"', text)
+    own = {str(path.relative_to(PAGE)) for path in MODULES if "docs" not in path.parts}
+    assert own - {"main.js"} == set(preloaded)
+
+
 def test_every_module_is_used():
-    """Each module is imported by another one, or by the page itself."""
-    imported = {PAGE / "main.js"}
-    for path in MODULES:
-        for name in re.findall(r'from "(\.[^"]+)"', path.read_text(encoding="utf-8")):
+    """Each module is imported by another one, or by a page."""
+    imported = set()
+    for path in OWN_FILES:
+        text = path.read_text(encoding="utf-8")
+        of_page = re.findall(r'<script[^>]* src="([^"]+)"', text) if path.suffix == ".html" else []
+        for name in [*of_page, *re.findall(r'from "(\.[^"]+)"', text)]:
             imported.add(Path(os.path.normpath(path.parent / name)))
-    assert set(MODULES) == imported
+    assert set(MODULES) == imported - {UPLOT / "uPlot.iife.min.js"}
