@@ -16,14 +16,25 @@ from server_stub.routes.resources import Server
 
 router = APIRouter(include_in_schema=False)
 
+_DOCS = "docs/index.html"
+
 
 @router.get("/")
 @router.get("/ui")
 async def lead_to_page(request: Request) -> Response:
     """Lead a browser to the page, by a way that holds behind a proxy with a prefix."""
     query = request.url.query
-    location = f"ui/?{query}" if query else "ui/"
-    return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})
+    return _redirection(f"ui/?{query}" if query else "ui/")
+
+
+@router.get("/docs")
+async def show_docs(
+    server: Server, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Answer with the page that shows the description of the API."""
+    answer = server.page_files.answer(_DOCS, if_none_match)
+    assert answer is not None
+    return answer
 
 
 @router.get("/ui/{path:path}")
@@ -31,7 +42,13 @@ async def show_file(
     path: str, server: Server, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Answer with a file of the page; the page itself is the one without a name."""
+    if path == _DOCS:
+        return _redirection("../../docs")  # the addresses in it are relative to that
     answer = server.page_files.answer(path or "index.html", if_none_match)
     if answer is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return answer
+
+
+def _redirection(location: str) -> Response:
+    return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location})

@@ -25,6 +25,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain" + _TEXT,
+    ".md": "text/plain" + _TEXT,
     "": "text/plain" + _TEXT,  # a LICENSE
 }
 """The type of a file by its ending. What the machine knows of types differs from one to another.

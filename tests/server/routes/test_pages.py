@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ EVERY_FILE = sorted(
 def test_every_file_of_the_folder_is_served(embedded_api_shared: Api) -> None:
     """Each has its contents, its type, and the headers of a page."""
     assert set(EVERY_FILE) == PageFiles().paths
-    for path in EVERY_FILE:
+    for path in set(EVERY_FILE) - {"docs/index.html"}:
         answer = embedded_api_shared.get(f"/ui/{path}")
         assert (200, (FOLDER / path).read_bytes()) == (answer.status_code, answer.content)
         assert {
@@ -39,6 +40,17 @@ def test_every_file_of_the_folder_is_served(embedded_api_shared: Api) -> None:
             "cache-control": "no-cache",
             "content-type": MEDIA_TYPES[Path(path).suffix],
         }.items() <= dict(answer.headers).items()
+
+
+def test_the_documentation_is_a_page_too(embedded_api_shared: Api) -> None:
+    """It is at `/docs`, to which its addresses are relative, and has the headers of a page."""
+    page = embedded_api_shared.get("/docs")
+    assert (FOLDER / "docs/index.html").read_text(encoding="utf-8") == page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    for named in re.findall(r'(?:href|src)="([^"#]+)"', page.text):
+        assert 200 == embedded_api_shared.get(urljoin("/docs", named)).status_code
+    file = embedded_api_shared.get("/ui/docs/index.html")
+    assert (307, "../../docs") == (file.status_code, file.headers["location"])
 
 
 def test_the_folder_is_the_page_itself(embedded_api_shared: Api) -> None:
