@@ -143,9 +143,7 @@ def main() -> None:
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         stack.callback(browser.close)
-        rounds = [
-            measure_once(browser, f"http://127.0.0.1:{port}") for _ in range(options.rounds)
-        ]
+        rounds = [measure_once(browser, f"http://127.0.0.1:{port}") for _ in range(options.rounds)]
     report = Report("What an operator waits for; the limit is the server's answer", "ms")
     for step in rounds[0]:
         waits, answers = zip(*(one[step] for one in rounds), strict=True)

@@ -220,10 +220,8 @@ def copied(page: Page, language: str) -> str:
 def test_promql_is_offered_for_a_quantile(page: Page) -> None:
     """A quantile's PromQL is histogram_quantile over the buckets, by le and the chosen labels."""
     page.goto(f"#explore?{DURATION}")
-    assert (
-        "histogram_quantile(0.95, sum by (le, job_type) (rate(noetl_job_duration_seconds_bucket[120s])))"
-        == copied(page, "PromQL")
-    )
+    rate = "rate(noetl_job_duration_seconds_bucket[120s])"
+    assert f"histogram_quantile(0.95, sum by (le, job_type) ({rate}))" == copied(page, "PromQL")
 
 
 def test_jobs_are_shown_as_the_api_counts_them(page: Page, served) -> None:
@@ -232,7 +230,7 @@ def test_jobs_are_shown_as_the_api_counts_them(page: Page, served) -> None:
     table = page.get_by_role("group", name="Job types", exact=True)
     expect(table.get_by_role("row")).to_have_count(1 + 3)
     for job_type in ("sql", "http", "python"):
-        parameters = {
+        parameters: dict[str, str | float] = {
             "metric_name": "noetl_jobs_processed_total", "aggregation": "increase",
             "labels": json.dumps({"job_type": job_type}), "step": 86_400,
             "start_time": time.time() - 10_800,
@@ -288,7 +286,9 @@ def test_a_component_is_deleted_after_a_question(page: Page, served) -> None:
 
 def test_storage_evaluates_the_alarms_of_the_documentation(page: Page) -> None:
     """Each alarm of docs/operations.md is evaluated: the one that has a reason is raised."""
-    section = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split("## Watching it")[1]
+    section = (
+        (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split("## Watching it")[1]
+    )
     documented = [
         condition.replace("`", "")
         for condition in re.findall(r"^\| (.+?) \| .+? \|$", section, re.MULTILINE)
@@ -309,7 +309,9 @@ def test_storage_shows_the_partitions(page: Page, served) -> None:
     partitions = httpx.get(f"{served.url}/api/metrics/partitions").json()["partitions"]
     table = page.get_by_role("group", name="Partitions")
     expect(table.get_by_role("row")).to_have_count(1 + len(partitions))
-    today = table.get_by_role("row").filter(has_text=time.strftime("metric_%Y_%m_%d", time.gmtime()))
+    today = table.get_by_role("row").filter(
+        has_text=time.strftime("metric_%Y_%m_%d", time.gmtime())
+    )
     expect(today).to_contain_text("MiB")
     expect(today).to_contain_text(re.compile(r"in \d"))
     expect(panel(page, "Export")).to_contain_text("does not export")
@@ -318,7 +320,7 @@ def test_storage_shows_the_partitions(page: Page, served) -> None:
 
 
 def test_hostile_labels_are_texts(page: Page) -> None:
-    """Markup, right-to-left letters and 4,096 characters are shown as they are, and break nothing."""
+    """Markup, right-to-left letters and 4,096 characters are shown as they are."""
     page.goto(f"#explore?{chart('strange_total', 'count', *HOSTILE)}")
     switch = page.locator(".series-switch")
     expect(switch).to_have_count(1)
@@ -413,17 +415,17 @@ def test_the_theme_is_switched_and_kept(page: Page) -> None:
     expect(root).to_have_attribute("data-theme", "light")
 
 
+SCOPES = {"reader": Scope.READ, "writer": Scope.WRITE, "operator": Scope.ADMIN}
+
+
 class Guarded:
     """A server with tokens, without samples of workers, that a test stops and starts."""
-
-    TOKENS = {"reader": Scope.READ, "writer": Scope.WRITE, "operator": Scope.ADMIN}
 
     def __init__(self, database_url: str, folder: Path) -> None:
         self._database_url = database_url
         self._tokens = folder / "tokens.txt"
         lines = [
-            make_token(name, [scope], hash_token(name * 8)).line()
-            for name, scope in self.TOKENS.items()
+            make_token(name, [scope], hash_token(name * 8)).line() for name, scope in SCOPES.items()
         ]
         self._tokens.write_text("\n".join(lines), encoding="utf-8")
         with socket.socket() as probe:
@@ -524,7 +526,9 @@ def test_an_empty_database_is_said_to_be_empty(guarded_page: Page) -> None:
     page = guarded_page
     page.goto("#jobs")
     give_token(page, "reader" * 8)
-    expect(page.get_by_text("No job has ended in this range: track_job counts them.")).to_be_visible()
+    expect(
+        page.get_by_text("No job has ended in this range: track_job counts them.")
+    ).to_be_visible()
     expect(page.get_by_text("No job has failed in this range.")).to_be_visible()
     page.goto("#workers")
     expect(page.get_by_text("No worker has dropped a sample in this range.")).to_be_visible()

@@ -28,10 +28,8 @@ pytestmark = pytest.mark.once
 
 def test_uplot_is_as_npm_has_it():
     """Each file of uPlot has its checksum in SHA256SUMS, so nothing was changed in it."""
-    listed = dict(
-        reversed(line.split("  "))
-        for line in (UPLOT / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    )
+    lines = (UPLOT / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    listed = {name: checksum for checksum, name in (line.split("  ") for line in lines)}
     own = {"SHA256SUMS", "README.md"}
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
