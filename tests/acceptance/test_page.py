@@ -34,6 +34,7 @@ ROOT = Path(__file__).parent.parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
 TABS = ("explore", "jobs", "workers", "storage")
 MANY_SERIES = 10_000
+STRANGE_POOL = "<b>strange</b>"
 HOSTILE = {
     "script": "<script>document.title = 'stolen'</script><img src=x onerror=alert(1)>",
     "right_to_left": "\u202eאבג\u202c \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
@@ -73,7 +74,7 @@ def served(postgresql) -> Generator[ServerProcess]:
         stack.enter_context(server.process.stdout)
         stack.callback(server.stop)
         report_fleet(server.url)
-        post_samples(server.url, "strange", [("strange_total", HOSTILE)])
+        post_samples(server.url, STRANGE_POOL, [("strange_total", HOSTILE)])
         many = [("many_values", {"shard": f"shard-{number}"}) for number in range(MANY_SERIES)]
         post_samples(server.url, "many", many)
         yield server
@@ -254,7 +255,7 @@ def test_workers_are_listed_with_their_figures(page: Page) -> None:
     """Each component and each process is listed, with its state, CPU, memory and samples."""
     page.goto("#workers")
     components = page.get_by_role("group", name="Components")
-    for pool in POOLS:
+    for pool in (*POOLS, STRANGE_POOL):
         row = components.get_by_role("row").filter(has_text=pool)
         expect(row.get_by_role("button", name=f"Delete {pool} …")).to_be_visible()
     processes = page.get_by_role("group", name="Processes")

@@ -7,6 +7,8 @@ import { noteRefusal, readToken } from "./token.js";
 // The server gives queries half of its connections, which is four by default.
 const REQUESTS_MAX = 4;
 const BUSY_REPEATS_MAX = 2;
+// The server answers a query within half a minute; a network that swallows packets never does.
+const ANSWER_MILLISECONDS_MAX = 60_000;
 
 let running = 0;
 const waiting = [];
@@ -62,7 +64,12 @@ export async function request(path, parameters = {}, { method = "GET", signal } 
 async function ask(url, method, signal) {
   const token = readToken();
   const headers = token === "" ? {} : { Authorization: `Bearer ${token}` };
-  const answer = await fetch(url, { method, headers, signal, cache: "no-store" });
+  const signals = signal ? [signal] : [];
+  // A deletion takes as long as its rows need.
+  if (method === "GET") signals.push(AbortSignal.timeout(ANSWER_MILLISECONDS_MAX));
+  const answer = await fetch(url, {
+    method, headers, signal: AbortSignal.any(signals), cache: "no-store",
+  });
   if (answer.status === 502 || answer.status === 504) throw new TypeError("a proxy found no server");
   noteAnswer();
   return answer;

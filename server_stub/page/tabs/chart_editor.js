@@ -175,6 +175,8 @@ async function suggestValues(metric, label, search, signal) {
   return { items: values.map((value) => ({ value })), truncated };
 }
 
-function wordsOf({ metric_type: type, unit, help_text: help }) {
-  return [[type, unit].filter(Boolean).join(", "), help].filter(Boolean).join(" · ");
+function wordsOf({ metric_type: type, unit, help_text: help, truncated }) {
+  // The server looks at some of the samples where there are very many.
+  const rest = truncated ? "There may be more labels than are offered." : "";
+  return [[type, unit].filter(Boolean).join(", "), help, rest].filter(Boolean).join(" · ");
 }

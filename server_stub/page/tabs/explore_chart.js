@@ -75,13 +75,13 @@ export class ExploreChart {
   async describe(chart, signal) {
     if (this.describedAs(chart.metric) !== null) return;
     try {
-      const [{ names }, { labels }] = await Promise.all([
+      const [{ names }, { labels, truncated }] = await Promise.all([
         findNames(familyOf(chart.metric), { signal }), findLabels(chart.metric, { signal }),
       ]);
       const family = [chart.metric, familyOf(chart.metric)]
         .map((name) => names.find((each) => each.metric_name === name))
         .find(Boolean);
-      this.described = { ...family, metric: chart.metric, labels };
+      this.described = { ...family, metric: chart.metric, labels, truncated };
     } catch {
       return; // The chart's own request says what is wrong.
     }
