@@ -23,7 +23,10 @@ const TITLES = { explore: "Explore", jobs: "Jobs", workers: "Workers", storage: 
 const content = document.getElementById("content");
 const place = element("div", { id: "tab" });
 const tokenForm = new TokenForm(() => load());
-const controls = new Controls(() => load(), () => tokenForm.open());
+const controls = new Controls(
+  () => load(),
+  () => tokenForm.open(),
+);
 let tab = null;
 let shownTab = "";
 let loading = new AbortController();
@@ -31,8 +34,14 @@ let timer = 0;
 
 function showTabs(state) {
   const links = TABS.map((name) => {
-    const href = formatState({ ...state, tab: name, charts: name === "explore" ? charts(state) : [] });
-    return element("a", { href, "aria-current": name === state.tab ? "page" : null }, [TITLES[name]]);
+    const href = formatState({
+      ...state,
+      tab: name,
+      charts: name === "explore" ? charts(state) : [],
+    });
+    return element("a", { href, "aria-current": name === state.tab ? "page" : null }, [
+      TITLES[name],
+    ]);
   });
   const nav = document.getElementById("tabs");
   const hadFocus = nav.contains(document.activeElement);
@@ -72,7 +81,8 @@ async function load() {
     if (!signal.aborted) {
       controls.busy(false);
       // A range that has ended shows the same again.
-      if (state.refresh > 0 && state.range.relative) timer = setTimeout(load, 1_000 * state.refresh);
+      if (state.refresh > 0 && state.range.relative)
+        timer = setTimeout(load, 1_000 * state.refresh);
     }
   }
 }

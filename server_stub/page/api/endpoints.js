@@ -2,7 +2,7 @@
 
 import { apiUrl, request } from "./request.js";
 
-export const SUGGESTIONS_MAX = 50;
+const SUGGESTIONS_MAX = 50;
 
 /** Return `{names: [{metric_name, metric_type, help_text, unit}], truncated}`. */
 export function findNames(search, options) {

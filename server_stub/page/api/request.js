@@ -68,9 +68,13 @@ async function ask(url, method, signal) {
   // A deletion takes as long as its rows need.
   if (method === "GET") signals.push(AbortSignal.timeout(ANSWER_MILLISECONDS_MAX));
   const answer = await fetch(url, {
-    method, headers, signal: AbortSignal.any(signals), cache: "no-store",
+    method,
+    headers,
+    signal: AbortSignal.any(signals),
+    cache: "no-store",
   });
-  if (answer.status === 502 || answer.status === 504) throw new TypeError("a proxy found no server");
+  if (answer.status === 502 || answer.status === 504)
+    throw new TypeError("a proxy found no server");
   noteAnswer();
   return answer;
 }

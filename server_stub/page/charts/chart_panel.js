@@ -31,11 +31,14 @@ export class ChartPanel {
       ononly: (index) => this.showOnly(index),
     });
     this.drawing = element("div", { class: "drawing", hidden: true }, [
-      this.chart.root, this.table.root,
+      this.chart.root,
+      this.table.root,
     ]);
     const top = element("header", {}, [this.heading, ...tools]);
     this.root = element("section", { class: "panel", "aria-labelledby": headingId }, [
-      top, this.said, this.drawing,
+      top,
+      this.said,
+      this.drawing,
     ]);
     this.hidden = new Set();
     this.numbers = new Map();
@@ -70,7 +73,10 @@ export class ChartPanel {
       row.line = { number, isShown, colour: () => seriesColour(number) };
     });
     const drawn = rows.slice(0, LINES_MAX);
-    this.columns = toColumns(drawn.map((row) => row.series), step);
+    this.columns = toColumns(
+      drawn.map((row) => row.series),
+      step,
+    );
     this.drawing.hidden = rows.length === 0;
     const said = notes.map((text) => notice("note", text));
     if (rows.length === 0 && notes.length === 0) {
@@ -81,7 +87,12 @@ export class ChartPanel {
       said.push(notice("note", `${words}group by fewer labels. The table has all of them.`));
     }
     this.say(...said);
-    this.chart.show(this.columns, drawn.map((row) => row.line), unit, window);
+    this.chart.show(
+      this.columns,
+      drawn.map((row) => row.line),
+      unit,
+      window,
+    );
     this.table.show(rows, unit);
   }
 

@@ -4,12 +4,28 @@ import { currentTheme } from "../state/theme.js";
 
 const PALETTES = {
   light: [
-    "#1f6fb2", "#b4540a", "#1a7f4b", "#a3307f", "#6b5bd2", "#8a6d00", "#c0362c", "#0b7d8c",
-    "#5c6b7a", "#7a4a1e",
+    "#1f6fb2",
+    "#b4540a",
+    "#1a7f4b",
+    "#a3307f",
+    "#6b5bd2",
+    "#8a6d00",
+    "#c0362c",
+    "#0b7d8c",
+    "#5c6b7a",
+    "#7a4a1e",
   ],
   dark: [
-    "#6cb2f5", "#f2a04a", "#5fcf8f", "#f088cc", "#a99bff", "#e0c34c", "#ff8478", "#4fd0e0",
-    "#a9b8c7", "#d3a06d",
+    "#6cb2f5",
+    "#f2a04a",
+    "#5fcf8f",
+    "#f088cc",
+    "#a99bff",
+    "#e0c34c",
+    "#ff8478",
+    "#4fd0e0",
+    "#a9b8c7",
+    "#d3a06d",
   ],
 };
 

@@ -32,7 +32,8 @@ function column(points, places, length, silence) {
     const place = places.get(time);
     // What is no number has no place on the axis; the table shows it.
     values[place] = typeof value === "number" ? value : null;
-    if (before !== null && time - before > silence) values.fill(null, places.get(before) + 1, place);
+    if (before !== null && time - before > silence)
+      values.fill(null, places.get(before) + 1, place);
     before = time;
   }
   return values;

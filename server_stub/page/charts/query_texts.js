@@ -85,8 +85,12 @@ function conditions(chart, metric, start, end) {
 }
 
 const OVER_SAMPLES = {
-  avg: "avg(value)", min: "min(value)", max: "max(value)", count: "count(*)",
-  last: "(array_agg(value ORDER BY timestamp DESC))[1]", sum: "sum(value)",
+  avg: "avg(value)",
+  min: "min(value)",
+  max: "max(value)",
+  count: "count(*)",
+  last: "(array_agg(value ORDER BY timestamp DESC))[1]",
+  sum: "sum(value)",
   increase: "sum(increase)",
 };
 
@@ -107,7 +111,9 @@ export function asSQL(chart, window) {
   const before = isGrowth ? Math.max(300, step) : 0;
   const at = (seconds) => new Date(seconds * 1_000).toISOString();
   const selected = [
-    "m.timestamp", "m.metric_value AS value", "m.runtime_id AS series_component",
+    "m.timestamp",
+    "m.metric_value AS value",
+    "m.runtime_id AS series_component",
     "m.labels AS series_labels",
     `date_bin('${step} s', m.timestamp, 'epoch'::timestamptz) AS bucket`,
     ...groups.map((name, place) => `${columnOf(name)} AS ${names[place]}`),
@@ -129,9 +135,7 @@ export function asSQL(chart, window) {
   let value = OVER_SAMPLES[isQuantile || aggregation === "rate" ? "increase" : aggregation];
   if (aggregation === "rate") value += ` / ${step}`;
   const keys = ["bucket", ...names].join(", ");
-  const where = isGrowth
-    ? `\nWHERE increase IS NOT NULL AND bucket >= ${literal(at(start))}`
-    : "";
+  const where = isGrowth ? `\nWHERE increase IS NOT NULL AND bucket >= ${literal(at(start))}` : "";
   const note = isQuantile
     ? `-- The observations of each bucket of the histogram, by which quantile ${chart.quantile} is interpolated.\n`
     : "";

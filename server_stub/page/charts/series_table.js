@@ -31,12 +31,21 @@ export class SeriesTable {
       element("th", { scope: "col", class: "number" }, [name]),
     );
     const head = element("tr", {}, [
-      element("th", { scope: "col" }, ["series"]), this.heading, ...others,
+      element("th", { scope: "col" }, ["series"]),
+      this.heading,
+      ...others,
     ]);
     const table = element("table", {}, [element("thead", {}, [head]), this.body]);
-    this.root = element("div", {
-      class: "scroll series-table", tabindex: "0", role: "group", "aria-label": "Values of the series",
-    }, [table, this.more]);
+    this.root = element(
+      "div",
+      {
+        class: "scroll series-table",
+        tabindex: "0",
+        role: "group",
+        "aria-label": "Values of the series",
+      },
+      [table, this.more],
+    );
   }
 
   /** Show series with `{series, summary, line}`, in the order in which they are given. */
@@ -68,10 +77,16 @@ export class SeriesTable {
     const swatch = element("span", { class: "swatch" });
     swatch.style.background = seriesColour(line.number);
     const name = nameOf(series);
-    const toggle = element("button", {
-      type: "button", class: "series-switch", "aria-pressed": String(line.isShown),
-      title: `${name}\nClick: on or off. Shift or double click: only this one.`,
-    }, [swatch, cut(name)]);
+    const toggle = element(
+      "button",
+      {
+        type: "button",
+        class: "series-switch",
+        "aria-pressed": String(line.isShown),
+        title: `${name}\nClick: on or off. Shift or double click: only this one.`,
+      },
+      [swatch, cut(name)],
+    );
     toggle.addEventListener("click", (event) => {
       if (event.shiftKey) this.ononly(index);
       else this.onswitch(index, !line.isShown);
@@ -95,8 +110,7 @@ export class SeriesTable {
 
   /** Show the values at a time instead of the last ones; null is for the last ones again. */
   read(time, valueOf) {
-    this.heading.textContent =
-      time === null ? "last" : new Date(time * 1_000).toLocaleTimeString();
+    this.heading.textContent = time === null ? "last" : new Date(time * 1_000).toLocaleTimeString();
     this.cells.forEach(({ value }, index) => {
       const row = this.rows[index];
       const read = time === null ? row.summary.last : valueOf(index);

@@ -26,8 +26,12 @@ export class TimeChart {
     this.plot = null;
     this.shown = null;
     this.root = element("div", {
-      class: "chart", tabindex: "0", role: "group", "aria-label": label,
-      "aria-roledescription": "chart", onkeydown: (event) => this.move(event),
+      class: "chart",
+      tabindex: "0",
+      role: "group",
+      "aria-label": label,
+      "aria-roledescription": "chart",
+      onkeydown: (event) => this.move(event),
     });
     this.sizes = new ResizeObserver(() => this.fit());
     this.sizes.observe(this.root);
@@ -47,7 +51,9 @@ export class TimeChart {
     const series = lines.map((line, index) => {
       const isolated = isolatedPlaces(columns[index + 1]);
       return {
-        stroke: () => line.colour(), width: 1.25, show: line.isShown,
+        stroke: () => line.colour(),
+        width: 1.25,
+        show: line.isShown,
         points: { size: 4, show: isolated.length > 0, filter: () => isolated },
       };
     });
@@ -66,11 +72,16 @@ export class TimeChart {
         },
         axes: [
           {
-            ...axis, grid: lineOf("grid"), ticks: lineOf("grid"),
+            ...axis,
+            grid: lineOf("grid"),
+            ticks: lineOf("grid"),
             values: (_, ticks, __, ___, step) => formatTicks(ticks, step),
           },
           {
-            ...axis, grid: lineOf("grid"), ticks: lineOf("grid"), size: axisSize,
+            ...axis,
+            grid: lineOf("grid"),
+            ticks: lineOf("grid"),
+            size: axisSize,
             ...(unit.startsWith("bytes") ? { incrs: POWERS_OF_TWO } : {}),
             values: (_, ticks) => ticks.map((tick) => formatNumber(tick, unit)),
           },

@@ -17,9 +17,17 @@ const TYPING_MILLISECONDS = 120;
 export function combobox({ label, value, placeholder, find, onchoose }) {
   const listId = newId("suggestions");
   const input = element("input", {
-    type: "text", role: "combobox", value, placeholder, "aria-label": label, autocomplete: "off",
-    spellcheck: "false", "aria-autocomplete": "list", "aria-expanded": "false",
-    "aria-controls": listId, dir: "auto",
+    type: "text",
+    role: "combobox",
+    value,
+    placeholder,
+    "aria-label": label,
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": listId,
+    dir: "auto",
   });
   const list = element("div", { id: listId, role: "listbox", "aria-label": label, hidden: true });
   const note = element("div", { class: "suggestion-note", role: "status" });
@@ -60,7 +68,9 @@ export function combobox({ label, value, placeholder, find, onchoose }) {
   function show(found) {
     items = found.items;
     active = -1;
-    list.replaceChildren(...items.map((item, index) => suggestion(item, () => choose(items[index]))));
+    list.replaceChildren(
+      ...items.map((item, index) => suggestion(item, () => choose(items[index]))),
+    );
     note.textContent = noteOn(found);
     popup.hidden = false;
     list.hidden = items.length === 0;
@@ -104,11 +114,15 @@ export function combobox({ label, value, placeholder, find, onchoose }) {
 }
 
 function suggestion(item, onchoose) {
-  const option = element("div", { id: newId("suggestion"), role: "option", "aria-selected": "false" }, [
-    cut(item.value === "" ? "(empty)" : item.value, { class: "cut value" }),
-    item.detail ? element("span", { class: "detail" }, [item.detail]) : null,
-    item.hint ? element("span", { class: "hint" }, [item.hint]) : null,
-  ]);
+  const option = element(
+    "div",
+    { id: newId("suggestion"), role: "option", "aria-selected": "false" },
+    [
+      cut(item.value === "" ? "(empty)" : item.value, { class: "cut value" }),
+      item.detail ? element("span", { class: "detail" }, [item.detail]) : null,
+      item.hint ? element("span", { class: "hint" }, [item.hint]) : null,
+    ],
+  );
   // The field would lose the focus before a click came.
   option.addEventListener("mousedown", (event) => {
     event.preventDefault();

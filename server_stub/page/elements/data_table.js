@@ -8,7 +8,7 @@ export class DataTable {
   /**
    * @param {string} label What a screen reader says of it.
    * @param {Array<Object>} columns `{label, value, show, isNumber}`: `value` of a row is what it is
-     *   sorted by, and `show` returns its text or node, by default the value.
+   *   sorted by, and `show` returns its text or node, by default the value.
    * @param {Object} options `{sortBy, isDescending, keyOf, empty}`: how it is sorted at first, what a
    *     row is called, so that the focus stays on it, and the words where there are no rows.
    */
@@ -20,9 +20,11 @@ export class DataTable {
     this.body = element("tbody");
     this.more = element("div", { class: "more" });
     const head = element("thead", {}, [element("tr", {}, this.headings)]);
-    this.root = element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, [
-      element("table", { class: "data" }, [head, this.body]), this.more,
-    ]);
+    this.root = element(
+      "div",
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": label },
+      [element("table", { class: "data" }, [head, this.body]), this.more],
+    );
   }
 
   heading({ label, isNumber }, at) {

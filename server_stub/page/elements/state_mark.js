@@ -7,6 +7,7 @@ const MARKS = { good: "●", warn: "▲", bad: "■", quiet: "○" };
 /** Return a state; `looks` is good, warn, bad or quiet. */
 export function stateMark(looks, word) {
   return element("span", { class: `state ${looks}` }, [
-    element("span", { "aria-hidden": "true" }, [MARKS[looks]]), ` ${word}`,
+    element("span", { "aria-hidden": "true" }, [MARKS[looks]]),
+    ` ${word}`,
   ]);
 }

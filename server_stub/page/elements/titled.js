@@ -5,6 +5,7 @@ import { element, newId } from "./element.js";
 export function titled(title, ...content) {
   const id = newId("panel");
   return element("section", { class: "panel", "aria-labelledby": id }, [
-    element("header", {}, [element("h3", { id }, [title])]), ...content,
+    element("header", {}, [element("h3", { id }, [title])]),
+    ...content,
   ]);
 }

@@ -7,7 +7,8 @@ import { currentTheme, onThemeChange, switchTheme } from "../state/theme.js";
 
 const ABSOLUTE = "absolute";
 const REFRESHES = REFRESH_SECONDS.map((seconds) => [
-  seconds, seconds === 0 ? "off" : seconds < 60 ? `${seconds} s` : `${seconds / 60} min`,
+  seconds,
+  seconds === 0 ? "off" : seconds < 60 ? `${seconds} s` : `${seconds / 60} min`,
 ]);
 
 export class Controls {
@@ -16,23 +17,31 @@ export class Controls {
    * @param {function()} openToken Shows the form for the token.
    */
   constructor(reload, openToken) {
-    this.range = choice([...RANGES, [ABSOLUTE, "from … to …"]], "", (value) => this.chooseRange(value));
+    this.range = choice([...RANGES, [ABSOLUTE, "from … to …"]], "", (value) =>
+      this.chooseRange(value),
+    );
     this.from = element("input", { type: "datetime-local", step: "1" });
     this.to = element("input", { type: "datetime-local", step: "1" });
     for (const input of [this.from, this.to]) {
       input.addEventListener("change", () => this.chooseMoments());
     }
-    this.absolute = element("form", { class: "absolute", onsubmit: (event) => event.preventDefault() }, [
-      labelled("From", this.from), labelled("To", this.to),
-    ]);
+    this.absolute = element(
+      "form",
+      { class: "absolute", onsubmit: (event) => event.preventDefault() },
+      [labelled("From", this.from), labelled("To", this.to)],
+    );
     this.refresh = choice(REFRESHES, 30, (value) => changeState({ refresh: Number(value) }));
     this.reload = button("Reload", reload);
     this.theme = button("", switchTheme);
     onThemeChange(() => this.showTheme());
     this.showTheme();
     this.parts = [
-      labelled("Range", this.range), this.absolute, labelled("Refresh", this.refresh),
-      this.reload, this.theme, button("Token", openToken),
+      labelled("Range", this.range),
+      this.absolute,
+      labelled("Refresh", this.refresh),
+      this.reload,
+      this.theme,
+      button("Token", openToken),
     ];
   }
 

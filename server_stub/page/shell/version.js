@@ -3,7 +3,11 @@
 import { readVersion } from "../api/endpoints.js";
 import { element } from "../elements/element.js";
 
-const LINKS = [["../docs", "API"], ["../metrics", "Page for Prometheus"], ["../readyz", "Readiness"]];
+const LINKS = [
+  ["../docs", "API"],
+  ["../metrics", "Page for Prometheus"],
+  ["../readyz", "Readiness"],
+];
 
 export async function showVersion(footer) {
   const links = LINKS.map(([href, words]) => element("a", { href }, [words]));

@@ -92,8 +92,7 @@ export function seriesParameters(chart, window) {
 
 /** Return what a chart shows, in words. */
 export function titleOf(chart) {
-  const shown =
-    chart.aggregation === "quantile" ? `quantile ${chart.quantile}` : chart.aggregation;
+  const shown = chart.aggregation === "quantile" ? `quantile ${chart.quantile}` : chart.aggregation;
   const by = chart.groupBy.length > 0 ? ` by ${chart.groupBy.join(", ")}` : "";
   return `${chart.metric}: ${shown}${by}`;
 }

@@ -9,7 +9,7 @@ export const REFRESH_SECONDS = [0, 5, 10, 30, 60, 300];
 const FILTERS = ["component", "jobType", "search"];
 
 /** Return the state that a URL's fragment stands for. */
-export function parseState(fragment) {
+function parseState(fragment) {
   const [tab, text = ""] = fragment.replace(/^#/, "").split(/\?(.*)/s);
   const fields = new URLSearchParams(text);
   const refresh = Number(fields.get("refresh") ?? 30);

@@ -13,7 +13,7 @@ export const RANGES = [
   ["30d", "30 days"],
   ["90d", "90 days"],
 ];
-export const DEFAULT_RANGE = "1h";
+const DEFAULT_RANGE = "1h";
 
 const UNIT_SECONDS = { m: 60, h: 3_600, d: 86_400 };
 // A worker reports every ten seconds by default: a shorter step has buckets without a sample.
@@ -44,7 +44,7 @@ export function formatRange(range, fields) {
 }
 
 /** Return the shortest sensible step of a length of time, both in seconds. */
-export function stepOf(seconds) {
+function stepOf(seconds) {
   return STEPS.find((step) => seconds / step <= POINTS_MAX) ?? STEPS.at(-1);
 }
 

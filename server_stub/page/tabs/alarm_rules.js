@@ -12,7 +12,8 @@ const INGEST_BYTES_NEAR = 0.8 * 256 * 2 ** 20;
 export const ALARMS = [
   {
     when: "GET /readyz is not 200",
-    because: "the database is away or takes no writes, or today's or tomorrow's partition is missing",
+    because:
+      "the database is away or takes no writes, or today's or tomorrow's partition is missing",
     readiness: true,
   },
   {
@@ -43,7 +44,8 @@ export const ALARMS = [
   },
   {
     when: "noetl_api_export_out_of_bounds_total grows",
-    because: "the time-series database has a sample of the future, or takes nothing as old as what waits",
+    because:
+      "the time-series database has a sample of the future, or takes nothing as old as what waits",
     grows: ["noetl_api_export_out_of_bounds_total"],
   },
   {
@@ -63,7 +65,8 @@ export const ALARMS = [
   },
   {
     when: "noetl_api_processes_unrecorded_total grows",
-    because: "a component has more than 10,000 processes, or gives them a new worker_id all the time",
+    because:
+      "a component has more than 10,000 processes, or gives them a new worker_id all the time",
     grows: ["noetl_api_processes_unrecorded_total"],
   },
   {

@@ -28,7 +28,10 @@ export function evaluateAlarms(exported, signal) {
     return points.filter(([, value]) => typeof value === "number");
   };
   return Promise.all(
-    ALARMS.map(async (rule) => ({ ...rule, ...(await evaluate(rule, read, exported, end, signal)) })),
+    ALARMS.map(async (rule) => ({
+      ...rule,
+      ...(await evaluate(rule, read, exported, end, signal)),
+    })),
   );
 }
 

@@ -6,8 +6,18 @@ import { button, choice, cut, element, labelled, newId } from "../elements/eleme
 import { AGGREGATIONS, COMPONENT_LABELS, sensibleAggregation } from "../state/chart_definition.js";
 
 const STEPS = [
-  [0, "automatic"], [1, "1 s"], [5, "5 s"], [10, "10 s"], [15, "15 s"], [30, "30 s"], [60, "1 min"],
-  [300, "5 min"], [900, "15 min"], [3_600, "1 h"], [21_600, "6 h"], [86_400, "1 day"],
+  [0, "automatic"],
+  [1, "1 s"],
+  [5, "5 s"],
+  [10, "10 s"],
+  [15, "15 s"],
+  [30, "30 s"],
+  [60, "1 min"],
+  [300, "5 min"],
+  [900, "15 min"],
+  [3_600, "1 h"],
+  [21_600, "6 h"],
+  [86_400, "1 day"],
 ];
 const FILTERS_MAX = 16;
 
@@ -25,9 +35,12 @@ export class ChartEditor {
     });
     this.input = this.metric.querySelector("input");
     this.help = element("p", { class: "help" });
-    this.show_ = choice(AGGREGATIONS, "avg", (aggregation) => change({ aggregation }));
+    this.aggregation = choice(AGGREGATIONS, "avg", (aggregation) => change({ aggregation }));
     this.quantile = element("input", {
-      type: "number", min: "0", max: "1", step: "0.01",
+      type: "number",
+      min: "0",
+      max: "1",
+      step: "0.01",
       onchange: () => change({ quantile: Math.min(1, Math.max(0, Number(this.quantile.value))) }),
     });
     this.quantileField = labelled("Quantile", this.quantile);
@@ -37,7 +50,7 @@ export class ChartEditor {
     this.filters = element("div", { class: "filters" });
     this.root = element("div", { class: "editor" }, [
       labelled("Metric", this.metric),
-      labelled("Show", this.show_),
+      labelled("Show", this.aggregation),
       this.quantileField,
       labelled("Step", this.step),
       this.help,
@@ -61,7 +74,7 @@ export class ChartEditor {
     const before = this.chart;
     this.chart = chart;
     if (document.activeElement !== this.input) this.input.value = chart.metric;
-    this.show_.value = chart.aggregation;
+    this.aggregation.value = chart.aggregation;
     this.quantile.value = chart.quantile;
     this.quantileField.hidden = chart.aggregation !== "quantile";
     this.showStep(chart.step);
@@ -69,14 +82,20 @@ export class ChartEditor {
     this.help.hidden = !described;
     const labels = described?.labels ?? [];
     this.showChips(chart, labels);
-    if (JSON.stringify(before?.filters) !== JSON.stringify(chart.filters) || this.of !== described) {
+    if (
+      JSON.stringify(before?.filters) !== JSON.stringify(chart.filters) ||
+      this.of !== described
+    ) {
       this.showFilters(chart, labels);
     }
     this.of = described;
   }
 
   showStep(step) {
-    if (!STEPS.some(([seconds]) => seconds === step) && !this.step.querySelector(`[value="${step}"]`)) {
+    if (
+      !STEPS.some(([seconds]) => seconds === step) &&
+      !this.step.querySelector(`[value="${step}"]`)
+    ) {
       this.step.append(element("option", { value: step }, [`${step} s`]));
     }
     this.step.value = String(step);
@@ -104,7 +123,10 @@ export class ChartEditor {
 
   chip({ name, value_count: count }) {
     const words = count === undefined ? [] : [element("span", { class: "hint" }, [String(count)])];
-    const made = element("button", { type: "button", class: "chip", title: name }, [cut(name), ...words]);
+    const made = element("button", { type: "button", class: "chip", title: name }, [
+      cut(name),
+      ...words,
+    ]);
     made.dataset.label = name;
     made.addEventListener("click", () => {
       const { groupBy } = this.chart;
@@ -132,7 +154,8 @@ export class ChartEditor {
   filter({ name, value }, place) {
     const { filters } = this.chart;
     const remove = button("×", () => this.change({ filters: filters.toSpliced(place, 1) }), {
-      "aria-label": `Remove the filter ${name}`, class: "small",
+      "aria-label": `Remove the filter ${name}`,
+      class: "small",
     });
     return element("span", { class: "filter" }, [cut(`${name} = ${value || "(none)"}`), remove]);
   }
@@ -160,13 +183,21 @@ async function suggestNames(search, signal) {
 function itemsOf(family) {
   const { metric_name: name, metric_type: type, unit, help_text: help } = family;
   const own = {
-    value: name, detail: [type, unit].filter(Boolean).join(", "), hint: help ?? "", family,
+    value: name,
+    detail: [type, unit].filter(Boolean).join(", "),
+    hint: help ?? "",
+    family,
   };
   if (type !== "histogram" && type !== "summary") return [own];
   return [
     own,
     { value: `${name}_count`, detail: "counter", hint: "how many observations", family },
-    { value: `${name}_sum`, detail: ["counter", unit].filter(Boolean).join(", "), hint: "their sum", family },
+    {
+      value: `${name}_sum`,
+      detail: ["counter", unit].filter(Boolean).join(", "),
+      hint: "their sum",
+      family,
+    },
   ];
 }
 

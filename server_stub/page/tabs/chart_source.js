@@ -21,8 +21,11 @@ function textOf(language, chart, window) {
 export function showSource(language, chart, window) {
   const text = textOf(language, chart, window);
   const area = element("textarea", {
-    readonly: true, rows: Math.min(24, text.split("\n").length + 1), "aria-label": language,
-    spellcheck: "false", wrap: language === "PromQL" ? "soft" : "off",
+    readonly: true,
+    rows: Math.min(24, text.split("\n").length + 1),
+    "aria-label": language,
+    spellcheck: "false",
+    wrap: language === "PromQL" ? "soft" : "off",
   });
   area.value = text;
   const said = element("p", { class: "help", role: "status" }, [WORDS[language]]);

@@ -19,24 +19,29 @@ export function askToDelete(component, ondeleted) {
       ? `${counts.running} of its processes run: they will register it anew. Stop them first.`
       : "None of its processes runs.";
   const words = element("p", {}, [
-    "Delete ", element("strong", { dir: "auto", class: "breaks" }, [name]),
+    "Delete ",
+    element("strong", { dir: "auto", class: "breaks" }, [name]),
     ` (${type}, ${id}), its processes and all of its metrics? ${running} This cannot be undone.`,
   ]);
   showDialog("Delete a component", [words, said], (close) => {
-    const confirm = button("Delete", async () => {
-      confirm.disabled = true;
-      said.replaceChildren(notice("loading", "Deleting: a million rows take about 8 seconds …"));
-      try {
-        await deleteComponent(id);
-        close();
-        ondeleted();
-      } catch (error) {
-        confirm.disabled = false;
-        const advice =
-          error.kind === "token" ? " Give a token with the scope admin by the button Token." : "";
-        said.replaceChildren(notice("error", `${error.message}${advice}`));
-      }
-    }, { class: "danger" });
+    const confirm = button(
+      "Delete",
+      async () => {
+        confirm.disabled = true;
+        said.replaceChildren(notice("loading", "Deleting: a million rows take about 8 seconds …"));
+        try {
+          await deleteComponent(id);
+          close();
+          ondeleted();
+        } catch (error) {
+          confirm.disabled = false;
+          const advice =
+            error.kind === "token" ? " Give a token with the scope admin by the button Token." : "";
+          said.replaceChildren(notice("error", `${error.message}${advice}`));
+        }
+      },
+      { class: "danger" },
+    );
     return [confirm];
   });
 }

@@ -21,7 +21,10 @@ export class ExploreChart {
     this.remove = button("Remove", () => change(() => []));
     this.copy = button("Duplicate", () => change((chart) => [chart, chart]));
     this.panel = new ChartPanel("", [
-      element("span", { class: "help" }, ["Copy as"]), ...this.sources, this.copy, this.remove,
+      element("span", { class: "help" }, ["Copy as"]),
+      ...this.sources,
+      this.copy,
+      this.remove,
     ]);
     this.panel.root.querySelector("header").after(this.editor.root);
     this.root = this.panel.root;
@@ -76,7 +79,8 @@ export class ExploreChart {
     if (this.describedAs(chart.metric) !== null) return;
     try {
       const [{ names }, { labels, truncated }] = await Promise.all([
-        findNames(familyOf(chart.metric), { signal }), findLabels(chart.metric, { signal }),
+        findNames(familyOf(chart.metric), { signal }),
+        findLabels(chart.metric, { signal }),
       ]);
       const family = [chart.metric, familyOf(chart.metric)]
         .map((name) => names.find((each) => each.metric_name === name))

@@ -17,25 +17,49 @@ const seconds = (value) => formatNumber(value, "seconds");
 const COLUMNS = [
   { label: "job type", value: (row) => row.jobType },
   { label: "ended", value: (row) => row.ended, show: (row) => count(row.ended), isNumber: true },
-  { label: "completed", value: (row) => row.completed, show: (row) => count(row.completed), isNumber: true },
-  { label: "failed", value: (row) => row.failed, show: (row) => count(row.failed), isNumber: true },
-  { label: "cancelled", value: (row) => row.cancelled, show: (row) => count(row.cancelled), isNumber: true },
-  { label: "unknown", value: (row) => row.unknown, show: (row) => count(row.unknown), isNumber: true },
   {
-    label: "failed %", value: (row) => row.failedPercent,
-    show: (row) => formatNumber(row.failedPercent, "percent"), isNumber: true,
+    label: "completed",
+    value: (row) => row.completed,
+    show: (row) => count(row.completed),
+    isNumber: true,
+  },
+  { label: "failed", value: (row) => row.failed, show: (row) => count(row.failed), isNumber: true },
+  {
+    label: "cancelled",
+    value: (row) => row.cancelled,
+    show: (row) => count(row.cancelled),
+    isNumber: true,
+  },
+  {
+    label: "unknown",
+    value: (row) => row.unknown,
+    show: (row) => count(row.unknown),
+    isNumber: true,
+  },
+  {
+    label: "failed %",
+    value: (row) => row.failedPercent,
+    show: (row) => formatNumber(row.failedPercent, "percent"),
+    isNumber: true,
   },
   { label: "p50", value: (row) => row.p50, show: (row) => seconds(row.p50), isNumber: true },
   { label: "p95", value: (row) => row.p95, show: (row) => seconds(row.p95), isNumber: true },
   { label: "p99", value: (row) => row.p99, show: (row) => seconds(row.p99), isNumber: true },
-  { label: "in progress", value: (row) => row.running, show: (row) => count(row.running), isNumber: true },
+  {
+    label: "in progress",
+    value: (row) => row.running,
+    show: (row) => count(row.running),
+    isNumber: true,
+  },
 ];
 const SLOWEST = COLUMNS.findIndex(({ label }) => label === "p99");
 
 export class JobTypes {
   constructor() {
     this.table = new DataTable("Job types", COLUMNS, {
-      sortBy: SLOWEST, isDescending: true, keyOf: (row) => row.jobType,
+      sortBy: SLOWEST,
+      isDescending: true,
+      keyOf: (row) => row.jobType,
       empty: "No job has ended in this range: track_job counts them.",
     });
     this.said = element("div", { class: "said" }, [notice("loading", "Loading …")]);
@@ -56,7 +80,9 @@ export class JobTypes {
       ]);
       if (signal.aborted) return;
       this.said.replaceChildren();
-      this.table.show(rowsOf(processed.series, buckets.series, running.series, window.end - 2 * step));
+      this.table.show(
+        rowsOf(processed.series, buckets.series, running.series, window.end - 2 * step),
+      );
     } catch (error) {
       if (!signal.aborted) this.said.replaceChildren(errorNotice(error, null));
     }
@@ -73,7 +99,13 @@ function rowsOf(processed, buckets, running, since) {
     const jobType = labels.job_type ?? "";
     if (!rows.has(jobType)) {
       rows.set(jobType, {
-        jobType, completed: 0, failed: 0, cancelled: 0, unknown: 0, running: null, counts: new Map(),
+        jobType,
+        completed: 0,
+        failed: 0,
+        cancelled: 0,
+        unknown: 0,
+        running: null,
+        counts: new Map(),
       });
     }
     return rows.get(jobType);

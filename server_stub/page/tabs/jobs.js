@@ -11,7 +11,8 @@ const DURATION = "noetl_job_duration_seconds";
 const EMPTY = "No job has ended in this range.";
 
 const quantile = (value) => ({
-  chart: { metric: DURATION, aggregation: "quantile", quantile: value }, name: `p${100 * value}`,
+  chart: { metric: DURATION, aggregation: "quantile", quantile: value },
+  name: `p${100 * value}`,
 });
 const rateBy = (...groupBy) => [{ chart: { metric: PROCESSED, aggregation: "rate", groupBy } }];
 
@@ -24,7 +25,9 @@ function panels() {
       [
         {
           chart: {
-            metric: PROCESSED, aggregation: "rate", groupBy: ["exception", "job_type"],
+            metric: PROCESSED,
+            aggregation: "rate",
+            groupBy: ["exception", "job_type"],
             filters: [{ name: "status", value: "failed" }],
           },
         },
@@ -32,7 +35,8 @@ function panels() {
       { empty: "No job has failed in this range." },
     ),
     new QueryPanel("Duration: p50, p95, p99", [quantile(0.5), quantile(0.95), quantile(0.99)], {
-      unit: "seconds", empty: EMPTY,
+      unit: "seconds",
+      empty: EMPTY,
     }),
     new QueryPanel(
       "In progress, by type",
@@ -41,7 +45,16 @@ function panels() {
     ),
     new QueryPanel(
       "Duration, p95 by type",
-      [{ chart: { metric: DURATION, aggregation: "quantile", quantile: 0.95, groupBy: ["job_type"] } }],
+      [
+        {
+          chart: {
+            metric: DURATION,
+            aggregation: "quantile",
+            quantile: 0.95,
+            groupBy: ["job_type"],
+          },
+        },
+      ],
       { unit: "seconds", empty: EMPTY },
     ),
   ];
@@ -56,7 +69,11 @@ export class Jobs {
       element("h2", { class: "unseen" }, ["Jobs"]),
       this.chosen,
       this.types.root,
-      element("div", { class: "grid" }, this.panels.map((panel) => panel.root)),
+      element(
+        "div",
+        { class: "grid" },
+        this.panels.map((panel) => panel.root),
+      ),
     ]);
   }
 
@@ -80,11 +97,18 @@ export class Jobs {
         findLabelValues(PROCESSED, "job_type", "", { signal }),
       ]);
       if (signal.aborted) return;
-      const text = JSON.stringify([components.values, jobTypes.values, state.component, state.jobType]);
+      const text = JSON.stringify([
+        components.values,
+        jobTypes.values,
+        state.component,
+        state.jobType,
+      ]);
       if (text === this.offered) return;
       this.offered = text;
       this.chosen.replaceChildren(
-        field("Component", components.values, state.component, (component) => changeState({ component })),
+        field("Component", components.values, state.component, (component) =>
+          changeState({ component }),
+        ),
         field("Job type", jobTypes.values, state.jobType, (jobType) => changeState({ jobType })),
       );
     } catch {

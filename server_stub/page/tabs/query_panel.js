@@ -15,7 +15,10 @@ export class QueryPanel {
    * @param {Object} options `{unit, empty}`: of the values; the words where there are none.
    */
   constructor(title, queries, { unit = "", empty = "" } = {}) {
-    this.queries = queries.map(({ chart, name }) => ({ chart: { ...EMPTY_CHART, ...chart }, name }));
+    this.queries = queries.map(({ chart, name }) => ({
+      chart: { ...EMPTY_CHART, ...chart },
+      name,
+    }));
     this.unit = unit;
     this.empty = empty;
     this.link = element("a", { class: "help" }, ["Explore"]);
@@ -26,7 +29,8 @@ export class QueryPanel {
   /** Show what the queries answer; further filters hold for all of them. */
   async load(window, filters, signal) {
     const charts = this.queries.map(({ chart }) => ({
-      ...chart, filters: [...chart.filters, ...filters],
+      ...chart,
+      filters: [...chart.filters, ...filters],
     }));
     this.link.href = formatState({ ...currentState(), tab: "explore", charts });
     try {
@@ -37,7 +41,10 @@ export class QueryPanel {
       const series = answers.flatMap((answer, at) => named(answer.series, this.queries[at].name));
       const notes = series.length === 0 && this.empty ? [this.empty] : [];
       this.panel.show(series, {
-        unit: this.unit, step: answers[0].step_seconds, window, notes,
+        unit: this.unit,
+        step: answers[0].step_seconds,
+        window,
+        notes,
       });
     } catch (error) {
       if (!signal.aborted) this.panel.fail(error);

@@ -12,12 +12,18 @@ import { QueryPanel } from "./query_panel.js";
 import { exportFacts, partitionFacts } from "./storage_facts.js";
 
 const LOOKS = {
-  alarm: ["bad", "alarm"], unknown: ["warn", "unknown"], fine: ["good", "fine"],
+  alarm: ["bad", "alarm"],
+  unknown: ["warn", "unknown"],
+  fine: ["good", "fine"],
   elsewhere: ["quiet", "see the log"],
 };
 const STATES = Object.keys(LOOKS);
 const ALARM_COLUMNS = [
-  { label: "state", value: (row) => STATES.indexOf(row.state), show: (row) => stateMark(...LOOKS[row.state]) },
+  {
+    label: "state",
+    value: (row) => STATES.indexOf(row.state),
+    show: (row) => stateMark(...LOOKS[row.state]),
+  },
   { label: "alarm when", value: (row) => row.when, show: (row) => wrapped(row.when) },
   { label: "now", value: (row) => row.words, show: (row) => wrapped(row.words) },
   { label: "because", value: (row) => row.because, show: (row) => wrapped(row.because) },
@@ -38,10 +44,17 @@ const PARTITION_COLUMNS = [
   { label: "partition", value: (row) => row.name },
   { label: "from", value: (row) => row.from, show: (row) => day(row.from) },
   {
-    label: "rows, about", value: (row) => row.rows_estimated,
-    show: (row) => formatNumber(row.rows_estimated), isNumber: true,
+    label: "rows, about",
+    value: (row) => row.rows_estimated,
+    show: (row) => formatNumber(row.rows_estimated),
+    isNumber: true,
   },
-  { label: "size", value: (row) => row.bytes, show: (row) => formatNumber(row.bytes, "bytes"), isNumber: true },
+  {
+    label: "size",
+    value: (row) => row.bytes,
+    show: (row) => formatNumber(row.bytes, "bytes"),
+    isNumber: true,
+  },
   { label: "goes", value: (row) => row.drops_at, show: goes },
 ];
 const RETENTION_COLUMNS = [
@@ -57,33 +70,58 @@ const one = (metric, aggregation, ...groupBy) => ({ chart: { metric, aggregation
 
 function panels() {
   return [
-    new QueryPanel("Samples inserted per second", [one("noetl_api_samples_inserted_total", "rate")]),
+    new QueryPanel("Samples inserted per second", [
+      one("noetl_api_samples_inserted_total", "rate"),
+    ]),
     new QueryPanel(
       "Samples rejected, and dropped by workers",
       [
         { ...one("noetl_api_samples_rejected_total", "increase"), name: "rejected by the server" },
-        { ...one("noetl_metrics_sdk_samples_dropped_total", "increase", "reason"), name: "dropped by workers" },
+        {
+          ...one("noetl_metrics_sdk_samples_dropped_total", "increase", "reason"),
+          name: "dropped by workers",
+        },
       ],
       { empty: "No sample was rejected or dropped in this range." },
     ),
-    new QueryPanel("Requests per second, by status", [one("noetl_api_requests_total", "rate", "status")]),
+    new QueryPanel("Requests per second, by status", [
+      one("noetl_api_requests_total", "rate", "status"),
+    ]),
     new QueryPanel("Requests that wait for a connection to the database", [
       one("noetl_api_database_requests_waiting", "max", "worker_id"),
     ]),
-    new QueryPanel("Duration of requests, p95 by route", [
-      { chart: { metric: "noetl_api_request_duration_seconds", aggregation: "quantile", groupBy: ["endpoint"] } },
-    ], { unit: "seconds" }),
-    new QueryPanel("Bytes of batches in memory", [one("noetl_api_ingest_bytes", "max", "worker_id")], { unit: "bytes" }),
+    new QueryPanel(
+      "Duration of requests, p95 by route",
+      [
+        {
+          chart: {
+            metric: "noetl_api_request_duration_seconds",
+            aggregation: "quantile",
+            groupBy: ["endpoint"],
+          },
+        },
+      ],
+      { unit: "seconds" },
+    ),
+    new QueryPanel(
+      "Bytes of batches in memory",
+      [one("noetl_api_ingest_bytes", "max", "worker_id")],
+      { unit: "bytes" },
+    ),
   ];
 }
 
 export class Storage {
   constructor() {
     this.partitions = new DataTable("Partitions", PARTITION_COLUMNS, {
-      keyOf: (row) => row.name, empty: "There are no partitions.",
+      keyOf: (row) => row.name,
+      empty: "There are no partitions.",
     });
     this.retentions = new DataTable("Retention", RETENTION_COLUMNS, { keyOf: (row) => row.name });
-    this.alarms = new DataTable("Alarms", ALARM_COLUMNS, { keyOf: (row) => row.when, empty: "Loading …" });
+    this.alarms = new DataTable("Alarms", ALARM_COLUMNS, {
+      keyOf: (row) => row.when,
+      empty: "Loading …",
+    });
     this.exported = element("dl");
     this.stored = element("dl");
     this.panels = panels();
@@ -95,7 +133,8 @@ export class Storage {
       element("div", { class: "grid" }, [
         titled("Partitions", this.stored, this.partitions.root),
         element("div", { class: "stack start" }, [
-          titled("Retention", this.retentions.root), titled("Export", this.exported),
+          titled("Retention", this.retentions.root),
+          titled("Export", this.exported),
         ]),
         ...this.panels.map((panel) => panel.root),
       ]),
@@ -104,13 +143,17 @@ export class Storage {
 
   async load(state, window, signal) {
     await Promise.all([
-      this.facts(signal), ...this.panels.map((panel) => panel.load(window, [], signal)),
+      this.facts(signal),
+      ...this.panels.map((panel) => panel.load(window, [], signal)),
     ]);
   }
 
   async facts(signal) {
     try {
-      const [stored, exported] = await Promise.all([readPartitions({ signal }), readExport({ signal })]);
+      const [stored, exported] = await Promise.all([
+        readPartitions({ signal }),
+        readExport({ signal }),
+      ]);
       if (signal.aborted) return;
       this.partitions.show(stored.partitions);
       this.stored.replaceChildren(...partitionFacts(stored));

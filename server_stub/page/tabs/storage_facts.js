@@ -13,10 +13,14 @@ function facts(pairs) {
 /** Return the list's elements of an answer of `GET /api/metrics/partitions`. */
 export function partitionFacts(stored) {
   const pairs = [
-    ["in all", `${formatNumber(stored.bytes, "bytes")}, about ${formatNumber(stored.rows_estimated)} rows`],
+    [
+      "in all",
+      `${formatNumber(stored.bytes, "bytes")}, about ${formatNumber(stored.rows_estimated)} rows`,
+    ],
     ["made ahead", `${stored.days_ahead} days`],
   ];
-  if (stored.missing.length > 0) pairs.push(["missing", stateMark("bad", stored.missing.join(", "))]);
+  if (stored.missing.length > 0)
+    pairs.push(["missing", stateMark("bad", stored.missing.join(", "))]);
   if (stored.detaching.length > 0) {
     pairs.push(["being detached", stateMark("warn", stored.detaching.join(", "))]);
   }
@@ -33,7 +37,12 @@ export function exportFacts(exported) {
     ["state", exported.failing ? stateMark("bad", "failing") : stateMark("good", "working")],
     ["lag", duration(exported.lag_seconds)],
     ["rows that wait", formatNumber(exported.rows_waiting)],
-    ["loss of samples", exported.loss_in_seconds === null ? "none to come" : `in ${duration(exported.loss_in_seconds)}`],
+    [
+      "loss of samples",
+      exported.loss_in_seconds === null
+        ? "none to come"
+        : `in ${duration(exported.loss_in_seconds)}`,
+    ],
     ["partitions wait for it", duration(exported.hold_seconds)],
   ];
   if (exported.last_error) {

@@ -26,7 +26,8 @@ export async function readWorkerMetrics(window, signal) {
   };
   const names = Object.keys(LAST);
   const answers = await Promise.all([
-    ...names.map((name) => ask(LAST[name], "last")), ask(DROPPED, "increase"),
+    ...names.map((name) => ask(LAST[name], "last")),
+    ask(DROPPED, "increase"),
   ]);
   const found = new Map();
   const at = ({ labels }) => {
@@ -39,7 +40,8 @@ export async function readWorkerMetrics(window, signal) {
   });
   for (const series of answers.at(-1).series) {
     at(series).dropped = series.points.reduce(
-      (sum, [, value]) => sum + (typeof value === "number" ? value : 0), 0,
+      (sum, [, value]) => sum + (typeof value === "number" ? value : 0),
+      0,
     );
   }
   return found;

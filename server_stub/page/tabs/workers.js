@@ -26,39 +26,53 @@ function moment(text) {
 
 function componentColumns(ondelete) {
   const counted = (state) => ({
-    label: state, isNumber: true, value: (row) => row.process_counts[state],
+    label: state,
+    isNumber: true,
+    value: (row) => row.process_counts[state],
   });
   return [
     { label: "component", value: (row) => row.name, show: (row) => cut(row.name) },
     { label: "type", value: (row) => row.component_type },
     {
-      label: "state", value: (row) => (row.alive ? "alive" : row.status),
+      label: "state",
+      value: (row) => (row.alive ? "alive" : row.status),
       show: (row) =>
-        row.alive ? stateMark("good", "alive") : stateMark(row.status === "offline" ? "bad" : "warn", row.status),
+        row.alive
+          ? stateMark("good", "alive")
+          : stateMark(row.status === "offline" ? "bad" : "warn", row.status),
     },
     ...["running", "ended", "lost"].map(counted),
     {
-      label: "last heartbeat", value: (row) => row.last_heartbeat,
+      label: "last heartbeat",
+      value: (row) => row.last_heartbeat,
       show: (row) => ago(row.last_heartbeat),
     },
     { label: "runtime_id", value: (row) => row.runtime_id },
     {
-      label: "", value: () => null,
+      label: "",
+      value: () => null,
       show: (row) =>
         button("Delete …", () => ondelete(row), {
-          class: "small", "aria-label": `Delete ${row.name} …`,
+          class: "small",
+          "aria-label": `Delete ${row.name} …`,
         }),
     },
   ];
 }
 
 const shown = (name, unit) => ({
-  value: (row) => row[name], show: (row) => formatNumber(row[name], unit), isNumber: true,
+  value: (row) => row[name],
+  show: (row) => formatNumber(row[name], unit),
+  isNumber: true,
 });
 const PROCESS_COLUMNS = [
   { label: "worker", value: (row) => row.worker_id, show: (row) => cut(row.worker_id) },
   { label: "component", value: (row) => row.component },
-  { label: "state", value: (row) => STATES.indexOf(row.state), show: (row) => stateMark(LOOKS[row.state], row.state) },
+  {
+    label: "state",
+    value: (row) => STATES.indexOf(row.state),
+    show: (row) => stateMark(LOOKS[row.state], row.state),
+  },
   { label: "last heard", value: (row) => row.last_heard_at, show: (row) => ago(row.last_heard_at) },
   { label: "started", value: (row) => row.started_at, show: (row) => moment(row.started_at) },
   { label: "CPU", ...shown("cpuPercent", "percent") },
@@ -77,19 +91,31 @@ const byWorker = (metric, aggregation, ...labels) => [
 
 function panels() {
   return [
-    new QueryPanel("CPU by worker", byWorker("process_cpu_usage_percent", "avg"), { unit: "percent" }),
-    new QueryPanel("Memory by worker", byWorker("process_resident_memory_bytes", "avg"), { unit: "bytes" }),
+    new QueryPanel("CPU by worker", byWorker("process_cpu_usage_percent", "avg"), {
+      unit: "percent",
+    }),
+    new QueryPanel("Memory by worker", byWorker("process_resident_memory_bytes", "avg"), {
+      unit: "bytes",
+    }),
     new QueryPanel(
-      "Samples dropped, by reason", byWorker("noetl_metrics_sdk_samples_dropped_total", "increase", "reason"),
+      "Samples dropped, by reason",
+      byWorker("noetl_metrics_sdk_samples_dropped_total", "increase", "reason"),
       { empty: "No worker has dropped a sample in this range." },
     ),
-    new QueryPanel("Samples pending, by worker", byWorker("noetl_metrics_sdk_samples_pending", "max")),
+    new QueryPanel(
+      "Samples pending, by worker",
+      byWorker("noetl_metrics_sdk_samples_pending", "max"),
+    ),
   ];
 }
 
 export class Workers {
   constructor() {
-    this.search = element("input", { type: "search", placeholder: "a part of a name", dir: "auto" });
+    this.search = element("input", {
+      type: "search",
+      placeholder: "a part of a name",
+      dir: "auto",
+    });
     let timer = 0;
     this.search.addEventListener("input", () => {
       clearTimeout(timer);
@@ -97,11 +123,18 @@ export class Workers {
         changeState({ search: this.search.value }, { replaces: true });
       }, TYPING_MILLISECONDS);
     });
-    this.components = new DataTable("Components", componentColumns((row) => this.delete(row)), {
-      keyOf: (row) => row.runtime_id, empty: "No component has registered.",
-    });
+    this.components = new DataTable(
+      "Components",
+      componentColumns((row) => this.delete(row)),
+      {
+        keyOf: (row) => row.runtime_id,
+        empty: "No component has registered.",
+      },
+    );
     this.processes = new DataTable("Processes", PROCESS_COLUMNS, {
-      sortBy: STATE, keyOf: (row) => row.key, empty: "No process has registered.",
+      sortBy: STATE,
+      keyOf: (row) => row.key,
+      empty: "No process has registered.",
     });
     this.panels = panels();
     this.said = element("div", { class: "said" }, [notice("loading", "Loading …")]);
@@ -111,7 +144,11 @@ export class Workers {
       this.said,
       titled("Components", this.components.root),
       titled("Processes", this.processes.root),
-      element("div", { class: "grid" }, this.panels.map((panel) => panel.root)),
+      element(
+        "div",
+        { class: "grid" },
+        this.panels.map((panel) => panel.root),
+      ),
     ]);
   }
 
@@ -126,7 +163,8 @@ export class Workers {
   async list(state, window, signal) {
     try {
       const [components, metrics] = await Promise.all([
-        listComponents({ signal }), readWorkerMetrics(window, signal),
+        listComponents({ signal }),
+        readWorkerMetrics(window, signal),
       ]);
       if (signal.aborted) return;
       this.loadedAt = new Date();
@@ -135,7 +173,8 @@ export class Workers {
       const has = (...texts) => texts.some((each) => each?.toLowerCase().includes(text));
       this.components.show(
         components.filter((each) =>
-          has(each.name, each.runtime_id, ...each.processes.map(({ worker_id: id }) => id))),
+          has(each.name, each.runtime_id, ...each.processes.map(({ worker_id: id }) => id)),
+        ),
       );
       const processes = components.flatMap((component) =>
         component.processes.map((process) => {
@@ -143,7 +182,9 @@ export class Workers {
           return { ...process, ...metrics.get(key), key, component: component.name };
         }),
       );
-      this.processes.show(processes.filter((each) => has(each.worker_id, each.component, each.hostname)));
+      this.processes.show(
+        processes.filter((each) => has(each.worker_id, each.component, each.hostname)),
+      );
     } catch (error) {
       if (!signal.aborted) this.said.replaceChildren(errorNotice(error, this.loadedAt));
     }
@@ -168,4 +209,3 @@ function omitted(components) {
   const words = `${hidden} more processes are on record: the list has a hundred of each component at `;
   return [notice("note", `${words}most, those that run first.`)];
 }
-
