@@ -34,6 +34,7 @@ from server_stub.postgresql.maintenance import Maintenance
 from server_stub.postgresql.partitions import Partitions
 from server_stub.postgresql.readiness import Readiness
 from server_stub.postgresql.session import TimeOuts
+from server_stub.postgresql.stored_days import StoredDaysReader
 from server_stub.query.boundary import Boundaries
 from server_stub.query.descriptions import Descriptions
 from server_stub.query.history_samples import HistorySamples
@@ -165,6 +166,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         labels=Labels(database, settings, label_history),
         partitions=partitions,
         readiness=Readiness(database, partitions, time.monotonic),
+        stored_days=StoredDaysReader(database),
         components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,

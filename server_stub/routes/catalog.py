@@ -25,6 +25,9 @@ router = APIRouter(tags=["metrics"])
 NAMES_MAX = 1_000
 VALUES_MAX = 10_000
 
+LABEL_NAME_PATTERN = "^(_|_?[a-zA-Z][a-zA-Z0-9_]{0,250}|_[0-9][a-zA-Z0-9_]{0,250})$"
+"""What `check_label_name` takes as a regular expression, for OpenAPI."""
+
 
 class MetricName(BaseModel):
     """A metric, under the name that `GET /api/metrics/series` and its quantiles take."""
@@ -164,7 +167,14 @@ async def find_labels(server: Server, query: Annotated[LabelQuery, Query()]) -> 
     responses=problems(HTTPStatus.BAD_REQUEST),
 )
 async def find_values(
-    label_name: Annotated[str, Path(description="As answered by `GET /api/metrics/labels`")],
+    label_name: Annotated[
+        str,
+        Path(
+            description="As answered by `GET /api/metrics/labels`",
+            examples=["endpoint"],
+            json_schema_extra={"pattern": LABEL_NAME_PATTERN},
+        ),
+    ],
     server: Server,
     query: Annotated[ValueQuery, Query()],
 ) -> Response:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from server_stub.postgresql.maintenance import Maintenance
     from server_stub.postgresql.partitions import Partitions
     from server_stub.postgresql.readiness import Readiness
+    from server_stub.postgresql.stored_days import StoredDaysReader
     from server_stub.query.descriptions import Descriptions
     from server_stub.query.latest import LatestSamples
     from server_stub.query.pages import Pages
@@ -44,6 +45,7 @@ class Resources:
     labels: Labels
     partitions: Partitions
     readiness: Readiness
+    stored_days: StoredDaysReader
     components: Components
     intake: Intake
     admission: Admission

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from noetl_metrics_sdk import COMPILED
@@ -84,6 +86,23 @@ def test_partitions_that_are_missing_are_named(embedded_api: Api) -> None:
     assert ("elder", None, "2020-01-01T00:00:00.000000Z") == (
         elder["name"], elder["from"], elder["until"],
     )  # fmt: skip
+
+
+def test_many_who_ask_for_the_partitions_at_once_share_a_look(database_url: str) -> None:
+    """One query answers all of them: as many queries of their own would be refused."""
+    with running_api(database_url, pool_size=2) as api:
+
+        async def ask() -> list[int]:
+            transport = httpx.ASGITransport(api.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
+                answers = await asyncio.gather(
+                    *[client.get("/api/metrics/partitions") for _ in range(60)]
+                )
+            return [answer.status_code for answer in answers]
+
+        assert [200] * 60 == api.loop.run(ask())
 
 
 def test_a_server_that_does_not_export_says_so(embedded_api: Api) -> None:
