@@ -381,7 +381,9 @@ def test_the_tabs_are_accessible_in_both_themes(page: Page) -> None:
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             page.screenshot(path=SCREENSHOTS / f"{tab}-{theme}.png", full_page=True)
-            findings[tab, theme] = Axe().run(page).generate_snapshot()
+            # The themes differ in nothing but colours.
+            options = {"runOnly": ["color-contrast"]} if theme == "dark" else {}
+            findings[tab, theme] = Axe().run(page, options=options).generate_snapshot()
     assert {(tab, theme): "" for tab in TABS for theme in ("light", "dark")} == findings
 
 
