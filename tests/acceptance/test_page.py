@@ -304,6 +304,21 @@ def test_storage_evaluates_the_alarms_of_the_documentation(page: Page) -> None:
     expect(raised.get_by_role("cell").first).to_have_text("noetl_api_samples_rejected_total grows")
 
 
+def test_storage_raises_the_alarm_of_a_server_that_is_not_ready(page: Page, served) -> None:
+    """Without tomorrow's partition the server is not ready: the alarm and the partitions say so."""
+    tomorrow = time.strftime("metric_%Y_%m_%d", time.gmtime(time.time() + 86_400))
+    with psycopg.connect(served.database_url, autocommit=True) as connection:
+        connection.execute(f"DROP TABLE noetl.{tomorrow}".encode())
+    try:
+        page.goto("#storage")
+        raised = page.get_by_role("row").filter(has_text="GET /readyz is not 200")
+        expect(raised).to_contain_text(tomorrow)
+        expect(raised.locator(".state.bad")).to_have_text("■ alarm")
+        expect(panel(page, "Partitions")).to_contain_text("missing")
+    finally:
+        httpx.post(f"{served.url}/api/metrics/partitions/create").raise_for_status()
+
+
 def test_storage_shows_the_partitions(page: Page, served) -> None:
     """Each partition of the database has its row, with its size and when it goes."""
     page.goto("#storage")

@@ -1,5 +1,6 @@
 // The routes that the page uses. Ids stay strings: 64 bits are more than a number holds.
 
+import { ApiError } from "./errors.js";
 import { apiUrl, request } from "./request.js";
 
 const SUGGESTIONS_MAX = 50;
@@ -48,7 +49,10 @@ export function readVersion(options) {
 
 /** Return `{isReady, words}`: whether the server can store batches, and what it lacks. */
 export async function readReadiness({ signal } = {}) {
-  const answer = await fetch(apiUrl("readyz"), { signal, cache: "no-store" });
+  // It needs no token, and a 503 is no reason to ask again: it is the answer.
+  const answer = await fetch(apiUrl("readyz"), { signal, cache: "no-store" }).catch((error) => {
+    throw signal?.aborted ? error : new ApiError("away", "The server does not answer.");
+  });
   const body = await answer.json().catch(() => ({}));
   return { isReady: answer.ok, words: body.detail ?? body.status ?? `status ${answer.status}` };
 }

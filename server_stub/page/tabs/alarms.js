@@ -1,6 +1,6 @@
 // Evaluates the alarms, on the last hour of the server's own metrics.
 
-import { readReadiness, readSeries } from "../api/endpoints.js";
+import { readExport, readReadiness, readSeries } from "../api/endpoints.js";
 import { formatDuration, formatNumber } from "../charts/numbers.js";
 import { EMPTY_CHART, seriesParameters } from "../state/chart_definition.js";
 import { ALARMS } from "./alarm_rules.js";
@@ -16,9 +16,11 @@ const unknown = (words) => ({ state: "unknown", words });
 /**
  * Return every alarm with its `state`: fine, alarm, unknown or elsewhere; and the words for it.
  *
- * @param {Object} exported The answer of `GET /api/metrics/export`.
+ * What the server cannot answer is unknown: the alarms beside it are evaluated all the same.
+ *
+ * @throws {ApiError} The server is away, or wants another token.
  */
-export function evaluateAlarms(exported, signal) {
+export function evaluateAlarms(signal) {
   const end = Date.now() / 1_000;
   const window = { start: end - HOUR_SECONDS, end, step: STEP_SECONDS };
   const read = async (metric, aggregation, filters = []) => {
@@ -30,18 +32,23 @@ export function evaluateAlarms(exported, signal) {
   return Promise.all(
     ALARMS.map(async (rule) => ({
       ...rule,
-      ...(await evaluate(rule, read, exported, end, signal)),
+      ...(await evaluate(rule, read, end, signal).catch(asUnknown)),
     })),
   );
 }
 
-async function evaluate(rule, read, exported, end, signal) {
+function asUnknown(error) {
+  if (error.kind !== "busy" && error.kind !== "broken") throw error;
+  return unknown(error.message);
+}
+
+async function evaluate(rule, read, end, signal) {
   if (rule.inLog) return { state: "elsewhere", words: "only in the log" };
   if (rule.readiness) {
     const { isReady, words } = await readReadiness({ signal });
     return isReady ? fine("200") : alarm(words);
   }
-  if (rule.exportBounds) return onExport(rule.exportBounds, exported);
+  if (rule.exportBounds) return onExport(rule.exportBounds, await readExport({ signal }));
   if (rule.isAbove) return isAbove(rule.isAbove, read);
   if (rule.staysAbove) return staysAbove(rule.staysAbove, read, end);
   if (rule.growsAllHour) {

@@ -122,6 +122,7 @@ export class Storage {
       keyOf: (row) => row.when,
       empty: "Loading …",
     });
+    this.alarmsSaid = element("div", { class: "said" });
     this.exported = element("dl");
     this.stored = element("dl");
     this.panels = panels();
@@ -129,7 +130,7 @@ export class Storage {
     this.root = element("div", { class: "stack" }, [
       element("h2", { class: "unseen" }, ["Storage"]),
       this.said,
-      titled("Alarms", this.alarms.root),
+      titled("Alarms", this.alarmsSaid, this.alarms.root),
       element("div", { class: "grid" }, [
         titled("Partitions", this.stored, this.partitions.root),
         element("div", { class: "stack start" }, [
@@ -144,6 +145,7 @@ export class Storage {
   async load(state, window, signal) {
     await Promise.all([
       this.facts(signal),
+      this.evaluate(signal),
       ...this.panels.map((panel) => panel.load(window, [], signal)),
     ]);
   }
@@ -162,13 +164,22 @@ export class Storage {
         { name: "all others", seconds: stored.retention_seconds },
         ...Object.entries(stored.retentions).map(([name, seconds]) => ({ name, seconds })),
       ]);
-      const alarms = await evaluateAlarms(exported, signal);
-      if (signal.aborted) return;
-      this.alarms.show(alarms);
       this.loadedAt = new Date();
       this.said.replaceChildren();
     } catch (error) {
       if (!signal.aborted) this.said.replaceChildren(errorNotice(error, this.loadedAt));
+    }
+  }
+
+  async evaluate(signal) {
+    try {
+      const alarms = await evaluateAlarms(signal);
+      if (signal.aborted) return;
+      this.alarms.show(alarms);
+      this.evaluatedAt = new Date();
+      this.alarmsSaid.replaceChildren();
+    } catch (error) {
+      if (!signal.aborted) this.alarmsSaid.replaceChildren(errorNotice(error, this.evaluatedAt));
     }
   }
 
