@@ -134,6 +134,9 @@ def test_a_metric_is_chosen_by_the_keyboard_only(page: Page) -> None:
     shown = table.inner_text()
     assert "metric%253D" not in page.url
     assert "job_type" in page.url
+    metric.fill("something else")
+    page.keyboard.press("Tab")
+    expect(metric).to_have_value("noetl_jobs_processed_total")
     page.reload()
     expect(table.get_by_role("row")).to_have_count(1 + 3)
     assert shown.split() == table.inner_text().split()

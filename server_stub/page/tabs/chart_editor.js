@@ -34,6 +34,10 @@ export class ChartEditor {
       onchoose: (item) => this.chooseMetric(item),
     });
     this.input = this.metric.querySelector("input");
+    // What was typed and not chosen is not what the chart shows.
+    this.input.addEventListener("blur", () => {
+      this.input.value = this.chart.metric;
+    });
     this.help = element("p", { class: "help" });
     this.aggregation = choice(AGGREGATIONS, "avg", (aggregation) => change({ aggregation }));
     this.quantile = element("input", {
@@ -73,7 +77,8 @@ export class ChartEditor {
   show(chart, described) {
     const before = this.chart;
     this.chart = chart;
-    if (document.activeElement !== this.input) this.input.value = chart.metric;
+    const isTyping = document.activeElement === this.input && before?.metric === chart.metric;
+    if (!isTyping) this.input.value = chart.metric;
     this.aggregation.value = chart.aggregation;
     this.quantile.value = chart.quantile;
     this.quantileField.hidden = chart.aggregation !== "quantile";
