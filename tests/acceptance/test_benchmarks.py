@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import noetl_metrics_sdk
+from tests.browser import needs_chromium
 from tests.victoria_metrics import needs_victoria_metrics
 
 # Finding and showing the contenders does not depend on the interpreter.
@@ -139,6 +140,17 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
     assert {question: {"noetl_metrics_sdk", "a tenth of the rest"} for question in questions} == (
         growth
     )
+
+
+@needs_chromium
+def test_the_page_of_operators_is_measured_in_a_browser(tmp_path):
+    """The table shows what an operator waits for, and the server's share of the charts."""
+    tables, _ = run("page", tmp_path, "--rounds", "1", "--rows", "2000")
+    (table,) = tables.values()
+    found = contenders(table)
+    assert {"noetl_metrics_sdk"} == found["a value among 10,000, typed"]
+    both = {"noetl_metrics_sdk", "limit"}
+    assert both == found["many_series: asked, and drawn"] == found["many_points: asked, and drawn"]
 
 
 def test_the_page_is_measured_beside_generate_latest(tmp_path):

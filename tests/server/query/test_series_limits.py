@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from server_stub.postgresql.sql_files import read_sql
 from server_stub.query import series as series_store
 from server_stub.query.series import SeriesReader, series_query
 from server_stub.query.time_buckets import cover, parse_step
@@ -17,6 +19,8 @@ from tests.server.application import insert, running_api, sample
 from tests.server.charts import T, ask, at, curve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.server.application import Api
 
 # PostgreSQL does the same under every interpreter.
@@ -164,6 +168,33 @@ def test_a_chart_looks_into_no_partition_before_it(api: Api) -> None:
     assert "metric_2024_01_01" not in text
     assert "metric_2024_01_03" in text
     assert "metric_2024_01_04" in text
+
+
+@pytest.mark.parametrize("aggregation", ["avg", "count", "increase", "last", "sum"])
+def test_a_chart_compares_no_sample_with_every_series(embedded_api: Api, aggregation: str) -> None:
+    """A sample's series is found by a hash or by sorting, as there may be thousands of series."""
+    store = SeriesReader(None, Settings(), None)  # type: ignore[arg-type]
+    buckets = cover(None, None, 60.0, datetime.now(UTC))
+    parameters = store.parameters("load", aggregation, buckets, ["core"], {})
+    with psycopg.connect(embedded_api.database_url) as connection:
+        connection.execute(read_sql("query/plan_by_metric.sql"))
+        explained = connection.execute(
+            "EXPLAIN (FORMAT JSON) " + series_query(aggregation), parameters
+        ).fetchone()
+    assert explained is not None
+    joins = [
+        node["Node Type"]
+        for node in nodes_of(explained[0][0]["Plan"])
+        if any(child.get("CTE Name") == "series" for child in node.get("Plans", ()))
+    ]
+    assert joins
+    assert "Nested Loop" not in joins
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
 
 
 def test_a_chart_reads_no_row_of_another_metric(database_url: str) -> None:

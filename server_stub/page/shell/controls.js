@@ -1,0 +1,90 @@
+// The controls that all tabs share: the range, the refresh, the theme, the token.
+
+import { button, choice, element, labelled } from "../elements/element.js";
+import { REFRESH_SECONDS, changeState, currentState } from "../state/location.js";
+import { RANGES, asLocalInput, windowOf } from "../state/time_range.js";
+import { currentTheme, onThemeChange, switchTheme } from "../state/theme.js";
+
+const ABSOLUTE = "absolute";
+const REFRESHES = REFRESH_SECONDS.map((seconds) => [
+  seconds,
+  seconds === 0 ? "off" : seconds < 60 ? `${seconds} s` : `${seconds / 60} min`,
+]);
+
+export class Controls {
+  /**
+   * @param {function()} reload Loads the tab now.
+   * @param {function()} openToken Shows the form for the token.
+   */
+  constructor(reload, openToken) {
+    this.range = choice([...RANGES, [ABSOLUTE, "from … to …"]], "", (value) =>
+      this.chooseRange(value),
+    );
+    this.from = element("input", { type: "datetime-local", step: "1" });
+    this.to = element("input", { type: "datetime-local", step: "1" });
+    for (const input of [this.from, this.to]) {
+      input.addEventListener("change", () => this.chooseMoments());
+    }
+    this.absolute = element(
+      "form",
+      { class: "absolute", onsubmit: (event) => event.preventDefault() },
+      [labelled("From", this.from), labelled("To", this.to)],
+    );
+    this.refresh = choice(REFRESHES, 30, (value) => changeState({ refresh: Number(value) }));
+    this.reload = button("Reload", reload);
+    this.theme = button("", switchTheme);
+    onThemeChange(() => this.showTheme());
+    this.showTheme();
+    this.parts = [
+      labelled("Range", this.range),
+      this.absolute,
+      labelled("Refresh", this.refresh),
+      this.reload,
+      this.theme,
+      button("Token", openToken),
+    ];
+  }
+
+  chooseRange(value) {
+    if (value !== ABSOLUTE) changeState({ range: { relative: value } });
+    else {
+      const { start, end } = windowOf(currentState().range);
+      changeState({ range: { start: Math.floor(start), end: Math.ceil(end) } });
+      this.from.focus();
+    }
+  }
+
+  chooseMoments() {
+    const start = new Date(this.from.value) / 1_000;
+    const end = new Date(this.to.value) / 1_000;
+    this.to.setCustomValidity(start < end ? "" : "The end has to be after the start.");
+    if (start < end) changeState({ range: { start, end } });
+    else this.to.reportValidity();
+  }
+
+  show({ range, refresh }) {
+    const { relative } = range;
+    if (relative && !RANGES.some(([value]) => value === relative)) this.offer(relative);
+    this.range.value = relative ?? ABSOLUTE;
+    this.absolute.hidden = Boolean(relative);
+    if (!relative) {
+      this.from.value = asLocalInput(range.start);
+      this.to.value = asLocalInput(range.end);
+    }
+    this.refresh.value = String(refresh);
+  }
+
+  offer(relative) {
+    if ([...this.range.options].some(({ value }) => value === relative)) return;
+    this.range.append(element("option", { value: relative }, [relative]));
+  }
+
+  showTheme() {
+    this.theme.textContent = currentTheme() === "dark" ? "Light" : "Dark";
+    this.theme.title = "Switch the colours";
+  }
+
+  busy(isBusy) {
+    this.reload.setAttribute("aria-busy", String(isBusy));
+  }
+}

@@ -1,0 +1,61 @@
+// Explore: any metrics, in charts under each other; the page's URL says which.
+
+import { button, element } from "../elements/element.js";
+import { EMPTY_CHART } from "../state/chart_definition.js";
+import { changeState, currentState } from "../state/location.js";
+import { ExploreChart } from "./explore_chart.js";
+
+const CHARTS_MAX = 20;
+
+export class Explore {
+  constructor() {
+    this.charts = [];
+    this.list = element("div", { class: "stack" });
+    this.add = button("Add a chart", () => {
+      changeState({ charts: [...shownCharts(currentState()), EMPTY_CHART] });
+      this.charts.at(-1).focus();
+    });
+    this.root = element("div", {}, [
+      element("h2", { class: "unseen" }, ["Explore"]),
+      this.list,
+      element("div", { class: "actions" }, [this.add]),
+    ]);
+  }
+
+  /** Show the charts of a state; return when their data is there. */
+  async load(state, window, signal) {
+    const shown = shownCharts(state);
+    while (this.charts.length > shown.length) this.drop(this.charts.pop());
+    while (this.charts.length < shown.length) {
+      const chart = new ExploreChart(changeAt(this.charts.length));
+      this.charts.push(chart);
+      this.list.append(chart.root);
+    }
+    this.add.disabled = shown.length >= CHARTS_MAX;
+    await Promise.all(
+      this.charts.map((chart, place) => chart.load(shown[place], shown.length, window, signal)),
+    );
+  }
+
+  drop(chart) {
+    chart.destroy();
+    chart.root.remove();
+  }
+
+  destroy() {
+    this.charts.forEach((chart) => this.drop(chart));
+  }
+}
+
+function shownCharts({ charts }) {
+  return charts.length > 0 ? charts.slice(0, CHARTS_MAX) : [EMPTY_CHART];
+}
+
+/** Return what puts another chart, none, or a copy of it, in a chart's place. */
+function changeAt(place) {
+  return (change) => {
+    const charts = [...shownCharts(currentState())];
+    charts.splice(place, 1, ...change(charts[place]));
+    changeState({ charts });
+  };
+}
