@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 
 from server_stub.auth.token_source import TokenSource
 from server_stub.background import running
+from server_stub.catalog.label_history import LabelHistory
+from server_stub.catalog.labels import Labels
+from server_stub.catalog.metric_names import MetricNames
 from server_stub.components.store import Components
 from server_stub.components.sweeping import Sweeping
 from server_stub.export.background import exporting
+from server_stub.export.state import ExportReport, ExportState
 from server_stub.ingest.admission import Admission
 from server_stub.ingest.compression import ACCEPTED_ENCODING
 from server_stub.ingest.insertion import Insertion
@@ -37,7 +41,16 @@ from server_stub.query.latest import LatestSamples
 from server_stub.query.pages import Pages
 from server_stub.query.recent_rows import RecentRows
 from server_stub.query.series import SeriesReader
-from server_stub.routes import components, exposition, ingest, operations, query, series
+from server_stub.routes import (
+    catalog,
+    components,
+    exposition,
+    ingest,
+    operations,
+    query,
+    series,
+    storage,
+)
 from server_stub.routes.resources import Resources
 from server_stub.self_reporting import self_reporting
 from server_stub.statistics import Statistics
@@ -130,9 +143,11 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
     families = KnownFamilies(database)
     boundaries = Boundaries(settings)
     history_samples = HistorySamples(families, elsewhere.history, boundaries)
+    label_history = LabelHistory(families, elsewhere.history, boundaries)
     partitions = Partitions(database, settings)
     insertion = _insertion(database, partitions, settings, elsewhere.receiver, statistics)
     admission = Admission(settings.ingest_bytes_max)
+    export_report = ExportReport()
     statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
     statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
     return Resources(
@@ -144,12 +159,16 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
         series=SeriesReader(database, settings, history_samples),
         descriptions=Descriptions(database, settings),
+        metric_names=MetricNames(database, settings),
+        labels=Labels(database, settings, label_history),
         partitions=partitions,
         readiness=Readiness(database, partitions, time.monotonic),
         components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,
         maintenance=Maintenance(partitions, settings, statistics),
+        export_report=export_report,
+        export_state=ExportState(database, settings, export_report),
     )
 
 
@@ -184,7 +203,7 @@ async def _running(
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),
         running(sweeps.run_forever()),
-        exporting(database_url, settings, statistics),
+        exporting(database_url, settings, statistics, resources.export_report),
         self_reporting(resources.intake, resources.components, statistics.registry, settings)
         if reports_itself
         else contextlib.nullcontext(),
@@ -193,7 +212,7 @@ async def _running(
 
 
 def _add_routes(app: FastAPI) -> None:
-    modules = (ingest, query, series, exposition, components, operations)
+    modules = (ingest, query, series, catalog, exposition, components, operations, storage)
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)

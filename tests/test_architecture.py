@@ -65,17 +65,18 @@ SERVER = {
     "query": {
         "components", "errors", "postgresql", "settings", "time_series_database", "timestamps",
     },
+    "catalog": {"components", "postgresql", "query", "settings", "time_series_database"},
     "export": {
         "background", "errors", "postgresql", "settings", "statistics", "time_series_database",
     },
     "routes": {
-        "auth", "components", "errors", "ingest", "postgresql", "query", "settings", "statistics",
-        "time_series_database", "timestamps", "web",
+        "auth", "catalog", "components", "errors", "export", "ingest", "postgresql", "query",
+        "settings", "statistics", "time_series_database", "timestamps", "web",
     },
     "self_reporting": {"components", "errors", "ingest", "settings"},
     "app": {
-        "auth", "background", "components", "export", "ingest", "postgresql", "query", "routes",
-        "self_reporting", "settings", "statistics", "time_series_database", "web",
+        "auth", "background", "catalog", "components", "export", "ingest", "postgresql", "query",
+        "routes", "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
     "__main__": {
         "app", "auth", "command_line", "errors", "postgresql", "serving", "settings",
@@ -138,6 +139,7 @@ ONLY_IMPORTERS = {
         "server_stub.ingest.receiver_destination",
         "server_stub.ingest.table_destination",
         "server_stub.postgresql.schema",
+        "server_stub.postgresql.stored_days",
         "server_stub.postgresql.created",
         "server_stub.query.series",
         "server_stub.query.recent_rows",

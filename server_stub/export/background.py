@@ -19,6 +19,7 @@ from server_stub.time_series_database.receiver import Receiver
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from server_stub.export.state import ExportReport
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
 
@@ -27,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def exporting(
-    database_url: str, settings: Settings, statistics: Statistics
+    database_url: str, settings: Settings, statistics: Statistics, report: ExportReport
 ) -> AsyncGenerator[None]:
     """Export while the block runs, if the settings name a receiver.
 
@@ -35,6 +36,7 @@ async def exporting(
         database_url: the database.
         settings: the receiver, and how to export.
         statistics: counts the samples that are exported.
+        report: gets what an operator may ask for.
     """
     if settings.remote_write_url is None:
         async with _connected(database_url) as database:
@@ -45,7 +47,7 @@ async def exporting(
         settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
     )
     async with _connected(database_url) as database:
-        export = Exporter(database, receiver, settings, statistics, time.monotonic)
+        export = Exporter(database, receiver, settings, statistics, report, time.monotonic)
         try:
             async with running(export.run_forever()):
                 yield

@@ -26,6 +26,7 @@ from server_stub.time_series_database.requests import Assembly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from server_stub.export.state import ExportReport
     from server_stub.postgresql.database import Database
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
@@ -53,6 +54,7 @@ class Exporter:
         receiver: the time-series database that the samples are written to.
         settings: the pause between turns, and how long rows are held.
         statistics: counts what happens to the samples.
+        report: gets what an operator may ask for.
         monotonic: returns the seconds of the monotonic clock.
     """
 
@@ -62,6 +64,7 @@ class Exporter:
         receiver: Receiver,
         settings: Settings,
         statistics: Statistics,
+        report: ExportReport,
         monotonic: Callable[[], float],
     ) -> None:
         self._database = database
@@ -69,6 +72,7 @@ class Exporter:
         self._settings = settings
         self._statistics = statistics.export
         self._gauges = ExportGauges(statistics.registry)
+        self._report = report
         self._assembly = Assembly()
         self._portion_size = PortionSize()
         # How far this server has seen the export come. Only for noticing that the database forgot.
@@ -91,14 +95,17 @@ class Exporter:
                 if failures:
                     _logger.info("the export goes on")
                 failures = 0
+                self._report.note_success()
             except (ReceiverUnavailableError, StoreUnavailableError) as error:
                 failures += 1
                 pause_seconds = _pause_seconds(failures, error)
                 self._statistics.failures.inc()
+                self._report.note_failure(error)
                 log = _logger.warning if failures == 1 else _logger.info
                 log("the export waits for %.1f s: %s", pause_seconds, error)
-            except Exception:  # the loop must outlive an unforeseen error
+            except Exception as error:  # the loop must outlive an unforeseen error
                 failures += 1
+                self._report.note_failure(error)
                 pause_seconds = PAUSE_SECONDS_MAX
                 self._statistics.failures.inc()
                 _logger.exception("the export failed, next try in %g s", pause_seconds)
@@ -167,6 +174,7 @@ class Exporter:
         backlog = await position.read_backlog()
         self._gauges.lag.set(backlog.lag_seconds)
         self._gauges.loss_in.set(backlog.loss_in_seconds)
+        self._report.note_backlog(backlog)
 
     def _note_reached(self, acknowledged: int) -> None:
         """Notice that the database has forgotten how far the export had come."""

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
+    from server_stub.catalog.labels import Labels
+    from server_stub.catalog.metric_names import MetricNames
     from server_stub.components.store import Components
+    from server_stub.export.state import ExportReport, ExportState
     from server_stub.ingest.admission import Admission
     from server_stub.ingest.intake import Intake
     from server_stub.postgresql.database import Database
@@ -36,12 +39,16 @@ class Resources:
     latest_samples: LatestSamples
     series: SeriesReader
     descriptions: Descriptions
+    metric_names: MetricNames
+    labels: Labels
     partitions: Partitions
     readiness: Readiness
     components: Components
     intake: Intake
     admission: Admission
     maintenance: Maintenance
+    export_report: ExportReport
+    export_state: ExportState
 
 
 async def resources_of(request: Request) -> Resources:

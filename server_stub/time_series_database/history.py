@@ -123,18 +123,21 @@ class History:
         found = await self._query(f"{selector}[{end_ms - start_ms}ms]", end_ms - 1)
         return _series_of(found, start_ms, end_ms)
 
-    async def latest(self, selector: str, lookback_seconds: float) -> list[HistorySeries]:
+    async def latest(
+        self, selector: str, lookback_seconds: float, time_ms: int | None = None
+    ) -> list[HistorySeries]:
         """Return the latest sample of each series that has one within the lookback.
 
         Args:
             selector: the selector of the series.
             lookback_seconds: how old the sample may be.
+            time_ms: up to when, in milliseconds since the epoch; None for now.
 
         Raises:
             HistoryUnavailableError: the database is away or does not answer.
         """
         lookback = f"{round(lookback_seconds * 1000)}ms"
-        found = await self._query(f"last_over_time({selector}[{lookback}])", None)
+        found = await self._query(f"last_over_time({selector}[{lookback}])", time_ms)
         for series in found:
             series.values = [] if series.value is None else [series.value]
         return _series_of(found, None, None)

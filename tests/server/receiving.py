@@ -11,6 +11,7 @@ import cramjam
 import httpx
 
 from server_stub.export.exporter import Exporter
+from server_stub.export.state import ExportReport
 from server_stub.postgresql.database import Database
 from server_stub.settings import Settings
 from server_stub.statistics import Statistics
@@ -151,7 +152,9 @@ def running_export(
     """Set up an export from an application's database to any receiver."""
     database = Database(api.database_url, 1)
     statistics = Statistics()
-    export = Exporter(database, receiver, Settings(**settings), statistics, monotonic)
+    export = Exporter(
+        database, receiver, Settings(**settings), statistics, ExportReport(), monotonic
+    )
     api.loop.run(database.open())
     try:
         yield RunningExport(api, export, receiver, statistics)

@@ -62,6 +62,12 @@ READING = [
     ("GET", "/api/metrics/prometheus"),
     ("GET", "/api/runtime"),
     ("GET", "/api/metrics/components"),
+    ("GET", "/api/metrics/names"),
+    ("GET", "/api/metrics/labels"),
+    ("GET", "/api/metrics/labels/{label_name}/values"),
+    ("GET", "/api/metrics/partitions"),
+    ("GET", "/api/metrics/export"),
+    ("GET", "/api/version"),
 ]
 OPEN = [("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/docs"), ("GET", "/openapi.json")]
 

@@ -128,8 +128,10 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
     assert 200 == embedded_api_shared.get("/docs").status_code
     document = embedded_api_shared.get("/openapi.json").json()
     assert {
-        "/api/metrics", "/api/metrics/cleanup", "/api/metrics/partitions/create",
-        "/api/metrics/series", "/api/runtime", "/api/runtime/{runtime_id}",
+        "/api/metrics", "/api/metrics/cleanup", "/api/metrics/export", "/api/metrics/labels",
+        "/api/metrics/labels/{label_name}/values", "/api/metrics/names",
+        "/api/metrics/partitions", "/api/metrics/partitions/create",
+        "/api/metrics/series", "/api/version", "/api/runtime", "/api/runtime/{runtime_id}",
         "/api/runtime/{runtime_id}/metrics", "/api/worker/pool/goodbye",
         "/api/worker/pool/deregister", "/api/worker/pool/heartbeat", "/api/worker/pool/register",
         "/healthz", "/metrics", "/readyz",

@@ -1,0 +1,1 @@
+"""What there is: which metrics, and which labels they have."""
