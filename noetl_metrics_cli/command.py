@@ -7,12 +7,16 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 import noetl_metrics_sdk
+from noetl_metrics_cli.commands.chart import chart
 from noetl_metrics_cli.commands.components import components
+from noetl_metrics_cli.commands.export_samples import export_samples
+from noetl_metrics_cli.commands.import_samples import import_samples
 from noetl_metrics_cli.commands.migrate import migrate
 from noetl_metrics_cli.commands.query import query
 from noetl_metrics_cli.commands.serve import serve
 from noetl_metrics_cli.commands.tail import tail
 from noetl_metrics_cli.commands.token import token
+from noetl_metrics_cli.commands.top import top
 
 PROGRAM = "noetl-metrics"
 COMPLETION_VARIABLE = "_NOETL_METRICS_COMPLETE"
@@ -37,5 +41,16 @@ def noetl_metrics() -> None:
     """
 
 
-for _command in (serve, query, tail, components, token, migrate):
+for _command in (
+    serve,
+    query,
+    chart,
+    top,
+    tail,
+    components,
+    export_samples,
+    import_samples,
+    token,
+    migrate,
+):
     noetl_metrics.add_command(_command)

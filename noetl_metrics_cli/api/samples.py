@@ -38,7 +38,11 @@ def filters_of(
 
 
 def pages(
-    server: Connection, filters: Mapping[str, str], order: str, limit: int | None = None
+    server: Connection,
+    filters: Mapping[str, str],
+    order: str,
+    limit: int | None = None,
+    cursor: str | None = None,
 ) -> Generator[dict[str, Any]]:
     """Yield the pages of a query, one after the other.
 
@@ -47,9 +51,9 @@ def pages(
         filters: which samples are meant.
         order: `asc` or `desc`.
         limit: how many samples are wanted, or None for all.
+        cursor: where to begin: the `next_cursor` of a page of the same query.
     """
     wanted = PAGE_SAMPLES_MAX if limit is None else limit
-    cursor: str | None = None
     while True:
         page = server.get(
             "/api/metrics",

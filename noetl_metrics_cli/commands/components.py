@@ -50,6 +50,7 @@ def list_components(kind: str | None, server_url: str | None, as_json: bool) -> 
         ("NAME", "KIND", "STATUS", "RUNNING", "ENDED", "LOST", "HEARD OF", "RUNTIME ID"),
         [_row(one, now) for one in listed],
         right=("RUNNING", "ENDED", "LOST"),
+        optional=("ENDED", "KIND", "RUNTIME ID"),
     )
 
 

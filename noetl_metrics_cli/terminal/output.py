@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,10 @@ from noetl_metrics_sdk.model.numbers import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_PADDING = 2
+"""The columns between two columns of a table."""
 
 
 def terminal() -> Console:
@@ -40,7 +45,10 @@ def print_note(text: str) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> None:
     """Print rows: as a table that fits a terminal, or else with tabs between whole values.
 
@@ -48,18 +56,45 @@ def print_table(
         columns: the names of the columns.
         rows: the texts of each row.
         right: the columns whose texts end at the same place.
+        optional: the columns that a narrow terminal does without, the first of them first.
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             click.echo("\t".join(map(shown, row)))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        justify = "right" if column in right else "left"
-        table.add_column(column, justify=justify, overflow="fold")
+    console = terminal()
+    console.print(fitting_table(columns, rows, right, optional, console.width))
+
+
+def fitting_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str],
+    optional: Sequence[str],
+    width: int,
+) -> Table:
+    """Return a table for a terminal of some width; the widest column folds if it has to."""
+    widths = {
+        column: max(cell_len(shown(text)) for text in (column, *(row[at] for row in rows)))
+        for at, column in enumerate(columns)
+    }
+    kept = list(columns)
+    for column in optional:
+        if sum(widths[one] + _PADDING for one in kept) - _PADDING > width:
+            kept.remove(column)
+    widest = max(kept, key=lambda one: widths[one])
+    table = Table(box=None, pad_edge=False, padding=(0, _PADDING, 0, 0), header_style="bold")
+    for column in kept:
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            min_width=None if column == widest else min(widths[column], width // 3),
+        )
+    places = [columns.index(column) for column in kept]
     for row in rows:
-        table.add_row(*(Text(shown(text)) for text in row))
-    terminal().print(table)
+        table.add_row(*(Text(shown(row[at])) for at in places))
+    return table
 
 
 def shown(text: str) -> str:
@@ -95,7 +130,10 @@ def shown_time(text: str) -> str:
     """Return a time of the API; in a terminal it is one of this machine's time zone."""
     if not sys.stdout.isatty():
         return text
-    return datetime.fromisoformat(text).astimezone().isoformat(" ", "milliseconds")[:23]
+    moment = datetime.fromisoformat(text).astimezone()
+    if moment.date() == datetime.now().astimezone().date():
+        return moment.time().isoformat("milliseconds")
+    return moment.isoformat(" ", "milliseconds")[:23]
 
 
 def shown_ago(seconds: float) -> str:
