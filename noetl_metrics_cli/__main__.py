@@ -15,7 +15,8 @@ try:
     import click
     from click.shell_completion import shell_complete
 
-    from noetl_metrics_cli.command import COMPLETION_VARIABLE, PROGRAM, noetl_metrics
+    from noetl_metrics_cli.command import noetl_metrics
+    from noetl_metrics_cli.commands.completion import PROGRAM, VARIABLE
 except ImportError as error:
     # The SDK alone is installed, without what the command needs beside it.
     sys.exit(f"noetl-metrics: {error}: pip install 'noetl-metrics-sdk[cli]'")
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name, or None for the process's own.
     """
-    instruction = os.environ.get(COMPLETION_VARIABLE)
+    instruction = os.environ.get(VARIABLE)
     if instruction:  # a shell asks for completions
-        return shell_complete(noetl_metrics, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return shell_complete(noetl_metrics, {}, PROGRAM, VARIABLE, instruction)
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

@@ -8,7 +8,9 @@ import click
 
 import noetl_metrics_sdk
 from noetl_metrics_cli.commands.chart import chart
+from noetl_metrics_cli.commands.completion import completion
 from noetl_metrics_cli.commands.components import components
+from noetl_metrics_cli.commands.doctor import doctor
 from noetl_metrics_cli.commands.export_samples import export_samples
 from noetl_metrics_cli.commands.import_samples import import_samples
 from noetl_metrics_cli.commands.migrate import migrate
@@ -17,10 +19,6 @@ from noetl_metrics_cli.commands.serve import serve
 from noetl_metrics_cli.commands.tail import tail
 from noetl_metrics_cli.commands.token import token
 from noetl_metrics_cli.commands.top import top
-
-PROGRAM = "noetl-metrics"
-COMPLETION_VARIABLE = "_NOETL_METRICS_COMPLETE"
-"""By which a shell asks for completions; click's name for this program."""
 
 
 def installed_version() -> str:
@@ -42,15 +40,7 @@ def noetl_metrics() -> None:
 
 
 for _command in (
-    serve,
-    query,
-    chart,
-    top,
-    tail,
-    components,
-    export_samples,
-    import_samples,
-    token,
-    migrate,
-):
+    serve, query, chart, top, tail, components, export_samples, import_samples, doctor, token,
+    migrate, completion,
+):  # fmt: skip
     noetl_metrics.add_command(_command)

@@ -89,9 +89,10 @@ COMMAND = {
     "api": {"errors"},
     "terminal": {"api"},
     "transfer": {"api", "errors"},
-    "commands": {"api", "errors", "server_extra", "terminal", "transfer"},
+    "diagnosis": {"api", "errors", "terminal"},
+    "commands": {"api", "diagnosis", "errors", "server_extra", "terminal", "transfer"},
     "command": {"commands"},
-    "__main__": {"command", "errors"},
+    "__main__": {"command", "commands", "errors"},
 }
 
 TABLES = {"noetl_metrics_cli": COMMAND, "noetl_metrics_sdk": SDK, "server_stub": SERVER}
@@ -125,6 +126,7 @@ ONLY_IMPORTERS = {
     },
     "opentelemetry": {"noetl_metrics_sdk.otel.exporter", "noetl_metrics_sdk.otel.points"},
     "psycopg": {
+        "noetl_metrics_cli.diagnosis.database",
         "server_stub.__main__",  # connection strings only
         "server_stub.components.processes",
         "server_stub.components.store",
@@ -430,7 +432,8 @@ def test_the_tests_that_architecture_md_names_are_there():
 
 
 @pytest.mark.parametrize(
-    ("tests", "package"), [
+    ("tests", "package"),
+    [
         ("command", "noetl_metrics_cli"),
         ("sdk", "noetl_metrics_sdk"),
         ("server", "server_stub"),

@@ -12,7 +12,7 @@ from server_stub.settings import DEFINITIONS
 
 
 @click.pass_context
-def _serve(context: click.Context, **flags: str | None) -> int:
+def _serve(context: click.Context, /, **flags: str | None) -> int:
     """Take metrics over HTTP and keep them in PostgreSQL, until SIGTERM or Ctrl-C.
 
     A flag wins over its environment variable.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -92,7 +92,7 @@ def new(
 def list_tokens(token_file: Path | None, as_json: bool) -> None:
     """List the tokens of the token file: their names, what they are for, never themselves."""
     tokens = _read(_needed(token_file))
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "name": one.name,
             "scopes": [str(scope) for scope in Scope if scope in one.scopes],

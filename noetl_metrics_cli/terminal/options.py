@@ -24,7 +24,7 @@ _EPOCH_SECONDS = re.compile(r"\d{9,}(\.\d+)?")
 _DURATION_SECONDS_MAX = 3_660 * 86_400
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A duration like `30s`, `5m`, `2h` or `7d`; a number alone is seconds. The value: seconds."""
 
     name = "duration"
@@ -50,7 +50,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class PointInTime(click.ParamType):
+class PointInTime(click.ParamType[datetime]):
     """A point in time, as a time of this machine or as how long it is ago. The value: UTC."""
 
     name = "time"
@@ -73,7 +73,7 @@ class PointInTime(click.ParamType):
         return moment
 
 
-class ServerUrl(click.ParamType):
+class ServerUrl(click.ParamType[str]):
     """The address of a server."""
 
     name = "url"
@@ -86,7 +86,7 @@ class ServerUrl(click.ParamType):
             self.fail(f"{value!r}: {error}", param, ctx)
 
 
-class Label(click.ParamType):
+class Label(click.ParamType[tuple[str, str]]):
     """A label, as `name=value`."""
 
     name = "label"

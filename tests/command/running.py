@@ -56,15 +56,17 @@ class Runner:
 
     def insert(self, component: str, *samples: dict[str, Any], kind: str = "worker_pool") -> str:
         """Register a component and insert its samples; return its id."""
-        registered = httpx.post(
-            f"{self.url}/api/runtime/register", json={"name": component, "kind": kind}
-        )
-        runtime_id: str = registered.raise_for_status().json()["runtime_id"]
-        answer = httpx.post(
-            f"{self.url}/api/metrics", json={"runtime_id": runtime_id, "metrics": list(samples)}
-        ).json()
-        assert len(samples) == answer["metrics_inserted"], answer
-        return runtime_id
+        return insert(self.url, component, *samples, kind=kind)
+
+
+def insert(url: str, component: str, *samples: dict[str, Any], kind: str = "worker_pool") -> str:
+    """Register a component and insert its samples; return its id."""
+    registered = httpx.post(f"{url}/api/runtime/register", json={"name": component, "kind": kind})
+    runtime_id: str = registered.raise_for_status().json()["runtime_id"]
+    body = {"runtime_id": runtime_id, "metrics": list(samples)}
+    answer = httpx.post(f"{url}/api/metrics", json=body).json()
+    assert len(samples) == answer["metrics_inserted"], answer
+    return runtime_id
 
 
 def environment(**variables: str) -> dict[str, str]:

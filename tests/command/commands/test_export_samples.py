@@ -11,7 +11,7 @@ import pytest
 from noetl_metrics_cli.api.connection import connected
 from noetl_metrics_cli.transfer import exporting
 from noetl_metrics_cli.transfer.exporting import Export
-from tests.command.running import PROGRAM, environment
+from tests.command.running import PROGRAM, environment, insert
 from tests.command.terminals import in_terminal
 from tests.server.application import sample
 
@@ -21,11 +21,9 @@ pytestmark = pytest.mark.once
 @pytest.fixture(scope="module")
 def exported(command_server):
     """The name of a component with 1,000 samples, of which ten have one time."""
-    from tests.command.running import Runner  # noqa: PLC0415
-
     now = time.time()
-    run = Runner(command_server.url, None)  # type: ignore[arg-type] - it only inserts
-    run.insert(
+    insert(
+        command_server.url,
         "exported",
         *(
             sample(metric_value=n, labels={"n": str(n)}, timestamp=now - 1000 + n // 10)

@@ -10,13 +10,15 @@ import time
 import pytest
 
 from noetl_metrics_cli.api.connection import connected
-from noetl_metrics_cli.transfer import importing
 from noetl_metrics_cli.transfer.importing import Import
 from noetl_metrics_cli.transfer.reading import Component, JsonLineReader
+from noetl_metrics_cli.transfer.side_file import write_side_file
 from tests.command.running import PROGRAM, environment
 from tests.server.application import sample
 
 pytestmark = pytest.mark.once
+
+WRITE_SIDE_FILE = "noetl_metrics_cli.transfer.importing.write_side_file"
 
 LINES = 4_500
 """More than two batches."""
@@ -77,15 +79,14 @@ def test_an_import_that_breaks_off_goes_on_and_inserts_each_sample_once(
     """The batch whose answer was lost is sent again, and is there already."""
     name = component_of(request)
     side = lines_file.with_name("samples.jsonl.imported")
-    remember = importing.write_side_file
     with connected(run.url, {}) as server:
 
         def end_before_the_second(path, content):
             if side.exists():
                 raise KilledError
-            remember(path, content)
+            write_side_file(path, content)
 
-        monkeypatch.setattr(importing, "write_side_file", end_before_the_second)
+        monkeypatch.setattr(WRITE_SIDE_FILE, end_before_the_second)
         work = Import(server, JsonLineReader(None), "", side, print)
         with lines_file.open("rb") as file, pytest.raises(KilledError):
             work.run(file, lambda *_: None)
@@ -203,8 +204,8 @@ def test_what_is_rejected_is_named_and_counted(run, tmp_path):
 
 def test_a_busy_server_is_asked_again(run, lines_file, monkeypatch):
     """A batch that is answered 503 is sent again under its name."""
-    monkeypatch.setattr(importing.time, "sleep", lambda _: None)
-    said = []
+    monkeypatch.setattr("noetl_metrics_cli.transfer.importing.time.sleep", lambda _: None)
+    said: list[str] = []
     with connected(run.url, {}) as server:
         answers = iter([503, 503])
         ask = server.ask

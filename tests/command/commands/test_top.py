@@ -41,10 +41,8 @@ def test_jobs_workers_and_losses_are_in_one_document(busy):
     """JSON has the rates of the window, the components and the lost samples of an hour."""
     document = busy("top", "--once", "--json").json
     (job,) = [job for job in document["jobs"] if job["job_type"] == "sql"]
-    assert (2.0, 1.0, 0.1) == (
-        job["running"], pytest.approx(job["completed_per_second"]),
-        pytest.approx(job["failed_per_second"]),
-    )  # fmt: skip
+    rates = [job["running"], job["completed_per_second"], job["failed_per_second"]]
+    assert pytest.approx([2.0, 1.0, 0.1]) == rates
     (worker,) = [worker for worker in document["workers"] if worker["name"] == "busy"]
     assert ("worker_pool", "ready", 2.0) == (
         worker["kind"], worker["status"], worker["jobs_running"],
