@@ -99,6 +99,10 @@ def read_overview(server: Connection, window_seconds: float) -> Overview:
     )
 
 
+def _busiest_first(job: JobType) -> tuple[float, str]:
+    return -job.completed_per_second - job.failed_per_second, job.job_type
+
+
 class _Reader:
     def __init__(self, server: Connection, now: float, window_seconds: float) -> None:
         self._server = server
@@ -128,8 +132,7 @@ class _Reader:
                 by_type[curve.labels.get("job_type", "")].seconds = curve.points[-1][1]
         for name, job in by_type.items():
             job.job_type = name
-        busiest = lambda job: (-job.completed_per_second - job.failed_per_second, job.job_type)  # noqa: E731
-        return sorted(by_type.values(), key=busiest)
+        return sorted(by_type.values(), key=_busiest_first)
 
     def workers(self, running: Chart) -> list[Worker]:
         listed: list[dict[str, Any]] = self._server.get("/api/runtime")["components"]

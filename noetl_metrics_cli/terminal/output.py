@@ -111,6 +111,7 @@ def shown_value(value: float | str) -> str:
     """
     if isinstance(value, str):
         return value
+    value = float(value)
     if not sys.stdout.isatty():
         return format_value(value).removesuffix(".0")
     return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"  # noqa: PLR2004

@@ -124,9 +124,11 @@ class Import:
             self.outcome.known += len(samples) - rejected
         else:
             self.outcome.inserted += answer["metrics_inserted"]
-        for error in answer["errors"]:
-            self.outcome.reject(samples[error["index"]][0], error["reason"])
-        self.outcome.rejected += rejected - len(answer["errors"])
+        errors: list[dict[str, Any]] = answer["errors"]
+        for error in errors:
+            index: int = error["index"]
+            self.outcome.reject(samples[index][0], error["reason"])
+        self.outcome.rejected += rejected - len(errors)
 
     def _insert(self, body: bytes, key: str) -> dict[str, Any]:
         """Return the answer to a batch, which is sent again while the server is away or busy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from noetl_metrics_cli.transfer.prometheus_text import PrometheusText
 
@@ -62,7 +62,7 @@ class JsonLineReader:
             raise ValueError(f"it is no JSON ({error})") from None
         if not isinstance(document, dict):
             raise ValueError("it must be an object, as noetl-metrics export writes it")  # noqa: TRY004
-        sample: dict[str, Any] = document
+        sample = cast("dict[str, Any]", document)
         body = {name: sample[name] for name in FIELDS if sample.get(name) is not None}
         return ReadSample(self._component or _component_of(sample), body)
 

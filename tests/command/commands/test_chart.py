@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.command.running import insert
 from tests.command.terminals import in_terminal
 from tests.server.application import sample
 
@@ -15,9 +16,9 @@ pytestmark = pytest.mark.once
 STEP_SECONDS = 60
 
 
-@pytest.fixture
-def drawn(run):
-    """Return a pool whose gauge `depth` rises in one queue and falls in another, and a counter."""
+@pytest.fixture(scope="module")
+def charted(command_server):
+    """Insert a gauge that rises in one queue and falls in another, and a counter."""
     now = time.time()
     samples = []
     for number in range(20):
@@ -26,7 +27,12 @@ def drawn(run):
             gauge = {"metric_name": "depth", "metric_type": "gauge", "metric_value": value}
             samples.append(sample(**gauge, labels={"queue": queue}, timestamp=moment))
         samples.append(sample(metric_value=number * 30, timestamp=moment))
-    run.insert("charted", *samples)
+    insert(command_server.url, "charted", *samples)
+
+
+@pytest.fixture
+def drawn(run, charted):
+    """Run commands on a server that has the samples of `charted`."""
     return run
 
 
@@ -48,7 +54,9 @@ def test_a_gauge_has_a_curve_for_each_group(drawn):
 
 def test_what_counts_is_shown_as_a_rate(drawn):
     """A name of a counter has the aggregation rate; JSON has the server's answer."""
-    answer = drawn("chart", "jobs_total", "-c", "charted", "--start=21m", "--json").json
+    answer = drawn(
+        "chart", "jobs_total", "-c", "charted", "--start=21m", "--step=1m", "--json"
+    ).json
     assert "rate" == answer["aggregation"]
     values = [value for _, value in answer["series"][0]["points"]]
     assert 0.5 == pytest.approx(sum(values) / len(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 import pytest
 
@@ -13,18 +14,24 @@ pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def busy(run):
+def name():
+    """The name of a pool of the test's own, and of its type of jobs."""
+    return f"busy-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def busy(run, name):
     """Return a pool that runs two jobs, has ended some in the last minute, and has lost samples."""
     now = time.time()
-    ok, failed = ({"job_type": "sql", "status": status} for status in ("completed", "failed"))
+    ok, failed = ({"job_type": name, "status": status} for status in ("completed", "failed"))
 
-    def counted(name: str, value: float, ago: float, **labels: str) -> dict[str, object]:
-        return sample(metric_name=name, metric_value=value, labels=labels, timestamp=now - ago)
+    def counted(metric: str, value: float, ago: float, **labels: str) -> dict[str, object]:
+        return sample(metric_name=metric, metric_value=value, labels=labels, timestamp=now - ago)
 
     samples = [
         sample(
             metric_name="noetl_jobs_in_progress", metric_type="gauge", metric_value=2,
-            labels={"job_type": "sql"}, timestamp=now - 5,
+            labels={"job_type": name}, timestamp=now - 5,
         ),
         counted("noetl_jobs_processed_total", 0, 40, **ok),
         counted("noetl_jobs_processed_total", 60, 5, **ok),
@@ -33,21 +40,21 @@ def busy(run):
         counted("noetl_metrics_sdk_samples_dropped_total", 0, 60, reason="buffer_full"),
         counted("noetl_metrics_sdk_samples_dropped_total", 7, 5, reason="buffer_full"),
     ]  # fmt: skip
-    run.insert("busy", *samples)
+    run.insert(name, *samples)
     return run
 
 
-def test_jobs_workers_and_losses_are_in_one_document(busy):
+def test_jobs_workers_and_losses_are_in_one_document(busy, name):
     """JSON has the rates of the window, the components and the lost samples of an hour."""
     document = busy("top", "--once", "--json").json
-    (job,) = [job for job in document["jobs"] if job["job_type"] == "sql"]
+    (job,) = [job for job in document["jobs"] if job["job_type"] == name]
     rates = [job["running"], job["completed_per_second"], job["failed_per_second"]]
     assert pytest.approx([2.0, 1.0, 0.1]) == rates
-    (worker,) = [worker for worker in document["workers"] if worker["name"] == "busy"]
+    (worker,) = [worker for worker in document["workers"] if worker["name"] == name]
     assert ("worker_pool", "ready", 2.0) == (
         worker["kind"], worker["status"], worker["jobs_running"],
     )  # fmt: skip
-    (loss,) = [loss for loss in document["losses"] if loss["component"] == "busy"]
+    (loss,) = [loss for loss in document["losses"] if loss["component"] == name]
     assert ("dropped by the worker", "buffer_full", 7.0) == (
         loss["what"], loss["reason"], loss["samples"],
     )  # fmt: skip
