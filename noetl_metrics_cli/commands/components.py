@@ -78,9 +78,9 @@ def delete(
                 )
             running = chosen["process_counts"]["running"]
             alive = f", of which {running} processes run," if running else ""
-            click.confirm(
-                f"Delete {shown(title)}{alive} and all of its metrics?", abort=True, err=True
-            )
+            question = f"Delete {shown(title)}{alive} and all of its metrics?"
+            if not click.confirm(question, err=True):
+                raise CommandError(f"{title} is as it was")
         answer = server.send("DELETE", f"/api/runtime/{chosen['runtime_id']}")
     if as_json:
         print_json(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.command.terminals import in_terminal
 from tests.server.application import sample
 
 pytestmark = pytest.mark.once
@@ -44,6 +45,23 @@ def test_nothing_is_deleted_unasked(run):
         "give --yes\n"
     ) == result.err
     assert ["kept"] == [row[0] for row in run("components", "list").rows if row[0] == "kept"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [("y", 0, "deleted worker_pool/asked"), ("n", 1, "is as it was")],
+)
+def test_an_operator_is_asked_in_a_terminal(run, answer, code, said):
+    """Only a yes deletes."""
+    run.insert("asked")
+    with in_terminal(
+        120, 24, "components", "delete", "asked", NOETL_SERVER_URL=run.url
+    ) as terminal:
+        terminal.read_until("and all of its metrics? [y/N]")
+        terminal.type(f"{answer}\n")
+        assert said in "\n".join(terminal.read_to_end(code))
+    left = [row for row in run("components", "list").rows if row[0] == "asked"]
+    assert (code == 0) == (left == [])
 
 
 def test_a_name_that_there_is_not_says_which_may_be_meant(run):
