@@ -71,7 +71,7 @@ def top(interval: float, window: float, once: bool, server_url: str | None, as_j
                 document = dataclasses.asdict(overview)
                 (print_json_line if is_live else print_json)(document)
             else:
-                terminal().print(_drawn(overview, server.url, terminal().width, None))
+                terminal().print(drawn(overview, server.url, terminal().width, None))
             if not is_live:
                 return
             time.sleep(interval)
@@ -82,8 +82,8 @@ def _live(server: Connection, interval: float, window: float) -> None:
     overview = read_overview(server, window)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            drawn = _drawn(overview, server.url, console.width, console.height)
-            live.update(drawn, refresh=True)
+            picture = drawn(overview, server.url, console.width, console.height)
+            live.update(picture, refresh=True)
             time.sleep(interval)
             try:
                 overview = read_overview(server, window)
@@ -91,11 +91,11 @@ def _live(server: Connection, interval: float, window: float) -> None:
                 # A server that is restarted is back in a moment; what was seen last stays.
                 if error.exit_code != UNREACHABLE:
                     raise
-                live.update(Group(Text(str(error), style="bold red"), drawn), refresh=True)
+                live.update(Group(Text(str(error), style="bold red"), picture), refresh=True)
                 time.sleep(interval)
 
 
-def _drawn(overview: Overview, url: str, width: int, height: int | None) -> RenderableType:
+def drawn(overview: Overview, url: str, width: int, height: int | None) -> RenderableType:
     """Return what is shown; of a height, each of the three parts gets what the others leave."""
     window = shown_duration(overview.window_seconds)
     parts = [

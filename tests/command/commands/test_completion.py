@@ -24,7 +24,8 @@ def completed(run, capsys, monkeypatch):
         monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
         capsys.readouterr()
         assert 0 == main([])
-        return [one.partition(",")[2] for one in capsys.readouterr().out.splitlines()]
+        printed = capsys.readouterr().out.splitlines()
+        return [one.partition(",")[2] for one in printed if one]
 
     return offered
 

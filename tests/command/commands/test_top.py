@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import time
 import uuid
 
 import pytest
+from rich.console import Console
 
+from noetl_metrics_cli.api.overview import JobType, Overview, Worker
+from noetl_metrics_cli.commands.top import drawn
 from tests.command.terminals import in_terminal
 from tests.server.application import sample
 
@@ -69,10 +73,9 @@ def test_without_a_terminal_it_is_shown_once(busy):
         assert title in result.out
 
 
-@pytest.mark.parametrize("columns", [60, 160])
-def test_it_is_drawn_anew_until_ctrl_c_and_leaves_the_terminal_as_it_was(busy, columns):
+def test_it_is_drawn_anew_until_ctrl_c_and_leaves_the_terminal_as_it_was(busy):
     """It uses the other screen of the terminal, and gives back the first; the code is 130."""
-    with in_terminal(columns, 24, "top", "--interval=0.5", NOETL_SERVER_URL=busy.url) as terminal:
+    with in_terminal(60, 24, "top", "--interval=0.5", NOETL_SERVER_URL=busy.url) as terminal:
         terminal.read_until("LOST SAMPLES", times=2)
         assert "\x1b[?1049h" in terminal.raw
         terminal.type("\x03")
@@ -81,12 +84,29 @@ def test_it_is_drawn_anew_until_ctrl_c_and_leaves_the_terminal_as_it_was(busy, c
         assert "Traceback" not in terminal.raw
 
 
+@pytest.mark.parametrize("width", [60, 160])
+def test_it_fits_a_width_and_a_height(width):
+    """A narrow terminal has fewer columns, and what does not fit is counted."""
+    workers = [
+        Worker(f"pool-{n}", "worker_pool", "ready", {"running": 1, "ended": 2, "lost": 0}, 7.0)
+        for n in range(50)
+    ]
+    overview = Overview("2026-01-31T12:00:00+00:00", 60.0, [JobType("sql", 1, 2, 0, 0.5)], workers)
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(drawn(overview, "http://localhost:8082", width, 24))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= width
+    assert (width == 160) == ("KIND" in "".join(lines))
+    assert "WORKERS, 37 more do not fit" in lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--interval=0.1"], "'0.1' must be a duration from 0.5s to 1h, like 30s, 5m, 2h or 7d"),
         (["--window=1s"], "'1s' must be a duration from 10s to 1d"),
-        (["--onec"], "No such option '--onec'. Did you mean '--once'?"),
+        (["--onec"], "No such option '--onec'. (Did you mean one of: '--json', '--once'?)"),
     ],
 )
 def test_a_bad_option_is_one_line(run, arguments, message):
