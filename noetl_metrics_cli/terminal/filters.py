@@ -18,7 +18,10 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 def metric_argument(*, required: bool) -> Callable[[_Command], _Command]:
     """Return what adds the argument for a metric's name."""
     return click.argument(
-        "metric_name", metavar="METRIC", required=required, shell_complete=complete_metric
+        "metric_name",
+        metavar="METRIC" if required else "[METRIC]",
+        required=required,
+        shell_complete=complete_metric,
     )
 
 

@@ -176,7 +176,10 @@ class Import:
     def _remember(self, batch: Batch) -> None:
         if self._side is not None:
             content = {"bytes": batch.end, "sha256": batch.digest, "to": self._to}
-            write_side_file(self._side, content)
+            try:
+                write_side_file(self._side, content)
+            except CommandError as error:
+                raise CommandError(f"{error}; import - < FILE needs no file beside it") from error
 
     @property
     def _to(self) -> str:
