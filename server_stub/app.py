@@ -34,6 +34,7 @@ from server_stub.postgresql.maintenance import Maintenance
 from server_stub.postgresql.partitions import Partitions
 from server_stub.postgresql.readiness import Readiness
 from server_stub.postgresql.session import TimeOuts
+from server_stub.postgresql.stored_days import StoredDaysReader
 from server_stub.query.boundary import Boundaries
 from server_stub.query.descriptions import Descriptions
 from server_stub.query.history_samples import HistorySamples
@@ -47,6 +48,7 @@ from server_stub.routes import (
     exposition,
     ingest,
     operations,
+    pages,
     query,
     series,
     storage,
@@ -63,6 +65,7 @@ from server_stub.web.foreign_pages import ForeignPages
 from server_stub.web.framing import Framing
 from server_stub.web.head import Head
 from server_stub.web.observation import Observation
+from server_stub.web.page_files import PageFiles
 from server_stub.web.relative_redirects import RelativeRedirects
 from server_stub.web.request_log import RequestLog
 from server_stub.web.responses import install_error_answers
@@ -163,12 +166,14 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         labels=Labels(database, settings, label_history),
         partitions=partitions,
         readiness=Readiness(database, partitions, time.monotonic),
+        stored_days=StoredDaysReader(database),
         components=Components(database, statistics),
         intake=Intake(insertion, settings, statistics, clock),
         admission=admission,
         maintenance=Maintenance(partitions, settings, statistics),
         export_report=export_report,
         export_state=ExportState(database, settings, export_report),
+        page_files=PageFiles(),
     )
 
 
@@ -212,7 +217,9 @@ async def _running(
 
 
 def _add_routes(app: FastAPI) -> None:
-    modules = (ingest, query, series, catalog, exposition, components, operations, storage)
+    modules = (
+        ingest, query, series, catalog, exposition, components, operations, storage, pages,
+    )  # fmt: skip
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router)

@@ -16,8 +16,11 @@ from server_stub.errors import ForbiddenError
 if TYPE_CHECKING:
     from server_stub.auth.tokens import Token
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/ui"})
 """The paths that need no token: probes have none, and the API's description is no secret."""
+
+OPEN_FOLDER = "/ui/"
+"""Below it are the files of the page, which has no data of its own. They need no token either."""
 
 WRITE_PATHS = frozenset(
     {
@@ -40,7 +43,7 @@ def required_scope(method: str, path: str) -> Scope | None:
     A request that only reads needs `read`, whatever its route. A path that this module does not
     name needs `admin`, so a route that a developer adds is closed until this module names it.
     """
-    if path in OPEN_PATHS:
+    if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
         return None
     if method in {"GET", "HEAD"}:
         return Scope.READ

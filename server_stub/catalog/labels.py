@@ -38,7 +38,10 @@ LOOK = timedelta(seconds=2)
 PAIR_ROW = RowSize(100, 1)
 
 _FIRST_TIME = datetime.min.replace(tzinfo=UTC)
-_OF_A_FAMILY = ("histogram", "summary")
+
+COUNT_SUFFIX = "_count"
+OF_A_FAMILY = ("histogram", "summary")
+"""The types whose rows have this ending, among others, behind the metric's name."""
 
 
 class Label(NamedTuple):
@@ -138,11 +141,14 @@ class Labels:
         parameters: Mapping[str, Any],
     ) -> tuple[list[tuple[Any, ...]], bool]:
         """Return the rows of an answer about a metric, and whether something was left out."""
-        for name, metric_types in ((metric_name, None), (f"{metric_name}_count", _OF_A_FAMILY)):
-            rows, is_cut = await self._read_of(answer, name, metric_types, filters, parameters)
-            if rows:
-                return rows, is_cut
-        return [], is_cut
+        rows, is_cut = await self._read_of(answer, metric_name, None, filters, parameters)
+        if rows:
+            return rows, is_cut
+        count_name = metric_name + COUNT_SUFFIX
+        rows, is_count_cut = await self._read_of(
+            answer, count_name, OF_A_FAMILY, filters, parameters
+        )
+        return rows, is_cut or is_count_cut
 
     async def _read_of(
         self,

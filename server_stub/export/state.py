@@ -73,15 +73,15 @@ class ExportState:
             found = await connection.execute(read_sql("export/state.sql"))
             row = await found.fetchone()
         assert row is not None
-        acknowledged, settled, last_id, rows_waiting, hold_seconds = row
-        # The position is there from the first batch on that the receiver has taken.
-        is_known = self._is_configured or acknowledged is not None
+        is_there, acknowledged, settled, last_id, rows_waiting, hold_seconds = row
+        is_known = self._is_configured or is_there
         report = self._report
         return {
             "configured": self._is_configured,
-            "position": _as_text(acknowledged),
-            "settled": _as_text(settled),
-            "last_id": _as_text(last_id),
+            # JavaScript has no number for some ids.
+            "position": str(acknowledged) if is_known else None,
+            "settled": str(settled) if is_known else None,
+            "last_id": str(last_id),
             "rows_waiting": rows_waiting if is_known else None,
             "hold_seconds": hold_seconds,
             "lag_seconds": None if report.backlog is None else report.backlog.lag_seconds,
@@ -91,8 +91,3 @@ class ExportState:
             "last_error": report.last_error,
             "last_error_at": report.last_error_at,
         }
-
-
-def _as_text(metric_id: int | None) -> str | None:
-    # JavaScript has no number for some ids.
-    return None if metric_id is None else str(metric_id)

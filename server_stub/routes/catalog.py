@@ -16,7 +16,7 @@ from noetl_metrics_sdk.model.names import check_label_name, check_text
 from server_stub.catalog.labels import VALUES_OF_A_LABEL_MAX
 from server_stub.errors import ParameterInvalidError
 from server_stub.query.parameters import parse_filters
-from server_stub.routes.notes import notes_on_name
+from server_stub.routes.notes import notes_on_labels
 from server_stub.routes.resources import Server
 from server_stub.web.responses import json_response, problems
 
@@ -24,6 +24,9 @@ router = APIRouter(tags=["metrics"])
 
 NAMES_MAX = 1_000
 VALUES_MAX = 10_000
+
+LABEL_NAME_PATTERN = "^(_|_?[a-zA-Z][a-zA-Z0-9_]{0,250}|_[0-9][a-zA-Z0-9_]{0,250})$"
+"""What `check_label_name` takes as a regular expression, for OpenAPI."""
 
 
 class MetricName(BaseModel):
@@ -139,7 +142,7 @@ async def find_labels(server: Server, query: Annotated[LabelQuery, Query()]) -> 
     at samples until it has looked at enough, or for two seconds; `truncated` says so.
     """
     found = await server.labels.find(query.metric_name, _filters(query))
-    notes = [] if found.labels else await notes_on_name(server.descriptions, query.metric_name)
+    notes = [] if found.labels else await notes_on_labels(server.descriptions, query.metric_name)
     return json_response(
         {
             "status": "ok",
@@ -164,7 +167,14 @@ async def find_labels(server: Server, query: Annotated[LabelQuery, Query()]) -> 
     responses=problems(HTTPStatus.BAD_REQUEST),
 )
 async def find_values(
-    label_name: Annotated[str, Path(description="As answered by `GET /api/metrics/labels`")],
+    label_name: Annotated[
+        str,
+        Path(
+            description="As answered by `GET /api/metrics/labels`",
+            examples=["endpoint"],
+            json_schema_extra={"pattern": LABEL_NAME_PATTERN},
+        ),
+    ],
     server: Server,
     query: Annotated[ValueQuery, Query()],
 ) -> Response:

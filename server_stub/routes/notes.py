@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server_stub.catalog.labels import COUNT_SUFFIX, OF_A_FAMILY
 from server_stub.query.quantiles import bucket_metric_name
 from server_stub.web.near_names import said_instead
 
@@ -29,6 +30,18 @@ async def notes_on_name(descriptions: Descriptions, metric_name: str) -> list[st
     if (await descriptions.describe(metric_name)).types:
         return [f"the metric {shown} has samples, but none in this range for these filters"]
     return [f"there is no metric {shown}: {said_instead(metric_name, await descriptions.names())}"]
+
+
+async def notes_on_labels(descriptions: Descriptions, metric_name: str) -> list[str]:
+    """Return why a metric has no labels.
+
+    Args:
+        descriptions: tells which metrics there are.
+        metric_name: the name that the client asked for, or that of a histogram or summary.
+    """
+    count_name = metric_name + COUNT_SUFFIX
+    is_family = {*OF_A_FAMILY} & {*(await descriptions.describe(count_name)).types}
+    return await notes_on_name(descriptions, count_name if is_family else metric_name)
 
 
 async def notes_on_chart(

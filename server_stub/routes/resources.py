@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from server_stub.postgresql.maintenance import Maintenance
     from server_stub.postgresql.partitions import Partitions
     from server_stub.postgresql.readiness import Readiness
+    from server_stub.postgresql.stored_days import StoredDaysReader
     from server_stub.query.descriptions import Descriptions
     from server_stub.query.latest import LatestSamples
     from server_stub.query.pages import Pages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
     from server_stub.time_series_database.endpoints import TimeSeriesDatabase
+    from server_stub.web.page_files import PageFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,14 @@ class Resources:
     labels: Labels
     partitions: Partitions
     readiness: Readiness
+    stored_days: StoredDaysReader
     components: Components
     intake: Intake
     admission: Admission
     maintenance: Maintenance
     export_report: ExportReport
     export_state: ExportState
+    page_files: PageFiles
 
 
 async def resources_of(request: Request) -> Resources:

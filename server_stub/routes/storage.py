@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from noetl_metrics_sdk import COMPILED
 from server_stub.errors import StoreUnavailableError
-from server_stub.postgresql.stored_days import read_stored_days
+from server_stub.postgresql.database import scalars_in
 from server_stub.routes.resources import Server
 from server_stub.timestamps import format_timestamp
 from server_stub.web.responses import json_response, problems
@@ -35,7 +35,9 @@ class Partition(BaseModel):
     rows_estimated: int | None = Field(
         description="By PostgreSQL's statistics; null while it has none"
     )
-    bytes: int | None = Field(description="With its indexes")
+    bytes: int | None = Field(
+        description="With its indexes; of older days as PostgreSQL has noted it"
+    )
     drops_at: str | None = Field(description="When its rows of the common retention have expired")
     drops_at_latest: str | None = Field(
         description="When the rows that live longest have expired, and the export is not waited for"
@@ -64,10 +66,10 @@ class ExportAnswer(BaseModel):
     status: Literal["ok"]
     configured: bool = Field(description="Whether this server exports")
     position: str | None = Field(
-        description="The receiver has the rows up to this id; null if none were ever exported"
+        description="The receiver has the rows up to this id; null without an export"
     )
     settled: str | None = Field(description="It has those up to this id on disk")
-    last_id: str | None = Field(description="The last id that a row got")
+    last_id: str = Field(description="The last id that a row got")
     rows_waiting: int | None = Field(description="How many ids are behind the position")
     hold_seconds: float | None = Field(
         description="How long partitions wait for the export beyond the retention"
@@ -97,7 +99,7 @@ class Version(BaseModel):
 )
 async def list_partitions(server: Server) -> Response:
     """Return the partitions with their sizes, and when they go. No row is counted."""
-    stored = await read_stored_days(server.database)
+    stored = await server.stored_days.read()
     return json_response(
         {
             "status": "ok",
@@ -129,7 +131,8 @@ async def describe_export(server: Server) -> Response:
 async def describe_version(server: Server) -> Response:
     """Return the versions of this package, of Python and of PostgreSQL."""
     try:
-        (postgresql,) = await server.database.scalars("schema_state/server_version.sql")
+        async with server.database.query() as connection:
+            (postgresql,) = await scalars_in(connection, "schema_state/server_version.sql")
     except StoreUnavailableError:
         postgresql = None
     return json_response(

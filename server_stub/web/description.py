@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 
 from server_stub.auth.rule import required_scope
-
-if TYPE_CHECKING:
-    from fastapi import Request
-    from fastapi.responses import HTMLResponse
 
 _SCHEME = {
     "type": "http",
@@ -35,10 +30,6 @@ class DescribedApplication(FastAPI):
         # all of them, of which the server does not know.
         super().__init__(docs_url=None, redoc_url=None, servers=[{"url": "."}], **options)
         self._needs_tokens = needs_tokens
-        self.add_route("/docs", self._show_docs, include_in_schema=False)
-
-    async def _show_docs(self, _: Request) -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="openapi.json", title=f"{self.title}: the API")
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""

@@ -33,7 +33,8 @@ class RelativeRedirects:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 location = headers.get("location")
-                if location is not None:
+                # A route that leads elsewhere itself says so relative to its own path.
+                if location is not None and "://" in location.partition("?")[0]:
                     # From `/api/metrics/?a=b`, `../metrics?a=b` leads to `/api/metrics?a=b`.
                     headers["location"] = "../" + location.rpartition("/")[2]
             await send(message)

@@ -159,8 +159,11 @@ def test_without_a_compiler_that_works_the_wheel_is_pure(tree_of_one_module, tmp
 
 
 def test_nothing_is_compiled_if_it_is_not_wanted(sdist, tmp_path):
-    """`no` makes a pure wheel without a warning, whether or not there is a compiler."""
-    result, name, _ = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="no")
+    """`no` makes a pure wheel without a warning, whether or not there is a compiler. It has the
+    pages for browsers, with all folders."""
+    result, name, files = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="no")
+    pages = [path for path in (ROOT / "server_stub" / "page").rglob("*") if path.is_file()]
+    assert {path.relative_to(ROOT).as_posix() for path in pages} <= set(files)
     assert name.endswith("-py3-none-any.whl")
     assert "WARNING: noetl" not in result.stderr
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # The proxy is another program, and the server treats it alike under every interpreter.
 pytestmark = [pytest.mark.once, needs_nginx]
 
+_NAMED = re.compile(r'(?:href|src)="([^"#]+)"')
+
 
 def test_a_server_works_below_a_prefix(server: ServerProcess, tmp_path: Path) -> None:
     """Redirects stay below the prefix, the page of the documentation loads the description that is
@@ -33,10 +35,15 @@ def test_a_server_works_below_a_prefix(server: ServerProcess, tmp_path: Path) ->
                 assert 200 == answer.status_code
             posted = browser.post(f"{url}/api/worker/pool/register/", json={"name": "cpu-01"})
             assert 200 == posted.status_code
+            for path in ("/", "/ui", "/ui/"):
+                page = browser.get(url + path)
+                assert (200, f"{url}/ui/") == (page.status_code, str(page.url))
             page = browser.get(f"{url}/docs")
-            (description_url,) = re.findall(r"url: '([^']+)'", page.text)
-            description = browser.get(urljoin(str(page.url), description_url))
-            assert f"{url}/openapi.json" == str(description.url)
+            named = {urljoin(str(page.url), found) for found in _NAMED.findall(page.text)}
+            assert {f"{url}/ui/", f"{url}/ui/docs/main.js", f"{url}/openapi.json"} <= named
+            assert {200} == {browser.get(found).status_code for found in named}
+            assert f"{url}/docs" == str(browser.get(f"{url}/ui/docs/index.html").url)
+            description = browser.get(f"{url}/openapi.json")
             (place,) = description.json()["servers"]
             assert f"{url}/" == urljoin(str(description.url), place["url"])
         with MetricsClient(url, "cpu-01", registry=Registry(), system_metrics=()) as client:

@@ -175,6 +175,23 @@ def test_charts_go_on_behind_the_retention(
             assert known == pytest.approx(other, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"component_name": "pool-2"}, {"start_time": START + HOUR, "end_time": START + 2 * HOUR}],
+)
+def test_labels_are_found_behind_the_retention(both: Both, filters: dict[str, Any]) -> None:
+    """They are the same whichever database has the samples."""
+    asked = {"metric_name": "level", "start_time": START, "end_time": NOW} | filters
+    expected, found = (
+        api.get("/api/metrics/labels", params=asked).json() for api in (both.alone, both.api)
+    )
+    assert ("component_name" in str(found), expected) == (True, found)
+    odd = "/api/metrics/labels/text/values"
+    assert ([] if "component_name" in filters else [ODD, "plain"]) == both.api.get(
+        odd, params=asked
+    ).json()["values"]
+
+
 def test_a_chart_names_the_history_that_it_looks_back_into(both: Both) -> None:
     """If the first bucket's increase starts from an older sample, the history is a source too."""
     start_time = int(time.time()) - DAY + 11 * 60  # the boundary lies a minute before

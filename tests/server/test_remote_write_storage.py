@@ -68,6 +68,15 @@ def test_samples_are_written_and_read_and_not_in_the_table(
                     "start_time": now - 7200},
         ).json()  # fmt: skip
         assert 49 == sum(value for _, value in chart["series"][0]["points"])
+        named = {"metric_name": "jobs_total", "metric_type": "counter", "help_text": "Jobs",
+                 "unit": None}  # fmt: skip
+        assert [named] == api.get("/api/metrics/names?search=jobs_t").json()["names"]
+        labels = api.get("/api/metrics/labels?metric_name=jobs_total").json()["labels"]
+        assert {"component": ["mine"], "kind": ['a "b"'], "runtime_id": [runtime_id]} == {
+            label["name"]: label["values"]
+            for label in labels
+            if not label["name"].startswith("component_")
+        }
         page = api.get("/metrics", params={"component_name": "pool-1"}).text
         assert "# HELP jobs_total Jobs\n# TYPE jobs_total counter\n" in page
         assert page.count("jobs_total{") == 1

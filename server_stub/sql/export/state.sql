@@ -1,8 +1,10 @@
 -- How far the export has come, as far as the database knows, and the last id that was handed out. An
--- id that no row has, because its transaction was rolled back, counts as a row.
+-- id that no row has, because its transaction was rolled back, counts as a row. Before the receiver
+-- has taken the first rows there is no row of the export.
 SELECT
-    e.acknowledged,
-    e.settled,
+    e.only_row IS NOT NULL AS is_there,
+    coalesce(e.acknowledged, 0),
+    coalesce(e.settled, 0),
     last.id,
     greatest(last.id - coalesce(e.acknowledged, 0), 0),
     extract(EPOCH FROM e.hold)::float8

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from server_stub.app import create_app
-from server_stub.auth.rule import OPEN_PATHS, required_scope
+from server_stub.auth.rule import OPEN_FOLDER, OPEN_PATHS, required_scope
 from server_stub.auth.tokens import BoundComponent, Scope, hash_token, make_token
 from server_stub.settings import Settings
 from tests.server.application import running_api, sample
@@ -135,9 +135,12 @@ def test_every_route_has_a_scope_or_is_open() -> None:
     served = served_routes()
     assert set() == tested - served
     for method, path in served - tested:
+        if path.startswith(OPEN_FOLDER) or path in OPEN_PATHS:
+            continue
         assert required_scope(method, path) == (Scope.READ if method == "GET" else Scope.ADMIN)
     for method, path in served:
-        assert (required_scope(method, path) is None) == (path in OPEN_PATHS)
+        is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+        assert (required_scope(method, path) is None) == is_open
     assert {path for _, path in served} >= OPEN_PATHS
 
 

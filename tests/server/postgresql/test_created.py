@@ -86,6 +86,9 @@ def times(api: Api, **parameters: Any) -> list[str]:
         ("/api/metrics?limit=1&order=asc", int(DAYS_AT_ONCE.days) + 1),
         ("/api/metrics?start_time={yesterday}&limit=100", 4),
         ("/api/metrics/series?metric_name=level&start_time={yesterday}", 5),
+        ("/api/metrics/names", int(DAYS_AT_ONCE.days) + 2),
+        ("/api/metrics/labels?metric_name=level", int(DAYS_AT_ONCE.days) + 2),
+        ("/api/metrics/labels/a/values?metric_name=level&start_time={yesterday}", 4),
     ],
 )
 def test_a_query_locks_the_days_that_it_reads(
@@ -96,6 +99,12 @@ def test_a_query_locks_the_days_that_it_reads(
     answer = many_days.get(path.format(yesterday=yesterday))
     assert 200 == answer.status_code, answer.text
     assert 0 < max(locked) <= partitions
+
+
+def test_the_list_of_partitions_locks_none(many_days: Api, locked: list[int]) -> None:
+    """It has all of them, and keeps none locked until it ends."""
+    listed = many_days.get("/api/metrics/partitions").json()["partitions"]
+    assert (DAYS + 8, {0}) == (len(listed), set(locked))
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])

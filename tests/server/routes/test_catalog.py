@@ -190,6 +190,8 @@ def test_of_many_samples_some_of_each_part_of_the_range_are_looked_at(
     assert {"status": "ok", "values": ["new", "old"], "truncated": True} == body
     monkeypatch.setattr("server_stub.catalog.labels.LOOK", "0 seconds")
     assert ["new"] == values(api, "core", **parameters)
+    body = found(api, "/api/metrics/labels/core/values", **parameters, search="none")
+    assert ([], True) == (body["values"], body["truncated"])
 
 
 def test_answers_are_bounded_in_bytes(embedded_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +237,10 @@ def test_a_metric_that_there_is_not_has_notes(stocked: Api) -> None:
     assert ([], ["there is no metric 'Rows': did you mean Rows_total?"]) == (
         body["labels"], body["notes"],
     )  # fmt: skip
+    early = {"metric_name": "took_seconds", "start_time": T - 100, "end_time": T - 50}
+    notes = found(stocked, "/api/metrics/labels", **early)["notes"]
+    filtered = "has samples, but none in this range for these filters"
+    assert [f"the metric 'took_seconds_count' {filtered}"] == notes
 
 
 @pytest.mark.parametrize(

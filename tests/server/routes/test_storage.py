@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from noetl_metrics_sdk import COMPILED
@@ -86,6 +88,23 @@ def test_partitions_that_are_missing_are_named(embedded_api: Api) -> None:
     )  # fmt: skip
 
 
+def test_many_who_ask_for_the_partitions_at_once_share_a_look(database_url: str) -> None:
+    """One query answers all of them: as many queries of their own would be refused."""
+    with running_api(database_url, pool_size=2) as api:
+
+        async def ask() -> list[int]:
+            transport = httpx.ASGITransport(api.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
+                answers = await asyncio.gather(
+                    *[client.get("/api/metrics/partitions") for _ in range(60)]
+                )
+            return [answer.status_code for answer in answers]
+
+        assert [200] * 60 == api.loop.run(ask())
+
+
 def test_a_server_that_does_not_export_says_so(embedded_api: Api) -> None:
     """Nothing is known of an export that there never was."""
     body = embedded_api.get("/api/metrics/export").json()
@@ -102,8 +121,8 @@ def test_an_export_that_fails_says_why(database_url: str) -> None:
         body = api.get("/api/metrics/export").json()
         while not (body["failing"] and body["looked_at"]):
             body = api.get("/api/metrics/export").json()
-    assert (True, None, "2", 2) == tuple(
-        body[name] for name in ("configured", "position", "last_id", "rows_waiting")
+    assert (True, "0", "0", "2", 2) == tuple(
+        body[name] for name in ("configured", "position", "settled", "last_id", "rows_waiting")
     )
     assert body["last_error"]
     assert body["last_error_at"] > "2026"
