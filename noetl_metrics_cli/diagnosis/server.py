@@ -135,7 +135,7 @@ def _partitions(server: Connection) -> Generator[Finding]:
         yield warning(
             "retention",
             f"{', '.join(overdue[:3])}{' and others' if len(overdue) > 3 else ''} should be gone",  # noqa: PLR2004
-            "an export may wait for it; else the log says why, and --database-url lists who has a lock",
+            "an export may wait for it, or see the log; --database-url lists who has a lock",
         )
     else:
         yield ok("retention", f"{len(stored['partitions'])} days are there, none of them overdue")
