@@ -86,7 +86,7 @@ class Connection:
             CommandError: the server does not answer.
         """
         try:
-            response = self._client.request(method, path, **options)
+            response = self._request(method, path, **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CommandError(
@@ -99,6 +99,15 @@ class Connection:
         except ValueError:
             body = None
         return Answer(response.status_code, response.headers, body, _detail(response, body))
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **options)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            # A server may close a connection at the moment at which it is used once more.
+            if method != "GET":
+                raise
+            return self._client.request(method, path, **options)
 
     def _accepted(self, method: str, path: str, answer: Answer) -> Any:
         if not answer.is_success:
