@@ -45,7 +45,7 @@ def test_what_changes_something_is_not_sent_again():
 @pytest.mark.parametrize(
     ("status", "body", "message", "code"),
     [
-        ("401 Unauthorized", b'{"detail": "no token"}', "a token belongs in NOETL_METRICS_T", FAILED),
+        ("401 Unauthorized", b'{"detail": "no token"}', "a token belongs in NOETL_", FAILED),
         ("404 Not Found", b'{"detail": "there is no route"}', "is too old for GET /api/x", FAILED),
         ("403 Forbidden", b'{"detail": "two\\nlines"}', "answers 403: two lines$", FAILED),
         ("503 Service Unavailable", b"<html>", "answers 503: Service Unavailable$", UNREACHABLE),
