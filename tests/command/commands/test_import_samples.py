@@ -73,24 +73,21 @@ class KilledError(Exception):
     """The import is killed."""
 
 
-def test_an_import_that_breaks_off_goes_on_and_inserts_each_sample_once(
-    run, lines_file, request, monkeypatch
-):
+def test_an_import_that_breaks_off_goes_on_and_inserts_each_sample_once(run, lines_file, request):
     """The batch whose answer was lost is sent again, and is there already."""
     name = component_of(request)
     side = lines_file.with_name("samples.jsonl.imported")
-    with connected(run.url, {}) as server:
 
-        def end_before_the_second(path, content):
-            if side.exists():
-                raise KilledError
-            write_side_file(path, content)
+    def end_before_the_second(path, content):
+        if side.exists():
+            raise KilledError
+        write_side_file(path, content)
 
-        monkeypatch.setattr(WRITE_SIDE_FILE, end_before_the_second)
+    with connected(run.url, {}) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WRITE_SIDE_FILE, end_before_the_second)
         work = Import(server, JsonLineReader(None), "", side, print)
         with lines_file.open("rb") as file, pytest.raises(KilledError):
             work.run(file, lambda *_: None)
-    monkeypatch.undo()
     assert 4000 == count_by_url(run, name)
     answer = run("import", str(lines_file), "--json").json
     assert (500, 2000) == (answer["inserted"], answer["known"])
