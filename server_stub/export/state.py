@@ -84,7 +84,8 @@ class ExportState:
             "last_id": str(last_id),
             "rows_waiting": rows_waiting if is_known else None,
             "hold_seconds": hold_seconds,
-            "lag_seconds": None if report.backlog is None else report.backlog.lag_seconds,
+            # A row may have been inserted after the turn's transaction had begun.
+            "lag_seconds": None if report.backlog is None else max(0.0, report.backlog.lag_seconds),
             "loss_in_seconds": None if report.backlog is None else report.backlog.loss_in_seconds,
             "looked_at": report.backlog_at,
             "failing": report.is_failing,
