@@ -57,8 +57,7 @@ def export_samples(
     if file == STANDARD_OUTPUT:
         with connected(server_url, os.environ) as server:
             for page in pages(server, filters, "asc"):
-                for metric in page["metrics"]:
-                    click.echo(json_line(metric), nl=False)
+                click.echo(b"".join(map(json_line, page["metrics"])), nl=False)
         return
     export = Export(Path(file), filters)
     if export.is_resumed:
