@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from started_server import server_command, started_server
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
-from server_stub.postgresql.embedded import embedded_database
+from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.postgresql.schema import apply_schema
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def main() -> None:
     introduce()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        database_url = stack.enter_context(embedded_database(f"{folder}/data"))
+        database_url = stack.enter_context(embedded_database(None))
         apply_schema(database_url)
         fill(database_url, options.rows)
         port = stack.enter_context(started_server(server_command(database_url)))

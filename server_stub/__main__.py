@@ -55,8 +55,16 @@ _logger = logging.getLogger("server_stub")
 
 
 def main() -> int:
-    """Run the server until SIGTERM or Ctrl-C; return the process's exit code."""
-    settings = parse_settings(sys.argv[1:], os.environ)
+    """Run the server with the settings of the command line and the environment."""
+    return serve(parse_settings(sys.argv[1:], os.environ))
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGTERM or Ctrl-C; return the process's exit code.
+
+    Args:
+        settings: the settings of the operator.
+    """
     install_log(settings.log_format)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for variable in unknown_variables(os.environ):
@@ -99,7 +107,7 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
 
     counts = ConnectionCounts(settings.workers, settings.connections_max)
 
-    def serve(
+    def serve_as_worker(
         number: int, on_alive: Callable[[], None], on_ready: Callable[[], None] | None = None
     ) -> None:
         connections = WorkerConnections(counts, number)
@@ -109,9 +117,11 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
 
     with stop_signals.held():
         if settings.workers == 1:
-            serve(0, lambda: None, say_ready)
+            serve_as_worker(0, lambda: None, say_ready)
         else:
-            workers = WorkerProcesses(settings.workers, serve, counts.forget, time.monotonic)
+            workers = WorkerProcesses(
+                settings.workers, serve_as_worker, counts.forget, time.monotonic
+            )
             workers.run(say_ready, lambda: stop_signals.requested)
 
 

@@ -36,10 +36,26 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
             value and what is right; with code 0 after `--help`.
     """
     parser = _parser()
-    flags = vars(parser.parse_args(arguments))
+    try:
+        return settings_of(vars(parser.parse_args(arguments)), environment)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def settings_of(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+    """Return the settings that flags and environment variables give; a flag wins.
+
+    Args:
+        flags: the text of each setting's flag by the setting's name, or None where it is not given.
+        environment: the environment variables.
+
+    Raises:
+        ValueError: a setting is not valid, or not together with another; the message names the flag
+            or the variable, its value and what is right.
+    """
     values: dict[str, Any] = {}
     for name, definition in DEFINITIONS.items():
-        given = flags[name]
+        given = flags.get(name)
         source = flag_name(name)
         if given is None:
             source = variable_name(name)
@@ -51,12 +67,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         except ValueError as error:
             # A value that may hold a password or a token does not belong on a terminal.
             shown = "" if definition.confidential else f" is {given!r}:"
-            parser.error(f"{source}{shown} {error}")
+            raise ValueError(f"{source}{shown} {error}") from None
     settings = Settings(**values)
-    try:
-        _check(settings)
-    except ValueError as error:
-        parser.error(str(error))
+    _check(settings)
     return settings
 
 
@@ -75,13 +88,25 @@ def _parser() -> argparse.ArgumentParser:
         epilog="A flag wins over its environment variable.",
         allow_abbrev=False,
     )
-    for name, definition in DEFINITIONS.items():
+    for name in DEFINITIONS:
         parser.add_argument(
             flag_name(name),
-            metavar=name.rsplit("_", 1)[-1].upper(),
-            help=f"{definition.help_text} [{variable_name(name)}{_shown(definition.default)}]",
+            metavar=placeholder_of(name),
+            help=help_of(name),
         )
     return parser
+
+
+def placeholder_of(setting_name: str) -> str:
+    """Return what `--help` shows in place of a setting's value."""
+    return setting_name.rsplit("_", 1)[-1].upper()
+
+
+def help_of(setting_name: str) -> str:
+    """Return what `--help` says of a setting, with its variable and its default."""
+    definition = DEFINITIONS[setting_name]
+    variable = variable_name(setting_name)
+    return f"{definition.help_text} [{variable}{_shown(definition.default)}]"
 
 
 def _shown(default: object) -> str:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from server_stub.auth.tokens import (
-    LINE_FORM,
-    TOKEN_BYTES,
-    Scope,
-    Token,
-    hash_token,
-    make_token,
-    parse_bound_component,
-    parse_tokens,
-)
+from server_stub.auth.token_file import append_token, new_token
+from server_stub.auth.tokens import LINE_FORM, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,32 +41,16 @@ def main(arguments: Sequence[str]) -> int:
         "--append", metavar="FILE", help="append the line to this file, and print the token alone"
     )
     given = parser.parse_args(arguments)
-    secret = secrets.token_urlsafe(TOKEN_BYTES)
     try:
-        bound_to = None if given.runtime is None else parse_bound_component(given.runtime)
-        token = make_token(given.name, given.scope, hash_token(secret), bound_to)
+        secret, token = new_token(given.name, given.scope, given.runtime)
         if given.append is not None:
-            _append(Path(given.append), token)
+            append_token(Path(given.append), token)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(secret)  # noqa: T201 - the interface
     if given.append is None:
         print(token.line())  # noqa: T201
     return 0
-
-
-def _append(path: Path, token: Token) -> None:
-    """Append a token's line to a file, unless that would make the file invalid."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    added = token.line() + "\n"
-    if before and not before.endswith("\n"):
-        added = "\n" + added
-    try:
-        parse_tokens(before + added)
-    except ValueError as error:
-        raise ValueError(f"{path} is not a token file with it: {error}") from None
-    with path.open("a", encoding="utf-8") as file:
-        file.write(added)
 
 
 if __name__ == "__main__":

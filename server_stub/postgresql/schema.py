@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
@@ -12,6 +13,8 @@ from server_stub.postgresql.session import TimeOuts, begin, check_encoding, conn
 from server_stub.postgresql.sql_files import migration_names, read_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from psycopg import Connection
 
 POSTGRESQL_VERSION_MIN = 15
@@ -36,13 +39,52 @@ def apply_schema(database_url: str) -> None:
         StartupError: the database cannot be reached, is too old, is not UTF8 or read-only, does not
             allow it, or has tables `noetl.metric` and `noetl.runtime` of another shape.
     """
+    with _locked_transaction(database_url) as connection:
+        _apply(connection)
+
+
+class SchemaState(NamedTuple):
+    """How far the schema of a database is.
+
+    `exists` says whether there is one. `missing` are the migrations that a server would apply at
+    its start, and `unknown` those that a newer server has applied.
+    """
+
+    exists: bool
+    missing: list[str]
+    unknown: list[str]
+
+
+def schema_state(database_url: str) -> SchemaState:
+    """Return how far the schema of a database is; change nothing.
+
+    Args:
+        database_url: the database.
+
+    Raises:
+        StartupError: as `apply_schema`, but a read-only database will do.
+    """
+    with _locked_transaction(database_url) as connection:
+        _refuse_other_shape(connection)
+        names = migration_names()
+        applied = _applied(connection)
+    if applied is None:
+        return SchemaState(exists=False, missing=names, unknown=[])
+    missing = [name for name in names if name not in applied]
+    return SchemaState(exists=True, missing=missing, unknown=sorted(applied - set(names)))
+
+
+@contextmanager
+def _locked_transaction(database_url: str) -> Generator[Connection]:
+    """Begin a transaction in which no other server makes or migrates the schema."""
     try:
         with psycopg.connect(database_url, **connection_parameters(database_url)) as connection:
             check_version(connection.info.server_version)
             connection.execute(begin(_NO_TIME_OUTS))
             (encoding,) = connection.execute(read_sql("schema_state/encoding.sql")).fetchall()
             check_encoding(*encoding)
-            _apply(connection)
+            connection.execute(read_sql("schema_state/lock.sql"))
+            yield connection
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise StartupError(
             f"the schema noetl cannot be made or migrated, as the database is read-only: {error}. "
@@ -72,11 +114,10 @@ def check_version(server_version: int) -> None:
 
 
 def _apply(connection: Connection) -> None:
-    connection.execute(read_sql("schema_state/lock.sql"))
     _refuse_other_shape(connection)
     names = migration_names()
-    if connection.execute(read_sql("schema_state/exists.sql")).fetchone() == (True,):
-        applied = {name for (name,) in connection.execute(read_sql("schema_state/applied.sql"))}
+    applied = _applied(connection)
+    if applied is not None:
         names = [name for name in names if name not in applied]
         for name in names:
             _logger.info("applying migration %s", name)
@@ -86,6 +127,13 @@ def _apply(connection: Connection) -> None:
         connection.execute(read_sql("schema.sql"))
     for name in names:
         connection.execute(read_sql("schema_state/record.sql"), {"name": name})
+
+
+def _applied(connection: Connection) -> set[str] | None:
+    """Return the migrations that a database has, or None if it has no schema."""
+    if connection.execute(read_sql("schema_state/exists.sql")).fetchone() != (True,):
+        return None
+    return {name for (name,) in connection.execute(read_sql("schema_state/applied.sql"))}
 
 
 def _refuse_other_shape(connection: Connection) -> None:

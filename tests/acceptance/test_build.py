@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 BACKEND = ROOT / "build_backend"
 SOURCES = [
     "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "build_backend",
-    "noetl_metrics_sdk", "pyproject.toml", "server_stub", "setup.py",
+    "noetl_metrics_cli", "noetl_metrics_sdk", "pyproject.toml", "server_stub", "setup.py",
 ]  # fmt: skip
 NO_COMPILER = "/nonexistent/cc"
 

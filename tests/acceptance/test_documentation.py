@@ -40,6 +40,7 @@ DONE_ELSEWHERE = {
     "python3 -m venv venv && . venv/bin/activate": "scripts/make-venv",
     'pip install ".[server]"': "scripts/make-venv",
     "python -m server_stub --port 8082": "the fixture `server`",
+    "noetl-metrics serve --port 8082": "tests/command/commands/test_serve.py",
 }
 
 
@@ -64,6 +65,7 @@ class Reader:
         self.folder = folder
         self.receiver = None
         self.output = None
+        self.environment = {}
 
     def follow(self, block):
         text = block.text
@@ -83,6 +85,8 @@ class Reader:
             self.run([sys.executable, path.name])
 
     def follow_sh(self, text):
+        # A reader goes on in the same shell, where an exported variable stays.
+        self.environment |= dict(re.findall(r"^export (\w+)=(\S+)$", text, re.MULTILINE))
         commands = [line.split("  #")[0].strip() for line in text.splitlines()]
         if all(command in DONE_ELSEWHERE for command in commands):
             self.output = None
@@ -134,8 +138,8 @@ class Reader:
     def run(self, command):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         result = subprocess.run(
-            command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True,
-            text=True, timeout=100, check=False,
+            command, cwd=self.folder, env={**os.environ, **self.environment, "PATH": path},
+            capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
         assert 0 == result.returncode, (command, result.stdout, result.stderr)
         self.output = result.stdout

@@ -1,0 +1,1 @@
+"""The command `noetl-metrics`: what operators do with a server, in a terminal or in a script."""

@@ -1,0 +1,74 @@
+"""`noetl-metrics`, or `python -m noetl_metrics_cli`: runs a command, and ends with its exit code.
+
+Why so: docs/decisions/command.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from noetl_metrics_cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, CommandError
+
+try:
+    import click
+    from click.shell_completion import shell_complete
+
+    from noetl_metrics_cli.command import noetl_metrics
+    from noetl_metrics_cli.commands.completion import PROGRAM, VARIABLE
+except ImportError as error:
+    # The SDK alone is installed, without what the command needs beside it.
+    sys.exit(f"noetl-metrics: {error}: pip install 'noetl-metrics-sdk[cli]'")
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the process's exit code.
+
+    Args:
+        arguments: the command line without the program's name, or None for the process's own.
+    """
+    instruction = os.environ.get(VARIABLE)
+    if instruction:  # a shell asks for completions
+        return shell_complete(noetl_metrics, {}, PROGRAM, VARIABLE, instruction)
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201 - for the operator
+        return USAGE
+    except (click.ClickException, CommandError) as error:
+        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes the output once more when it ends, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        with noetl_metrics.make_context(PROGRAM, list(arguments)) as context:
+            code = noetl_metrics.invoke(context)
+    except click.exceptions.Exit as ending:  # after --help, for example
+        return ending.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(error: click.ClickException | CommandError) -> str:
+    """Return what an error says; of a wrong option also which command's help has more."""
+    if isinstance(error, CommandError):
+        return str(error)
+    message = " ".join(error.format_message().split())
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return message if context is None else f"{message} ({context.command_path} --help)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What may be wrong with a server, its database and the way to it, each with what to do."""

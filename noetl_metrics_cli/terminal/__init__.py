@@ -1,0 +1,1 @@
+"""The way to an operator: options are read, and tables, drawings and progress are shown."""
