@@ -47,6 +47,7 @@ SERVER = {
     "background": set(),
     "errors": set(),
     "setting_values": set(),
+    "source_tree": set(),
     "statistics": set(),
     "timestamps": set(),
     "settings": {"setting_values"},
@@ -78,7 +79,7 @@ SERVER = {
         "self_reporting", "settings", "statistics", "time_series_database", "web",
     },
     "__main__": {
-        "app", "auth", "command_line", "errors", "postgresql", "serving", "settings",
+        "app", "auth", "command_line", "errors", "postgresql", "serving", "settings", "source_tree",
     },
 }  # fmt: skip
 
