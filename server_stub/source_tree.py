@@ -1,4 +1,7 @@
-"""Whether the sources of a clone hide the package that is installed, and may be compiled."""
+"""Whether the sources of a clone hide the package that is installed, and may be compiled.
+
+Why so: docs/decisions/packaging.md.
+"""
 
 from __future__ import annotations
 
