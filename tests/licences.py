@@ -90,10 +90,10 @@ def _applies(requirement: Requirement, extras: Iterable[str]) -> bool:
 def _licence_of(metadata: PackageMetadata) -> str:
     """Return a package's licence: by the field for it, or by what there was before that field."""
     for field in ("License-Expression", "License"):
-        text = metadata[field] if field in metadata else ""
-        # The older field may have the whole text of the licence.
-        if text and "\n" not in text:
-            return text
+        for text in metadata.get_all(field) or []:
+            # The older field may have the whole text of the licence.
+            if text and "\n" not in text:
+                return str(text)
     classified = [
         text.removeprefix(CLASSIFIER)
         for text in metadata.get_all("Classifier") or []
