@@ -40,6 +40,7 @@ try:
     from server_stub.serving.stop_signals import StopSignals
     from server_stub.serving.worker_processes import WorkerProcesses
     from server_stub.serving.worker_share import share_of
+    from server_stub.source_tree import hidden_installation
 except ImportError as error:
     # The SDK alone is installed, without what the server needs beside it.
     sys.exit(f"server_stub: {error}: pip install 'noetl-metrics-sdk[server]'")
@@ -69,6 +70,13 @@ def serve(settings: Settings) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     for variable in unknown_variables(os.environ):
         _logger.warning("%s is no setting and has no effect; --help names all", variable)
+    hidden = hidden_installation()
+    if hidden is not None:
+        _logger.warning(
+            "the server runs from the sources in %s, which are not compiled, and not as it is "
+            "installed in %s: python -P -m server_stub runs what is installed",
+            *hidden,
+        )
     stop_signals = StopSignals()
     try:
         with ExitStack() as stack:

@@ -47,6 +47,7 @@ SERVER = {
     "background": set(),
     "errors": set(),
     "setting_values": set(),
+    "source_tree": set(),
     "statistics": set(),
     "timestamps": set(),
     "settings": {"setting_values"},
@@ -81,7 +82,7 @@ SERVER = {
     },
     "__main__": {
         "app", "auth", "command_line", "embedded_postgresql", "errors", "postgresql", "serving",
-        "settings",
+        "settings", "source_tree",
     },
 }  # fmt: skip
 

@@ -17,8 +17,9 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 BACKEND = ROOT / "build_backend"
 SOURCES = [
-    "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "MANIFEST.in", "README.md", "build_backend",
-    "noetl_metrics_cli", "noetl_metrics_sdk", "pyproject.toml", "server_stub", "setup.py",
+    ".ci", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in",
+    "README.md", "benchmarks", "build_backend", "docs", "examples", "noetl_metrics_cli",
+    "noetl_metrics_sdk", "pyproject.toml", "scripts", "server_stub", "setup.py", "tests",
 ]  # fmt: skip
 NO_COMPILER = "/nonexistent/cc"
 
@@ -42,8 +43,8 @@ def compiling():
 
 
 @pytest.fixture(scope="module")
-def sdist(tmp_path_factory):
-    """Return the unpacked source distribution: a folder with nothing but what it brings."""
+def archive(tmp_path_factory):
+    """Return the source distribution, which is made from a copy of the sources."""
     folder = tmp_path_factory.mktemp("sdist")
     tree = folder / "tree"
     tree.mkdir()
@@ -53,9 +54,15 @@ def sdist(tmp_path_factory):
             shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, tree)
-    result = call(tree, {}, "build_sdist", str(folder))
-    assert 0 == result.returncode, result.stderr
-    archive = folder / result.stdout.splitlines()[-1]
+    run_in(tree, "build", "--no-isolation", "--sdist", "--outdir", str(folder))
+    (made,) = folder.glob("*.tar.gz")
+    return made
+
+
+@pytest.fixture(scope="module")
+def sdist(archive):
+    """Return the unpacked source distribution: a folder with nothing but what it brings."""
+    folder = archive.parent
     with tarfile.open(archive) as tar:
         # Python 3.11 has the filter from 3.11.4 on.
         how: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -84,6 +91,20 @@ def build_wheel(tree, tmp_path, **environment):
     (wheel,) = wheels
     with zipfile.ZipFile(wheel) as archive:
         return result, wheel.name, archive.namelist()
+
+
+def run_in(folder, module, *arguments):
+    """Run a program that is a module, in a folder; it has to end with code 0."""
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", module, *arguments], cwd=folder, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert 0 == result.returncode, result.stdout + result.stderr
+
+
+def check_contents(tree, wheel):
+    """Have check-wheel-contents find nothing wrong with a wheel, by the project's settings."""
+    run_in(tree, "check_wheel_contents", str(wheel))
 
 
 def hasty_compiler(folder):
@@ -116,8 +137,9 @@ def test_the_source_distribution_is_compiled_on_its_own(sdist, compiling, tmp_pa
     assert {*modules, "noetl_metrics_sdk__mypyc"} == extensions
     # The wheel has the sources too: for tracebacks, type checkers and readers.
     assert {f"{module}.py" for module in modules} <= set(files)
-    with zipfile.ZipFile(tmp_path / name) as archive:
-        archive.extractall(tmp_path / "installed")
+    check_contents(sdist, tmp_path / name)
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        wheel.extractall(tmp_path / "installed")
     program = (
         "import noetl_metrics_sdk as sdk\n"
         "counter = sdk.Counter('jobs', 'd')\ncounter.inc()\n"
@@ -158,14 +180,26 @@ def test_without_a_compiler_that_works_the_wheel_is_pure(tree_of_one_module, tmp
     assert reason in result.stderr
 
 
-def test_nothing_is_compiled_if_it_is_not_wanted(sdist, tmp_path):
+def test_nothing_is_compiled_if_it_is_not_wanted(sdist, archive, tmp_path):
     """`no` makes a pure wheel without a warning, whether or not there is a compiler. It has the
-    pages for browsers, with all folders."""
+    pages for browsers, with all folders. An index takes it, and the source distribution."""
     result, name, files = build_wheel(sdist, tmp_path, NOETL_METRICS_COMPILE="no")
     pages = [path for path in (ROOT / "server_stub" / "page").rglob("*") if path.is_file()]
     assert {path.relative_to(ROOT).as_posix() for path in pages} <= set(files)
     assert name.endswith("-py3-none-any.whl")
     assert "WARNING: noetl" not in result.stderr
+    run_in(sdist, "twine", "check", "--strict", str(archive), str(tmp_path / name))
+    check_contents(sdist, tmp_path / name)
+
+
+@pytest.mark.once
+def test_the_tests_run_from_the_source_distribution(sdist):
+    """It has the tests and what they read: documents, examples and scripts."""
+    of_the_tree = "tests/test_architecture.py::test_the_sdk_does_not_know_the_server"
+    tests = [of_the_tree, "tests/acceptance/test_locked.py", "tests/sdk/model"]
+    run_in(sdist, "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    for name in ("docs/decisions", "examples/alerts/tests", "benchmarks", "scripts/make-venv"):
+        assert (sdist / name).exists()
 
 
 def test_a_required_compiler_that_is_missing_ends_the_build(sdist, tmp_path):

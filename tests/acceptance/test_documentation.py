@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from tests.server_process import start_server
 from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 
 ROOT = Path(__file__).parent.parent.parent
+REPOSITORY = "https://github.com/noetl/noetl-metrics-sdk"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTED_SERVERS = ("http://localhost:8082", "https://localhost:8082")
 SERVER_COMMAND = "python -m server_stub "
@@ -38,9 +40,11 @@ DONE_ELSEWHERE = {
     "./scripts/demo": "test_demo.py runs what it starts",
     "./scripts/test": "it runs this test",
     "python3 -m venv venv && . venv/bin/activate": "scripts/make-venv",
+    f"git clone {REPOSITORY} && cd noetl-metrics-sdk": "where this test is",
     'pip install ".[server]"': "scripts/make-venv",
     "python -m server_stub --port 8082": "the fixture `server`",
     "noetl-metrics serve --port 8082": "tests/command/commands/test_serve.py",
+    "python -P -m server_stub --port 8082": "the fixture `server`",
 }
 
 
@@ -122,6 +126,11 @@ class Reader:
         if shutil.which("promtool") is not None:
             self.run(["promtool", "check", kind, "prometheus.yml"])
 
+    def follow_console(self, text):
+        """Check that the files are there that commands of programs name which are not."""
+        for path in re.findall(r"(?<![\w/])examples/[\w./-]+", text):
+            assert (ROOT / path).exists(), path
+
     def follow_json(self, text):
         """Check that a JSON answer in a document is JSON."""
         json.loads(text)
@@ -192,3 +201,22 @@ def test_every_link_leads_somewhere():
     for document in documents:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_every_link_of_the_readme_works_on_an_index_too():
+    """An index shows README.md too: its links are whole, and lead to files that are here."""
+    kinds = {"blob": Path.is_file, "tree": Path.is_dir}
+    for target in re.findall(r"\]\(([^)]+)\)", DOCUMENTS[0].read_text(encoding="utf-8")):
+        assert target.startswith("https://")
+        if target.startswith(f"{REPOSITORY}/"):
+            kind, branch, path = target.removeprefix(f"{REPOSITORY}/").split("/", 2)
+            assert "main" == branch
+            assert kinds[kind](ROOT / path.partition("#")[0]), target
+
+
+def test_the_package_names_the_same_repository():
+    """The links of the package's page on an index lead to the repository that README.md names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert REPOSITORY == project["urls"]["Source"]
+    for url in project["urls"].values():
+        assert url.startswith(REPOSITORY)
