@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import tempfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -135,7 +134,6 @@ def main() -> None:
     options = arguments(__doc__, rows=500_000, rounds=5)
     introduce()
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
         database_url = stack.enter_context(embedded_database(None))
         apply_schema(database_url)
         fill(database_url, options.rows)
