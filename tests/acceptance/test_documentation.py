@@ -10,15 +10,18 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.client.environment import environment_variable
@@ -32,6 +35,11 @@ SERVER_COMMAND = "python -m server_stub "
 DOCUMENTED_RECEIVER = "http://localhost:8428"
 RECEIVER_COMMAND = "victoria-metrics "
 RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
+# Programs that serve until the reader stops them, and the port that the documents give them.
+SERVING = re.compile(r"^(uvicorn|gunicorn|uwsgi|celery .* worker) ", re.MULTILINE)
+DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
+AFTER_CTRL_C = "# after Ctrl-C\n"
+STOP_SECONDS = 60
 
 # Set-up commands that ran before these tests, and where else each of them is run.
 DONE_ELSEWHERE = {
@@ -39,6 +47,7 @@ DONE_ELSEWHERE = {
     "./scripts/test": "it runs this test",
     "python3 -m venv venv && . venv/bin/activate": "scripts/make-venv",
     'pip install ".[server]"': "scripts/make-venv",
+    '. venv/bin/activate && pip install --upgrade ".[server]"': "scripts/make-venv",
     "python -m server_stub --port 8082": "the fixture `server`",
 }
 
@@ -64,6 +73,9 @@ class Reader:
         self.folder = folder
         self.receiver = None
         self.output = None
+        self.port = free_port()
+        self.serving = None
+        self.log = None
 
     def follow(self, block):
         text = block.text
@@ -71,6 +83,7 @@ class Reader:
             text = text.replace(url, self.server.url)
         if self.receiver is not None:
             text = text.replace(DOCUMENTED_RECEIVER, self.receiver.url)
+        text = DOCUMENTED_PORT.sub(self.port, text)
         getattr(self, f"follow_{block.language}")(text)
 
     def follow_python(self, text):
@@ -94,6 +107,11 @@ class Reader:
             self.receiver = self.stack.enter_context(running)
         elif text.startswith(SERVER_COMMAND):
             self.start(shlex.split(text.removeprefix(SERVER_COMMAND).replace("\\\n", " ")))
+        elif SERVING.search(text):
+            self.serve(text)
+        elif text.startswith(AFTER_CTRL_C):
+            self.stop_serving()
+            self.run(["sh", "-eu", "-c", text])
         else:
             self.run(["sh", "-eu", "-c", text])
 
@@ -104,6 +122,35 @@ class Reader:
         self.server = start_server(self.server.database_url, *flags, folder=self.folder)
         self.stack.enter_context(self.server.process.stdout)
         self.stack.callback(self.server.stop)
+
+    def serve(self, text):
+        """Have a program serve, at any free port, until the reader is told to stop it."""
+        program = SERVING.search(text)[1].split()[0]
+        if shutil.which(program, path=self.environment()["PATH"]) is None:
+            pytest.skip(f"{program}, which this document starts, is not installed")
+        # The program takes the place of the shell: Ctrl-C is for it.
+        text = SERVING.sub(r"exec \1 ", text)
+        self.log = self.folder / f"{program}.log"
+        with self.log.open("w") as log:
+            self.serving = subprocess.Popen(
+                ["sh", "-eu", "-c", text], cwd=self.folder, env=self.environment(), stdout=log,
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        self.stack.callback(self.serving.kill)
+        while self.port in text:
+            assert self.serving.poll() is None, self.log.read_text()
+            try:
+                socket.create_connection(("127.0.0.1", int(self.port)), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                break
+
+    def stop_serving(self):
+        """Stop what serves, as Ctrl-C does."""
+        self.serving.send_signal(signal.SIGINT)
+        self.serving.wait(STOP_SECONDS)
+        assert "Traceback" not in self.log.read_text(), self.log.read_text()
 
     def follow_sql(self, text):
         with psycopg.connect(self.server.database_url) as connection:
@@ -132,13 +179,25 @@ class Reader:
             assert any(one.startswith(shown) for one in printed), (line, self.output)
 
     def run(self, command):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         result = subprocess.run(
-            command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True,
-            text=True, timeout=100, check=False,
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True,
+            timeout=100, check=False,
         )  # fmt: skip
         assert 0 == result.returncode, (command, result.stdout, result.stderr)
         self.output = result.stdout
+
+    def environment(self):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        database = conninfo_to_dict(self.server.database_url)
+        variables = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+        named = {name: str(database[word]) for name, word in variables.items() if word in database}
+        return {**os.environ, **named, "PATH": path}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def comparable(line):

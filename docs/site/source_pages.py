@@ -1,0 +1,98 @@
+"""Links to files and folders of the repository lead to pages of the site that show them.
+
+So the site is whole wherever it is put, and needs no address of a code host.
+"""
+
+from __future__ import annotations
+
+import html
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sphinx.application import Sphinx
+
+PAGES = "source"
+LEFT_OUT = {"__pycache__"}
+# By the end of a file's name; others are shown as plain text.
+LANGUAGES = {".json": "json", ".md": "markdown", ".py": "python", ".sql": "postgresql"}
+
+
+class LinksToSources(SphinxTransform):
+    """Have each link to a file or a folder that is no document lead to the page that shows it."""
+
+    default_priority = 5
+
+    def apply(self, **_: Any) -> None:
+        """Replace the links."""
+        # Sphinx copies a download, and does not know a folder.
+        for link in [
+            *self.document.findall(addnodes.download_reference),
+            *self.document.findall(addnodes.pending_xref),
+        ]:
+            if link.get("reftype") != "myst" or link.get("refdomain"):
+                continue
+            relative, absolute = self.env.relfn2path(link["reftarget"], self.env.docname)
+            path = Path(absolute)
+            readme = self.env.path2doc(str(path / "README.md"))
+            if (path / "README.md").is_file() and readme is not None:
+                link["refdomain"], link["reftarget"], link["reftargetid"] = "doc", readme, None
+            elif path.exists():
+                sources: set[str] = self.env.metadata[self.env.docname].setdefault("sources", set())
+                sources.add(posixpath.normpath(relative))
+                link.replace_self(self.to_page(link, posixpath.normpath(relative)))
+
+    def to_page(self, link: nodes.Element, path: str) -> nodes.reference:
+        """Return a link to the page of a path, with the text of the link that was there."""
+        up = "../" * self.env.docname.count("/")
+        page = nodes.reference("", "", internal=True, refuri=f"{up}{PAGES}/{path}.html")
+        page += link.children
+        return page
+
+
+def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield a page for each file to which a document links, and for the files of its folders."""
+    waiting = {
+        path for metadata in app.env.metadata.values() for path in metadata.get("sources", ())
+    }
+    done: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        done.add(path)
+        absolute = Path(app.srcdir, path)
+        if absolute.is_dir():
+            names = sorted(one.name for one in absolute.iterdir() if one.name not in LEFT_OUT)
+            waiting |= {posixpath.join(path, name) for name in names} - done
+            body = listing(posixpath.basename(path), names)
+        else:
+            body = highlighted(app, absolute)
+        context = {"title": path, "body": f"<h1>{html.escape(path)}</h1>{body}", "display_toc": False}
+        yield f"{PAGES}/{path}", context, "page.html"
+
+
+def listing(folder: str, names: list[str]) -> str:
+    """Return the list of a folder's files, each a link to its page."""
+    folder, items = html.escape(folder), [html.escape(name) for name in names]
+    lines = [f'<li><a href="{folder}/{item}.html"><code>{item}</code></a></li>' for item in items]
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def highlighted(app: Sphinx, path: Path) -> str:
+    """Return the text of a file in the colours of its language."""
+    text = path.read_text(encoding="utf-8")
+    language = LANGUAGES.get(path.suffix, "text")
+    return app.builder.highlighter.highlight_block(text, language, linenos=False)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.add_transform(LinksToSources)
+    app.connect("html-collect-pages", pages)
+    return {"parallel_read_safe": True}
