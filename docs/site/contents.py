@@ -29,12 +29,12 @@ class ListsBecomeToctrees(SphinxTransform):
             for listed in list(self.document.findall(nodes.bullet_list)):
                 heading = listed.parent.next_node(nodes.title)
                 caption = heading.astext() if heading is not None else None
-                listed.parent += toctree(page, caption, pages_of(listed))
+                listed.parent.append(toctree(page, caption, pages_of(listed)))
         elif posixpath.basename(page) == "README":
             folder = posixpath.dirname(page)
             beside = [one for one in pages_of(self.document) if posixpath.dirname(one) == folder]
             if folder and beside:
-                self.document[0] += toctree(page, None, beside)
+                self.document.append(toctree(page, None, beside))
 
 
 def pages_of(node: nodes.Element) -> list[str]:

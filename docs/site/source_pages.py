@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from docutils import nodes
 from sphinx import addnodes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sphinx.application import Sphinx
+    from sphinx.builders.html import StandaloneHTMLBuilder
 
 PAGES = "source"
 LEFT_OUT = {"__pycache__"}
@@ -73,8 +74,8 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
             body = listing(posixpath.basename(path), names)
         else:
             body = highlighted(app, absolute)
-        context = {"title": path, "body": f"<h1>{html.escape(path)}</h1>{body}", "display_toc": False}
-        yield f"{PAGES}/{path}", context, "page.html"
+        body = f"<h1>{html.escape(path)}</h1>{body}"
+        yield f"{PAGES}/{path}", {"title": path, "body": body, "display_toc": False}, "page.html"
 
 
 def listing(folder: str, names: list[str]) -> str:
@@ -88,7 +89,8 @@ def highlighted(app: Sphinx, path: Path) -> str:
     """Return the text of a file in the colours of its language."""
     text = path.read_text(encoding="utf-8")
     language = LANGUAGES.get(path.suffix, "text")
-    return app.builder.highlighter.highlight_block(text, language, linenos=False)
+    builder = cast("StandaloneHTMLBuilder", app.builder)
+    return builder.highlighter.highlight_block(text, language, linenos=False)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
