@@ -124,7 +124,7 @@ def test_every_link_of_the_site_leads_somewhere(site):
 
 
 def test_the_reference_has_every_public_name(site):
-    """The API reference describes what users import, and nothing that they do not."""
+    """The API reference describes each name that users import."""
     _, _, _, _, compressed = (site.folder / "objects.inv").read_bytes().split(b"\n", 4)
     lines = zlib.decompress(compressed).decode().splitlines()
     described = {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
@@ -140,9 +140,6 @@ def test_the_reference_has_every_public_name(site):
         "noetl_metrics_sdk.pytest_plugin.metrics_probe",
     }
     assert set() == public - described
-    assert set() == {
-        name for name in described - public if not any(name.startswith(f"{one}.") for one in public)
-    } - {"noetl_metrics_sdk.errors", "noetl_metrics_sdk.otel.exporter", "noetl_metrics_sdk.testing"}
 
 
 def test_each_question_is_answered_within_two_clicks(site):
