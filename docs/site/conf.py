@@ -8,8 +8,13 @@ Why so: docs/decisions/documentation.md.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -63,3 +68,15 @@ html_extra_path = ["extra"]
 html_copy_source = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": False}
+
+
+def setup(app: Sphinx) -> None:
+    """Register with Sphinx."""
+    app.connect("autodoc-process-signature", without_private_parameters)
+
+
+def without_private_parameters(*event: object) -> tuple[str | None, str | None]:
+    """Return a signature without the parameters that are not for users: `_parent`."""
+    *_, signature, returns = event
+    shown = re.sub(r",( \*,)? _\w+: [^,)]*(?=\))", "", str(signature)) if signature else None
+    return shown, str(returns) if returns else None
