@@ -15,13 +15,27 @@ from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sphinx.application import Sphinx
     from sphinx.builders.html import StandaloneHTMLBuilder
 
 PAGES = "source"
 LEFT_OUT = {"__pycache__"}
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{path}</title>
+<link rel="stylesheet" href="{root}_static/pygments.css">
+<link rel="stylesheet" href="{root}_static/source.css">
+</head>
+<body>
+<p><a href="{root}{contents}.html">Documentation</a></p>
+<h1>{path}</h1>
+{body}
+</body>
+</html>
+"""
 # By the end of a file's name; others are shown as plain text.
 LANGUAGES = {".json": "json", ".md": "markdown", ".py": "python", ".sql": "postgresql"}
 
@@ -58,8 +72,13 @@ class LinksToSources(SphinxTransform):
         return page
 
 
-def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield a page for each file to which a document links, and for the files of its folders."""
+def write_pages(app: Sphinx, error: Exception | None) -> None:
+    """Write a page for each file to which a document links, and for the files of its folders.
+
+    They are plain pages without the navigation, which takes longer to make than everything else.
+    """
+    if error is not None:
+        return
     waiting = {
         path for metadata in app.env.metadata.values() for path in metadata.get("sources", ())
     }
@@ -71,11 +90,18 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         if absolute.is_dir():
             names = sorted(one.name for one in absolute.iterdir() if one.name not in LEFT_OUT)
             waiting |= {posixpath.join(path, name) for name in names} - done
-            body = listing(posixpath.basename(path), names)
+            body = listing(absolute.name, names)
         else:
             body = highlighted(app, absolute)
-        body = f"<h1>{html.escape(path)}</h1>{body}"
-        yield f"{PAGES}/{path}", {"title": path, "body": body, "display_toc": False}, "page.html"
+        page = Path(app.outdir, PAGES, f"{path}.html")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        root = "../" * (path.count("/") + 1)
+        page.write_text(
+            TEMPLATE.format(
+                path=html.escape(path), root=root, contents=app.config.root_doc, body=body
+            ),
+            encoding="utf-8",
+        )
 
 
 def listing(folder: str, names: list[str]) -> str:
@@ -96,5 +122,5 @@ def highlighted(app: Sphinx, path: Path) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_transform(LinksToSources)
-    app.connect("html-collect-pages", pages)
+    app.connect("build-finished", write_pages)
     return {"parallel_read_safe": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -114,10 +115,8 @@ def test_every_link_of_the_site_leads_somewhere(site):
             target = urlsplit(link)
             if target.scheme or target.netloc:
                 continue
-            leads_to = (path.parent / unquote(target.path)).resolve() if target.path else path
-            if leads_to.suffix != ".html" and leads_to.is_file():
-                continue
-            there = site.pages.get(leads_to)
+            leads_to = Path(os.path.normpath(path.parent / unquote(target.path)))
+            there = site.pages.get(leads_to) if target.path else page
             if there is None or (target.fragment and unquote(target.fragment) not in there.ids):
                 broken.append((str(path.relative_to(site.folder)), link))
     assert [] == broken
