@@ -64,6 +64,11 @@ def blocks_of(document):
     return [Block(language, text) for language, text in found]
 
 
+class Serving(NamedTuple):
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 class Reader:
     """Does what a document says, as its reader would."""
 
@@ -75,7 +80,6 @@ class Reader:
         self.output = None
         self.port = free_port()
         self.serving = None
-        self.log = None
 
     def follow(self, block):
         text = block.text
@@ -107,8 +111,8 @@ class Reader:
             self.receiver = self.stack.enter_context(running)
         elif text.startswith(SERVER_COMMAND):
             self.start(shlex.split(text.removeprefix(SERVER_COMMAND).replace("\\\n", " ")))
-        elif SERVING.search(text):
-            self.serve(text)
+        elif serving := SERVING.search(text):
+            self.serve(text, serving[1].split()[0])
         elif text.startswith(AFTER_CTRL_C):
             self.stop_serving()
             self.run(["sh", "-eu", "-c", text])
@@ -123,22 +127,23 @@ class Reader:
         self.stack.enter_context(self.server.process.stdout)
         self.stack.callback(self.server.stop)
 
-    def serve(self, text):
+    def serve(self, text, program):
         """Have a program serve, at any free port, until the reader is told to stop it."""
-        program = SERVING.search(text)[1].split()[0]
         if shutil.which(program, path=self.environment()["PATH"]) is None:
             pytest.skip(f"{program}, which this document starts, is not installed")
         # The program takes the place of the shell: Ctrl-C is for it.
         text = SERVING.sub(r"exec \1 ", text)
-        self.log = self.folder / f"{program}.log"
-        with self.log.open("w") as log:
-            self.serving = subprocess.Popen(
-                ["sh", "-eu", "-c", text], cwd=self.folder, env=self.environment(), stdout=log,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        log = self.folder / f"{program}.log"
+        with log.open("w") as log_file:
+            process = subprocess.Popen(
+                ["sh", "-eu", "-c", text], cwd=self.folder, env=self.environment(),
+                stdout=log_file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        self.stack.callback(self.serving.kill)
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
+        self.serving = Serving(process, log)
         while self.port in text:
-            assert self.serving.poll() is None, self.log.read_text()
+            assert process.poll() is None, log.read_text()
             try:
                 socket.create_connection(("127.0.0.1", int(self.port)), 1).close()
             except OSError:
@@ -148,9 +153,11 @@ class Reader:
 
     def stop_serving(self):
         """Stop what serves, as Ctrl-C does."""
-        self.serving.send_signal(signal.SIGINT)
-        self.serving.wait(STOP_SECONDS)
-        assert "Traceback" not in self.log.read_text(), self.log.read_text()
+        assert self.serving is not None
+        process, log = self.serving
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_SECONDS)
+        assert "Traceback" not in log.read_text(), log.read_text()
 
     def follow_sql(self, text):
         with psycopg.connect(self.server.database_url) as connection:
