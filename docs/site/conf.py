@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 project = "noetl-metrics-sdk"
 author = "NoETL"
 root_doc = "docs/index"
+package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+repository_url = package["urls"]["Source"]
 include_patterns = [
     "*.md",
     "benchmarks/*.md",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import html
 import posixpath
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from docutils import nodes
 from sphinx import addnodes
@@ -47,6 +49,7 @@ class LinksToSources(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         """Replace the links."""
+        self.find_own_pages()
         # Sphinx copies a download, and does not know a folder.
         for link in [
             *self.document.findall(addnodes.download_reference),
@@ -63,6 +66,27 @@ class LinksToSources(SphinxTransform):
                 sources: set[str] = self.env.metadata[self.env.docname].setdefault("sources", set())
                 sources.add(posixpath.normpath(relative))
                 link.replace_self(self.to_page(link, posixpath.normpath(relative)))
+
+    def find_own_pages(self) -> None:
+        """Have links to the code host that shows this repository lead to the same file here.
+
+        README.md has such links, as an index of packages shows it without the files around it.
+        """
+        root = re.escape(self.config.repository_url)
+        for link in list(self.document.findall(nodes.reference)):
+            own = re.fullmatch(f"{root}/(?:blob|tree)/main/([^#]+)#?(.*)", link.get("refuri", ""))
+            if own is None:
+                continue
+            path = unquote(own[1]).rstrip("/")
+            absolute = Path(self.env.srcdir, path)
+            page = self.env.path2doc(str(absolute)) if absolute.is_file() else None
+            here = addnodes.pending_xref(
+                refdomain="doc" if page else None, reftarget=page or f"/{path}",
+                reftargetid=own[2] or None, refdoc=self.env.docname, reftype="myst",
+                refexplicit=True,
+            )  # fmt: skip
+            here += nodes.inline("", "", *link.children, classes=["xref", "myst"])
+            link.replace_self(here)
 
     def to_page(self, link: nodes.Element, path: str) -> nodes.reference:
         """Return a link to the page of a path, with the text of the link that was there."""
@@ -121,6 +145,7 @@ def highlighted(app: Sphinx, path: Path) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.add_config_value("repository_url", "", "env", types=[str])
     app.add_transform(LinksToSources)
     app.connect("build-finished", write_pages)
     return {"parallel_read_safe": True}
