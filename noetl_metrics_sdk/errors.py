@@ -1,19 +1,21 @@
 """Every error that this package raises.
 
-MetricsError
-├── InvalidMetricError (also a ValueError)   a name, label, unit or amount that is refused
-├── DuplicateMetricError (also a ValueError) a name that the registry already has
-├── ConfigurationError (also a ValueError)   a setting that is missing or not valid
-├── StartError (also a RuntimeError)         the process can have no thread for the client
-└── DeliveryError                            the server did not take a batch
-    ├── RecoverableError                     try again, after ``retry_after`` if it is given
-    │   ├── UnauthorizedError                401, 403: the credentials are wrong
-    │   └── RouteMissingError                404, 405: no metrics server has the route
-    ├── UnknownRuntimeError                  404 for the component: register it, then try again
-    ├── PayloadTooLargeError                 413: split the batch
-    └── RejectedError                        400, 422: never send this batch again
+The tree::
 
-A ``RecoverableError`` is the only one after which the delivery thread sends the same bytes again.
+    MetricsError
+    ├── InvalidMetricError (also a ValueError)   a name, label, unit or amount that is refused
+    ├── DuplicateMetricError (also a ValueError) a name that the registry already has
+    ├── ConfigurationError (also a ValueError)   a setting that is missing or not valid
+    ├── StartError (also a RuntimeError)         the process can have no thread for the client
+    └── DeliveryError                            the server did not take a batch
+        ├── RecoverableError                     try again, after `retry_after` if it is given
+        │   ├── UnauthorizedError                401, 403: the credentials are wrong
+        │   └── RouteMissingError                404, 405: no metrics server has the route
+        ├── UnknownRuntimeError                  404 for the component: register it, then try again
+        ├── PayloadTooLargeError                 413: split the batch
+        └── RejectedError                        400, 422: never send this batch again
+
+A `RecoverableError` is the only one after which the delivery thread sends the same bytes again.
 The delivery thread logs and counts delivery errors. They never reach a job.
 """
 

@@ -1,6 +1,6 @@
 """For tests of instrumented code: a transport that stays in memory, a clock, and a probe.
 
-For pytest, the package brings the fixture `metrics_probe`:
+For pytest, the package brings the fixture `metrics_probe`::
 
     def test_a_failed_import_is_counted(metrics_probe):
         import_orders("no such file")

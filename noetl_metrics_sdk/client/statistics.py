@@ -45,25 +45,24 @@ class FlushResult(NamedTuple):
 class ClientStats(NamedTuple):
     """The numbers of a client's work so far.
 
-    | field | meaning |
-    |---|---|
-    | `runtime_id` | the component's id, once the client knows it |
-    | `samples` | added, sent, pending and dropped by reason: `added = sent + dropped + pending` |
-    | `invalid_samples` | samples of other libraries, like OpenTelemetry, that are not valid |
-    | `collect_errors` | how many times a collector raised |
-    | `batches_sent` | batches that the server has acknowledged |
-    | `batches_retried` | attempts that failed, by cause: a status, or `no_answer` |
-    | `bytes_sent` | the bytes of the bodies of acknowledged batches, as they were sent |
-    | `buffer_bytes` | the bytes of the samples in the buffer |
-    | `flush_seconds` | how long the last delivery of everything in the buffer took |
-    | `spool` | what is on disk; None without a spool |
-    | `series` | label sets by instrument |
-    | `overflowed` | calls of `labels()` beyond `max_series`, by instrument |
-    | `amounts_left_out` | amounts that would have spoilt a total for ever, by instrument |
-    | `label_values_replaced` | calls of `labels()` with a text that needed U+FFFD, by instrument |
-    | `last_error` | the last error of the delivery, in words |
-    | `unexpected_errors` | errors after which a thread had to begin anew, and lost log messages |
-    | `disabled` | whether the client is disabled, and sends nothing |
+    Attributes:
+        runtime_id: the component's id, once the client knows it.
+        samples: added, sent, pending and dropped by reason: `added = sent + dropped + pending`.
+        invalid_samples: samples of other libraries, like OpenTelemetry, that are not valid.
+        collect_errors: how many times a collector raised.
+        batches_sent: batches that the server has acknowledged.
+        batches_retried: attempts that failed, by cause: a status, or `no_answer`.
+        bytes_sent: the bytes of the bodies of acknowledged batches, as they were sent.
+        buffer_bytes: the bytes of the samples in the buffer.
+        flush_seconds: how long the last delivery of everything in the buffer took.
+        spool: what is on disk; None without a spool.
+        series: label sets by instrument.
+        overflowed: calls of `labels()` beyond `max_series`, by instrument.
+        amounts_left_out: amounts that would have spoilt a total for ever, by instrument.
+        label_values_replaced: calls of `labels()` with a text that needed U+FFFD, by instrument.
+        last_error: the last error of the delivery, in words.
+        unexpected_errors: errors after which a thread had to begin anew, and lost log messages.
+        disabled: whether the client is disabled, and sends nothing.
     """
 
     runtime_id: str | None

@@ -43,7 +43,7 @@ class track_job:  # noqa: N801 - used like a function, as contextlib's classes a
     is a job. Write `with track_job(…)` anew for each job, because one object holds the time of one
     job.
 
-    In a `with` block, the job itself may say how it ended and what it was, until its end:
+    In a `with` block, the job itself may say how it ended and what it was, until its end::
 
         with track_job("http") as job:
             answer = fetch(url)

@@ -68,8 +68,8 @@ class Receipt(NamedTuple):
 class Transport(Protocol):
     """Carries batches to the place where they are stored.
 
-    Within about `timeout` seconds every call returns, or raises one of the `DeliveryError`s. Only
-    one thread calls at a time, but it is not always the same thread.
+    Within about `timeout` seconds every call returns, or raises a `DeliveryError`. Only one
+    thread calls at a time, but it is not always the same thread.
     """
 
     def register(self, registration: Registration, timeout: float) -> str:

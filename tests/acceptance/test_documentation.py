@@ -10,9 +10,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.client.environment import environment_variable
@@ -34,6 +37,11 @@ SERVER_COMMAND = "python -m server_stub "
 DOCUMENTED_RECEIVER = "http://localhost:8428"
 RECEIVER_COMMAND = "victoria-metrics "
 RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
+# Programs that serve until the reader stops them, and the port that the documents give them.
+SERVING = re.compile(r"^(uvicorn|gunicorn|celery .* worker) ", re.MULTILINE)
+DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
+AFTER_CTRL_C = "# after Ctrl-C\n"
+STOP_SECONDS = 60
 
 # Set-up commands that ran before these tests, and where else each of them is run.
 DONE_ELSEWHERE = {
@@ -42,6 +50,7 @@ DONE_ELSEWHERE = {
     "python3 -m venv venv && . venv/bin/activate": "scripts/make-venv",
     f"git clone {REPOSITORY} && cd noetl-metrics-sdk": "where this test is",
     'pip install ".[server]"': "scripts/make-venv",
+    '. venv/bin/activate && pip install --upgrade ".[server]"': "scripts/make-venv",
     "python -m server_stub --port 8082": "the fixture `server`",
     "noetl-metrics serve --port 8082": "tests/command/commands/test_serve.py",
     "python -P -m server_stub --port 8082": "the fixture `server`",
@@ -60,6 +69,11 @@ def blocks_of(document):
     return [Block(language, text) for language, text in found]
 
 
+class Serving(NamedTuple):
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 class Reader:
     """Does what a document says, as its reader would."""
 
@@ -69,7 +83,9 @@ class Reader:
         self.folder = folder
         self.receiver = None
         self.output = None
-        self.environment = {}
+        self.exported = {}
+        self.port = free_port()
+        self.serving = None
 
     def follow(self, block):
         text = block.text
@@ -77,6 +93,7 @@ class Reader:
             text = text.replace(url, self.server.url)
         if self.receiver is not None:
             text = text.replace(DOCUMENTED_RECEIVER, self.receiver.url)
+        text = DOCUMENTED_PORT.sub(self.port, text)
         getattr(self, f"follow_{block.language}")(text)
 
     def follow_python(self, text):
@@ -90,7 +107,7 @@ class Reader:
 
     def follow_sh(self, text):
         # A reader goes on in the same shell, where an exported variable stays.
-        self.environment |= dict(re.findall(r"^export (\w+)=(\S+)$", text, re.MULTILINE))
+        self.exported |= dict(re.findall(r"^export (\w+)=(\S+)$", text, re.MULTILINE))
         commands = [line.split("  #")[0].strip() for line in text.splitlines()]
         if all(command in DONE_ELSEWHERE for command in commands):
             self.output = None
@@ -102,6 +119,11 @@ class Reader:
             self.receiver = self.stack.enter_context(running)
         elif text.startswith(SERVER_COMMAND):
             self.start(shlex.split(text.removeprefix(SERVER_COMMAND).replace("\\\n", " ")))
+        elif serving := SERVING.search(text):
+            self.serve(text, serving[1].split()[0])
+        elif text.startswith(AFTER_CTRL_C):
+            self.stop_serving()
+            self.run(["sh", "-eu", "-c", text])
         else:
             self.run(["sh", "-eu", "-c", text])
 
@@ -112,6 +134,38 @@ class Reader:
         self.server = start_server(self.server.database_url, *flags, folder=self.folder)
         self.stack.enter_context(self.server.process.stdout)
         self.stack.callback(self.server.stop)
+
+    def serve(self, text, program):
+        """Have a program serve, at any free port, until the reader is told to stop it."""
+        if shutil.which(program, path=self.environment()["PATH"]) is None:
+            pytest.skip(f"{program}, which this document starts, is not installed")
+        # The program takes the place of the shell: Ctrl-C is for it.
+        text = SERVING.sub(r"exec \1 ", text)
+        log = self.folder / f"{program}.log"
+        with log.open("w") as log_file:
+            process = subprocess.Popen(
+                ["sh", "-eu", "-c", text], cwd=self.folder, env=self.environment(),
+                stdout=log_file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
+        self.serving = Serving(process, log)
+        while self.port in text:
+            assert process.poll() is None, log.read_text()
+            try:
+                socket.create_connection(("127.0.0.1", int(self.port)), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                break
+
+    def stop_serving(self):
+        """Stop what serves, as Ctrl-C does."""
+        assert self.serving is not None
+        process, log = self.serving
+        process.send_signal(signal.SIGINT)
+        process.wait(STOP_SECONDS)
+        assert "Traceback" not in log.read_text(), log.read_text()
 
     def follow_sql(self, text):
         with psycopg.connect(self.server.database_url) as connection:
@@ -145,13 +199,25 @@ class Reader:
             assert any(one.startswith(shown) for one in printed), (line, self.output)
 
     def run(self, command):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         result = subprocess.run(
-            command, cwd=self.folder, env={**os.environ, **self.environment, "PATH": path},
-            capture_output=True, text=True, timeout=100, check=False,
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True,
+            timeout=100, check=False,
         )  # fmt: skip
         assert 0 == result.returncode, (command, result.stdout, result.stderr)
         self.output = result.stdout
+
+    def environment(self):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        database = conninfo_to_dict(self.server.database_url)
+        variables = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+        named = {name: str(database[word]) for name, word in variables.items() if word in database}
+        return {**os.environ, **named, **self.exported, "PATH": path}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def comparable(line):
