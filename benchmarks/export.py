@@ -29,6 +29,7 @@ from tables import OURS, Report, arguments, introduce, publish
 from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.export.exporter import Exporter
 from server_stub.export.portion import ROWS_MAX
+from server_stub.export.state import ExportReport
 from server_stub.postgresql.database import Database
 from server_stub.postgresql.schema import apply_schema
 from server_stub.settings import Settings
@@ -99,7 +100,7 @@ def export_all(database_url: str, rows: int) -> float:
         database = Database(database_url, 1)
         receiver = Receiver(f"http://127.0.0.1:{port}/api/v1/write", {})
         settings = Settings(export_settling_seconds=0.0)
-        turns = Exporter(database, receiver, settings, Statistics(), time.monotonic)
+        turns = Exporter(database, receiver, settings, Statistics(), ExportReport(), time.monotonic)
         await database.open()
         started_at = time.perf_counter()
         while await turns.take_turn():
