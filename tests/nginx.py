@@ -35,7 +35,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location {prefix}/ {{ proxy_pass {url}/; }}
+        location {prefix}/ {{ proxy_pass {url}/; proxy_redirect off; }}
         location = / {{ return 204; }}
     }}
 }}
