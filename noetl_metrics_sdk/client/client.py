@@ -31,7 +31,11 @@ from noetl_metrics_sdk.process.exit import (
 )
 from noetl_metrics_sdk.process.fork import call_a_moment_later, restart_client_after_fork
 from noetl_metrics_sdk.process.in_gevent import call_around_patching
-from noetl_metrics_sdk.process.in_uwsgi import is_in_uwsgi, must_not_have_threads
+from noetl_metrics_sdk.process.in_uwsgi import (
+    is_in_uwsgi,
+    leaving_signals_to_the_main_thread,
+    must_not_have_threads,
+)
 from noetl_metrics_sdk.process.sigterm import (
     deliver_before_sigterm,
     leave_sigterm,
@@ -216,7 +220,8 @@ class MetricsClient:
             return  # a signal handler has interrupted the start, which goes on below it
         self._is_starting = True
         try:
-            self._engine.start_threads()
+            with leaving_signals_to_the_main_thread():
+                self._engine.start_threads()
             self._runs = True
             self._waits_for_use = False
         finally:

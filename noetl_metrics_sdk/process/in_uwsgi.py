@@ -8,20 +8,30 @@ uWSGI does not hold Python's lock (the GIL) when it forks. If a thread of the ma
 that moment, the lock stays held in the worker for ever, and the worker hangs. So no thread is
 started in the process that has loaded the application and forks.
 
+uWSGI's own handlers of signals end a worker from within the thread that gets the signal, and take
+Python's lock there as the main thread would. In any other thread this waits for ever. So the
+client's threads take none of these signals.
+
 Why so: docs/decisions/processes.md.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 _logger = logging.getLogger("noetl_metrics_sdk")
+
+HANDLED_BY_UWSGI = (
+    "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTSTP",
+)  # fmt: skip
 
 
 class _Process:
@@ -47,6 +57,24 @@ def must_not_have_threads() -> bool:
     return uwsgi is not None and not _Process.was_begun and uwsgi.worker_id() == 0
 
 
+@contextmanager
+def leaving_signals_to_the_main_thread() -> Generator[None]:
+    """Have the threads that the block starts take no signal of uWSGI's, if it runs this process.
+
+    A thread begins with the signals blocked that the thread blocks which starts it. A signal that
+    comes meanwhile is delivered at the end of the block.
+    """
+    if not is_in_uwsgi():
+        yield
+        return
+    handled = [getattr(signal, name) for name in HANDLED_BY_UWSGI]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def call_in_workers(after_fork: Callable[[], None], at_exit: Callable[[], None]) -> None:
     """Let uWSGI call two functions; in any other program this does nothing.
 
@@ -60,7 +88,8 @@ def call_in_workers(after_fork: Callable[[], None], at_exit: Callable[[], None])
 
     def begin() -> None:
         _Process.was_begun = True
-        after_fork()
+        with leaving_signals_to_the_main_thread():
+            after_fork()
 
     _call_after_fork(uwsgi, begin)
     uwsgi.atexit = _both(getattr(uwsgi, "atexit", None), at_exit)

@@ -7,6 +7,7 @@ each process's counts once, and the server has ended as it does without a client
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,10 +16,12 @@ import sys
 import time
 from collections import Counter as Tally
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -156,6 +159,22 @@ def wait_until_it_serves(name, process, port, log):
     raise AssertionError(log.read_text())
 
 
+def blocked_signals(process, number):
+    """Return which signals each thread of a server's processes blocks, as a set of bits, once there
+    are so many besides the main ones."""
+    while True:
+        found = []
+        for worker in psutil.Process(process.pid).children():
+            for path in Path(f"/proc/{worker.pid}/task").iterdir():
+                if path.name != str(worker.pid):
+                    with suppress(FileNotFoundError):  # it has ended
+                        status = (path / "status").read_text()
+                        found += re.findall(r"^SigBlk:\s(\w+)$", status, re.MULTILINE)
+        if len(found) >= number:
+            return [int(bits, 16) for bits in found]
+        time.sleep(0.02)
+
+
 def request_again_and_again(port, times):
     tally: Tally[str] = Tally()
     for _ in range(times):
@@ -197,3 +216,22 @@ def test_sigterm_to_a_web_server_costs_no_count(server, tmp_path, name):
     told = {worker_id: COUNTS_PER_REQUEST * number for worker_id, number in requests.items()}
     assert (REQUESTS, told, SERVERS[name][1]) == (requests.total(), counted(server), code)
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells of threads")
+def test_the_clients_threads_take_no_signal_of_uwsgis(server, tmp_path):
+    """uWSGI ends a worker from the thread that gets the signal, and hangs if it is not the main
+    one."""
+    process, port, log = begin("uwsgi", server, tmp_path)
+    try:
+        wait_until_it_serves("uwsgi", process, port, log)
+        # Each of the two workers has an exporter and a collector.
+        for bits in blocked_signals(process, 4):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                assert bits >> (number - 1) & 1, number
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(WAIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
