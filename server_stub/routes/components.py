@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -39,6 +41,9 @@ _BODY_PROBLEMS = (
 
 
 _DOCUMENTS = ("labels", "capabilities", "runtime", "processes")
+_LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{4000}")
+NESTING_MAX = 500
+"""Documents of fewer brackets are nested less deep than any reader's bound."""
 
 
 class RegistrationAnswer(BaseModel):
@@ -234,8 +239,7 @@ def _listing(components: list[dict[str, Any]]) -> Response:
     for component in components:
         shortened += not component.pop("is_whole")
         for name in _DOCUMENTS:
-            text: str | None = component[name]
-            component[name] = None if text is None else msgspec.Raw(text.encode())
+            component[name] = _readable(component[name])
     notes: list[str] = []
     if shortened:
         notes.append(
@@ -243,6 +247,18 @@ def _listing(components: list[dict[str, Any]]) -> Response:
             "which are too large together: register components with smaller ones"
         )
     return json_response({"components": components, "notes": notes})
+
+
+def _readable(document: str | None) -> msgspec.Raw | str | None:
+    """Return a document in JSON as it is; as a text, if a usual reader of JSON fails at it."""
+    if document is None:
+        return None
+    if _LONG_NUMBER.search(document) or document.count("[") + document.count("{") > NESTING_MAX:
+        try:
+            json.loads(document)
+        except (ValueError, RecursionError):
+            return document
+    return msgspec.Raw(document.encode())
 
 
 def _named(name: str, component_type: str, runtime_id: int) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def test_nothing_is_compiled_if_it_is_not_wanted(sdist, archive, tmp_path):
 @pytest.mark.once
 def test_the_tests_run_from_the_source_distribution(sdist):
     """It has the tests and what they read: documents, examples and scripts."""
-    of_the_tree = "tests/test_architecture.py::test_the_sdk_does_not_know_the_server"
+    of_the_tree = "tests/test_architecture.py::test_a_package_does_not_know_those_that_stand_on_it"
     tests = [of_the_tree, "tests/acceptance/test_locked.py", "tests/sdk/model"]
     run_in(sdist, "pytest", "-q", "-p", "no:cacheprovider", *tests)
     for name in ("docs/decisions", "examples/alerts/tests", "benchmarks", "scripts/make-venv"):

@@ -41,6 +41,14 @@ HOSTILE = {
     "long": "x" * 4_096,
 }
 
+# The fleet's jobs fail, its samples are dropped, and the server has rejected some.
+RAISED = {
+    "noetl_api_samples_rejected_total grows",
+    "noetl_jobs_processed_total grows more by failed jobs than it should",
+    "noetl_metrics_sdk_samples_dropped_total grows",
+}
+MAY_BE_RAISED = re.compile("noetl_api_components has|system_filesystem|noetl_api_request_duration")
+
 # A browser does the same under every interpreter.
 pytestmark = [pytest.mark.once, needs_chromium]
 
@@ -289,13 +297,13 @@ def test_a_component_is_deleted_after_a_question(page: Page, served) -> None:
 
 
 def test_storage_evaluates_the_alarms_of_the_documentation(page: Page) -> None:
-    """Each alarm of docs/operations.md is evaluated: the one that has a reason is raised."""
+    """Each alarm of docs/operations.md is evaluated: those that have a reason are raised."""
     section = (
         (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split("## Watching it")[1]
     )
     documented = [
         condition.replace("`", "")
-        for condition in re.findall(r"^\| (.+?) \| .+? \|$", section, re.MULTILINE)
+        for condition in re.findall(r"^\| (.+?) \| .+? \| .*\|$", section, re.MULTILINE)
         if condition not in {"alarm when", "---"}
     ]
     page.goto("#storage")
@@ -303,8 +311,10 @@ def test_storage_evaluates_the_alarms_of_the_documentation(page: Page) -> None:
     expect(alarms.get_by_role("row")).to_have_count(1 + len(documented))
     rows = [row.get_by_role("cell").all_inner_texts() for row in alarms.get_by_role("row").all()]
     assert sorted(documented) == sorted(cells[0] for cells in rows[1:])
-    raised = alarms.get_by_role("row").filter(has=page.locator(".state.bad"))
-    expect(raised.get_by_role("cell").first).to_have_text("noetl_api_samples_rejected_total grows")
+    bad = alarms.get_by_role("row").filter(has=page.locator(".state.bad"))
+    raised = {row.get_by_role("cell").first.inner_text() for row in bad.all()}
+    # The pools may have become offline meanwhile, and a disk or a core may be short.
+    assert RAISED == raised - {condition for condition in raised if MAY_BE_RAISED.match(condition)}
 
 
 def test_storage_raises_the_alarm_of_a_server_that_is_not_ready(page: Page, served) -> None:

@@ -120,11 +120,15 @@ def test_the_export_leaves_them_out(api: Api) -> None:
 def test_a_component_with_such_documents_is_listed(api: Api) -> None:
     """One component's documents that cannot be read hide no other component."""
     api.register("odd")
-    api.sql("UPDATE noetl.runtime SET runtime = %s::jsonb WHERE name = 'odd'",
-            BAD_LABELS["an object with a number that is too long"])  # fmt: skip
+    too_long = BAD_LABELS["an object with a number that is too long"]
+    too_deep = "[" * 3_000 + "]" * 3_000
+    api.sql("UPDATE noetl.runtime SET runtime = %s::jsonb, labels = %s::jsonb WHERE name = 'odd'",
+            too_long, too_deep)  # fmt: skip
     answer = api.get("/api/runtime")
     assert 200 == answer.status_code
-    assert ["cpu-01", "odd"] == [one["name"] for one in answer.json()["components"]]
+    first, odd = answer.json()["components"]
+    assert ("cpu-01", "odd") == (first["name"], odd["name"])
+    assert (too_long.replace(" ", ""), too_deep) == (odd["runtime"].replace(" ", ""), odd["labels"])
 
 
 def test_rows_without_a_place_in_time_are_counted(api: Api) -> None:

@@ -43,6 +43,12 @@ export function readExport(options) {
   return request("api/metrics/export", {}, options);
 }
 
+/** Return the page for Prometheus with the server's own metrics, as a text. */
+export function readOwnPage({ signal } = {}) {
+  const read = (answer) => answer.text();
+  return request("metrics", { component_name: "metrics-server" }, { signal, read });
+}
+
 export function readVersion(options) {
   return request("api/version", {}, options);
 }

@@ -35,19 +35,19 @@ export function apiUrl(path, parameters = {}) {
 }
 
 /**
- * Return the JSON that the server answers.
+ * Return what the server answers: its JSON, unless `read` takes something else from the answer.
  *
  * @throws {ApiError} The server is away, or refuses the request.
  * @throws {DOMException} The signal has aborted the request.
  */
-export async function request(path, parameters = {}, { method = "GET", signal } = {}) {
+export async function request(path, parameters = {}, { method = "GET", signal, read = readJson } = {}) {
   for (let repeats = 0; ; repeats += 1) {
     await place();
     let answer;
     try {
       signal?.throwIfAborted();
       answer = await ask(apiUrl(path, parameters), method, signal);
-      if (answer.ok) return await answer.json();
+      if (answer.ok) return await read(answer);
     } catch (error) {
       throw asAway(error, signal);
     } finally {
@@ -59,6 +59,10 @@ export async function request(path, parameters = {}, { method = "GET", signal } 
     const seconds = Number(answer.headers.get("Retry-After") ?? 1);
     await new Promise((resolve) => setTimeout(resolve, 1_000 * Math.min(seconds || 1, 5)));
   }
+}
+
+function readJson(answer) {
+  return answer.json();
 }
 
 async function ask(url, method, signal) {

@@ -6,10 +6,18 @@
 const EXPORT_LAG_SECONDS_MAX = 900;
 const EXPORT_LOSS_SECONDS_MIN = 2 * 86_400;
 const SERIES_RATIO_MAX = 0.5;
+const BATCH_SECONDS_MAX = 2.5;
+const FAILED_JOBS_MAX = 0.1;
+const DISK_FREE_MIN = 0.1;
 // The default of --ingest-bytes-max, of which four fifths are near it.
 const INGEST_BYTES_NEAR = 0.8 * 256 * 2 ** 20;
 
 export const ALARMS = [
+  {
+    when: "GET /metrics does not answer",
+    because: "the server or its database is away",
+    ownPage: true,
+  },
   {
     when: "GET /readyz is not 200",
     because:
@@ -26,6 +34,20 @@ export const ALARMS = [
     because: "the database is slow, locked or full; the log says which",
     grows: ["noetl_api_requests_total"],
     filters: [{ name: "status", value: "503" }],
+  },
+  {
+    when: "noetl_api_request_duration_seconds of batches is above 2.5 s",
+    because: "a session has a lock on the table, or the disk is slow",
+    isAbove: {
+      metric: "noetl_api_request_duration_seconds",
+      quantile: 0.99,
+      bound: BATCH_SECONDS_MAX,
+      unit: "seconds",
+    },
+    filters: [
+      { name: "endpoint", value: "/api/metrics" },
+      { name: "method", value: "POST" },
+    ],
   },
   {
     when: "noetl_api_database_requests_waiting stays above 0",
@@ -49,9 +71,14 @@ export const ALARMS = [
     grows: ["noetl_api_export_out_of_bounds_total"],
   },
   {
-    when: "noetl_api_export_lag_seconds grows, noetl_api_export_loss_in_seconds falls",
+    when: "noetl_api_export_lag_seconds grows",
     because: "the time-series database takes nothing; the log says why",
-    exportBounds: { lagMax: EXPORT_LAG_SECONDS_MAX, lossMin: EXPORT_LOSS_SECONDS_MIN },
+    exportLagMax: EXPORT_LAG_SECONDS_MAX,
+  },
+  {
+    when: "noetl_api_export_loss_in_seconds falls",
+    because: "the same, and samples are dropped without having been exported at 0",
+    exportLossMin: EXPORT_LOSS_SECONDS_MIN,
   },
   {
     when: "noetl_api_export_samples_dropped_total grows",
@@ -64,10 +91,31 @@ export const ALARMS = [
     grows: ["noetl_api_processes_lost_total"],
   },
   {
+    when: "noetl_api_components has some that are offline",
+    because: "a pool is away, or gone for good",
+    isAbove: { metric: "noetl_api_components", bound: 0 },
+    filters: [{ name: "state", value: "offline" }],
+  },
+  {
     when: "noetl_api_processes_unrecorded_total grows",
     because:
       "a component has more than 10,000 processes, or gives them a new worker_id all the time",
     grows: ["noetl_api_processes_unrecorded_total"],
+  },
+  {
+    when: "noetl_jobs_processed_total grows more by failed jobs than it should",
+    because: "more than a tenth of the jobs of a type fail",
+    failedShareMax: FAILED_JOBS_MAX,
+  },
+  {
+    when: "noetl_metrics_sdk_samples_dropped_total grows",
+    because: "workers have dropped samples; the tab Workers shows the reasons",
+    grows: ["noetl_metrics_sdk_samples_dropped_total"],
+  },
+  {
+    when: "noetl_metrics_sdk_spool_available is 0",
+    because: "the disk of a worker's spool takes nothing",
+    spoolAvailable: "noetl_metrics_sdk_spool_available",
   },
   {
     when: "noetl_api_rows_omitted_total or noetl_api_rows_unreadable grows",
@@ -88,6 +136,11 @@ export const ALARMS = [
     when: "noetl_api_exposition_series_omitted_total grows",
     because: "series are missing on pages for Prometheus: not whole, or more than fit",
     grows: ["noetl_api_exposition_series_omitted_total"],
+  },
+  {
+    when: "system_filesystem_available_bytes is small, or falls",
+    because: "a disk is full, or soon will be",
+    diskFreeMin: DISK_FREE_MIN,
   },
   {
     when: "the log has worker process … ended with code",
