@@ -25,7 +25,7 @@ PORT = 5432
 CLUSTER_NAME = "noetl-metrics"
 """Part of the processes' titles, as their command line does not tell the folder."""
 START_SECONDS = 60
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 FOLDER_MODE = 0o700
 """Only its user may enter the folder, and so reach the socket, which asks for no password."""
 
@@ -84,9 +84,14 @@ class Cluster:
             "--wait", f"--timeout={START_SECONDS}", "--silent",
         )  # fmt: skip
 
-    def stop(self) -> None:
-        """Stop PostgreSQL if it runs: it ends what it does, and if that takes too long, at once."""
-        for mode in ("fast", "immediate"):
+    def stop(self, *, keeps_data: bool = True) -> None:
+        """Stop PostgreSQL if it runs.
+
+        Args:
+            keeps_data: whether it writes all data to its files first, as long as that does not take
+                too long: what it has committed is in its log anyway, and the next start reads that.
+        """
+        for mode in ("fast", "immediate") if keeps_data else ("immediate",):
             if not self._is_served():
                 return
             try:

@@ -61,7 +61,7 @@ def embedded_database(
             folder = stack.enter_context(_locked(data_directory))
         cluster = prepared_cluster(folder / CLUSTER_FOLDER, stack)
         # A start that is interrupted after it has begun is stopped too.
-        stack.callback(cluster.stop)
+        stack.callback(cluster.stop, keeps_data=data_directory is not None)
         cluster.start()
         url = cluster.url_by(_socket_folder(cluster.folder, stack))
         locks = lacking_locks(url)

@@ -52,6 +52,21 @@ def test_a_postgresql_that_a_killed_server_left_behind_is_started_anew(made: Clu
     made.stop()
 
 
+def test_a_stop_that_keeps_no_data_is_quick_and_in_order(made: Cluster) -> None:
+    """What is deleted next is not written to its files first; the next start takes the log's."""
+    made.start()
+    with psycopg.connect(made.url_by(made.folder)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 1")
+    made.log.unlink()
+    made.start()
+    made.stop(keeps_data=False)
+    assert "received immediate shutdown request" in made.log.read_text()
+    made.start()
+    with psycopg.connect(made.url_by(made.folder)) as connection:
+        assert (1,) == connection.execute("TABLE kept").fetchone()
+    made.stop()
+
+
 def test_a_process_that_has_got_the_number_of_a_lost_postgresql_gets_no_signal(
     made: Cluster,
 ) -> None:
