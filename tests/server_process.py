@@ -27,12 +27,12 @@ class ServerProcess:
     database_url: str
     process: subprocess.Popen[str]
 
-    def stop(self) -> int:
+    def stop(self, seconds_max: float = STOP_SECONDS) -> int:
         """End the server as an operator would; return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_SECONDS)
+            return self.process.wait(seconds_max)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
