@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 # PostgreSQL does the same under every interpreter.
 pytestmark = pytest.mark.once
 
-TODAY = datetime.now(UTC).date()
+
+def today() -> date:
+    """Return the day of the server and its database, which may begin during the tests."""
+    return datetime.now(UTC).date()
 
 
 def day(offset: int) -> str:
     """Return the beginning of a day as answers write it."""
-    return f"{TODAY + timedelta(offset):%Y-%m-%d}T00:00:00.000000Z"
+    return f"{today() + timedelta(offset):%Y-%m-%d}T00:00:00.000000Z"
 
 
 def partitions(api: Api) -> dict[str, Any]:
@@ -47,14 +50,14 @@ def test_partitions_are_listed_with_their_sizes_and_their_ends(api: Api) -> None
         )
     )  # fmt: skip
     assert [day(offset) for offset in range(-1, 8)] == [one["from"] for one in body["partitions"]]
-    today = body["partitions"][1]
-    bytes_of_today = today.pop("bytes")
+    of_today = body["partitions"][1]
+    bytes_of_today = of_today.pop("bytes")
     assert {
-        "name": f"metric_{TODAY:%Y_%m_%d}", "from": day(0), "until": day(1),
+        "name": f"metric_{today():%Y_%m_%d}", "from": day(0), "until": day(1),
         "rows_estimated": 500, "drops_at": day(2), "drops_at_latest": day(2),
-    } == today  # fmt: skip
+    } == of_today  # fmt: skip
     assert [(sum(map(len, api.stored())) and bytes_of_today,)] == api.sql(
-        f"SELECT pg_total_relation_size('noetl.metric_{TODAY:%Y_%m_%d}')"
+        f"SELECT pg_total_relation_size('noetl.metric_{today():%Y_%m_%d}')"
     )
     assert 500 == body["rows_estimated"]
     assert 0 == body["partitions"][2]["rows_estimated"]
@@ -77,11 +80,11 @@ def test_partitions_are_kept_for_names_and_for_the_export(database_url: str) -> 
 def test_partitions_that_are_missing_are_named(embedded_api: Api) -> None:
     """A partition without a bound has none in the answer."""
     api = embedded_api
-    api.sql(f"DROP TABLE noetl.metric_{TODAY + timedelta(1):%Y_%m_%d}")
+    api.sql(f"DROP TABLE noetl.metric_{today() + timedelta(1):%Y_%m_%d}")
     api.sql("CREATE TABLE noetl.elder PARTITION OF noetl.metric FOR VALUES FROM (MINVALUE) TO "
             "('2020-01-01 00:00Z')")  # fmt: skip
     body = partitions(api)
-    assert [f"metric_{TODAY + timedelta(1):%Y_%m_%d}"] == body["missing"]
+    assert [f"metric_{today() + timedelta(1):%Y_%m_%d}"] == body["missing"]
     elder = body["partitions"][0]
     assert ("elder", None, "2020-01-01T00:00:00.000000Z") == (
         elder["name"], elder["from"], elder["until"],
