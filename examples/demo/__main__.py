@@ -61,9 +61,11 @@ def run_demo(arguments: argparse.Namespace) -> int:
         if arguments.victoria_metrics:
             receiver_url = stack.enter_context(running_victoria_metrics(folder))
             print(f"== A VictoriaMetrics at {receiver_url}", flush=True)
-        print(f"== A PostgreSQL and a server, with its data in {folder}", flush=True)
+        kept = arguments.data_directory
+        where = "in a temporary folder" if kept is None else f"in {kept}"
+        print(f"== A PostgreSQL and a server, with its data {where}", flush=True)
         server_url, database_url = stack.enter_context(
-            running_server(folder, arguments.port, receiver_url)
+            running_server(Path(folder) / "server.log", kept, arguments.port, receiver_url)
         )
         connection = stack.enter_context(psycopg.connect(database_url, autocommit=True))
 
@@ -124,18 +126,24 @@ def positive(text: str) -> int:
 
 @contextmanager
 def running_server(
-    data_directory: str, port: int, receiver_url: str | None
+    log: Path, data_directory: str | None, port: int, receiver_url: str | None
 ) -> Generator[tuple[str, str]]:
-    """Run `python -m server_stub` while the block runs; give its address and the database's."""
-    command = [sys.executable, "-m", "server_stub"]
+    """Run `python -m server_stub` while the block runs; give its address and the database's.
+
+    Without a data directory the server makes a folder that PostgreSQL's user can reach, and deletes
+    it in the end.
+    """
+    # -P: the installed server, and not the sources in the folder in which the demo is started.
+    command = [sys.executable, "-P", "-m", "server_stub", "--port", str(port)]
+    if data_directory is not None:
+        command += ["--data-directory", data_directory]
     if receiver_url is not None:
         command += ["--remote-write-url", f"{receiver_url}/api/v1/write"]
         command += ["--history-url", receiver_url]
-    log = Path(data_directory) / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a+") as log_file:
         server = subprocess.Popen(  # noqa: S603 - our own program
-            [*command, "--port", str(port), "--data-directory", data_directory],
+            command,
             stdout=subprocess.PIPE,
             stderr=log_file,
             text=True,

@@ -53,6 +53,20 @@ def test_the_demo_ends_with_every_figure_in_the_table(kept):
 
 
 @pytest.mark.once
+def test_the_demo_needs_no_folder(tmp_path):
+    """As the README starts it, root's demo works too, and leaves nothing behind."""
+    with open_folder() as folder:
+        result = subprocess.run(
+            [sys.executable, str(DEMO), "--files", "3", "--workers", "1"], cwd=tmp_path,
+            capture_output=True, text=True, timeout=100, check=False,
+            env={**os.environ, "TMPDIR": str(folder)},
+        )  # fmt: skip
+        assert (0, "") == (result.returncode, result.stderr)
+        assert "All 9 jobs" in result.stdout
+        assert [] == list(folder.iterdir())
+
+
+@pytest.mark.once
 @needs_victoria_metrics
 def test_the_demo_finds_every_figure_by_promql(kept):
     """With --victoria-metrics the demo exports everything too, and finds the same sums and
