@@ -283,6 +283,7 @@ def show_addresses(server_url: str, database_url: str, *, keep: bool) -> None:
         f"curl '{server_url}/metrics'",
         f"curl '{server_url}/api/runtime'",
         f"curl -X POST '{server_url}/api/metrics/cleanup'",
+        f"{server_url}/ui/",
         f"{server_url}/docs",
         f"psql '{database_url}'",
     ]:
