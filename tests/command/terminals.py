@@ -6,9 +6,11 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
+
+SILENCE_SECONDS_MAX = 60
+SHOWN_SECONDS_MAX = 90
 
 
 class Terminal:
@@ -30,7 +35,9 @@ class Terminal:
 
     def read_until(self, text: str, times: int = 1) -> None:
         """Read what the command shows until a text is in it, or is in it more often."""
+        give_up_at = time.monotonic() + SHOWN_SECONDS_MAX
         while self.raw.count(text) < times:
+            assert time.monotonic() < give_up_at, f"{text!r} is not shown: {self.raw[-4000:]}"
             if not self._read():
                 raise AssertionError(f"ended without {text!r}: {self.raw}")
 
@@ -45,6 +52,8 @@ class Terminal:
         os.write(self._end, text.encode())
 
     def _read(self) -> bool:
+        readable, _, _ = select.select([self._end], [], [], SILENCE_SECONDS_MAX)
+        assert readable, f"nothing was shown for {SILENCE_SECONDS_MAX} s after: {self.raw}"
         try:
             read = os.read(self._end, 65_536)
         except OSError:  # so Linux says that the other side has closed
