@@ -116,7 +116,9 @@ def drawn(overview: Overview, url: str, width: int, height: int | None) -> Rende
         lines.append(Text(f"\n{name}", style="bold cyan"))
         if rows:
             right = [column for column in columns if column in _NUMBERS]
-            lines.append(fitting_table(columns, rows[:share], right, optional, width))
+            # Where the height counts, a row is a line: a folded one would push out what is below.
+            folds = height is None
+            lines.append(fitting_table(columns, rows[:share], right, optional, width, folds))
         else:
             lines.append(Text("none", style="dim"))
     return Group(*lines)

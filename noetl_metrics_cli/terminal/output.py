@@ -72,8 +72,12 @@ def fitting_table(
     right: Sequence[str],
     optional: Sequence[str],
     width: int,
+    folds: bool = True,
 ) -> Table:
-    """Return a table for a terminal of some width; the widest column folds if it has to."""
+    """Return a table for a terminal of some width.
+
+    What is too long for it folds into several lines, or is cut, so that a row is a line.
+    """
     widths = {
         column: max(cell_len(shown(text)) for text in (column, *(row[at] for row in rows)))
         for at, column in enumerate(columns)
@@ -88,7 +92,8 @@ def fitting_table(
         table.add_column(
             column,
             justify="right" if column in right else "left",
-            overflow="fold",
+            overflow="fold" if folds else "ellipsis",
+            no_wrap=not folds,
             min_width=None if column == widest else min(widths[column], width // 3),
         )
     places = [columns.index(column) for column in kept]

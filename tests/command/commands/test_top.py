@@ -86,9 +86,15 @@ def test_it_is_drawn_anew_until_ctrl_c_and_leaves_the_terminal_as_it_was(busy):
 
 @pytest.mark.parametrize("width", [60, 160])
 def test_it_fits_a_width_and_a_height(width):
-    """A narrow terminal has fewer columns, and what does not fit is counted."""
+    """A narrow terminal has fewer columns, a name too long for it is cut, the rest is counted."""
     workers = [
-        Worker(f"pool-{n}", "worker_pool", "ready", {"running": 1, "ended": 2, "lost": 0}, 7.0)
+        Worker(
+            f"pool-{n}-{'long' * 8}",
+            "worker_pool",
+            "ready",
+            {"running": 1, "ended": 2, "lost": 0},
+            7.0,
+        )
         for n in range(50)
     ]
     overview = Overview("2026-01-31T12:00:00+00:00", 60.0, [JobType("sql", 1, 2, 0, 0.5)], workers)
@@ -99,6 +105,7 @@ def test_it_fits_a_width_and_a_height(width):
     assert max(map(len, lines)) <= width
     assert (width == 160) == ("KIND" in "".join(lines))
     assert "WORKERS, 37 more do not fit" in lines
+    assert "LOST SAMPLES of the last 1h" in lines
 
 
 @pytest.mark.parametrize(
