@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from noetl_metrics_cli.errors import INTERRUPTED, PIPE_CLOSED, USAGE, CommandError
+from noetl_metrics_cli.errors import FAILED, INTERRUPTED, PIPE_CLOSED, USAGE, CommandError
 
 try:
     import click
@@ -17,6 +17,7 @@ try:
 
     from noetl_metrics_cli.command import noetl_metrics
     from noetl_metrics_cli.commands.completion import PROGRAM, VARIABLE
+    from noetl_metrics_cli.terminal.standard_output import discard_output, open_output
 except ImportError as error:
     # The SDK alone is installed, without what the command needs beside it.
     sys.exit(f"noetl-metrics: {error}: pip install 'noetl-metrics-sdk[cli]'")
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name, or None for the process's own.
     """
+    open_output()
     instruction = os.environ.get(VARIABLE)
     if instruction:  # a shell asks for completions
         return shell_complete(noetl_metrics, {}, PROGRAM, VARIABLE, instruction)
@@ -45,10 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes the output once more when it ends, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+    except OSError as error:
+        return _without_output(error)
     return code
 
 
@@ -59,6 +59,16 @@ def _run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as ending:  # after --help, for example
         return ending.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _without_output(error: OSError) -> int:
+    """End a command whose output takes no more: its reader is gone, or a disk is full."""
+    discard_output()
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    place = error.filename or "the output"
+    print(f"{PROGRAM}: {place} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    return FAILED
 
 
 def _one_line(error: click.ClickException | CommandError) -> str:

@@ -99,10 +99,16 @@ def small_pages(server, filters, order, limit=None, cursor=None):
             return
 
 
-def test_a_reader_that_goes_away_ends_it_without_a_traceback(run, exported):
+# Python writes nothing itself before an output's buffer is full, or all of it at once.
+buffered_or_not = pytest.mark.parametrize("unbuffered", ["", "1"])
+
+
+@buffered_or_not
+def test_a_reader_that_goes_away_ends_it_without_a_traceback(run, exported, unbuffered):
     """`| head -1` gets its line, and the command ends with 141 and says nothing."""
     with subprocess.Popen(
-        [*PROGRAM, "export", "-", "-c", exported], env=environment(NOETL_SERVER_URL=run.url),
+        [*PROGRAM, "export", "-", "-c", exported],
+        env=environment(NOETL_SERVER_URL=run.url, PYTHONUNBUFFERED=unbuffered),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -110,6 +116,23 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(run, exported):
         assert process.stdout.readline().startswith(b'{"metric_id"')
         process.stdout.close()
         assert (141, b"") == (process.wait(20), process.stderr.read())
+
+
+@buffered_or_not
+def test_an_output_that_takes_a_part_of_the_samples_is_an_error(
+    run, exported, tmp_path, unbuffered
+):
+    """A file that may grow no further, as on a full disk, ends it with 1 and one line."""
+    bytes_max = 100_000  # a third of it
+    with (tmp_path / "full").open("wb") as full:
+        ended = subprocess.run(
+            ["prlimit", f"--fsize={bytes_max}", *PROGRAM, "export", "-", "-c", exported],
+            env=environment(NOETL_SERVER_URL=run.url, PYTHONUNBUFFERED=unbuffered),
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert bytes_max == (tmp_path / "full").stat().st_size
+    message = "noetl-metrics: the output cannot be written: File too large\n"
+    assert (1, message) == (ended.returncode, ended.stderr)
 
 
 def test_a_terminal_gets_a_summary(run, exported, tmp_path):
