@@ -95,7 +95,7 @@ COMMAND = {
     "diagnosis": {"api", "errors", "terminal"},
     "commands": {"api", "diagnosis", "errors", "server_extra", "terminal", "transfer"},
     "command": {"commands"},
-    "__main__": {"command", "commands", "errors"},
+    "__main__": {"command", "commands", "errors", "terminal"},
 }
 
 TABLES = {"noetl_metrics_cli": COMMAND, "noetl_metrics_sdk": SDK, "server_stub": SERVER}

@@ -38,6 +38,9 @@ MEMORY_GROWTH_MAX = 1.2
 """How many times the memory of before the server may have afterwards. Before, each kind of request
 came some times, so that what the server and its threads keep of them is there; in the long form its
 tables are full."""
+ALLOCATOR_BYTES = 0 if LONG else 64 * 1024 * 1024
+"""After a few requests the allocator may not have kept yet what the largest one took and gave back;
+so much one request may take. A bomb takes twenty times as much."""
 
 TOKEN = "Authorization: Bearer writing"
 WRITER = make_token("writer", ["write", "read"], hash_token("writing"))
@@ -133,7 +136,7 @@ def test_memory_and_others_outlast_strangers(database_url: str) -> None:
         shown = f"{before >> 20} MiB before, {after >> 20} MiB after {number} hostile requests"
         sys.stderr.write(f"{traffic.answered}\n{shown}\n")
         assert {("good", 200)} == set(traffic.answered)
-        assert after <= MEMORY_GROWTH_MAX * before
+        assert after <= MEMORY_GROWTH_MAX * before + ALLOCATOR_BYTES
         assert 0 == server.stop()
 
 
