@@ -17,8 +17,10 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import httpx
 import psycopg
 from ingest import BATCH_SAMPLES, make_batch
 from rounds import medians
@@ -28,6 +30,7 @@ from tables import OURS, Report, arguments, introduce, publish
 
 from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.export.exporter import Exporter
+from server_stub.export.pacing import Pacing
 from server_stub.export.portion import ROWS_MAX
 from server_stub.export.state import ExportReport
 from server_stub.postgresql.database import Database
@@ -39,7 +42,8 @@ from server_stub.time_series_database.receiver import Receiver
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-LINE_IMPORT, WITHOUT_EXPORT = "line import", "without an export"
+PREPARED, LINE_IMPORT = "the same requests, prepared", "line import"
+WITHOUT_EXPORT = "without an export"
 ROWS_A_BATCH = 15_000
 """So many rows are exported while one batch is inserted."""
 
@@ -95,45 +99,109 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> bytes:
 
 def export_all(database_url: str, rows: int) -> float:
     """Export every row into an empty VictoriaMetrics; return the samples a second."""
-
-    async def export(port: int) -> float:
-        database = Database(database_url, 1)
+    with victoria_metrics() as port:
         receiver = Receiver(f"http://127.0.0.1:{port}/api/v1/write", {})
-        settings = Settings(export_settling_seconds=0.0)
-        turns = Exporter(database, receiver, settings, Statistics(), ExportReport(), time.monotonic)
-        await database.open()
-        started_at = time.perf_counter()
-        while await turns.take_turn():
-            pass
-        seconds = time.perf_counter() - started_at
-        await receiver.close()
-        await database.close()
-        return rows / seconds
+        seconds = asyncio.run(export_to(database_url, receiver))
+        check(port, "promremotewrite", rows)
+        compare(port, database_url)
+    return rows / seconds
 
+
+async def export_to(database_url: str, receiver: Receiver) -> float:
+    """Export every row to a receiver; return how many seconds that took."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM noetl.metric_export")
+    database = Database(database_url, 1)
+    settings = Settings(export_settling_seconds=0.0)
+    pacing = Pacing(lambda: 0.0, time.monotonic)
+    turns = Exporter(
+        database, receiver, settings, Statistics(), ExportReport(), time.monotonic, pacing
+    )
+    await database.open()
+    started_at = time.perf_counter()
+    while await turns.take_turn():
+        pass
+    seconds = time.perf_counter() - started_at
+    await receiver.close()
+    await database.close()
+    return seconds
+
+
+def prepared_requests(database_url: str) -> list[bytes]:
+    """Return the bodies of the requests that an export of the table sends."""
+    bodies: list[bytes] = []
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return httpx.Response(204)
+
+    receiver = Receiver("http://receiver", {}, "1.0", transport=httpx.MockTransport(keep))
+    asyncio.run(export_to(database_url, receiver))
+    return bodies
+
+
+def send_prepared(bodies: list[bytes], rows: int) -> float:
+    """Send prepared requests to an empty VictoriaMetrics; return the samples a second."""
     with victoria_metrics() as port:
-        figure = asyncio.run(export(port))
+        seconds = post_all(port, "/api/v1/write", bodies)
         check(port, "promremotewrite", rows)
-    return figure
+    return rows / seconds
+
+
+def post_all(port: int, path: str, bodies: list[bytes]) -> float:
+    """Send requests one after the other; return how many seconds that took."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    started_at = time.perf_counter()
+    for body in bodies:
+        connection.request("POST", path, body)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{path} answers {answer.status}")
+    seconds = time.perf_counter() - started_at
+    connection.close()
+    return seconds
+
+
+def compare(port: int, database_url: str) -> None:
+    """Raise if VictoriaMetrics has not exactly the samples of the table."""
+    ask(port, "GET", "/internal/force_flush")
+    page = ask(port, "GET", "/api/v1/export?match[]=%7B__name__!=%22%22%7D&reduce_mem_usage=1")
+    found: dict[str, set[tuple[int, float]]] = defaultdict(set)
+    for line in page.splitlines():
+        series = json.loads(line)
+        samples = zip(series["timestamps"], series["values"], strict=True)
+        found[json.dumps(series["metric"], sort_keys=True)].update(samples)
+    expected: dict[str, set[tuple[int, float]]] = defaultdict(set)
+    for metric, at, value in samples_of(database_url):
+        expected[metric].add((at, value))
+    if found != expected:
+        missing = sum(len(samples - found[metric]) for metric, samples in expected.items())
+        raise RuntimeError(f"of {sum(map(len, expected.values()))} samples {missing} are missing")
+
+
+def samples_of(database_url: str) -> Generator[tuple[str, int, float]]:
+    """Yield each row of the table: its series as JSON, its time in milliseconds, its value."""
+    with psycopg.connect(database_url) as connection:
+        for name, labels, runtime_id, component, kind, at, value in connection.execute(
+            "SELECT m.metric_name, m.labels, m.runtime_id::text, r.name, r.component_type, "
+            "(extract(epoch FROM timestamp) * 1000000)::bigint / 1000, metric_value "
+            "FROM noetl.metric AS m INNER JOIN noetl.runtime AS r USING (runtime_id) "
+            "ORDER BY metric_id"
+        ):
+            metric = {"__name__": name, **labels, "runtime_id": runtime_id,
+                      "component": component, "component_type": kind}  # fmt: skip
+            yield json.dumps(metric, sort_keys=True), at, value
 
 
 def lines_of(database_url: str) -> list[bytes]:
     """Return the table as line-import bodies, with as many samples as an export's request each."""
-    with psycopg.connect(database_url) as connection:
-        rows = connection.execute(
-            "SELECT m.metric_name, m.labels, m.runtime_id::text, r.name, r.component_type, "
-            "(extract(epoch FROM timestamp) * 1000)::bigint, metric_value "
-            "FROM noetl.metric AS m INNER JOIN noetl.runtime AS r USING (runtime_id) "
-            "ORDER BY metric_id"
-        ).fetchall()
     bodies = []
-    for first in range(0, len(rows), ROWS_MAX):
+    samples = samples_of(database_url)
+    while some := list(islice(samples, ROWS_MAX)):
         by_series: dict[str, tuple[list[float], list[int]]] = defaultdict(lambda: ([], []))
-        for name, labels, runtime_id, component, kind, at, value in rows[first : first + ROWS_MAX]:
-            metric = {"__name__": name, **labels, "runtime_id": runtime_id,
-                      "component": component, "component_type": kind}  # fmt: skip
-            values, times = by_series[json.dumps(metric)]
+        for metric, at, value in some:
+            values, times = by_series[metric]
             values.append(value)
             times.append(at)
         bodies.append("\n".join(
@@ -146,16 +214,7 @@ def lines_of(database_url: str) -> list[bytes]:
 def import_lines(bodies: list[bytes], rows: int) -> float:
     """Send lines to an empty VictoriaMetrics; return the samples a second."""
     with victoria_metrics() as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        started_at = time.perf_counter()
-        for body in bodies:
-            connection.request("POST", "/api/v1/import", body)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status >= http.client.BAD_REQUEST:
-                raise RuntimeError(f"the line import answers {answer.status}")
-        seconds = time.perf_counter() - started_at
-        connection.close()
+        seconds = post_all(port, "/api/v1/import", bodies)
         check(port, "vmimport", rows)
     return rows / seconds
 
@@ -211,7 +270,8 @@ def main() -> None:
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as database:
             database.execute("SELECT noetl.initialize_metric_partitions()")
             rows = store_day(database, options.rows, 1).rows
-        bodies = lines_of(url)
+        lines = lines_of(url)
+        requests = prepared_requests(url)
         written = Report(
             f"{rows:,} samples to VictoriaMetrics", "samples/s", smaller_is_better=False
         )
@@ -220,7 +280,8 @@ def main() -> None:
             medians(
                 {
                     OURS: lambda: export_all(url, rows),
-                    LINE_IMPORT: lambda: import_lines(bodies, rows),
+                    PREPARED: lambda: send_prepared(requests, rows),
+                    LINE_IMPORT: lambda: import_lines(lines, rows),
                 },
                 options.rounds,
             ),

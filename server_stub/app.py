@@ -150,7 +150,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
     label_history = LabelHistory(families, elsewhere.history, boundaries)
     partitions = Partitions(database, settings)
     insertion = _insertion(database, partitions, settings, elsewhere.receiver, statistics)
-    admission = Admission(settings.ingest_bytes_max)
+    admission = Admission(settings.ingest_bytes_max, time.monotonic)
     export_report = ExportReport()
     statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
     statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
@@ -210,7 +210,13 @@ async def _running(
         resources.time_series_database.connected(),
         _maintained(resources.database, resources.maintenance),
         running(sweeps.run_forever()),
-        exporting(database_url, settings, statistics, resources.export_report),
+        exporting(
+            database_url,
+            settings,
+            statistics,
+            resources.export_report,
+            resources.admission.seconds_held,
+        ),
         self_reporting(resources.intake, resources.components, statistics.registry, settings)
         if reports_itself
         else contextlib.nullcontext(),

@@ -209,7 +209,9 @@ PURE = [
     "server_stub.query.parameters",
     "server_stub.query.retention",
     "server_stub.query.time_buckets",
+    "server_stub.time_series_database.assembly",
     "server_stub.time_series_database.requests",
+    "server_stub.time_series_database.wire",
     "server_stub.time_series_database.messages",
 ]
 IMPURE_IMPORTS = {"time", "os", "io", "socket", "pathlib", "subprocess", "asyncio"}

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from server_stub.background import running
 from server_stub.export.exporter import Exporter
+from server_stub.export.pacing import Pacing
 from server_stub.postgresql.database import Database
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.time_series_database.receiver import Receiver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from server_stub.export.state import ExportReport
     from server_stub.settings import Settings
@@ -28,7 +29,11 @@ _logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def exporting(
-    database_url: str, settings: Settings, statistics: Statistics, report: ExportReport
+    database_url: str,
+    settings: Settings,
+    statistics: Statistics,
+    report: ExportReport,
+    insert_seconds: Callable[[], float],
 ) -> AsyncGenerator[None]:
     """Export while the block runs, if the settings name a receiver.
 
@@ -37,6 +42,7 @@ async def exporting(
         settings: the receiver, and how to export.
         statistics: counts the samples that are exported.
         report: gets what an operator may ask for.
+        insert_seconds: returns how long this process has had batches to insert, since its start.
     """
     if settings.remote_write_url is None:
         async with _connected(database_url) as database:
@@ -47,7 +53,8 @@ async def exporting(
         settings.remote_write_url, settings.receiver_headers, settings.remote_write_version
     )
     async with _connected(database_url) as database:
-        export = Exporter(database, receiver, settings, statistics, report, time.monotonic)
+        pacing = Pacing(insert_seconds, time.monotonic)
+        export = Exporter(database, receiver, settings, statistics, report, time.monotonic, pacing)
         try:
             async with running(export.run_forever()):
                 yield

@@ -16,30 +16,30 @@ import random
 from typing import TYPE_CHECKING
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
-from server_stub.export.portion import ROWS_MAX, Portion, PortionSize, portion_of
+from server_stub.export.outcome import RefusalLog, count_portion
+from server_stub.export.portion import ROWS_MAX
 from server_stub.export.position import ExportPosition, Progress
+from server_stub.export.reading import PortionReader
 from server_stub.statistics import ExportGauges
 from server_stub.time_series_database.families import WrittenFamilies, write_families
 from server_stub.time_series_database.refusals import Refusal, out_of_bounds_advice, refusal_of
-from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from server_stub.export.pacing import Pacing
     from server_stub.export.state import ExportReport
     from server_stub.postgresql.database import Database
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
+    from server_stub.time_series_database.assembly import Assembled, Family
     from server_stub.time_series_database.receiver import Receiver
-    from server_stub.time_series_database.requests import Assembled, Family
 
 HORIZON_SECONDS = 5.0
 """How long a turn waits for transactions that insert."""
 
 PAUSE_SECONDS_MAX = 30.0
 """The longest pause after a failure, unless the receiver asks for more."""
-
-REFUSAL_LOG_SECONDS = 60.0
 
 _AS_OLD = frozenset({Refusal.OUT_OF_ORDER, Refusal.OUT_OF_BOUNDS})
 
@@ -56,6 +56,7 @@ class Exporter:
         statistics: counts what happens to the samples.
         report: gets what an operator may ask for.
         monotonic: returns the seconds of the monotonic clock.
+        pacing: tells the pause between turns while there is more to export.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Exporter:
         statistics: Statistics,
         report: ExportReport,
         monotonic: Callable[[], float],
+        pacing: Pacing,
     ) -> None:
         self._database = database
         self._receiver = receiver
@@ -73,15 +75,15 @@ class Exporter:
         self._statistics = statistics.export
         self._gauges = ExportGauges(statistics.registry)
         self._report = report
-        self._assembly = Assembly()
-        self._portion_size = PortionSize()
+        self._reader = PortionReader(settings.sample_ahead_seconds)
+        self._loss_in_seconds = 0.0
         # How far this server has seen the export come. Only for noticing that the database forgot.
         self._reached = 0
         self._has_adopted = False
         self._families = WrittenFamilies(monotonic)
         self._interruptions_handled = 0
-        self._monotonic = monotonic
-        self._next_refusal_logged_at = -REFUSAL_LOG_SECONDS
+        self._pacing = pacing
+        self._refusal_log = RefusalLog(monotonic)
         self._refused_by = ReceiverRefusedError("nothing yet")
 
     async def run_forever(self) -> None:
@@ -90,14 +92,16 @@ class Exporter:
         while True:
             pause_seconds = self._settings.export_interval_seconds
             try:
+                self._pacing.begin_turn()
                 if await self.take_turn():
-                    pause_seconds = 0.0
+                    pause_seconds = self._pacing.pause_seconds(self._loss_in_seconds)
                 if failures:
                     _logger.info("the export goes on")
                 failures = 0
                 self._report.note_success()
             except (ReceiverUnavailableError, StoreUnavailableError) as error:
                 failures += 1
+                self._reader.forget_ahead()
                 pause_seconds = _pause_seconds(failures, error)
                 self._statistics.failures.inc()
                 self._report.note_failure(error)
@@ -105,6 +109,7 @@ class Exporter:
                 log("the export waits for %.1f s: %s", pause_seconds, error)
             except Exception as error:  # the loop must outlive an unforeseen error
                 failures += 1
+                self._reader.forget_ahead()
                 self._report.note_failure(error)
                 pause_seconds = PAUSE_SECONDS_MAX
                 self._statistics.failures.inc()
@@ -113,6 +118,8 @@ class Exporter:
 
     async def take_turn(self) -> bool:
         """Export some rows, unless another server does.
+
+        While the receiver takes them, the server reads those of the next turn.
 
         Returns:
             Whether there are more.
@@ -131,11 +138,12 @@ class Exporter:
             horizon = await self._horizon(position, progress)
             if horizon is None:
                 return False
-            portion = await self._next_portion(position, progress, horizon)
+            portion = await self._reader.next(position, progress, horizon)
             families = self._families.missing(portion.assembled)
             # A request without samples asks whether the receiver may have been restarted.
             is_asked = bool(portion.assembled.series) or progress.settled < progress.acknowledged
-            refusal = await self._try_write(portion.assembled, families) if is_asked else None
+            async with self._reader.reading_ahead(position, portion, horizon):
+                refusal = await self._try_write(portion.assembled, families) if is_asked else None
             reached = portion.reached
             if refusal in _AS_OLD and portion.is_repeat:
                 # The receiver takes no samples that are older than those that it has. So it has
@@ -143,7 +151,7 @@ class Exporter:
                 reached = progress.acknowledged
             elif refusal is not None and portion.row_count > 1:
                 # Because of one bad sample, a receiver refuses all that come with it.
-                self._portion_size.narrow(portion.row_count)
+                self._reader.size.narrow(portion.row_count)
                 return True
             elif refusal is Refusal.OUT_OF_BOUNDS:
                 # The receiver takes the sample once its own state is mended, and no later one
@@ -166,14 +174,15 @@ class Exporter:
         if is_asked:
             self._interruptions_handled = interruptions
         self._families.note_committed(families)
-        self._count(portion, refusal)
-        self._portion_size.widen()
+        count_portion(self._statistics, portion, refusal)
+        self._reader.size.widen(portion.byte_count / max(portion.row_count, 1))
         return not portion.is_last or portion.is_repeat or is_rewound
 
     async def _set_gauges(self, position: ExportPosition) -> None:
         backlog = await position.read_backlog()
         self._gauges.lag.set(backlog.lag_seconds)
         self._gauges.loss_in.set(backlog.loss_in_seconds)
+        self._loss_in_seconds = backlog.loss_in_seconds
         self._report.note_backlog(backlog)
 
     def _note_reached(self, acknowledged: int) -> None:
@@ -188,26 +197,6 @@ class Exporter:
             )
         self._reached = acknowledged
 
-    async def _next_portion(
-        self, position: ExportPosition, progress: Progress, horizon: int
-    ) -> Portion:
-        """Return the rows to send next."""
-        # Rows that were acknowledged before are sent apart: the receiver may refuse them as known.
-        is_repeat = progress.position < progress.acknowledged
-        end = progress.acknowledged if is_repeat else horizon
-        row_limit = self._portion_size.row_limit
-        rows = await position.rows(progress.position, end, row_limit)
-        # In a thread, because five thousand new series take longer than requests should wait.
-        return await asyncio.to_thread(
-            portion_of,
-            rows,
-            row_limit,
-            end,
-            progress.acknowledged,
-            self._assembly,
-            self._settings.sample_ahead_seconds,
-        )
-
     async def _horizon(self, position: ExportPosition, progress: Progress) -> int | None:
         """Return up to which id every row is known; None if the export has to wait to know it.
 
@@ -216,7 +205,7 @@ class Exporter:
         """
         if progress.position < progress.acknowledged:
             return progress.horizon  # it is not needed yet
-        if progress.horizon - progress.position >= self._portion_size.row_limit:
+        if progress.horizon - progress.position >= self._reader.size.row_limit:
             return progress.horizon
         await self._adopt(position)
         horizon = await position.final_horizon(HORIZON_SECONDS)
@@ -243,39 +232,10 @@ class Exporter:
             await self._receiver.write(assembled, families)
         except ReceiverRefusedError as error:
             if assembled.samples == 1:
-                self._log_refusal(assembled, error)
+                self._refusal_log.note(assembled, error)
             self._refused_by = error
             return refusal_of(error)
         return None
-
-    def _log_refusal(self, assembled: Assembled, error: ReceiverRefusedError) -> None:
-        # The log gets one message of many that are alike.
-        now = self._monotonic()
-        if now >= self._next_refusal_logged_at:
-            self._next_refusal_logged_at = now + REFUSAL_LOG_SECONDS
-            series, samples = assembled.series[0]
-            _logger.warning(
-                "the receiver refuses samples, as %s %s: %s", dict(series.labels), samples, error
-            )
-
-    def _count(self, portion: Portion, refusal: Refusal | None) -> None:
-        statistics = self._statistics
-        assembled = portion.assembled
-        if portion.is_repeat:
-            statistics.samples_repeated.inc(assembled.samples)
-            return
-        dropped: dict[str, int] = {
-            "ahead": portion.ahead,
-            "invalid": assembled.invalid,
-            "same_millisecond": assembled.merged,
-        }
-        if refusal is None:
-            statistics.samples.inc(assembled.samples)
-        else:
-            dropped[refusal] = assembled.samples
-        for reason, count in dropped.items():
-            if count:
-                statistics.samples_dropped.labels(reason).inc(count)
 
 
 def _pause_seconds(failures: int, error: ReceiverUnavailableError | StoreUnavailableError) -> float:

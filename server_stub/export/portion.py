@@ -7,15 +7,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from server_stub.export.records import (
+    SERIES_AT,
+    TIMES,
+    VALUE_BACKWARDS,
+    id_of,
+    moment_of,
+    series_row,
+)
 from server_stub.time_series_database.refusals import LATE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server_stub.time_series_database.requests import Assembled, Assembly, Row
+    from server_stub.time_series_database.assembly import Assembled, Assembly
 
-ROWS_MAX = 5_000
-"""The most rows of a turn: as many as receivers like in one request."""
+ROWS_MAX = 20_000
+"""The most rows of a turn, which are sent in one request."""
+
+FIRST_ROWS = 5_000
+"""The most rows of the first turn: how many bytes they have is not known yet."""
+
+PORTION_BYTES_MAX = 8 * 1024 * 1024
+"""How many bytes the records of a turn take, about: receivers take 32 MiB in one request."""
+
+TEXT_BYTES_MAX = 2048
+"""How many bytes of labels and help text a row may have to be read together with so many others."""
+
+LONG_ROWS_MAX = 64
+"""The most rows of a turn that begins with a row that has more."""
 
 
 class Portion(NamedTuple):
@@ -30,6 +50,7 @@ class Portion(NamedTuple):
     assembled: Assembled
     ahead: int
     row_count: int
+    byte_count: int
     reached: int
     is_last: bool
     is_repeat: bool
@@ -37,22 +58,34 @@ class Portion(NamedTuple):
 
 
 class PortionSize:
-    """How many rows a turn takes: fewer while it searches for a row that the receiver refuses."""
+    """How many rows a turn takes: fewer while it searches for a row that the receiver refuses.
+
+    `is_narrow` says that it searches, or has found it just now.
+    """
 
     def __init__(self) -> None:
-        self.row_limit = ROWS_MAX
+        self.row_limit = min(FIRST_ROWS, ROWS_MAX)
+        self.is_narrow = False
 
     def narrow(self, row_count: int) -> None:
         """Take half of the rows next time: the receiver has refused all because of one of them."""
         self.row_limit = row_count // 2
+        self.is_narrow = True
 
-    def widen(self) -> None:
-        """Take twice as many rows next time, up to `ROWS_MAX`."""
-        self.row_limit = min(ROWS_MAX, self.row_limit * 2)
+    def widen(self, row_bytes: float) -> None:
+        """Take twice as many rows next time, as far as the bounds allow.
+
+        Args:
+            row_bytes: how many bytes a row of this turn has had on average.
+        """
+        fitting = round(PORTION_BYTES_MAX / max(row_bytes, 1.0))
+        limit_max = max(1, min(ROWS_MAX, fitting))
+        self.row_limit = min(limit_max, self.row_limit * 2)
+        self.is_narrow = self.is_narrow and self.row_limit < limit_max
 
 
 def portion_of(
-    rows: Sequence[Row],
+    records: Sequence[bytes],
     row_limit: int,
     horizon: int,
     acknowledged: int,
@@ -62,7 +95,7 @@ def portion_of(
     """Return rows as a portion.
 
     Args:
-        rows: the rows up to the horizon, at most `row_limit` of them.
+        records: the rows up to the horizon, at most `row_limit` of them, as PostgreSQL sends them.
         row_limit: how many were asked for.
         horizon: an id. Every row up to it can be seen, and no other will ever come.
         acknowledged: the id up to which the receiver has acknowledged rows before.
@@ -70,15 +103,31 @@ def portion_of(
         ahead_seconds_max: how far ahead of their arrival the times of rows may be. One sample of
             the future makes Prometheus refuse all samples of the present.
     """
-    is_last = len(rows) < row_limit
-    reached = horizon if is_last else rows[-1].metric_id
-    is_repeat = bool(rows) and reached <= acknowledged
-    sent = [row for row in rows if row.late_ms >= -1000 * ahead_seconds_max]
-    is_late = all(row.late_ms > 1000 * LATE_SECONDS for row in sent)
+    is_last = len(records) < row_limit
+    reached = horizon if is_last else id_of(records[-1])
+    is_repeat = bool(records) and reached <= acknowledged
+    times = [record[TIMES] for record in records]
+    moments = {both: moment_of(both) for both in set(times)}
+    ahead = {both for both, one in moments.items() if one.late_ms < -1000 * ahead_seconds_max}
+    is_late = all(
+        one.late_ms > 1000 * LATE_SECONDS for both, one in moments.items() if both not in ahead
+    )
+    sent = records
+    if ahead:
+        sent = [record for record, both in zip(records, times, strict=True) if both not in ahead]
+        times = [both for both in times if both not in ahead]
+    times_ms = {both: one.time_ms for both, one in moments.items()}
+    assembled = assembly.group(
+        [record[SERIES_AT:] for record in sent],
+        list(map(times_ms.__getitem__, times)),
+        [record[VALUE_BACKWARDS] for record in sent],
+        lambda place: series_row(sent[place][SERIES_AT:]),
+    )
     return Portion(
-        assembly.assemble(sent),
-        len(rows) - len(sent),
-        len(rows),
+        assembled,
+        len(records) - len(sent),
+        len(records),
+        sum(map(len, records)),
         reached,
         is_last,
         is_repeat,

@@ -10,9 +10,11 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from psycopg.rows import scalar_row
+from psycopg.types.string import ByteaBinaryLoader
+
 from server_stub.postgresql.database import fetch_all
 from server_stub.postgresql.sql_files import read_sql
-from server_stub.time_series_database.requests import Row
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -131,16 +133,29 @@ class ExportPosition:
         found = await self._connection.execute(read_sql("export/inserting.sql"), {"before": before})
         return [row[0] for row in await found.fetchall()]
 
-    async def rows(self, position: int, horizon: int, limit: int) -> list[Row]:
-        """Return the first rows with ids after `position` and up to `horizon`."""
+    async def records(
+        self, position: int, horizon: int, limit: int, text_bytes_max: int
+    ) -> list[bytes | None]:
+        """Return the first rows with ids after `position` and up to `horizon`, as records.
+
+        `export/records.py` says what is in a record. It is None for a row whose labels and help
+        text have more than `text_bytes_max` bytes.
+        """
         # PostgreSQL reads by the primary key, whatever the planner expects.
         await self._connection.execute(read_sql("query/plan_in_order.sql"))
-        cursor = self._connection.cursor(binary=True)
+        cursor = self._connection.cursor(binary=True, row_factory=scalar_row)
+        # The bytes as they are: to make objects of the columns takes longer than to read them.
+        cursor.adapters.register_loader("record", ByteaBinaryLoader)
         await cursor.execute(
             read_sql("export/rows.sql"),
-            {"position": position, "horizon": horizon, "limit": limit},
+            {
+                "position": position,
+                "horizon": horizon,
+                "limit": limit,
+                "text_bytes_max": text_bytes_max,
+            },
         )
-        return [Row._make(row) for row in await fetch_all(cursor)]
+        return await fetch_all(cursor)
 
     async def advance(self, position: int, horizon: int) -> None:
         """Note that the receiver has acknowledged every row up to an id.

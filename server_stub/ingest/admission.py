@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from server_stub.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 RETRY_AFTER_SECONDS = 1
@@ -23,11 +24,20 @@ class Admission:
 
     Args:
         bytes_max: how many bytes of bodies are held at once.
+        monotonic: returns the seconds of the monotonic clock.
     """
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, monotonic: Callable[[], float]) -> None:
         self._bytes_max = bytes_max
+        self._monotonic = monotonic
+        self._held_since = 0.0
+        self._seconds_held = 0.0
         self.bytes_held = 0
+
+    def seconds_held(self) -> float:
+        """Return how long there has been a body, of all the time since the start."""
+        current = self._monotonic() - self._held_since if self.bytes_held else 0.0
+        return self._seconds_held + current
 
     def room(self, bytes_announced: int) -> Room:
         """Return the room of a body, still empty; the caller holds it by `with`.
@@ -53,6 +63,8 @@ class Admission:
             StoreUnavailableError: they do not fit. A body that is alone always fits.
         """
         self._check(held_by_room, count)
+        if not self.bytes_held:
+            self._held_since = self._monotonic()
         self.bytes_held += count
 
     def _check(self, held_by_room: int, count: int) -> None:
@@ -65,6 +77,8 @@ class Admission:
 
     def give_back(self, count: int) -> None:
         """Count bytes as no longer held."""
+        self._seconds_held = self.seconds_held()
+        self._held_since = self._monotonic()
         self.bytes_held -= count
 
 

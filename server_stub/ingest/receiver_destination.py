@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
 from server_stub.ingest.body import Reject
+from server_stub.time_series_database.assembly import Assembly
 from server_stub.time_series_database.families import WrittenFamilies, write_families
 from server_stub.time_series_database.refusals import (
     LATE_SECONDS,
@@ -21,7 +22,6 @@ from server_stub.time_series_database.refusals import (
     out_of_bounds_advice,
     refusal_of,
 )
-from server_stub.time_series_database.requests import Assembly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from server_stub.ingest.owners import Owners
     from server_stub.ingest.row_encoding import RowEncoder
     from server_stub.statistics import ExportStatistics
+    from server_stub.time_series_database.assembly import Assembled, Family, Row
     from server_stub.time_series_database.receiver import Receiver
-    from server_stub.time_series_database.requests import Assembled, Family, Row
 
 REQUESTS_MAX = 64
 """How many requests the search for refused samples may take. After these the server rejects all

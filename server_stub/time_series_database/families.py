@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from server_stub.postgresql.database import Database
-    from server_stub.time_series_database.requests import Assembled, Family
+    from server_stub.time_series_database.assembly import Assembled, Family
 
 REMEMBERED_SECONDS = 600.0
 """How long the server takes it for granted that the table still has what it wrote."""

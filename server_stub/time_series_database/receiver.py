@@ -20,13 +20,14 @@ import httpx
 
 from noetl_metrics_sdk.transport.http import retry_after_seconds
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError
+from server_stub.time_series_database.assembly import Assembled
 from server_stub.time_series_database.connections import database_client
-from server_stub.time_series_database.requests import CONTENT_TYPES, VERSIONS, Assembled, encode
+from server_stub.time_series_database.requests import CONTENT_TYPES, VERSIONS, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from server_stub.time_series_database.requests import Family
+    from server_stub.time_series_database.assembly import Family
 
 REQUEST_SECONDS = 15.0
 """How long the server waits for an answer; it is shorter than a transaction may be idle."""

@@ -11,6 +11,7 @@ import cramjam
 import httpx
 
 from server_stub.export.exporter import Exporter
+from server_stub.export.pacing import Pacing
 from server_stub.export.state import ExportReport
 from server_stub.postgresql.database import Database
 from server_stub.settings import Settings
@@ -153,7 +154,13 @@ def running_export(
     database = Database(api.database_url, 1)
     statistics = Statistics()
     export = Exporter(
-        database, receiver, Settings(**settings), statistics, ExportReport(), monotonic
+        database,
+        receiver,
+        Settings(**settings),
+        statistics,
+        ExportReport(),
+        monotonic,
+        Pacing(lambda: 0.0, monotonic),
     )
     api.loop.run(database.open())
     try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server_stub.errors import ReceiverUnavailableError
+from server_stub.time_series_database.assembly import Assembly, Row
 from server_stub.time_series_database.receiver import Receiver
-from server_stub.time_series_database.requests import Assembly, Row
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.server.application import insert, running_api, sample
 from tests.server.histories import exporting_api

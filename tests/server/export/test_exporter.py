@@ -369,7 +369,7 @@ def test_several_servers_export_every_row_once(api: Api) -> None:
     with export_to(api, fake) as one, export_to(api, fake) as other:
         # Each server sends unsettled rows again when it first meets the receiver, and only then.
         one.receiver.interruptions = other.receiver.interruptions = 0
-        one.export._portion_size.row_limit = other.export._portion_size.row_limit = 3
+        one.export._reader.size.row_limit = other.export._reader.size.row_limit = 3
         threads = [threading.Thread(target=it.finish) for it in (one, other)]
         for thread in threads:
             thread.start()
@@ -602,3 +602,64 @@ def test_rows_of_another_program_that_are_not_acknowledged_are_sent_again(
         fake.answer = lambda _: None
         export.finish()
         assert [0.0] == fake.values("theirs")
+
+
+def test_rows_of_long_texts_come_few_at_a_time(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many of them as a turn takes of others would take gigabytes; each arrives once."""
+    monkeypatch.setattr("server_stub.export.reading.LONG_ROWS_MAX", 4)
+    api = embedded_api
+    runtime_id = api.register()
+    long = "x" * 3000
+    insert(
+        api,
+        runtime_id,
+        *numbered(10),
+        *numbered(10, first=10, labels={"text": long}),
+        *numbered(10, first=20),
+    )
+    fake = FakeReceiver()
+    sizes = []
+
+    def note(samples: list[Received]) -> None:
+        sizes.append(sum(one.labels["__name__"] == "jobs_total" for one in samples))
+
+    fake.answer = note
+    with export_to(api, fake) as export:
+        export.finish()
+    assert list(range(30)) == sorted(fake.values("jobs_total"))
+    assert [10, 4, 4, 4, 8] == [size for size in sizes if size]
+
+
+def test_the_next_rows_are_read_while_the_receiver_takes_the_last(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is deleted meanwhile was read before; each row is sent once, in order."""
+    monkeypatch.setattr("server_stub.export.portion.ROWS_MAX", 10)
+    api = embedded_api
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(40))
+    fake = FakeReceiver()
+    with export_to(api, fake) as export:
+        assert export.turn()
+        assert list(range(10)) == fake.values("jobs_total")
+        api.sql("DELETE FROM noetl.metric WHERE metric_name = 'jobs_total' AND metric_value >= 10")
+        export.finish()
+    assert list(range(20)) == fake.values("jobs_total")
+
+
+def test_what_was_read_ahead_is_read_anew_after_a_refusal(
+    embedded_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search for the sample that the receiver refuses goes on from the first row of it."""
+    monkeypatch.setattr("server_stub.export.portion.ROWS_MAX", 10)
+    api = embedded_api
+    runtime_id = api.register()
+    insert(api, runtime_id, *numbered(40))
+    fake = FakeReceiver()
+    fake.answer = refusing("jobs_total", 13.0)
+    with export_to(api, fake) as export:
+        export.finish()
+        assert 1 == export.dropped("refused")
+    assert [n for n in range(40) if n != 13] == fake.values("jobs_total")

@@ -7,8 +7,9 @@ import struct
 import cramjam
 import pytest
 
+from server_stub.time_series_database.assembly import Assembly, Row
 from server_stub.time_series_database.messages import VERSION_2, message_classes
-from server_stub.time_series_database.requests import Assembly, Row, encode
+from server_stub.time_series_database.requests import encode
 
 pytestmark = pytest.mark.once
 
