@@ -171,6 +171,7 @@ class Exporter:
             )
             if is_rewound:
                 await position.rewind()
+        self._reached = max(self._reached, reached)
         if is_asked:
             self._interruptions_handled = interruptions
         self._families.note_committed(families)
