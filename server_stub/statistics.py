@@ -5,7 +5,7 @@
 | `noetl_api_requests_total` | requests by route template, method and status |
 | `noetl_api_request_duration_seconds` | how long they took, by route template and method |
 | `noetl_api_samples_inserted_total` | samples committed |
-| `noetl_api_samples_rejected_total` | samples that could not be stored, named in the answer |
+| `noetl_api_samples_rejected_total` | samples that could not be stored, by reason |
 | `noetl_api_batches_duplicate_total` | batches that were there already |
 | `noetl_api_partitions_created_total`, `noetl_api_partitions_dropped_total` | partitions |
 | `noetl_api_partitions_rebuilt_total` | partitions with only the rows left that live longer |
@@ -201,8 +201,12 @@ class Statistics:
             "What part of its limit the process has that has the most series alive",
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
-        self.samples_rejected = self._counter(
-            "samples_rejected", "samples", "Samples that could not be stored"
+        self.samples_rejected = Counter(
+            "noetl_api_samples_rejected",
+            "Samples that could not be stored",
+            ["reason"],
+            unit="samples",
+            registry=registry,
         )
         self.batches_duplicate = self._counter(
             "batches_duplicate", "batches", "Batches that were stored already"

@@ -200,6 +200,7 @@ PURE = [
     "server_stub.time_series_database.refusals",
     "server_stub.web.near_names",
     "server_stub.ingest.row_encoding",
+    "server_stub.ingest.rejection",
     "server_stub.ingest.copy_format",
     "server_stub.query.exposition",
     "server_stub.components.labels",

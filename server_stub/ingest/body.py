@@ -18,6 +18,7 @@ from noetl_metrics_sdk.model.names import check_text
 from server_stub.components.runtime_id import parse_runtime_id
 from server_stub.errors import BodyMalformedError, BodyTooLargeError
 from server_stub.ingest.body_values import check_values
+from server_stub.ingest.rejection import RejectKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,7 @@ class Reject(NamedTuple):
 
     position: int
     reason: str
+    kind: RejectKind
 
 
 class ParsedBody(NamedTuple):
@@ -157,7 +159,7 @@ def parse_body(body: bytes, samples_max: int) -> ParsedBody:
         try:
             samples.append(_sample_decoder.decode(unread))
         except ValueError as error:
-            rejects.append(Reject(position, reason_of(error)))
+            rejects.append(Reject(position, reason_of(error), RejectKind.MALFORMED))
         else:
             positions.append(position)
     runtime_id, component_name = _owner_of(envelope)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from psycopg import errors
@@ -21,7 +22,7 @@ from server_stub.ingest.row_encoding import RowEncoder
 from server_stub.postgresql.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from psycopg import AsyncConnection
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from server_stub.auth.tokens import BoundComponent
     from server_stub.ingest.batch_key import BatchKey
     from server_stub.ingest.body import ParsedBody, Reject
+    from server_stub.ingest.rejection import RejectKind
     from server_stub.ingest.row_encoding import TimeBounds
     from server_stub.ingest.series_table import SeriesTable
     from server_stub.postgresql.database import Database
@@ -60,11 +62,14 @@ class Destination(Protocol):
 
 
 class Inserted(NamedTuple):
-    """The outcome of an insert: the answer, what it says in numbers, and the partitions made."""
+    """The outcome of an insert: the answer, what it did in numbers, and the partitions made.
+
+    A duplicate has neither rows nor rejects: they were counted with the batch itself.
+    """
 
     answer: dict[str, Any]
     rows: int
-    rejects: int
+    rejects: Mapping[RejectKind, int]
     duplicate: bool
     partitions_created: int
 
@@ -152,7 +157,13 @@ class Insertion:
                     {"boot_id": key.boot_id, "answer": Jsonb(answer)},
                 )
         self._destination.note_committed(families)
-        return _outcome(answer)
+        return Inserted(
+            answer,
+            rows=answer["metrics_inserted"],
+            rejects=Counter(reject.kind for reject in [*parsed.rejects, *encoder.rejects]),
+            duplicate=False,
+            partitions_created=0,
+        )
 
 
 async def _claim(connection: AsyncConnection[Any], key: BatchKey, answer: dict[str, Any]) -> bool:
@@ -179,7 +190,9 @@ async def _answer_repeat(
             encoder.check([checked])
             await asyncio.sleep(0)  # other requests get their turn
         answer = _answer(parsed, owners, encoder.rejects)
-    return _outcome(answer | {"status": "duplicate"})
+    return Inserted(
+        answer | {"status": "duplicate"}, rows=0, rejects={}, duplicate=True, partitions_created=0
+    )
 
 
 def _answer(parsed: ParsedBody, owners: Owners, rejects: Sequence[Reject]) -> dict[str, Any]:
@@ -195,13 +208,3 @@ def _answer(parsed: ParsedBody, owners: Owners, rejects: Sequence[Reject]) -> di
             for reject in all_rejects[:ERRORS_MAX]
         ],
     }
-
-
-def _outcome(answer: dict[str, Any]) -> Inserted:
-    return Inserted(
-        answer,
-        rows=answer["metrics_inserted"],
-        rejects=answer["metrics_rejected"],
-        duplicate=answer["status"] == "duplicate",
-        partitions_created=0,
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from server_stub.ingest.body import parse_body
 from server_stub.ingest.compression import decode_body
+from server_stub.ingest.rejection import RejectKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,11 @@ class Intake:
         default_factory=lambda: asyncio.Semaphore(READING_AT_ONCE_MAX)
     )
 
+    def __post_init__(self) -> None:
+        """Make each kind's series at 0: a scraper then sees the first reject, too."""
+        for kind in RejectKind:
+            self.statistics.samples_rejected.labels(kind)
+
     async def take(
         self,
         body: bytes,
@@ -84,7 +90,8 @@ class Intake:
             self.statistics.batches_duplicate.inc()
         else:
             self.statistics.samples_inserted.inc(inserted.rows)
-            self.statistics.samples_rejected.inc(inserted.rejects)
+            for kind, count in inserted.rejects.items():
+                self.statistics.samples_rejected.labels(kind).inc(count)
         return inserted.answer
 
     async def _decode(self, body: bytes, content_encoding: str) -> bytes:

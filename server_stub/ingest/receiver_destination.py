@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from server_stub.errors import ReceiverRefusedError, ReceiverUnavailableError, StoreUnavailableError
 from server_stub.ingest.body import Reject
+from server_stub.ingest.rejection import RejectKind
 from server_stub.time_series_database.assembly import Assembly
 from server_stub.time_series_database.families import WrittenFamilies, write_families
 from server_stub.time_series_database.refusals import (
@@ -125,7 +126,9 @@ class ReceiverDestination:
             if len(rows) == 1 or budget.requests_left <= 0:
                 self._check_bounds(rows, error)
                 reason = f"the time-series database refuses it: {error}"
-                encoder.rejects += [Reject(position, reason) for position, _ in rows]
+                encoder.rejects += [
+                    Reject(position, reason, RejectKind.REFUSED_BY_RECEIVER) for position, _ in rows
+                ]
                 return
             half = len(rows) // 2
             for part in (rows[:half], rows[half:]):

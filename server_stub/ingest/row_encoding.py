@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.ingest.body import Reject, reason_of
 from server_stub.ingest.copy_format import VALUE_BYTES, pack_value, row_head
+from server_stub.ingest.rejection import RejectKind, SampleError, kind_of
 from server_stub.time_series_database.assembly import Row
 from server_stub.timestamps import parse_timestamp, to_epoch_microseconds
 
@@ -172,18 +173,22 @@ class RowEncoder:
             The sample's origin, the end of its row, and its value. For a reject the end is None,
             and the origin is the one of the sample before if its own is not valid.
         """
+        checking = RejectKind.UNKNOWN_RUNTIME
         try:
             if sample.runtime_id != origin.owner or sample.timestamp != origin.timestamp:
                 runtime_id = self._owner_of(sample)
+                checking = RejectKind.INVALID_TIMESTAMP
                 taken_at = self._time_of(sample)
                 tails = self._series.of(runtime_id, self._received_at)
                 origin = _Origin(sample.runtime_id, sample.timestamp, runtime_id, taken_at, tails)
+            checking = RejectKind.INVALID_LABELS
             tail = origin.tails.get(key)
             if tail is None:
                 tail = self._series.add(origin.runtime_id, key)
+            checking = RejectKind.INVALID_VALUE
             return origin, tail, _parse_value(sample.metric_value)
         except ValueError as error:
-            self.rejects.append(Reject(position, reason_of(error)))
+            self.rejects.append(Reject(position, reason_of(error), kind_of(error, checking)))
             # The caller goes on with the origin that was found: to make room for this component's
             # series, the table may have forgotten the component of the sample before.
             return origin, None, math.nan
@@ -199,16 +204,18 @@ class RowEncoder:
             return self._received_at
         moment = parse_timestamp(sample.timestamp)
         if moment < self._earliest:
-            raise ValueError(
+            raise SampleError(
+                RejectKind.TOO_OLD,
                 f"timestamp {sample.timestamp!r} is more than "
                 f"{self._bounds.age_seconds_max:g} s in the past: "
-                "use the time at which the sample was taken, epoch seconds or ISO 8601"
+                "use the time at which the sample was taken, epoch seconds or ISO 8601",
             )
         if moment > self._latest:
-            raise ValueError(
+            raise SampleError(
+                RejectKind.TOO_FAR_AHEAD,
                 f"timestamp {sample.timestamp!r} is more than "
                 f"{self._bounds.ahead_seconds_max:g} s in the future: "
-                "set the worker's clock, and write epoch seconds rather than milliseconds"
+                "set the worker's clock, and write epoch seconds rather than milliseconds",
             )
         return moment
 

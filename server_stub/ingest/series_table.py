@@ -29,6 +29,7 @@ from noetl_metrics_sdk.model.names import (
 )
 from server_stub.ingest.body_values import has_more_members
 from server_stub.ingest.copy_format import row_tail
+from server_stub.ingest.rejection import RejectKind, SampleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,10 +170,11 @@ class SeriesTable:
         length = _texts_length(key)
         if length > self._limits.texts_bytes_max:
             # Neither a digest is made of them, nor an object: both would take long.
-            raise ValueError(
+            raise SampleError(
+                RejectKind.TOO_LARGE,
                 f"the sample has labels, a help text and a unit of {length} bytes: use at most "
                 f"{self._limits.labels_max} labels, and at most {self._limits.text_length_max} "
-                "characters for each text"
+                "characters for each text",
             )
         is_large = length > SERIES_KEPT_BYTES_MAX
         kept_key = _digest(key) if is_large else key
@@ -198,7 +200,7 @@ class SeriesTable:
     def _encode_new(self, process: Process, key: SeriesKey, labels: dict[str, str]) -> bytes:
         alive, series_max = self.alive(process) + 1, self._limits.series_max
         if alive > series_max:
-            raise ValueError(_one_too_many(process, series_max))
+            raise SampleError(RejectKind.TOO_MANY_SERIES, _one_too_many(process, series_max))
         tail = _encode_series(key, labels, self._limits)
         if self._on_fullness is not None and alive in {(series_max + 1) // 2, series_max}:
             self._on_fullness(Fullness(process, key[0], alive, series_max))
@@ -256,23 +258,29 @@ def _labels_of(key: SeriesKey, limits: SeriesLimits) -> dict[str, str]:
     if labels in {b"", b"null"}:
         return {}
     if has_more_members(labels, limits.labels_max + LABELS_DECODED_MAX):
-        raise ValueError(
-            f"the sample has thousands of labels: at most {limits.labels_max} are allowed"
+        raise SampleError(
+            RejectKind.TOO_LARGE,
+            f"the sample has thousands of labels: at most {limits.labels_max} are allowed",
         )
     return _labels_decoder.decode(labels)
 
 
 def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits) -> bytes:
     metric_name, metric_type, _, help_text, unit = key
-    check_metric_name(metric_name)
+    try:
+        check_metric_name(metric_name)
+    except ValueError as error:
+        raise SampleError(RejectKind.INVALID_NAME, str(error)) from None
     if metric_type not in _TYPES:
-        raise ValueError(
-            f"metric_type {metric_type[:60]!r} is not valid: use one of {', '.join(MetricType)}"
+        raise SampleError(
+            RejectKind.INVALID_TYPE,
+            f"metric_type {metric_type[:60]!r} is not valid: use one of {', '.join(MetricType)}",
         )
     kept = without_empty(labels)
     if len(kept) > limits.labels_max:
-        raise ValueError(
-            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed"
+        raise SampleError(
+            RejectKind.TOO_LARGE,
+            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed",
         )
     for name, value in labels.items():
         check_label_name(name)
@@ -285,10 +293,14 @@ def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits)
 
 def _check_length(what: str, text: str, limits: SeriesLimits) -> None:
     if len(text) > limits.text_length_max:
-        raise ValueError(
+        raise SampleError(
+            RejectKind.TOO_LARGE,
             f"{what} has {len(text)} characters, beginning with {text[:40]!r}: "
-            f"at most {limits.text_length_max} are allowed"
+            f"at most {limits.text_length_max} are allowed",
         )
     # The search for what cannot be stored takes forty times as long as this look.
     if not text.isascii() or "\x00" in text:
-        check_text(what, text)
+        try:
+            check_text(what, text)
+        except ValueError as error:
+            raise SampleError(RejectKind.INVALID_TEXT, str(error)) from None

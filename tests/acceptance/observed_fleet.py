@@ -71,7 +71,7 @@ def server(process: Process, statistics: Statistics, dice: random.Random) -> Cal
 
     def step() -> None:
         statistics.samples_inserted.inc(dice.randint(100, 200))
-        statistics.samples_rejected.inc(dice.randint(0, 3))
+        statistics.samples_rejected.labels("invalid_name").inc(dice.randint(0, 3))
         if dice.random() < 0.1:
             statistics.partitions_created.inc()
             statistics.partitions_dropped.inc()

@@ -348,6 +348,13 @@ def test_storage_shows_the_partitions(page: Page, served) -> None:
     expect(panel(page, "Samples inserted per second").locator("canvas")).to_be_visible()
 
 
+def test_storage_shows_rejects_by_reason(page: Page) -> None:
+    """The chart has a series for the reason of what the fleet sent wrong, and none for others."""
+    page.goto("#storage")
+    rejected = panel(page, "Samples rejected per second, by reason")
+    expect(rejected.locator(".series-switch")).to_have_text(["reason=too_old"])
+
+
 def test_hostile_labels_are_texts(page: Page) -> None:
     """Markup, right-to-left letters and 4,096 characters are shown as they are."""
     page.goto(f"#explore?{chart('strange_total', 'count', *HOSTILE)}")
@@ -563,6 +570,8 @@ def test_an_empty_database_is_said_to_be_empty(guarded_page: Page) -> None:
     expect(page.get_by_text("No job has failed in this range.")).to_be_visible()
     page.goto("#workers")
     expect(page.get_by_text("No worker has dropped a sample in this range.")).to_be_visible()
+    page.goto("#storage")
+    expect(page.get_by_text("No sample was rejected in this range.")).to_be_visible()
     page.goto("#explore")
     expect(page.get_by_text("Choose a metric by its name above.")).to_be_visible()
 

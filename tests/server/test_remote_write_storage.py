@@ -158,6 +158,10 @@ def test_what_the_receiver_refuses_is_rejected_by_name(
         assert (1, 1) == (answer["metrics_inserted"], answer["metrics_rejected"])
         assert "the time-series database refuses it: 400" in answer["errors"][0]["reason"]
         assert 1 == answer["errors"][0]["index"]
+        counted = api.app.state.resources.statistics.registry.get_sample_value(
+            "noetl_api_samples_rejected_total", {"reason": "refused_by_receiver"}
+        )
+        assert 1 == counted
 
 
 def test_a_receiver_that_is_away_is_no_acknowledgement(

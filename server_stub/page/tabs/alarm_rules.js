@@ -124,7 +124,7 @@ export const ALARMS = [
   },
   {
     when: "noetl_api_samples_rejected_total grows",
-    because: "a client sends samples that cannot be stored; its answers say which",
+    because: "a client sends samples that cannot be stored; the chart below shows the reasons",
     grows: ["noetl_api_samples_rejected_total"],
   },
   {

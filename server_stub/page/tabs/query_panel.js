@@ -12,15 +12,17 @@ export class QueryPanel {
    * @param {string} title Its heading.
    * @param {Array<Object>} queries `{chart, name}`: a part of a chart's definition, and what the
    *     series of it are called beside those of the other queries.
-   * @param {Object} options `{unit, empty}`: of the values; the words where there are none.
+   * @param {Object} options `{unit, empty, leavesOutZeros}`: of the values; the words where there
+   *     are none; whether a series counts as none if all its values are 0.
    */
-  constructor(title, queries, { unit = "", empty = "" } = {}) {
+  constructor(title, queries, { unit = "", empty = "", leavesOutZeros = false } = {}) {
     this.queries = queries.map(({ chart, name }) => ({
       chart: { ...EMPTY_CHART, ...chart },
       name,
     }));
     this.unit = unit;
     this.empty = empty;
+    this.leavesOutZeros = leavesOutZeros;
     this.link = element("a", { class: "help" }, ["Explore"]);
     this.panel = new ChartPanel(title, [this.link]);
     this.root = this.panel.root;
@@ -38,7 +40,9 @@ export class QueryPanel {
         charts.map((chart) => readSeries(seriesParameters(chart, window), { signal })),
       );
       if (signal.aborted) return;
-      const series = answers.flatMap((answer, at) => named(answer.series, this.queries[at].name));
+      const series = answers
+        .flatMap((answer, at) => named(answer.series, this.queries[at].name))
+        .filter(({ points }) => !this.leavesOutZeros || points.some(([, value]) => value !== 0));
       const notes = series.length === 0 && this.empty ? [this.empty] : [];
       this.panel.show(series, {
         unit: this.unit,

@@ -74,15 +74,14 @@ function panels() {
       one("noetl_api_samples_inserted_total", "rate"),
     ]),
     new QueryPanel(
-      "Samples rejected, and dropped by workers",
-      [
-        { ...one("noetl_api_samples_rejected_total", "increase"), name: "rejected by the server" },
-        {
-          ...one("noetl_metrics_sdk_samples_dropped_total", "increase", "reason"),
-          name: "dropped by workers",
-        },
-      ],
-      { empty: "No sample was rejected or dropped in this range." },
+      "Samples rejected per second, by reason",
+      [one("noetl_api_samples_rejected_total", "rate", "reason")],
+      { empty: "No sample was rejected in this range.", leavesOutZeros: true },
+    ),
+    new QueryPanel(
+      "Samples dropped by workers, by reason",
+      [one("noetl_metrics_sdk_samples_dropped_total", "increase", "reason")],
+      { empty: "No worker has dropped a sample in this range.", leavesOutZeros: true },
     ),
     new QueryPanel("Requests per second, by status", [
       one("noetl_api_requests_total", "rate", "status"),

@@ -152,7 +152,7 @@ def test_the_server_reports_its_own_metrics(database_url: str) -> None:
         api.get("/nowhere/at/all")
         api.get("/api/runtime/1/metrics")
     reported = {
-        (name, labels.get("endpoint"), labels.get("status")): value
+        (name, labels.get("endpoint"), labels.get("status") or labels.get("reason")): value
         for name, labels, value in api.sql(
             "SELECT metric_name, m.labels, metric_value FROM noetl.metric AS m "
             "INNER JOIN noetl.runtime AS r USING (runtime_id) "
@@ -165,7 +165,7 @@ def test_the_server_reports_its_own_metrics(database_url: str) -> None:
         ("noetl_api_requests_total", "unmatched", "404"): 1,
         ("noetl_api_requests_total", "/api/runtime/{runtime_id}/metrics", "404"): 1,
         ("noetl_api_request_duration_seconds_count", "/api/metrics", None): 1,
-        ("noetl_api_samples_rejected_total", None, None): 1,
+        ("noetl_api_samples_rejected_total", None, "malformed"): 1,
         ("noetl_api_partitions_created_total", None, None): 9,
     }
     assert {key: reported.get(key) for key in expected} == expected
