@@ -41,6 +41,7 @@ try:
     from server_stub.serving.worker_processes import WorkerProcesses
     from server_stub.serving.worker_share import share_of
     from server_stub.source_tree import hidden_installation
+    from server_stub.statistics import HttpConnectionGauges
 except ImportError as error:
     # The SDK alone is installed, without what the server needs beside it.
     sys.exit(f"server_stub: {error}: pip install 'noetl-metrics-sdk[server]'")
@@ -150,8 +151,12 @@ def _limits_of(settings: Settings) -> ConnectionLimits:
 def _uvicorn_config(
     database_url: str, settings: Settings, connections: WorkerConnections
 ) -> uvicorn.Config:
+    app = create_app(database_url, settings)
+    gauges = HttpConnectionGauges(app.state.resources.statistics.registry)
+    gauges.now.set_function(connections.open_count)
+    gauges.max.set(connections.counts.connections_max)
     return uvicorn.Config(
-        create_app(database_url, settings),
+        app,
         # A connection that became a web socket would leave the bounds.
         ws="none",
         http=connection_class(_limits_of(settings), connections),

@@ -152,8 +152,9 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
     insertion = _insertion(database, partitions, settings, elsewhere.receiver, statistics)
     admission = Admission(settings.ingest_bytes_max, time.monotonic)
     export_report = ExportReport()
-    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
+    _watch_connections(database, settings, statistics)
     statistics.ingest_bytes.set_function(lambda: admission.bytes_held)
+    statistics.ingest_bytes_max.set(settings.ingest_bytes_max)
     return Resources(
         settings=settings,
         statistics=statistics,
@@ -177,6 +178,16 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         export_state=ExportState(database, settings, export_report),
         page_files=PageFiles(),
     )
+
+
+def _watch_connections(database: Database, settings: Settings, statistics: Statistics) -> None:
+    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
+    gauges = statistics.database_connections
+    gauges.in_use.labels("queries").set_function(lambda: database.connection_use().queries)
+    gauges.in_use.labels("others").set_function(lambda: database.connection_use().others)
+    gauges.open.set_function(lambda: database.connection_use().open)
+    gauges.max.labels("queries").set(database.queries_max)
+    gauges.max.labels("others").set(settings.pool_size)
 
 
 def _insertion(

@@ -11,10 +11,16 @@
 | `noetl_api_partitions_rebuilt_total` | partitions with only the rows left that live longer |
 | `noetl_api_maintenance_failures_total` | maintenance that failed and is tried again |
 | `noetl_api_database_requests_waiting` | requests that wait for a connection now |
+| `noetl_api_database_connections_in_use` | connections to the database in use now, by purpose |
+| `noetl_api_database_connections_open` | connections to the database that are open now |
+| `noetl_api_database_connections_max` | how many there may be, by purpose |
+| `noetl_api_http_connections` | clients' connections now |
+| `noetl_api_http_connections_max` | how many there may be, of all workers: `--connections-max` |
 | `noetl_api_exposition_series_omitted_total` | series left out of pages for Prometheus |
 | `noetl_api_rows_omitted_total` | rows, and series of charts, whose labels are no object |
 | `noetl_api_rows_unreadable` | rows whose time is infinite, or not of the years 1 to 9999 |
-| `noetl_api_ingest_bytes` | bytes of batches in memory now, up to `--ingest-bytes-max` |
+| `noetl_api_ingest_bytes` | bytes of batches in memory now |
+| `noetl_api_ingest_bytes_max` | how many there may be: a worker's part of `--ingest-bytes-max` |
 | `noetl_api_process_series_ratio` | the fullest process's part of `--series-per-process-max` |
 | `noetl_api_components` | registered components, by state |
 | `noetl_api_processes` | processes behind them that are on record, by state |
@@ -159,6 +165,63 @@ class ComponentStatistics:
         )
 
 
+class DatabaseConnectionGauges:
+    """The gauges of the connections to the database.
+
+    The purpose is `queries` of clients, or `others`: batches, registrations and upkeep. Queries may
+    have a part of the connections only, and the others all.
+
+    Args:
+        registry: the server's registry.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.in_use = Gauge(
+            "noetl_api_database_connections_in_use",
+            "Connections to the database that are in use",
+            ["purpose"],
+            unit="connections",
+            registry=registry,
+        )
+        self.open = Gauge(
+            "noetl_api_database_connections_open",
+            "Connections to the database that are open",
+            unit="connections",
+            registry=registry,
+        )
+        self.max = Gauge(
+            "noetl_api_database_connections_max",
+            "Connections to the database that there may be",
+            ["purpose"],
+            unit="connections",
+            registry=registry,
+        )
+
+
+class HttpConnectionGauges:
+    """The gauges of the clients' connections.
+
+    Only a process that listens makes them.
+
+    Args:
+        registry: the server's registry.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.now = Gauge(
+            "noetl_api_http_connections",
+            "Connections of clients",
+            unit="connections",
+            registry=registry,
+        )
+        self.max = Gauge(
+            "noetl_api_http_connections_max",
+            "Connections of clients that all workers together may have",
+            unit="connections",
+            registry=registry,
+        )
+
+
 class Statistics:
     """The server's instruments, in a registry of their own: one server, one set of counts."""
 
@@ -167,6 +230,7 @@ class Statistics:
         registry = self.registry
         self.export = ExportStatistics(registry)
         self.components = ComponentStatistics(registry)
+        self.database_connections = DatabaseConnectionGauges(registry)
         self.requests = Counter(
             "noetl_api_requests",
             "API requests by route template, method and status",
@@ -189,6 +253,9 @@ class Statistics:
         )
         self.ingest_bytes = self._gauge(
             "ingest_bytes", "bytes", "Bytes of batches that are in memory now"
+        )
+        self.ingest_bytes_max = self._gauge(
+            "ingest_bytes_max", "bytes", "Bytes of batches that may be in memory"
         )
         self.rows_unreadable = self._gauge(
             "rows_unreadable",

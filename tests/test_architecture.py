@@ -82,7 +82,7 @@ SERVER = {
     },
     "__main__": {
         "app", "auth", "command_line", "embedded_postgresql", "errors", "postgresql", "serving",
-        "settings", "source_tree",
+        "settings", "source_tree", "statistics",
     },
 }  # fmt: skip
 

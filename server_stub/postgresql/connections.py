@@ -130,6 +130,16 @@ class Connections:
         """How many requests wait for a connection now."""
         return int(self._pool.get_stats().get("requests_waiting", 0))
 
+    @property
+    def lent(self) -> int:
+        """How many connections are in use now."""
+        return self._lent
+
+    @property
+    def open_count(self) -> int:
+        """How many connections are open now, or being made."""
+        return int(self._pool.get_stats().get("pool_size", 0))
+
     async def lend(self, begin: bytes) -> AsyncConnection[Any]:
         """Return a connection on which a transaction has begun; it comes back by `take_back`.
 

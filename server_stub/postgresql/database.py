@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
 from psycopg.rows import scalar_row
@@ -57,6 +57,14 @@ _logger = logging.getLogger(__name__)
 _Row = TypeVar("_Row")
 
 
+class ConnectionUse(NamedTuple):
+    """How many connections of the pool are in use now, by purpose, and how many are open."""
+
+    queries: int
+    others: int
+    open: int
+
+
 class Database:
     """A pool of connections.
 
@@ -72,6 +80,7 @@ class Database:
         self._time_outs = time_outs or TimeOuts()
         self._connections = Connections(database_url, pool_size)
         self._query_places = QueryPlaces(max(1, pool_size // QUERIES_SHARE))
+        self._queries = 0
 
     async def open(self) -> None:
         """Connect.
@@ -95,6 +104,17 @@ class Database:
     def requests_waiting(self) -> int:
         """How many requests wait for a connection now."""
         return self._connections.requests_waiting + self._query_places.waiting
+
+    @property
+    def queries_max(self) -> int:
+        """How many connections queries may have at once."""
+        return self._query_places.count
+
+    def connection_use(self) -> ConnectionUse:
+        """Return what the connections are used for now."""
+        return ConnectionUse(
+            self._queries, self._connections.lent - self._queries, self._connections.open_count
+        )
 
     async def check_writable(self) -> None:
         """Look whether the database takes writes.
@@ -183,7 +203,11 @@ class Database:
             StoreUnavailableError: as many queries run as may, or the database is away or busy.
         """
         async with self._query_places.taken(), self.transaction() as connection:
-            yield connection
+            self._queries += 1
+            try:
+                yield connection
+            finally:
+                self._queries -= 1
 
     async def scalars(self, path: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """Run a query in a transaction of its own; return the first column of its rows.

@@ -29,7 +29,7 @@ class QueryPlaces:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._free = asyncio.Semaphore(count)
         self.waiting = 0
         """How many queries wait for a place now."""
@@ -41,7 +41,7 @@ class QueryPlaces:
         Raises:
             StoreUnavailableError: none becomes free in time, or too many queries wait already.
         """
-        if self.waiting >= self._count * WAITING_PER_PLACE_MAX:
+        if self.waiting >= self.count * WAITING_PER_PLACE_MAX:
             raise self._all_taken()
         self.waiting += 1
         try:
@@ -58,5 +58,5 @@ class QueryPlaces:
 
     def _all_taken(self) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"{self._count} queries run already, as many as may at once: try again later"
+            f"{self.count} queries run already, as many as may at once: try again later"
         )

@@ -38,6 +38,10 @@ class ConnectionCounts:
         self._counts[worker] -= 1
         return False
 
+    def of(self, worker: int) -> int:
+        """Return how many connections a worker has."""
+        return self._counts[worker]
+
     def remove(self, worker: int) -> None:
         """Count a connection of a worker as gone."""
         self._counts[worker] -= 1
@@ -56,6 +60,10 @@ class WorkerConnections(NamedTuple):
     def try_add(self) -> bool:
         """Count a connection, unless there are as many as there may be."""
         return self.counts.try_add(self.worker)
+
+    def open_count(self) -> int:
+        """Return how many connections there are."""
+        return self.counts.of(self.worker)
 
     def remove(self) -> None:
         """Count a connection as gone."""

@@ -26,7 +26,7 @@ from tests.server_process import start_server
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from tests.server_process import ServerProcess
 
@@ -34,6 +34,11 @@ ROOT = Path(__file__).parent.parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
 TABS = ("explore", "jobs", "workers", "storage")
 MANY_SERIES = 10_000
+POOL_SIZE = 12
+CONNECTIONS_MAX = 432
+INGEST_MIB = 96
+# The server reports its own metrics every 15 seconds.
+REPORTED_MILLISECONDS = 40_000
 STRANGE_POOL = "<b>strange</b>"
 HOSTILE = {
     "script": "<script>document.title = 'stolen'</script><img src=x onerror=alert(1)>",
@@ -77,7 +82,12 @@ def browser() -> Generator[Browser]:
 def served(postgresql) -> Generator[ServerProcess]:
     """A server to which two pools have reported for half an hour, and clients strange samples."""
     with postgresql.database() as url, ExitStack() as stack:
-        server = start_server(url)
+        server = start_server(
+            url,
+            f"--pool-size={POOL_SIZE}",
+            f"--connections-max={CONNECTIONS_MAX}",
+            f"--ingest-bytes-max={INGEST_MIB * 2**20}",
+        )
         assert server.process.stdout is not None
         stack.enter_context(server.process.stdout)
         stack.callback(server.stop)
@@ -353,6 +363,34 @@ def test_storage_shows_rejects_by_reason(page: Page) -> None:
     page.goto("#storage")
     rejected = panel(page, "Samples rejected per second, by reason")
     expect(rejected.locator(".series-switch")).to_have_text(["reason=too_old"])
+
+
+def test_storage_shows_connections_and_their_bounds(page: Page) -> None:
+    """The charts have what is in use, what is open, and the running server's own bounds."""
+    page.goto("#storage?refresh=5")
+    database = panel(page, "Connections to the database")
+    for name, bound in (("queries", f"{POOL_SIZE // 2}"), ("others", f"{POOL_SIZE}")):
+        most = value_of(database, f"purpose={name} at most")
+        expect(most).to_have_text(bound, timeout=REPORTED_MILLISECONDS)
+        expect(value_of(database, f"purpose={name} in use")).to_have_text(re.compile(r"^\d$"))
+    expect(value_of(database, "open")).to_have_text(re.compile(r"^[1-9]$"))
+    clients = panel(page, "Connections of clients")
+    expect(value_of(clients, "at most")).to_have_text(f"{CONNECTIONS_MAX}")
+    expect(value_of(clients, "open")).to_have_text(re.compile(r"^\d+$"))
+
+
+def value_of(region: Locator, series: str) -> Locator:
+    """Return the cell of the last value of a series, in the table beside a chart."""
+    switch = region.page.get_by_role("button", name=series, exact=True)
+    return region.get_by_role("row").filter(has=switch).get_by_role("cell").first
+
+
+def test_storage_compares_the_batches_in_memory_with_the_servers_own_bound(page: Page) -> None:
+    """The alarm says how many bytes batches may have by the running server's setting."""
+    page.goto("#storage?refresh=5")
+    alarm = page.get_by_role("row").filter(has_text="noetl_api_ingest_bytes stays near")
+    words = f"at least, of {INGEST_MIB} MiB"
+    expect(alarm).to_contain_text(words, timeout=REPORTED_MILLISECONDS)
 
 
 def test_hostile_labels_are_texts(page: Page) -> None:

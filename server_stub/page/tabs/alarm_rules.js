@@ -9,8 +9,7 @@ const SERIES_RATIO_MAX = 0.5;
 const BATCH_SECONDS_MAX = 2.5;
 const FAILED_JOBS_MAX = 0.1;
 const DISK_FREE_MIN = 0.1;
-// The default of --ingest-bytes-max, of which four fifths are near it.
-const INGEST_BYTES_NEAR = 0.8 * 256 * 2 ** 20;
+const INGEST_SHARE_NEAR = 0.8;
 
 export const ALARMS = [
   {
@@ -56,8 +55,13 @@ export const ALARMS = [
   },
   {
     when: "noetl_api_ingest_bytes stays near --ingest-bytes-max",
-    because: "batches come faster than they are stored (looked at with the default, 256 MiB)",
-    staysAbove: { metric: "noetl_api_ingest_bytes", bound: INGEST_BYTES_NEAR, unit: "bytes" },
+    because: "batches come faster than they are stored",
+    staysNear: {
+      metric: "noetl_api_ingest_bytes",
+      boundMetric: "noetl_api_ingest_bytes_max",
+      share: INGEST_SHARE_NEAR,
+      unit: "bytes",
+    },
   },
   {
     when: "noetl_api_process_series_ratio is above 0.5",

@@ -58,6 +58,7 @@ async function evaluate(rule, read, end, signal) {
   if (rule.spoolAvailable) return onSpool(rule.spoolAvailable, read);
   if (rule.diskFreeMin) return onDisks(rule.diskFreeMin, read);
   if (rule.staysAbove) return staysAbove(rule.staysAbove, read, end);
+  if (rule.staysNear) return staysNear(rule.staysNear, read, end);
   if (rule.growsAllHour) {
     const points = only(await read(rule.growsAllHour, "increase"));
     const half = (from, to) => total(points.filter(([time]) => time >= from && time < to));
@@ -178,4 +179,24 @@ async function staysAbove({ metric, bound, unit }, read, end) {
   const least = Math.min(...points.map(([, value]) => value));
   const words = `${formatNumber(least, unit)} at least, in the last quarter of an hour`;
   return least > bound ? alarm(words) : fine(words);
+}
+
+async function staysNear({ metric, boundMetric, share, unit }, read, end) {
+  // Each worker process of a server has a part of the bound.
+  const groupBy = ["component_name", "worker_id"];
+  const [held, bounds] = await Promise.all([
+    read(metric, "min", [], { groupBy }),
+    read(boundMetric, "last", [], { groupBy }),
+  ]);
+  const since = end - STAYS_SECONDS;
+  const alive = (series) => series.filter(({ points }) => points.at(-1)?.[0] >= since);
+  const least = alive(held).map(({ points }) =>
+    Math.min(...points.filter(([time]) => time >= since).map(([, value]) => value)),
+  );
+  if (least.length === 0) return unknown("no samples in the last quarter of an hour");
+  const bound = alive(bounds).reduce((sum, series) => sum + lastOf(series), 0);
+  if (bound === 0) return unknown("the server has not reported its bound yet");
+  const bytes = least.reduce((sum, each) => sum + each, 0);
+  const words = `${formatNumber(bytes, unit)} at least, of ${formatNumber(bound, unit)}`;
+  return bytes > share * bound ? alarm(words) : fine(words);
 }

@@ -86,6 +86,15 @@ function panels() {
     new QueryPanel("Requests per second, by status", [
       one("noetl_api_requests_total", "rate", "status"),
     ]),
+    new QueryPanel("Connections to the database", [
+      { ...one("noetl_api_database_connections_in_use", "sum", "purpose"), name: "in use" },
+      { ...one("noetl_api_database_connections_open", "sum"), name: "open" },
+      { ...one("noetl_api_database_connections_max", "sum", "purpose"), name: "at most" },
+    ]),
+    new QueryPanel("Connections of clients", [
+      { ...one("noetl_api_http_connections", "sum"), name: "open" },
+      { ...one("noetl_api_http_connections_max", "max"), name: "at most" },
+    ]),
     new QueryPanel("Requests that wait for a connection to the database", [
       one("noetl_api_database_requests_waiting", "max", "worker_id"),
     ]),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -142,6 +143,38 @@ def test_the_documentation_has_every_route(embedded_api_shared: Api) -> None:
     assert {True} == {
         insert["responses"][status]["content"] == problem for status in ("400", "404", "413")
     }
+
+
+def test_the_server_counts_its_connections_to_the_database(database_url: str) -> None:
+    """The gauges have what is in use by queries and by others, what is open, and the bounds."""
+    with running_api(database_url, pool_size=6, ingest_bytes_max=5_000) as api:
+        resources = api.app.state.resources
+
+        def gauges() -> dict[str, float | None]:
+            value = resources.statistics.registry.get_sample_value
+            prefix = "noetl_api_database_connections"
+            return {
+                f"{name} {purpose}": value(f"{prefix}_{name}", {"purpose": purpose})
+                for name in ("in_use", "max")
+                for purpose in ("queries", "others")
+            }
+
+        async def during(*blocks: Any) -> dict[str, float | None]:
+            async with AsyncExitStack() as stack:
+                for block in blocks:
+                    await stack.enter_async_context(block())
+                return gauges()
+
+        bounds = {"max queries": 3, "max others": 6}
+        database = resources.database
+        assert {"in_use queries": 0, "in_use others": 0} | bounds == gauges()
+        blocks = (database.query, database.query, database.transaction)
+        held = api.loop.run(during(*blocks))
+        assert {"in_use queries": 2, "in_use others": 1} | bounds == held
+        assert {"in_use queries": 0, "in_use others": 0} | bounds == gauges()
+        value = resources.statistics.registry.get_sample_value
+        assert 3 <= (value("noetl_api_database_connections_open") or 0) <= 6
+        assert 5_000 == value("noetl_api_ingest_bytes_max")
 
 
 def test_the_server_reports_its_own_metrics(database_url: str) -> None:

@@ -75,6 +75,7 @@ def test_counts_are_those_of_all_workers() -> None:
     assert [True, True, False, False] == [
         counts.try_add(0), counts.try_add(2), counts.try_add(2), counts.try_add(1)
     ]  # fmt: skip
+    assert [1, 0, 1] == [counts.of(worker) for worker in range(3)]
     counts.remove(2)
     assert [True, False] == [counts.try_add(1), counts.try_add(0)]
     counts.forget(0)
