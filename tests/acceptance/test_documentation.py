@@ -38,7 +38,7 @@ DOCUMENTED_RECEIVER = "http://localhost:8428"
 RECEIVER_COMMAND = "victoria-metrics "
 RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
 # Programs that serve until the reader stops them, and the port that the documents give them.
-SERVING = re.compile(r"^(uvicorn|gunicorn|celery .* worker) ", re.MULTILINE)
+SERVING = re.compile(r"^(uvicorn|gunicorn|uwsgi|celery .* worker) ", re.MULTILINE)
 DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
 AFTER_CTRL_C = "# after Ctrl-C\n"
 STOP_SECONDS = 60
