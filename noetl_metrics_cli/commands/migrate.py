@@ -44,7 +44,10 @@ def migrate(database_url: str | None, check: bool, as_json: bool) -> int:
         if state.missing and not check:
             apply_schema(url)
     except ServerError as error:
-        raise CommandError(" ".join(str(error).split()), UNREACHABLE) from error
+        # libpq has a line for what happened, and one that asks whether the server runs.
+        said = ": ".join(" ".join(line.split()) for line in str(error).splitlines() if line.strip())
+        hint = f"start the database, or name another one by {flag_name('database_url')}"
+        raise CommandError(f"{said}: {hint}", UNREACHABLE) from error
     if as_json:
         print_json(
             {

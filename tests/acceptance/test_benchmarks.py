@@ -195,9 +195,11 @@ def test_ratios_are_of_our_figure(tmp_path):
 
 
 @needs_victoria_metrics
-def test_the_export_is_measured_beside_the_line_import(tmp_path):
-    """The export and the line import write every sample; inserts run with and without an export."""
+def test_the_export_is_measured_beside_its_own_requests_and_the_line_import(tmp_path):
+    """The export, the same requests prepared beforehand and the line import write every sample;
+    inserts run with and without an export."""
     tables, _ = run("export", tmp_path, "--rounds", "1", "--rows", "5000")
     written, inserted = map(contenders, tables.values())
-    assert {"requests of 5,000 samples": {"noetl_metrics_sdk", "line import"}} == written
+    beside = {"noetl_metrics_sdk", "the same requests, prepared", "line import"}
+    assert {"requests of 20,000 samples": beside} == written
     assert {"while the table is exported": {"noetl_metrics_sdk", "without an export"}} == inserted

@@ -58,3 +58,13 @@ def test_what_cannot_be_done_is_one_line(run, arguments, code, message):
     result = run("migrate", *arguments)
     assert (code, "", 1) == (result.code, result.out, result.err.count("\n"))
     assert message in result.err
+
+
+def test_a_database_that_is_away_is_one_line_with_what_to_do(run):
+    """The code is 3: the same command may work later."""
+    result = run("migrate", "--check", "--database-url=postgresql://127.0.0.1:1/metrics")
+    assert (3, "", 1) == (result.code, result.out, result.err.count("\n"))
+    assert "refused: Is the server running" in result.err
+    assert result.err.endswith("?: start the database, or name another one by --database-url\n"), (
+        result.err
+    )
