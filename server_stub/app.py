@@ -181,8 +181,8 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
 
 
 def _watch_connections(database: Database, settings: Settings, statistics: Statistics) -> None:
-    statistics.database_requests_waiting.set_function(lambda: database.requests_waiting)
     gauges = statistics.database_connections
+    gauges.requests_waiting.set_function(lambda: database.requests_waiting)
     gauges.in_use.labels("queries").set_function(lambda: database.connection_use().queries)
     gauges.in_use.labels("others").set_function(lambda: database.connection_use().others)
     gauges.open.set_function(lambda: database.connection_use().open)

@@ -56,7 +56,12 @@ counts.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from noetl_metrics_sdk import Counter, Gauge, Histogram, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DURATION_BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -196,6 +201,12 @@ class DatabaseConnectionGauges:
             unit="connections",
             registry=registry,
         )
+        self.requests_waiting = Gauge(
+            "noetl_api_database_requests_waiting",
+            "Requests that wait for a connection to the database",
+            unit="requests",
+            registry=registry,
+        )
 
 
 class HttpConnectionGauges:
@@ -231,12 +242,11 @@ class Statistics:
         self.export = ExportStatistics(registry)
         self.components = ComponentStatistics(registry)
         self.database_connections = DatabaseConnectionGauges(registry)
-        self.requests = Counter(
-            "noetl_api_requests",
+        self.requests = self._counter(
+            "requests",
+            "requests",
             "API requests by route template, method and status",
             ["endpoint", "method", "status"],
-            unit="requests",
-            registry=registry,
         )
         self.request_duration = Histogram(
             "noetl_api_request_duration_seconds",
@@ -245,11 +255,6 @@ class Statistics:
             unit="seconds",
             buckets=DURATION_BUCKETS_SECONDS,
             registry=registry,
-        )
-        self.database_requests_waiting = self._gauge(
-            "database_requests_waiting",
-            "requests",
-            "Requests that wait for a connection to the database",
         )
         self.ingest_bytes = self._gauge(
             "ingest_bytes", "bytes", "Bytes of batches that are in memory now"
@@ -268,12 +273,8 @@ class Statistics:
             "What part of its limit the process has that has the most series alive",
         )
         self.samples_inserted = self._counter("samples_inserted", "samples", "Samples committed")
-        self.samples_rejected = Counter(
-            "noetl_api_samples_rejected",
-            "Samples that could not be stored",
-            ["reason"],
-            unit="samples",
-            registry=registry,
+        self.samples_rejected = self._counter(
+            "samples_rejected", "samples", "Samples that could not be stored", ["reason"]
         )
         self.batches_duplicate = self._counter(
             "batches_duplicate", "batches", "Batches that were stored already"
@@ -303,8 +304,12 @@ class Statistics:
             "Rows left out of pages, and series left out of charts: their labels are no object",
         )
 
-    def _counter(self, name: str, unit: str, documentation: str) -> Counter:
-        return Counter(f"noetl_api_{name}", documentation, unit=unit, registry=self.registry)
+    def _counter(
+        self, name: str, unit: str, documentation: str, labels: Sequence[str] = ()
+    ) -> Counter:
+        return Counter(
+            f"noetl_api_{name}", documentation, labels, unit=unit, registry=self.registry
+        )
 
     def _gauge(self, name: str, unit: str, documentation: str) -> Gauge:
         return Gauge(f"noetl_api_{name}", documentation, unit=unit, registry=self.registry)
