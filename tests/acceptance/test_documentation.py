@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -42,6 +43,8 @@ SERVING = re.compile(r"^(uvicorn|gunicorn|uwsgi|celery .* worker) ", re.MULTILIN
 DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
 AFTER_CTRL_C = "# after Ctrl-C\n"
 STOP_SECONDS = 60
+THREADS_OF_UWSGI = 1
+"""A worker has so many without a client."""
 
 # Set-up commands that ran before these tests, and where else each of them is run.
 DONE_ELSEWHERE = {
@@ -67,6 +70,20 @@ def blocks_of(document):
         r"^```(\w*)\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return [Block(language, text) for language, text in found]
+
+
+def wait_for_threads_of_client(master: psutil.Process, workers: int) -> None:
+    """Wait until each worker of uWSGI runs a client.
+
+    With any application uWSGI hangs if it gets a signal while it starts its workers.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    while True:
+        threads = [worker.num_threads() for worker in master.children()]
+        if len(threads) == workers and min(threads) > THREADS_OF_UWSGI:
+            return
+        assert time.monotonic() < deadline, threads
+        time.sleep(0.02)
 
 
 class Serving(NamedTuple):
@@ -163,6 +180,8 @@ class Reader:
         """Stop what serves, as Ctrl-C does."""
         assert self.serving is not None
         process, log = self.serving
+        if "uWSGI" in log.read_text():
+            wait_for_threads_of_client(psutil.Process(process.pid), workers=2)
         process.send_signal(signal.SIGINT)
         process.wait(STOP_SECONDS)
         assert "Traceback" not in log.read_text(), log.read_text()
