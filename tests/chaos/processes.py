@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from tests.chaos.ledger import ledgers_of
 from tests.chaos.waiting import wait_until
+from tests.chaos.worker import SHOW_STACKS
 from tests.server_process import start_server
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from tests.server_process import ServerProcess
 
 RECORDED_SECONDS = 60.0
+STACKS_SECONDS = 1.0
+"""How long processes have to write where they hang."""
+
 TIMES_OF_NUMBERS = "--sample-age-seconds-max=3200000000"
 """The time of a numbered sample is its number, long ago."""
 
@@ -101,8 +108,20 @@ class WorkerProcess:
     def finish(self, seconds: float = 300.0) -> list[WorkerLedger]:
         """Wait until the worker has ended in order; return its ledger and its children's."""
         self.release()
-        assert 0 == self.process.wait(seconds)
+        try:
+            code = self.process.wait(seconds)
+        except BaseException:  # the test's time is up, or this wait's
+            self._show_stacks()
+            raise
+        assert 0 == code
         return self.ledgers()
+
+    def _show_stacks(self) -> None:
+        """Have the worker and its children say where they hang."""
+        worker = psutil.Process(self.process.pid)
+        for process in [worker, *worker.children()]:
+            process.send_signal(SHOW_STACKS)
+        time.sleep(STACKS_SECONDS)
 
     def kill(self) -> list[WorkerLedger]:
         """End the worker by SIGKILL; return its ledger."""

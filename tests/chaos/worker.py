@@ -15,10 +15,12 @@ Each line of the ledger is one `write()` to a file opened for appending, so that
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import json
 import os
 import random
 import resource
+import signal
 import sys
 import threading
 import time
@@ -35,6 +37,8 @@ CHUNK_SAMPLES = 200
 PENDING_SECONDS = 0.005
 POOL = "chaos-pool"
 CLOCK_JUMP_SECONDS = 6 * 3600
+SHOW_STACKS = signal.SIGUSR1
+"""Has a worker write on stderr where its threads are."""
 
 
 class LedgerFile:
@@ -188,6 +192,7 @@ def main() -> None:
     atexit.register(_write_end)
     from noetl_metrics_sdk import MetricsClient  # noqa: PLC0415
 
+    faulthandler.register(SHOW_STACKS)  # in forked children, too
     order = Assignment.from_json(sys.argv[1])
     if order.file_bytes_max:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes_max, order.file_bytes_max))
