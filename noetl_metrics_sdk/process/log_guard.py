@@ -4,15 +4,30 @@ A filter or a handler of the program runs in the thread that logs. If it raised 
 end by an error that is none of its own, and the delivery thread would end for good. So the message
 is counted as lost, and the thread that has logged goes on.
 
-Why so: docs/decisions/delivery.md.
+A handler may hold a lock for which Python knows no remedy in a forked child, such as the one of the
+buffer of `sys.stderr`. A child forked at that moment would wait for it for ever, with its first
+message. So a fork waits until no thread of this package's is in a handler.
+
+Why so: docs/decisions/delivery.md, docs/decisions/processes.md.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from noetl_metrics_sdk.process.fork import reset_store_after_fork
+from noetl_metrics_sdk.process.fork import call_in_forked_child, reset_store_after_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+FORK_WAIT_SECONDS = 1.0
+"""How long a fork waits at most: a handler may write to something that does not answer."""
+
+_POLL_SECONDS = 0.001
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
@@ -34,7 +49,52 @@ class _LostMessages:
             self.count += 1
 
 
+class _Handling:
+    """The threads that are in a handler with a message of this package's logger."""
+
+    def __init__(self) -> None:
+        self._reset()
+        call_in_forked_child(
+            self._reset, before=self._before_fork, after_in_parent=self._after_fork
+        )
+
+    def _reset(self) -> None:
+        # Held for a moment by a thread that begins, and by one that forks until it has forked. It
+        # is re-entrant, as a signal handler may log, or fork, in the middle of it.
+        self._gate = threading.RLock()
+        self._threads: list[int] = []
+        self._forking: list[int] = []
+
+    @contextmanager
+    def message(self) -> Generator[None]:
+        """Note that this thread handles a message while the block runs."""
+        thread, threads = threading.get_ident(), self._threads
+        with self._gate:
+            threads.append(thread)
+        try:
+            yield
+        finally:
+            threads.remove(thread)
+
+    def _before_fork(self) -> None:
+        own = threading.get_ident()  # a handler may fork
+        give_up_at = time.monotonic() + FORK_WAIT_SECONDS
+        if self._gate.acquire(timeout=FORK_WAIT_SECONDS):
+            self._forking.append(own)
+        while any(thread != own for thread in list(self._threads)):
+            if time.monotonic() >= give_up_at:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _after_fork(self) -> None:
+        own = threading.get_ident()
+        if own in self._forking:  # and not if it has waited for the gate in vain
+            self._forking.remove(own)
+            self._gate.release()
+
+
 _lost = _LostMessages()
+_handling = _Handling()
 
 
 def lost_messages() -> int:
@@ -44,7 +104,8 @@ def lost_messages() -> int:
 
 def _handle(record: logging.LogRecord) -> None:
     try:
-        logging.Logger.handle(_logger, record)
+        with _handling.message():
+            logging.Logger.handle(_logger, record)
     except Exception:  # noqa: BLE001 - the program's own handlers may raise anything
         _lost.add()
 
