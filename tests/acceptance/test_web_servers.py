@@ -144,6 +144,10 @@ def begin(name, metrics_server, folder):
 # A worker of uWSGI that is loading the application when SIGTERM comes takes no notice of it.
 LOADED = {"uwsgi, lazy apps": ("WSGI app 0 (mountpoint='') ready", 2)}
 
+# One of granian that has not begun to serve takes none either. Then it has its main thread, and
+# three of the client; granian's own come afterwards.
+THREADS_LOADING_MAX = {"granian": 4}
+
 
 def wait_until_it_serves(name, process, port, log):
     text, times = LOADED.get(name, ("", 0))
@@ -153,10 +157,18 @@ def wait_until_it_serves(name, process, port, log):
         except OSError:
             time.sleep(0.02)
         else:
-            if log.read_text().count(text) >= times:
+            if log.read_text().count(text) >= times and have_begun(name, process):
                 return
             time.sleep(0.02)
     raise AssertionError(log.read_text())
+
+
+def have_begun(name, process):
+    """Return whether each of a server's workers has more threads than one that begins."""
+    if name not in THREADS_LOADING_MAX:
+        return True
+    threads = [worker.num_threads() for worker in psutil.Process(process.pid).children()]
+    return len(threads) == 2 and min(threads) > THREADS_LOADING_MAX[name]
 
 
 def blocked_signals(process, number):
