@@ -20,7 +20,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -28,6 +27,7 @@ from psycopg.conninfo import conninfo_to_dict
 from noetl_metrics_sdk import Config
 from noetl_metrics_sdk.client.environment import environment_variable
 from tests.server_process import start_server
+from tests.uwsgi import stats_option, wait_until_workers
 from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,8 +43,6 @@ SERVING = re.compile(r"^(uvicorn|gunicorn|uwsgi|celery .* worker) ", re.MULTILIN
 DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
 AFTER_CTRL_C = "# after Ctrl-C\n"
 STOP_SECONDS = 60
-THREADS_OF_UWSGI = 1
-"""A worker has so many without a client."""
 
 # Set-up commands that ran before these tests, and where else each of them is run.
 DONE_ELSEWHERE = {
@@ -72,23 +70,11 @@ def blocks_of(document):
     return [Block(language, text) for language, text in found]
 
 
-def wait_for_threads_of_client(master: psutil.Process, workers: int) -> None:
-    """Wait until each worker of uWSGI runs a client.
-
-    With any application uWSGI hangs if it gets a signal while it starts its workers.
-    """
-    deadline = time.monotonic() + STOP_SECONDS
-    while True:
-        threads = [worker.num_threads() for worker in master.children()]
-        if len(threads) == workers and min(threads) > THREADS_OF_UWSGI:
-            return
-        assert time.monotonic() < deadline, threads
-        time.sleep(0.02)
-
-
 class Serving(NamedTuple):
     process: subprocess.Popen[bytes]
     log: Path
+    stats_port: int | None
+    """Where uWSGI tells what its workers do; None if another program serves."""
 
 
 class Reader:
@@ -158,6 +144,9 @@ class Reader:
             pytest.skip(f"{program}, which this document starts, is not installed")
         # The program takes the place of the shell: Ctrl-C is for it.
         text = SERVING.sub(r"exec \1 ", text)
+        stats_port = int(free_port()) if program == "uwsgi" else None
+        if stats_port is not None:
+            text = f"{text.rstrip()} {stats_option(stats_port)}"
         log = self.folder / f"{program}.log"
         with log.open("w") as log_file:
             process = subprocess.Popen(
@@ -166,7 +155,7 @@ class Reader:
             )  # fmt: skip
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
-        self.serving = Serving(process, log)
+        self.serving = Serving(process, log, stats_port)
         while self.port in text:
             assert process.poll() is None, log.read_text()
             try:
@@ -179,9 +168,9 @@ class Reader:
     def stop_serving(self):
         """Stop what serves, as Ctrl-C does."""
         assert self.serving is not None
-        process, log = self.serving
-        if "uWSGI" in log.read_text():
-            wait_for_threads_of_client(psutil.Process(process.pid), workers=2)
+        process, log, stats_port = self.serving
+        if stats_port is not None:
+            wait_until_workers(stats_port)
         process.send_signal(signal.SIGINT)
         process.wait(STOP_SECONDS)
         assert "Traceback" not in log.read_text(), log.read_text()

@@ -20,10 +20,13 @@ from contextlib import suppress
 from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import psycopg
 import pytest
+
+from tests.uwsgi import GRACEFUL_STOP, wait_until_workers
 
 WAIT_SECONDS = 60
 CONNECTIONS = 8
@@ -32,6 +35,7 @@ COUNTS_PER_REQUEST = 5
 
 APPLICATION = """
 import os
+import time
 import noetl_metrics_sdk as metrics
 
 SERVED = metrics.Counter("served_requests", "Requests")
@@ -53,6 +57,9 @@ if not os.environ.get("IN_LIFESPAN"):
 
 def wsgi(environ, start_response):
     SERVED.inc(5)
+    if environ["PATH_INFO"] == "/slow":
+        while not os.path.exists("end"):
+            time.sleep(0.01)
     body = worker_id()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
@@ -77,7 +84,7 @@ async def asgi(scope, receive, send):
 GUNICORN = "-m gunicorn --bind=127.0.0.1:{port} --workers=2"
 UWSGI = (
     "uwsgi --http-socket=127.0.0.1:{port} --wsgi-file={folder}/web_app.py "
-    "--callable=wsgi --master --processes=2 --enable-threads --die-on-term"
+    "--callable=wsgi --master --processes=2 --enable-threads --stats=127.0.0.1:{stats_port}"
 )
 KILLED = -signal.SIGTERM
 
@@ -99,8 +106,8 @@ SERVERS = {
     "hypercorn": ("-m hypercorn --bind=127.0.0.1:{port} web_app:asgi", 0),
     "hypercorn, 2 workers": ("-m hypercorn --bind=127.0.0.1:{port} --workers=2 web_app:asgi", 0),
     "granian": ("-m granian --interface=asgi --port={port} --workers=2 web_app:asgi", 0),
-    "uwsgi": (UWSGI, 0),
-    "uwsgi, lazy apps": (f"{UWSGI} --lazy-apps", 0),
+    "uwsgi": (f"{UWSGI} --die-on-term", 0),
+    "uwsgi, lazy apps": (f"{UWSGI} --die-on-term --lazy-apps", 0),
 }  # fmt: skip
 
 
@@ -110,8 +117,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def begin(name, metrics_server, folder):
-    """Start a web server; return its process, its port and the file of its log."""
+class WebServer(NamedTuple):
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    stats_port: int
+    """Where uWSGI tells what its workers do."""
+
+
+def begin(name, metrics_server, folder, more_words=()):
+    """Start a web server by its command, with more words at its end."""
     words = SERVERS[name][0].split()
     environment = {key: text for key, text in os.environ.items() if not key.startswith("NOETL_")}
     environment["SERVER_URL"] = metrics_server.url
@@ -120,8 +135,8 @@ def begin(name, metrics_server, folder):
     )
     if words[0] == "IN_LIFESPAN":
         environment[words.pop(0)] = "1"
-    port = free_port()
-    words = [word.format(port=port, folder=folder) for word in words]
+    port, stats_port = free_port(), free_port()
+    words = [word.format(port=port, folder=folder, stats_port=stats_port) for word in words]
     if words[0] == "-m":
         if find_spec(words[1]) is None:
             pytest.skip(f"{words[1]} is not installed")
@@ -136,28 +151,28 @@ def begin(name, metrics_server, folder):
     log = folder / "log"
     with log.open("w") as log_file:
         process = subprocess.Popen(
-            words, cwd=folder, env=environment, stdout=log_file, stderr=subprocess.STDOUT
-        )
-    return process, port, log
+            [*words, *more_words], cwd=folder, env=environment, stdout=log_file,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    return WebServer(process, port, log, stats_port)
 
 
-# A worker of uWSGI that is loading the application when SIGTERM comes takes no notice of it.
-LOADED = {"uwsgi, lazy apps": ("WSGI app 0 (mountpoint='') ready", 2)}
-
-# One of granian that has not begun to serve takes none either. Then it has its main thread, and
-# three of the client; granian's own come afterwards.
+# A worker of granian that has not begun to serve takes no notice of SIGTERM. Then it has its main
+# thread, and three of the client; granian's own come afterwards.
 THREADS_LOADING_MAX = {"granian": 4}
 
 
-def wait_until_it_serves(name, process, port, log):
-    text, times = LOADED.get(name, ("", 0))
+def wait_until_it_serves(name, web_server):
+    process, port, log, stats_port = web_server
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
             time.sleep(0.02)
         else:
-            if log.read_text().count(text) >= times and have_begun(name, process):
+            if have_begun(name, process):
+                if name.startswith("uwsgi"):
+                    wait_until_workers(stats_port)
                 return
             time.sleep(0.02)
     raise AssertionError(log.read_text())
@@ -187,14 +202,21 @@ def blocked_signals(process, number):
         time.sleep(0.02)
 
 
-def request_again_and_again(port, times):
+def request_again_and_again(port, times, path="/"):
     tally: Tally[str] = Tally()
     for _ in range(times):
         connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
-        connection.request("GET", "/", headers={"Connection": "close"})
+        connection.request("GET", path, headers={"Connection": "close"})
         tally[connection.getresponse().read().decode()] += 1
         connection.close()
     return tally
+
+
+def wait_for_text(text, log):
+    deadline = time.monotonic() + WAIT_SECONDS
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
 
 
 def counted(metrics_server):
@@ -211,15 +233,18 @@ def counted(metrics_server):
 @pytest.mark.parametrize("name", SERVERS)
 def test_sigterm_to_a_web_server_costs_no_count(server, tmp_path, name):
     """Each request is in the table once, the exit code is the server's own, and the log is calm."""
-    process, port, log = begin(name, server, tmp_path)
+    web_server = begin(name, server, tmp_path)
+    process, port, log, stats_port = web_server
     try:
-        wait_until_it_serves(name, process, port, log)
+        wait_until_it_serves(name, web_server)
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             tallies = threads.map(
                 lambda _: request_again_and_again(port, REQUESTS // CONNECTIONS),
                 range(CONNECTIONS),
             )
             requests: Tally[str] = sum(tallies, Tally())
+        if name.startswith("uwsgi"):
+            wait_until_workers(stats_port)
         process.send_signal(signal.SIGTERM)
         code = process.wait(WAIT_SECONDS)
     finally:
@@ -235,9 +260,10 @@ def test_sigterm_to_a_web_server_costs_no_count(server, tmp_path, name):
 def test_the_clients_threads_take_no_signal_of_uwsgis(server, tmp_path):
     """uWSGI ends a worker from the thread that gets the signal, and hangs if it is not the main
     one."""
-    process, port, log = begin("uwsgi", server, tmp_path)
+    web_server = begin("uwsgi", server, tmp_path)
+    process = web_server.process
     try:
-        wait_until_it_serves("uwsgi", process, port, log)
+        wait_until_it_serves("uwsgi", web_server)
         # Each of the two workers has an exporter and a collector.
         for bits in blocked_signals(process, 4):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -247,3 +273,27 @@ def test_the_clients_threads_take_no_signal_of_uwsgis(server, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.once
+def test_a_request_that_uwsgi_is_left_to_finish_is_counted(server, tmp_path):
+    """SIGTERM with the documented hooks ends uWSGI after the request, and what it counted is there.
+
+    Ended at once, the worker calls no function at its exit.
+    """
+    web_server = begin("uwsgi", server, tmp_path, GRACEFUL_STOP)
+    process, port, log, stats_port = web_server
+    try:
+        wait_until_it_serves("uwsgi", web_server)
+        with ThreadPoolExecutor(1) as threads:
+            slow = threads.submit(request_again_and_again, port, 1, "/slow")
+            wait_until_workers(stats_port, status="busy")
+            process.send_signal(signal.SIGTERM)
+            wait_for_text("Gracefully killing worker", log)
+            (tmp_path / "end").touch()
+            requests = slow.result()
+        assert 0 == process.wait(WAIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert {next(iter(requests)): COUNTS_PER_REQUEST} == counted(server)
