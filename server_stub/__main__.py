@@ -25,7 +25,11 @@ try:
     from server_stub.postgresql.created import DAYS_AT_ONCE
     from server_stub.postgresql.lock_capacity import check_lock_capacity, lacking_locks
     from server_stub.postgresql.schema import apply_schema
-    from server_stub.serving.connection import ConnectionLimits, connection_class
+    from server_stub.serving.connection import (
+        KEEP_ALIVE_SECONDS,
+        ConnectionLimits,
+        connection_class,
+    )
     from server_stub.serving.connection_counts import ConnectionCounts, WorkerConnections
     from server_stub.serving.listening import (
         certificates,
@@ -36,6 +40,7 @@ try:
         url_of,
     )
     from server_stub.serving.log_format import install_log
+    from server_stub.serving.open_files import room_for_connections
     from server_stub.serving.server import Server
     from server_stub.serving.stop_signals import StopSignals
     from server_stub.serving.worker_processes import WorkerProcesses
@@ -114,7 +119,7 @@ def _run(settings: Settings, stack: ExitStack, stop_signals: StopSignals) -> Non
     def say_ready() -> None:
         print(f"server_stub ready at {url}", flush=True)  # noqa: T201 - the interface
 
-    counts = ConnectionCounts(settings.workers, settings.connections_max)
+    counts = ConnectionCounts(settings.workers, room_for_connections(settings.connections_max))
 
     def serve_as_worker(
         number: int, on_alive: Callable[[], None], on_ready: Callable[[], None] | None = None
@@ -163,6 +168,7 @@ def _uvicorn_config(
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         **certificates(settings),
     )

@@ -222,7 +222,7 @@ class Settings:
         "PEM file of authorities, one of which must have signed a client's certificate",
     )
     connections_max: int = setting(
-        integer(1, 100_000), 1000, "most connections at a time; worker processes share them"
+        integer(1, 100_000), 10_000, "most connections at a time; worker processes share them"
     )
     header_seconds_max: float = setting(
         seconds(0.1, 3600), 10.0, "how long a client may take for TLS, and for a request's headers"

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 CONNECTIONS_MAX = 2
-KEEPALIVE_SECONDS = 5.0
-"""After how many seconds without a request a connection is closed; it is httpx's default."""
+KEEPALIVE_SECONDS = 60.0
+"""After how many seconds without a request a connection is not used again: several batches go over
+one, and the reference server keeps it for longer than that."""
 CONNECTION_ERRORS: tuple[type[Exception], ...] = (
     TimeoutError,
     httpx.HTTPError,

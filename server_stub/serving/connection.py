@@ -1,6 +1,6 @@
 """Uvicorn's connection, with bounds on how many there are and how long each waits for its client.
 
-Uvicorn itself gives a client five seconds between two requests, and any time within one.
+Uvicorn itself bounds the time between two requests, and gives a client any time within one.
 
 Why so: docs/decisions/security.md.
 """
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
     from server_stub.serving.connection_counts import WorkerConnections
+
+
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection stays open between two requests: longer than a worker's, which sends every
+ten seconds and gives its connections up after a minute."""
 
 
 def _whole_answer(status: HTTPStatus, detail: str, *headers: str) -> bytes:

@@ -15,8 +15,10 @@ import psycopg
 import pytest
 
 from noetl_metrics_sdk import MetricsClient, RecoverableError, Registry, UnauthorizedError
+from noetl_metrics_sdk.transport.connections import KEEPALIVE_SECONDS
 from noetl_metrics_sdk.transport.protocol import Registration
 from server_stub.auth.tokens import BoundComponent, hash_token, make_token
+from server_stub.serving.connection import KEEP_ALIVE_SECONDS
 from tests.certificates import Authority
 from tests.postgresql import Cluster  # noqa: TC001 - a fixture's
 from tests.server_process import start_server
@@ -85,6 +87,11 @@ def connect(impatient: ServerProcess) -> Generator[Callable[[], socket.socket]]:
             return stack.enter_context(connection)
 
         yield make
+
+
+def test_the_server_keeps_a_connection_longer_than_a_client_uses_it() -> None:
+    """Else a client would send a batch into a connection that the server closes at that moment."""
+    assert KEEP_ALIVE_SECONDS > KEEPALIVE_SECONDS
 
 
 def read_to_end(connection: socket.socket) -> bytes:
