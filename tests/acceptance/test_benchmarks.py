@@ -142,6 +142,20 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
     )
 
 
+def test_a_fleet_is_measured_beside_a_smaller_one(tmp_path):
+    """The tables show what workers wait for and what they take; each batch of both fleets was
+    answered 200, and its samples are stored."""
+    tables, printed = run("fleet", tmp_path, "--workers", "20", "--seconds", "2", "--interval", "1")
+    both = {"noetl_metrics_sdk", "2 workers"}
+    assert 5 == len(tables)
+    assert all(both == row for table in tables.values() for row in contenders(table).values())
+    assert {"noetl_metrics_sdk": 40, "2 workers": 4} == (
+        tables["20 workers: What is sent"]["rows"]["batches"]
+    )
+    assert "20 workers, answers by status: {'200': 40, " in printed
+    assert "2 workers, answers by status: {'200': 4, " in printed
+
+
 @needs_chromium
 def test_the_page_of_operators_is_measured_in_a_browser(tmp_path):
     """The table shows what an operator waits for, and the server's share of the charts."""
