@@ -1,4 +1,4 @@
-"""A day of samples in the table, as ten thousand series report them; PostgreSQL makes the rows."""
+"""A day of samples in the table, as thousands of series report them; PostgreSQL makes the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import psycopg
 
 RUNTIMES, NAMES, LABEL_SETS = 100, 50, 2
-SERIES = RUNTIMES * NAMES * LABEL_SETS
+SERIES_OF_A_RUNTIME = NAMES * LABEL_SETS
+SERIES = RUNTIMES * SERIES_OF_A_RUNTIME
 RUNTIME_ID, METRIC_NAME, LABEL_SET = 50, "noetl_worker_metric_25_total", 1
 """The series whose page is asked for; the chart is of the metric."""
 
@@ -64,7 +65,9 @@ class Stored(NamedTuple):
     of_the_chart: int
 
 
-def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored:
+def store_day(
+    database: psycopg.Connection[Any], rows: int, rest: int, runtimes: int = RUNTIMES
+) -> Stored:
     """Fill an empty table with the samples of the last 23 hours; return how many there are.
 
     Args:
@@ -72,25 +75,26 @@ def store_day(database: psycopg.Connection[Any], rows: int, rest: int) -> Stored
             schema.
         rows: how many rows there would be if the rest had all of its turns.
         rest: series that no question is about have one of so many turns.
+        runtimes: how many components there are, of 100 series each.
     """
     database.execute("TRUNCATE noetl.metric, noetl.runtime CASCADE")
     database.execute(
         "INSERT INTO noetl.runtime (runtime_id, name, component_type, status) "
         "SELECT i, 'pool-' || i, 'worker_pool', 'ready' FROM generate_series(1, %s::int) AS i",
-        (RUNTIMES,),
+        (runtimes,),
     )
-    turns = max(2, rows // SERIES)
+    turns = max(2, rows // (runtimes * SERIES_OF_A_RUNTIME))
     pause_seconds = 23 * 3600 / turns
     turns_of_last_hour = min(turns - 1, int(3600 / pause_seconds))
     indexes = _drop_indexes(database)
     # The foreign key holds by construction.
     database.execute("SET session_replication_role = replica")
-    _fill(database, turns_of_last_hour + 1, turns - 1, pause_seconds, rest)
+    _fill(database, turns_of_last_hour + 1, turns - 1, pause_seconds, rest, runtimes)
     for definition in indexes:
         database.execute(definition.encode())
     database.execute("VACUUM noetl.metric")
     # The last hour comes last; otherwise it would be older than the lookback before a question.
-    _fill(database, 0, turns_of_last_hour, pause_seconds, rest)
+    _fill(database, 0, turns_of_last_hour, pause_seconds, rest, runtimes)
     database.execute("SET session_replication_role = origin")
     database.execute("ANALYZE noetl.metric")
     row = database.execute(
@@ -142,9 +146,10 @@ def _fill(
     last_turn: int,
     pause_seconds: float,
     rest: int,
+    runtimes: int,
 ) -> None:
     """Insert turns, counted back from now."""
-    sizes = {"runtimes": RUNTIMES, "names": NAMES, "label_sets": LABEL_SETS, "rest": rest}
+    sizes = {"runtimes": runtimes, "names": NAMES, "label_sets": LABEL_SETS, "rest": rest}
     turns = {"first_turn": first_turn, "last_turn": last_turn, "pause_seconds": pause_seconds}
     row = database.execute("SELECT now()").fetchone()
     assert row is not None

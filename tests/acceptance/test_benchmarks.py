@@ -217,3 +217,11 @@ def test_the_export_is_measured_beside_its_own_requests_and_the_line_import(tmp_
     beside = {"noetl_metrics_sdk", "the same requests, prepared", "line import"}
     assert {"requests of 20,000 samples": beside} == written
     assert {"while the table is exported": {"noetl_metrics_sdk", "without an export"}} == inserted
+
+
+def test_a_long_backlog_is_measured_beside_a_short_one(tmp_path):
+    """The receiver gets every sample of both, by each version of remote write."""
+    tables, _ = run("backlog", tmp_path, "--rows", "2000", "--series", "1000")
+    both = {"noetl_metrics_sdk", "60 of 100"}
+    versions = {"remote write 1.0": both, "remote write 2.0": both}
+    assert [versions, versions] == list(map(contenders, tables.values()))
