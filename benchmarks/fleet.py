@@ -54,6 +54,7 @@ class Measured(NamedTuple):
     """The figures of a fleet."""
 
     latencies: list[float]
+    statuses_at_start: Mapping[str, int]
     statuses: Mapping[str, int]
     samples: int
     before: Taken
@@ -141,7 +142,13 @@ def measure(workers: int, seconds: int, interval: int) -> Measured:
     if stored != samples:
         raise RuntimeError(f"{samples} samples were acknowledged, and {stored} are stored")
     return Measured(
-        found["latencies"], found["statuses"], found["samples"], before, after, connection_bytes
+        found["latencies"],
+        begun["statuses"],
+        found["statuses"],
+        found["samples"],
+        before,
+        after,
+        connection_bytes,
     )
 
 
@@ -170,7 +177,7 @@ def figures(measured: Measured) -> dict[tuple[str, str], dict[str, float]]:
         ("What is sent", "numbers"): {
             "samples a second": measured.samples / seconds,
             "batches": len(measured.latencies),
-            "restarts": measured.statuses["restart"],
+            "restarts": measured.statuses["restart 200"],
         },
         ("Processor", "% of one core"): {
             "server": 100 * (after.server_cpu_seconds - before.server_cpu_seconds) / seconds,
@@ -197,7 +204,8 @@ def main() -> None:
     measured = {}
     for workers in (few, options.workers):
         found = measure(workers, options.seconds, options.interval)
-        print(f"{workers:,} workers, answers by status: {dict(found.statuses)}")
+        print(f"{workers:,} workers, answers at the start: {found.statuses_at_start}")
+        print(f"{workers:,} workers, answers: {found.statuses}")
         measured[workers] = figures(found)
     of_few, of_all = measured[few], measured[options.workers]
     reports = []

@@ -5,8 +5,8 @@ Usage: python benchmarks/simulated_workers.py PORT WORKERS INTERVAL SECONDS
 A batch is recorded from a real client once. Each worker sends it with its own worker_id, keys,
 values and times, compressed as the client compresses it. The program does one step for each line
 on its standard input, and prints a line of JSON after each: it connects all workers, has them
-register and report for the first time, and has them report for SECONDS, while a tenth of them
-restart. A latency is counted from the moment at which a report is due.
+register and report for the first time within four intervals, and has them report for SECONDS, while
+a tenth of them restart. A latency is counted from the moment at which a report is due.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ RESTARTING_SHARE = 0.1
 SEQUENCE_STEP = 1 << 17
 """A client's batches are so far apart, as their parts are numbered in between."""
 CONNECTING_AT_ONCE = 100
+STARTING_INTERVALS = 4
+RETRY_SECONDS = 1.0
 WORKER_ID, VALUE, TIME = b"@worker@", b"@value@", b"@time@"
 
 
@@ -176,14 +178,14 @@ class SimulatedWorker:
             "sdk_version": "0.1.0",
         }  # fmt: skip
 
-    async def register(self) -> None:
-        """Register the component, as a client does when it starts."""
+    async def register(self) -> int:
+        """Register the component, as a client does when it starts; return the answer's status."""
         body = json.dumps(self._process()).encode()
         answer = await self.request("POST", "/api/worker/pool/register", body,
                                     "Content-Type: application/json")  # fmt: skip
-        if answer.status != HTTPStatus.OK:
-            raise RuntimeError(f"a registration was answered {answer}")
-        self._runtime_id = json.loads(answer.body)["runtime_id"]
+        if answer.status == HTTPStatus.OK:
+            self._runtime_id = json.loads(answer.body)["runtime_id"]
+        return answer.status
 
     async def heartbeat(self) -> int:
         """Send a heartbeat; return the answer's status."""
@@ -194,27 +196,33 @@ class SimulatedWorker:
         return answer.status
 
     async def report(self) -> tuple[int, int]:
-        """Send a batch; return the answer's status, and how many samples were inserted."""
+        """Send a batch; return the answer's status, and how many samples were inserted.
+
+        A batch that is not taken is written anew with the next call, under the same key.
+        """
         async with self._turn:
             body = self._batches.body(self._runtime_id, self._worker_id, self._value)
-            self._value += 1
-            key = f"Idempotency-Key: {self._boot_id}:{self._value * SEQUENCE_STEP}"
+            key = f"Idempotency-Key: {self._boot_id}:{(self._value + 1) * SEQUENCE_STEP}"
             answer = await self.request("POST", "/api/metrics", body, key,
                                         "Content-Type: application/json",
                                         "Content-Encoding: gzip")  # fmt: skip
+            if answer.status != HTTPStatus.OK:
+                return answer.status, 0
+            self._value += 1
         found = json.loads(answer.body)
-        assert not found.get("metrics_rejected"), found
-        return answer.status, found.get("metrics_inserted", 0)
+        if found["metrics_rejected"]:
+            raise RuntimeError(f"samples were rejected: {found}")
+        return answer.status, found["metrics_inserted"]
 
-    async def restart(self) -> None:
-        """Say goodbye, and begin as a new process."""
+    async def restart(self) -> int:
+        """Say goodbye, and begin as a new process; return the registration's status."""
         async with self._turn:
             process = urlencode(self._process())
             await self.request("POST", f"/api/worker/pool/goodbye?{process}")
             self.close()
             self._begin()
             await self.connect()
-            await self.register()
+            return await self.register()
 
     def close(self) -> None:
         """Close the connection."""
@@ -252,11 +260,13 @@ class Fleet:
         return {"statuses": Tally(map(str, statuses))}
 
     async def begin(self) -> dict[str, object]:
-        """Have every worker register and report for the first time, within an interval."""
+        """Have every worker register and report for the first time, within some intervals."""
 
         async def begin(worker: SimulatedWorker) -> None:
-            await asyncio.sleep(self._random.uniform(0, self._interval))
-            await worker.register()
+            await asyncio.sleep(self._random.uniform(0, STARTING_INTERVALS * self._interval))
+            while (status := await worker.register()) != HTTPStatus.OK:
+                self._statuses[f"registration {status}"] += 1
+                await asyncio.sleep(RETRY_SECONDS)
             await self._report(worker, time.perf_counter())
 
         await asyncio.gather(*map(begin, self._workers))
@@ -293,13 +303,16 @@ class Fleet:
 
     async def _restart(self, worker: SimulatedWorker, seconds: float) -> None:
         await asyncio.sleep(self._random.uniform(0, seconds))
-        await worker.restart()
-        self._statuses["restart"] += 1
+        self._statuses[f"restart {await worker.restart()}"] += 1
 
     async def _report(self, worker: SimulatedWorker, due_at: float) -> None:
-        status, samples = await worker.report()
+        status = 0
+        while status != HTTPStatus.OK:
+            if status:
+                await asyncio.sleep(RETRY_SECONDS)
+            status, samples = await worker.report()
+            self._statuses[f"batch {status}"] += 1
         self._latencies.append(time.perf_counter() - due_at)
-        self._statuses[str(status)] += 1
         self._samples += samples
 
     def _found(self) -> dict[str, object]:

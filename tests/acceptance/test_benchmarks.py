@@ -152,8 +152,8 @@ def test_a_fleet_is_measured_beside_a_smaller_one(tmp_path):
     assert {"noetl_metrics_sdk": 40, "2 workers": 4} == (
         tables["20 workers: What is sent"]["rows"]["batches"]
     )
-    assert "20 workers, answers by status: {'200': 40, " in printed
-    assert "2 workers, answers by status: {'200': 4, " in printed
+    assert "20 workers, answers: {'batch 200': 40, " in printed
+    assert "2 workers, answers: {'batch 200': 4, " in printed
 
 
 @needs_chromium
