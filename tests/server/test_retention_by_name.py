@@ -338,14 +338,22 @@ def test_a_longer_retention_holds_for_rows_that_are_there(
     with running_api(url) as first:
         first.insert({"runtime_id": first.register(), "metrics": [sample()]})
         expire(url)
-        query(url, "UPDATE noetl.metric SET expires_at = created_at + interval '1 day'")
+        query(
+            url,
+            "UPDATE noetl.metric"
+            " SET expires_at = created_at + interval '1 day', timestamp = created_at",
+        )
         assert [] == values(first)
     with running_api(url, **settings) as api:
         assert seen == values(api)
         assert seen == values(api, metric_name="jobs_total")
         chart = api.get(
-            "/api/metrics/series", params={"metric_name": "jobs_total", "aggregation": "last"}
-        ).json()["series"]
+            "/api/metrics/series",
+            params={
+                "metric_name": "jobs_total", "aggregation": "last", "step": "864000",
+                "start_time": str(at_noon(3).timestamp()),
+            },
+        ).json()["series"]  # fmt: skip
         assert seen == [value for one in chart for _, value in one["points"]]
 
 

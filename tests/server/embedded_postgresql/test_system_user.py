@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.once,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user"),
 ]
-TRIED_NAME = "noetl-tried"
+# Users are the whole machine's: another test process has another one.
+TRIED_NAME = f"noetl-tried-{os.getpid()}"
 
 
 @pytest.fixture
