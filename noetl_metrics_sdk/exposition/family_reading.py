@@ -188,9 +188,9 @@ def read_family(
     holders, labels = kept.holders, kept.labels
     if is_scalar and None in values:
         there = [value is not None for value in values]
-        holders, labels, created = (
-            list(compress(column, there)) for column in (holders, labels, created)
-        )
+        holders = list(compress(holders, there))
+        labels = list(compress(labels, there))
+        created = list(compress(created, there))
     return FamilyReading(
         definition, holders, labels, [value for value in values if value is not None], created,
         kept.has_twins,

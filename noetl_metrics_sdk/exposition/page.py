@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.exposition.families import UNTYPED, families_of
+from noetl_metrics_sdk.exposition.claims import UNTYPED
+from noetl_metrics_sdk.exposition.families import families_of
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from noetl_metrics_sdk.model.numbers import format_value
 

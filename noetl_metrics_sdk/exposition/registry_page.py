@@ -148,7 +148,7 @@ def _divided(
         content.kinds() if isinstance(content, FamilyReading) else set(map(kind_of, content))
         for content in contents
     ]
-    claims = settled_claims(set().union(*kinds), page_format)
+    claims = settled_claims({kind for found in kinds for kind in found}, page_format)
     families = [{claims[kind][:2] for kind in found} for found in kinds]
     parts: dict[tuple[str, str], int] = defaultdict(int)
     for family in chain.from_iterable(families):

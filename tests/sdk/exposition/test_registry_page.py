@@ -178,7 +178,7 @@ def test_a_page_has_the_lines_of_prometheus_client(page_format: PageFormat) -> N
     if page_format is PageFormat.TEXT:
         text = prometheus_client.generate_latest(theirs).decode()
     else:
-        text = generate_openmetrics(theirs).decode()  # type: ignore[no-untyped-call]
+        text = generate_openmetrics(theirs).decode()
     expected = [line for line in text.splitlines() if "_created" not in line]
     page = RegistryPage(ours)
     for _ in range(2):
