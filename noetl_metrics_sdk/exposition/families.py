@@ -72,10 +72,11 @@ def families_of(
             several, the first one counts.
         page_format: the format of the page.
     """
-    found = [(sample, kind_of(sample)) for sample in samples]
-    claims = settled_claims({kind for _, kind in found}, page_format)
+    samples = list(samples)
+    kinds = list(map(kind_of, samples))
+    claims = settled_claims(set(kinds), page_format)
     groups: dict[tuple[str, str], dict[SeriesKey, list[Entry]]] = defaultdict(dict)
-    for sample, sample_kind in found:
+    for sample, sample_kind in zip(samples, kinds, strict=True):
         shown, kind, own_label, part = claims[sample_kind]
         has_bound = own_label is not None and kind != STATE_SET
         bound = sample.labels.bound(own_label) if has_bound and own_label else math.inf
