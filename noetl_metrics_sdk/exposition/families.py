@@ -1,8 +1,5 @@
 """Group the samples of a page into metric families, and choose the type that each can have. Pure.
 
-Each name belongs to one family. Two families would share a name if their components or collectors
-disagree about its type. Then the page shows all of them as untyped, each sample under its own name.
-
 The page shows a histogram or a summary whole or not at all. If a series lacks its `+Inf` bucket,
 its sum or its count, or if its parts are of different moments, the page leaves the series out and
 counts it.
@@ -29,38 +26,20 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from noetl_metrics_sdk.exposition.claims import (
+    COUNT,
+    CREATED,
+    PARTS,
+    UNTYPED,
+    VALUE,
+    kind_of,
+    settled_claims,
+)
 from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
 from noetl_metrics_sdk.model.metric import INFO, STATE_SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-UNTYPED = "untyped"
-
-# For each suffix: the label that only these samples have, and their place among the samples of a
-# series.
-_VALUE, _SUM, _COUNT, _CREATED = range(4)
-_PARTS: dict[str, dict[str, tuple[str | None, int]]] = {
-    "histogram": {"_bucket": ("le", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
-    "summary": {"": ("quantile", _VALUE), "_sum": (None, _SUM), "_count": (None, _COUNT)},
-}
-_OWN_LABELS = {"histogram": "le", "summary": "quantile"}
-# OpenMetrics 1.0, "Suffixes": with these suffixes a family's name belongs to that family alone.
-_RESERVED = {
-    "counter": ("_total", "_created"),
-    "histogram": ("_bucket", "_sum", "_count", "_created"),
-    "summary": ("_sum", "_count", "_created"),
-    INFO: ("_info",),
-}
-
-
-class Claim(NamedTuple):
-    """The family and the place in it that a sample has, by the sample's name and type."""
-
-    family: str
-    type: str
-    own_label: str | None = None
-    part: int = _VALUE
 
 
 class Entry(NamedTuple):
@@ -86,27 +65,19 @@ class Family(NamedTuple):
 def families_of(
     samples: Iterable[ExposedSample], page_format: PageFormat
 ) -> tuple[list[Family], int]:
-    """Return the families of a page, in the order of their names, and how many series are left out.
+    """Return the families of a page, and how many series are left out.
 
     Args:
         samples: the samples of the page, in any order. If a series of a counter or gauge has
             several, the first one counts.
         page_format: the format of the page.
     """
-    claims: dict[tuple[str, str, bool], Claim] = {}
-    claimed: list[tuple[ExposedSample, Claim]] = []
-    for sample in samples:
-        own_label = _OWN_LABELS.get(sample.type)
-        has_bound = own_label is not None and sample.labels.bound(own_label) is not None
-        known = (sample.name, sample.type, has_bound)
-        claim = claims.get(known)
-        if claim is None:
-            claim = claims[known] = _claim(*known, page_format)
-        claimed.append((sample, claim))
-    settled = _settled({(name, claim) for (name, _, _), claim in claims.items()}, page_format)
+    samples = list(samples)
+    kinds = list(map(kind_of, samples))
+    claims = settled_claims(set(kinds), page_format)
     groups: dict[tuple[str, str], dict[SeriesKey, list[Entry]]] = defaultdict(dict)
-    for sample, claim in claimed:
-        shown, kind, own_label, part = settled[sample.name, claim]
+    for sample, sample_kind in zip(samples, kinds, strict=True):
+        shown, kind, own_label, part = claims[sample_kind]
         has_bound = own_label is not None and kind != STATE_SET
         bound = sample.labels.bound(own_label) if has_bound and own_label else math.inf
         assert bound is not None
@@ -121,70 +92,7 @@ def families_of(
             families += _untyped(family)
         else:
             families.append(family)
-    return sorted([family for family in families if family.series], key=_order), omitted_count
-
-
-def _order(family: Family) -> tuple[str, str]:
-    return family.name, family.type
-
-
-def _claim(name: str, kind: str, has_bound: bool, page_format: PageFormat) -> Claim:
-    if kind == "counter" and page_format is PageFormat.OPENMETRICS:
-        family = name.removesuffix("_total")
-        return Claim(family, kind) if family not in {"", name} else Claim(name, UNTYPED)
-    if kind in {INFO, STATE_SET}:
-        return _claim_of_texts(name, kind, page_format)
-    if kind not in _PARTS:
-        return Claim(name, kind)
-    for suffix, (own_label, part) in _PARTS[kind].items():
-        family = name.removesuffix(suffix)
-        if name.endswith(suffix) and family and (own_label is None or has_bound):
-            return Claim(family, kind, own_label, part)
-    return Claim(name, UNTYPED)
-
-
-def _claim_of_texts(name: str, kind: str, page_format: PageFormat) -> Claim:
-    """Return the claim of a sample of an info or of a state set, whose texts are labels."""
-    if page_format is not PageFormat.OPENMETRICS:
-        return Claim(name, "gauge")
-    if kind == STATE_SET:
-        return Claim(name, kind, name)
-    family = name.removesuffix("_info")
-    return Claim(family, kind) if family not in {"", name} else Claim(name, UNTYPED)
-
-
-def _settled(
-    claims: set[tuple[str, Claim]], page_format: PageFormat
-) -> dict[tuple[str, Claim], Claim]:
-    """Return the claim that each sample gets beside the others, by its name and its own claim."""
-    final = {known: known[1] for known in claims}
-    is_openmetrics = page_format is PageFormat.OPENMETRICS
-    if is_openmetrics:
-        _take_created(final)
-    names: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for (sample_name, _), claim in final.items():
-        reserved = _RESERVED.get(claim.type, ()) if is_openmetrics else ()
-        for name in (claim.family, sample_name, *[claim.family + end for end in reserved]):
-            names[name].add(claim[:2])
-    contested = {family for found in names.values() if len(found) > 1 for family in found}
-    return {
-        known: Claim(known[0], UNTYPED) if claim[:2] in contested else claim
-        for known, claim in final.items()
-    }
-
-
-def _take_created(claims: dict[tuple[str, Claim], Claim]) -> None:
-    """Move the start times of series, which are gauges in the text format, into their families."""
-    types: dict[str, set[str]] = defaultdict(set)
-    for claim in claims.values():
-        types[claim.family].add(claim.type)
-    for known, claim in claims.items():
-        family = known[0].removesuffix("_created")
-        found = types.get(family, set())
-        if claim.type == "gauge" and family != known[0] and len(found) == 1:
-            (kind,) = found
-            if "_created" in _RESERVED.get(kind, ()):
-                claims[known] = Claim(family, kind, None, _CREATED)
+    return [family for family in families if family.series], omitted_count
 
 
 def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int:
@@ -193,7 +101,7 @@ def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int
     for key, entries in list(series.items()):
         if len(entries) > 1:
             entries.sort(key=lambda entry: entry[:2])
-        if kind in _PARTS:
+        if kind in PARTS:
             is_valid = _is_whole(kind, entries)
         elif kind == STATE_SET:
             states = {entry.sample.labels.text: entry for entry in reversed(entries)}
@@ -206,7 +114,7 @@ def _drop_invalid_series(kind: str, series: dict[SeriesKey, list[Entry]]) -> int
             if first and len(first) < len(entries):
                 dropped += len(entries) - len(first)
                 series[key] = [first[part] for part in sorted(first)]
-            is_valid = entries[0].part != _CREATED
+            is_valid = entries[0].part != CREATED
         if not is_valid:
             del series[key]
             dropped += 1
@@ -244,23 +152,23 @@ def _is_openmetrics(family: Family) -> bool:
 
 
 def _is_counter_sample(entry: Entry) -> bool:
-    return entry.part == _CREATED or entry.sample.value >= 0  # False for NaN
+    return entry.part == CREATED or entry.sample.value >= 0  # False for NaN
 
 
 def _is_histogram_sample(entry: Entry) -> bool:
     value = entry.sample.value
-    if entry.part in {_VALUE, _COUNT}:
+    if entry.part in {VALUE, COUNT}:
         return value.is_integer() and entry.bound >= 0
-    return entry.part == _CREATED or value >= 0
+    return entry.part == CREATED or value >= 0
 
 
 def _is_summary_sample(entry: Entry) -> bool:
     value = entry.sample.value
-    if entry.part == _VALUE:
+    if entry.part == VALUE:
         return 0 <= entry.bound <= 1 and not value < 0
-    if entry.part == _COUNT:
+    if entry.part == COUNT:
         return value.is_integer() and value >= 0
-    return entry.part == _CREATED or value >= 0
+    return entry.part == CREATED or value >= 0
 
 
 def _is_info_sample(entry: Entry) -> bool:
@@ -286,6 +194,6 @@ def _untyped(family: Family) -> list[Family]:
     for entries in family.series.values():
         for entry in entries:
             by_name[entry.sample.name][entry.sample.labels.key_without(None)] = [
-                Entry(_VALUE, math.inf, None, entry.sample)
+                Entry(VALUE, math.inf, None, entry.sample)
             ]
     return [Family(name, UNTYPED, series) for name, series in by_name.items()]

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from noetl_metrics_sdk.exposition.families import UNTYPED, families_of
+from noetl_metrics_sdk.exposition.claims import UNTYPED
+from noetl_metrics_sdk.exposition.families import families_of
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from noetl_metrics_sdk.model.numbers import format_value
 
@@ -34,8 +35,20 @@ class Page(NamedTuple):
     """How many series were left out."""
 
 
+class WrittenFamily(NamedTuple):
+    """A family in the form in which a page has it."""
+
+    name: str
+    type: str
+    lines: list[str]
+    """Its description and its samples."""
+
+
 def render(
-    samples: Iterable[ExposedSample], page_format: PageFormat, invalid_count: int = 0
+    samples: Iterable[ExposedSample],
+    page_format: PageFormat,
+    invalid_count: int = 0,
+    written: Iterable[WrittenFamily] = (),
 ) -> Page:
     """Return the page.
 
@@ -45,19 +58,12 @@ def render(
         page_format: the format of the page.
         invalid_count: how many series the caller has left out because a page cannot hold their
             names.
+        written: further families, to whose names no sample lays claim.
     """
     families, incomplete_count = families_of(samples, page_format)
     parts: list[str] = []
-    for family in families:
-        parts += _description(family, page_format)
-        if page_format is PageFormat.OPENMETRICS and family.type in {"histogram", "summary"}:
-            parts += [_canonical_line(entry) for entries in family.series.values()
-                      for entry in entries]  # fmt: skip
-            continue
-        for entries in family.series.values():
-            for entry in entries:
-                sample = entry.sample
-                parts.append(f"{sample.name}{sample.labels.text} {format_value(sample.value)}\n")
+    for family in sorted([*written, *[_written(one, page_format) for one in families]], key=_order):
+        parts += family.lines
     if page_format is PageFormat.OPENMETRICS:
         parts.append("# EOF\n")  # without comments, which OpenMetrics does not have
     else:
@@ -70,21 +76,18 @@ def render(
     return Page("".join(parts), invalid_count + incomplete_count)
 
 
-def _canonical_line(entry: Entry) -> str:
-    labels = entry.sample.labels
-    text = labels.text if entry.own_label is None else labels.canonical_text(entry.own_label)
-    return f"{entry.sample.name}{text} {format_value(entry.sample.value)}\n"
+def description(
+    name: str, kind: str, help_text: str, unit: str, page_format: PageFormat
+) -> list[str]:
+    """Return the lines that describe a family.
 
-
-def _description(family: Family, page_format: PageFormat) -> list[str]:
-    name, kind, series = family
-    help_text = unit = ""
-    for entries in series.values():
-        for entry in entries:
-            help_text = help_text or entry.sample.help_text or ""
-            unit = unit or entry.sample.unit or ""
-        if help_text and unit:
-            break
+    Args:
+        name: the family's name.
+        kind: the family's type.
+        help_text: what the family measures, or nothing.
+        unit: the unit of its values, or nothing.
+        page_format: the format of the page.
+    """
     lines: list[str] = []
     # A parser strips blanks at the ends of a help text, so the page need not keep them.
     if help_text:
@@ -96,3 +99,33 @@ def _description(family: Family, page_format: PageFormat) -> list[str]:
     if unit and name.endswith(f"_{unit}"):  # a unit is valid only if the name ends in it
         lines.append(f"# UNIT {name} {unit}\n")
     return lines
+
+
+def _order(family: WrittenFamily) -> tuple[str, str]:
+    return family.name, family.type
+
+
+def _written(family: Family, page_format: PageFormat) -> WrittenFamily:
+    help_text = unit = ""
+    for entries in family.series.values():
+        for entry in entries:
+            help_text = help_text or entry.sample.help_text or ""
+            unit = unit or entry.sample.unit or ""
+        if help_text and unit:
+            break
+    lines = description(family.name, family.type, help_text, unit, page_format)
+    if page_format is PageFormat.OPENMETRICS and family.type in {"histogram", "summary"}:
+        lines += [_canonical_line(entry) for entries in family.series.values()
+                  for entry in entries]  # fmt: skip
+        return WrittenFamily(family.name, family.type, lines)
+    for entries in family.series.values():
+        for entry in entries:
+            sample = entry.sample
+            lines.append(f"{sample.name}{sample.labels.text} {format_value(sample.value)}\n")
+    return WrittenFamily(family.name, family.type, lines)
+
+
+def _canonical_line(entry: Entry) -> str:
+    labels = entry.sample.labels
+    text = labels.text if entry.own_label is None else labels.canonical_text(entry.own_label)
+    return f"{entry.sample.name}{text} {format_value(entry.sample.value)}\n"

@@ -10,21 +10,31 @@ Why so: docs/decisions/exposition.md.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import time
+from collections import defaultdict
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from noetl_metrics_sdk.errors import InvalidMetricError
+from noetl_metrics_sdk.exposition.adopted_samples import adopted_samples
+from noetl_metrics_sdk.exposition.claims import kind_of, settled_claims
+from noetl_metrics_sdk.exposition.family_reading import FamilyReading, read_family
+from noetl_metrics_sdk.exposition.kept_series import kept_series
 from noetl_metrics_sdk.exposition.page import render
-from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample, PageFormat
 from noetl_metrics_sdk.instruments.counter import Counter
 from noetl_metrics_sdk.jobs.collector import instruments_of
-from noetl_metrics_sdk.model.adoption import adopt_series, shared_labels
-from noetl_metrics_sdk.model.metric import INFO, STATE_SET, MetricType, counts_from_zero
+from noetl_metrics_sdk.process.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Sequence
 
+    from noetl_metrics_sdk.exposition.kept_series import KeptSeries
+    from noetl_metrics_sdk.exposition.page import WrittenFamily
+    from noetl_metrics_sdk.exposition.samples import ExposedSample, PageFormat
     from noetl_metrics_sdk.instruments.instrument import Instrument
     from noetl_metrics_sdk.registry import Collector, Registry
+
+    _Content = FamilyReading | list[ExposedSample]
+    _Kept = dict[tuple[Instrument, ...], KeptSeries]
 
 _logger = logging.getLogger("noetl_metrics_sdk")
 
@@ -39,6 +49,7 @@ class RegistryPage:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._failing: set[Collector] = set()
+        self._kept: _Kept = {}
         self._errors = Counter(
             "noetl_metrics_sdk_page_collect_errors",
             "Collectors that raised when a page was made, and are missing on it",
@@ -56,20 +67,25 @@ class RegistryPage:
         If a collector raises, this page lacks only its metrics. A metric on the page counts such
         collectors, and the log names a collector when it begins to fail.
         """
-        samples: list[ExposedSample] = []
+        pacer = Pacer(time.monotonic, time.sleep)
+        pacer.start()
+        reader = _Reader(self._kept, page_format, pacer)
+        contents: list[_Content] = []
         invalid_count = 0
         for collector in self._registry.collectors():
             try:
-                found, invalid = _samples_of(collector, page_format)
+                found, invalid = reader.read(collector)
             except BaseException as error:  # noqa: BLE001 - not our code, may raise SystemExit
                 self._note_failure(collector, error)
                 continue
             self._failing.discard(collector)
-            samples += found
+            contents += found
             invalid_count += invalid
-        for counter in (self._errors, self._omitted):
-            samples += _instrument_samples(counter, page_format)
-        page = render(samples, page_format, invalid_count)
+        contents += reader.read_instruments([self._errors, self._omitted])
+        # Pages are made in threads, several at once: each has what it needs until it is made.
+        self._kept = reader.kept
+        written, samples = _divided(contents, page_format, pacer)
+        page = render(samples, page_format, invalid_count, written)
         self._omitted.inc(page.omitted_count)
         return page.text
 
@@ -83,66 +99,69 @@ class RegistryPage:
             )  # fmt: skip
 
 
-def _samples_of(collector: Collector, page_format: PageFormat) -> tuple[list[ExposedSample], int]:
-    """Return the valid samples of a collector, and how many samples are not valid."""
-    instruments = instruments_of(collector)
-    if instruments is not None:
-        return [one for found in instruments for one in _instrument_samples(found, page_format)], 0
+class _Reader:
+    """Reads collectors for one page.
+
+    Args:
+        before: what an earlier page has kept, by the instruments of one name.
+        page_format: the format of the page.
+        pacer: rests during loops over many series.
+    """
+
+    def __init__(self, before: _Kept, page_format: PageFormat, pacer: Pacer) -> None:
+        self._before = before
+        self._page_format = page_format
+        self._pacer = pacer
+        self.kept: _Kept = {}
+        """What the next page needs. It has nothing of instruments that are no longer there."""
+
+    def read(self, collector: Collector) -> tuple[list[_Content], int]:
+        """Return the contents of a collector, and how many samples are not valid."""
+        instruments = instruments_of(collector)
+        if instruments is not None:
+            return self.read_instruments(instruments), 0
+        samples, invalid_count = adopted_samples(collector, self._page_format, self._pacer)
+        return [samples], invalid_count
+
+    def read_instruments(self, instruments: Iterable[Instrument]) -> list[_Content]:
+        """Return a reading of each name; job metrics have several instruments of one name."""
+        alike: dict[object, list[Instrument]] = defaultdict(list)
+        for one in instruments:
+            alike[tuple([(form.name, form.own_label) for form in one.definition.forms])].append(one)
+        readings: list[_Content] = []
+        for group in map(tuple, alike.values()):
+            series = kept_series(group, self._before.get(group), self._pacer)
+            self.kept[group] = series
+            definition = group[0].definition
+            readings.append(read_family(definition, series, self._page_format, self._pacer))
+        return readings
+
+
+def _divided(
+    contents: Sequence[_Content], page_format: PageFormat, pacer: Pacer
+) -> tuple[list[WrittenFamily], list[ExposedSample]]:
+    """Write the families that have one reading for all of their samples; return all other samples.
+
+    The samples keep their order: if a series is there twice, the first one counts.
+    """
+    kinds = [
+        content.kinds() if isinstance(content, FamilyReading) else set(map(kind_of, content))
+        for content in contents
+    ]
+    claims = settled_claims({kind for found in kinds for kind in found}, page_format)
+    families = [{claims[kind][:2] for kind in found} for found in kinds]
+    parts: dict[tuple[str, str], int] = defaultdict(int)
+    for family in chain.from_iterable(families):
+        parts[family] += 1
+    written: list[WrittenFamily] = []
     samples: list[ExposedSample] = []
-    invalid_count = 0
-    for family in collector.collect():
-        start_times: dict[tuple[tuple[str, str], ...], ExposedSample] = {}
-        for sample in family.samples:
-            try:
-                samples.append(_adopted(family, sample))
-                if page_format is PageFormat.OPENMETRICS:
-                    start_times |= _start_time(family, sample)
-            except (
-                InvalidMetricError, TypeError, ValueError, AttributeError, ArithmeticError,
-            ):  # fmt: skip
-                invalid_count += 1
-        samples += start_times.values()
-    return samples, invalid_count
-
-
-def _start_time(family: Any, sample: Any) -> dict[tuple[tuple[str, str], ...], ExposedSample]:
-    """Return when the sample's series was 0, by the labels of its label set, if it says so."""
-    created_at = getattr(sample, "created_at", None)
-    if created_at is None or not counts_from_zero(MetricType(family.type), sample.labels):
-        return {}
-    own = shared_labels(sample.labels)
-    shown = _created_sample(family.name, float(created_at), ExposedLabels(own))
-    return {tuple(own.items()): shown}
-
-
-def _instrument_samples(instrument: Instrument, page_format: PageFormat) -> Iterator[ExposedSample]:
-    definition = instrument.definition
-    kind = definition.type.value
-    # The text format has no start times: there they would be series of their own.
-    has_start_times = (
-        page_format is PageFormat.OPENMETRICS and definition.forms[-1].counts_from_zero
-    )
-    for holder in instrument.holders():
-        own = dict(zip(definition.label_names, holder.label_values, strict=True))
-        labels = ExposedLabels(own)
-        # The values of a label set are read at one moment. A label set that is left out has none.
-        for form, value in zip(definition.forms, holder.values(), strict=False):
-            shown = (
-                labels if form.own_label is None else ExposedLabels(own | dict([form.own_label]))
-            )
-            yield ExposedSample(form.name, kind, value, shown, form.help_text, form.unit)
-        if has_start_times:
-            yield _created_sample(definition.name, holder.created_at, labels)
-
-
-def _created_sample(family_name: str, created_at: float, labels: ExposedLabels) -> ExposedSample:
-    """Return the sample that says when a series began, in the form that OpenMetrics has for it."""
-    return ExposedSample(f"{family_name}_created", "gauge", created_at, labels)
-
-
-def _adopted(family: Any, sample: Any) -> ExposedSample:
-    series = adopt_series(family, sample)
-    labels = ExposedLabels(series.labels)
-    value = float(sample.value)
-    kind = family.type if family.type in {INFO, STATE_SET} else series.type.value
-    return ExposedSample(series.name, kind, value, labels, series.help_text, series.unit)
+    for content, found in zip(contents, families, strict=True):
+        if not isinstance(content, FamilyReading):
+            samples += content
+            continue
+        sole = [family for family in found if len(found) == parts[family] == 1]
+        if sole and content.can_be_written(sole[0], page_format):
+            written.append(content.written(sole[0], page_format, pacer))
+        else:
+            samples += content.samples()
+    return written, samples
