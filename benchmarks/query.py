@@ -2,13 +2,15 @@
 
 Usage: ./scripts/bench query [--rows N] [--rounds N] [--json FILE]
 
-Once with that many rows, and once with a tenth of those that no question is about.
+Once with that many rows, and once with a tenth of those that no question is about. The same server
+answers a constant in the same rounds, over the same connection.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import statistics
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -39,8 +41,15 @@ from server_stub.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CONSTANT = "GET /healthz"
+"""A constant that the same server answers: what a request costs without a query."""
+
 TENTH = "a tenth of the rest"
 PAGE_LIMIT = 100
+PAGES_IN_A_ROW = 20
+"""One page takes too short to be measured by itself."""
+
+A_DAY = timedelta(hours=24)
 
 
 class Question(NamedTuple):
@@ -50,6 +59,7 @@ class Question(NamedTuple):
     sql: str
     parameters: Mapping[str, Any]
     plan: LiteralString | None = None
+    in_a_row: int = 1
 
 
 def questions() -> dict[str, Question]:
@@ -68,10 +78,6 @@ def questions() -> dict[str, Question]:
         "lookback": timedelta(seconds=settings.exposition_lookback_seconds),
         **ANY_TIME,
     }
-    # The benchmark asks the store for parameters only, which needs no database.
-    store = SeriesReader(None, settings, None)  # type: ignore[arg-type]
-    buckets = cover(None, None, 60.0, datetime.now(UTC))
-    chart = {"metric_name": METRIC_NAME, "aggregation": "rate", "group_by": "worker_id"}
     return {
         f"GET /metrics, {SERIES:,} series": Question(
             "/metrics", latest_samples_query(()), lookback
@@ -82,14 +88,37 @@ def questions() -> dict[str, Question]:
             select_metrics_query(series, "desc"),
             page | bounds,
             plan="query/plan_in_order.sql" if is_of_a_series(series) else None,
+            in_a_row=PAGES_IN_A_ROW,
         ),
-        "an hour's chart of a metric": Question(
-            "/api/metrics/series?" + urlencode(chart),
-            series_query("increase"),
-            store.parameters(METRIC_NAME, "increase", buckets, ["worker_id"], {}),
-            plan="query/plan_by_metric.sql",
-        ),
+        "an hour's chart of a metric": _chart("worker_id"),
+        "24 hours at a minute": _chart(None, A_DAY),
+        "24 hours at a minute, 100 groups": _chart("worker_id", A_DAY),
     }
+
+
+def _chart(group_by: str | None, ago: timedelta | None = None) -> Question:
+    """Return the question for the metric's rate at a minute, of an hour or of more."""
+    now = datetime.now(UTC)
+    start_time = None if ago is None else now - ago
+    asked = {"metric_name": METRIC_NAME, "aggregation": "rate", "step": "60"}
+    if group_by is not None:
+        asked["group_by"] = group_by
+    if start_time is not None:
+        asked["start_time"] = start_time.isoformat()
+    # The benchmark asks the reader for parameters only, which needs no database.
+    reader = SeriesReader(None, Settings(), None)  # type: ignore[arg-type]
+    return Question(
+        "/api/metrics/series?" + urlencode(asked),
+        series_query("increase"),
+        reader.parameters(
+            METRIC_NAME,
+            "increase",
+            cover(start_time, None, 60.0, now),
+            [] if group_by is None else [group_by],
+            {},
+        ),
+        plan="query/plan_by_metric.sql",
+    )
 
 
 class Measurement:
@@ -104,23 +133,30 @@ class Measurement:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
         self._database = database
 
-    def over_http(self, question: Question) -> float:
-        """Return how many milliseconds pass until an answer's last byte."""
+    def over_http(self, path: str, in_a_row: int) -> float:
+        """Return how many milliseconds pass until an answer's last byte, of so many in a row."""
+        # The server may have closed the connection while PostgreSQL was asked for long.
+        self._connection.close()
+        self.answer("/healthz")
         started_at = time.perf_counter()
-        self.answer(question)
-        return (time.perf_counter() - started_at) * 1e3
+        for _ in range(in_a_row):
+            self.answer(path)
+        return (time.perf_counter() - started_at) * 1e3 / in_a_row
 
-    def answer(self, question: Question) -> bytes:
-        """Return the answer to a question."""
-        self._connection.request("GET", question.path)
+    def answer(self, path: str) -> bytes:
+        """Return the answer to a GET."""
+        self._connection.request("GET", path)
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status != http.client.OK:
-            raise RuntimeError(f"{question.path}: {answer.status} {content[:500]!r}")
+            raise RuntimeError(f"{path}: {answer.status} {content[:500]!r}")
         return content
 
     def in_postgresql(self, question: Question) -> float:
         """Return how many milliseconds the query's execution takes, by EXPLAIN ANALYZE."""
+        return statistics.fmean(self._execution(question) for _ in range(question.in_a_row))
+
+    def _execution(self, question: Question) -> float:
         with self._database.transaction():
             if question.plan is not None:
                 self._database.execute(read_sql(question.plan))
@@ -152,11 +188,12 @@ def measure(
         with started_server(server_command(database_url)) as port:
             measurement = Measurement(port, database)
             asked = questions()
-            sizes = {name: _size(measurement.answer(one)) for name, one in asked.items()}
+            sizes = {name: _size(measurement.answer(one.path)) for name, one in asked.items()}
             figures = {
                 name: medians(
                     {
-                        OURS: partial(measurement.over_http, one),
+                        OURS: partial(measurement.over_http, one.path, one.in_a_row),
+                        CONSTANT: partial(measurement.over_http, "/healthz", PAGES_IN_A_ROW),
                         LIMIT: partial(measurement.in_postgresql, one),
                     },
                     rounds,
@@ -191,7 +228,8 @@ def main() -> None:
     for stored, figures, _ in measured.values():
         report = Report(
             f"Of {stored.rows:,} rows: {stored.within_lookback:,} within the lookback, "
-            f"{stored.of_the_series:,} of the series, {stored.of_the_chart:,} of the chart",
+            f"{stored.of_the_series:,} of the series, {stored.of_the_hour:,} of the hour's chart, "
+            f"{stored.of_the_day:,} of a day's",
             "ms",
         )
         for name, row in figures.items():

@@ -19,8 +19,8 @@ LABELS = {
     "worker_id": f"worker-{RUNTIME_ID}-4711",
 }  # fmt: skip
 
-# Every component reports its series one after the other, all components in turn. The chosen series
-# have all of their turns, and the rest has every `rest`th turn.
+# Every component reports its series one after the other, all components in turn. The series of the
+# chosen metric have all of their turns, and the rest has every `rest`th turn.
 _FILL = """
 INSERT INTO noetl.metric (
     runtime_id, metric_name, metric_type, metric_value, labels, help_text, unit, timestamp,
@@ -48,10 +48,7 @@ CROSS JOIN (
 ) AS s
 WHERE turn %% %(rest)s = 0
     OR t.at > %(end)s::timestamptz - interval '5 minutes'
-    OR s.metric_name = %(metric_name)s AND (
-        t.at > %(end)s::timestamptz - interval '65 minutes'
-        OR s.runtime_id = %(runtime_id)s AND s.labels @> %(labels)s::jsonb
-    )
+    OR s.metric_name = %(metric_name)s
 ORDER BY turn DESC, s.runtime_id
 """
 
@@ -62,7 +59,8 @@ class Stored(NamedTuple):
     rows: int
     within_lookback: int
     of_the_series: int
-    of_the_chart: int
+    of_the_hour: int
+    of_the_day: int
 
 
 def store_day(
@@ -108,7 +106,8 @@ def store_day(
             ),
             count(*) FILTER (
                 WHERE metric_name = %(metric_name)s AND timestamp > now() - interval '65 minutes'
-            )
+            ),
+            count(*) FILTER (WHERE metric_name = %(metric_name)s)
         FROM noetl.metric
         """,
         _chosen(),

@@ -209,7 +209,7 @@ class Connections:
             ) from error
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
-        set_json_loads(_document, connection)
+        set_json_loads(json_document, connection)
 
     async def _connect_again(self, pool: AsyncConnectionPool[AsyncConnection[Any]]) -> None:
         # The pool has given an attempt up, and would make the next one only for a new request.
@@ -233,7 +233,7 @@ def _noting(reachability: Reachability) -> type[AsyncConnection[Any]]:
     return NotingConnection
 
 
-def _document(text: str | bytes) -> Any:
+def json_document(text: str | bytes) -> Any:
     """Return a JSON value, or its text if it is nested too deep or has too long a number."""
     try:
         return json.loads(text)

@@ -30,6 +30,10 @@ class RowSize(NamedTuple):
         """Return what a row counts that has these texts."""
         return self.row_bytes + self.copies * sum(len(text or "") for text in texts)
 
+    def size_bytes(self, *texts: str | None) -> int:
+        """Return the same as PostgreSQL reckons it, which knows how many bytes a text has."""
+        return self.row_bytes + self.copies * sum(len((text or "").encode()) for text in texts)
+
 
 SAMPLE_ROW = RowSize(300, 1)
 """A sample, as its answer shows it."""
@@ -41,8 +45,8 @@ SERIES_ROW = RowSize(2_400, 8)
 def bounded_page_query(query: LiteralString) -> LiteralString:
     """Return a query of a page's rows, bounded in bytes.
 
-    It needs the parameters of `bounds()`, and has two more columns: `rows_found` and
-    `bytes_before`.
+    It needs the parameters of `bounds()`, and has two more columns: `has_next` and
+    `bytes_before`. The query's column `labels` is a text.
 
     Args:
         query: the query, with its order.

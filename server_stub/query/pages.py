@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server_stub.errors import ParameterInvalidError
+from server_stub.postgresql.connections import json_document
 from server_stub.query.boundary import RECENT_ONLY, from_milliseconds, milliseconds
 from server_stub.query.cursor import Position
 from server_stub.query.history_rows import HistoryRow, Range, as_row, read_page
@@ -28,26 +29,36 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.history import History
 
 
-_COUNTS = frozenset({"rows_found", "size_bytes", "bytes_before"})
-"""Columns that are not part of a row."""
+_COUNTS = 2
+"""How many columns at the end of a row are not part of its sample: `has_next`, `bytes_before`."""
+
+SMALL_ROWS_MAX = 200
+SMALL_BYTES_MAX = 128 * 1024
+"""A page of so many rows and bytes is made at once, in less time than a thread takes to answer."""
 
 
 class Page(NamedTuple):
     """The rows of an answer, the place of the last one if more rows follow, and the sources.
 
     `omitted` counts the rows that were left out, because their labels are no object: another
-    program has inserted them.
+    program has inserted them. `is_small` says that an answer of it takes no thread.
     """
 
     rows: list[dict[str, Any]]
     next_position: Position | None
     sources: list[dict[str, Any]]
     omitted: int
+    is_small: bool
 
 
 class _Placed(NamedTuple):
     row: dict[str, Any]
-    position: Position
+    metric_id: int
+    boundary_ms: int
+
+    def position(self) -> Position:
+        """Return the row's place; only the last row of a page is asked for it."""
+        return Position(parse_timestamp(self.row["timestamp"]), self.metric_id, self.boundary_ms)
 
 
 class _Part(NamedTuple):
@@ -55,6 +66,7 @@ class _Part(NamedTuple):
 
     rows: list[_Placed]
     is_cut: bool
+    is_small: bool = False
 
 
 class _Database(Enum):
@@ -107,16 +119,17 @@ class Pages:
             _check_age(position, boundary)
         # One row more than the client asked for tells whether there is a next page.
         if boundary is None:
-            found, is_cut = await self._recent(filters, order, limit + 1, None)
+            found, is_cut, is_small = await self._recent(filters, order, limit + 1, None)
         else:
-            found, is_cut = await self._across(boundary, filters, order, limit + 1)
+            found, is_cut, is_small = await self._across(boundary, filters, order, limit + 1)
         page = found[:limit]
         rows = [placed.row for placed in page if isinstance(placed.row["labels"], dict | None)]
         return Page(
             rows,
-            page[-1].position if is_cut or len(found) > limit else None,
+            page[-1].position() if is_cut or len(found) > limit else None,
             RECENT_ONLY if boundary is None else boundary.sources(filters.get("end_time")),
             len(page) - len(rows),
+            is_small,
         )
 
     async def _across(
@@ -155,6 +168,8 @@ class Pages:
             filters = {**filters, "start_time": start_time}
             boundary_ms = milliseconds(boundary.ends_at)
         read = await self._recent_rows.select_metrics({**filters, "limit": limit}, order)
+        if len(read.rows) <= SMALL_ROWS_MAX and read.size_bytes <= SMALL_BYTES_MAX:
+            return _placed(read, boundary_ms)._replace(is_small=True)
         return await asyncio.to_thread(_placed, read, boundary_ms)
 
     async def _past(
@@ -180,7 +195,8 @@ class Pages:
         placed = [
             _Placed(
                 as_row(row, families.get(row.series.metric_name, UNKNOWN_FAMILY)),
-                Position(from_milliseconds(row.timestamp_ms), row.metric_id, boundary_ms),
+                row.metric_id,
+                boundary_ms,
             )
             for row in rows[:fitting]
         ]
@@ -189,14 +205,21 @@ class Pages:
 
 def _placed(read: RowsRead, boundary_ms: int) -> _Part:
     """Return rows of `RecentRows` with their places."""
-    placed = [
-        _Placed(
-            {name: value for name, value in row._asdict().items() if name not in _COUNTS},
-            Position(parse_timestamp(row.timestamp), row.metric_id, boundary_ms),
-        )
-        for row in read.rows
-    ]
-    return _Part(placed, is_cut=read.is_cut)
+    if not read.rows:
+        return _Part([], read.is_cut)
+    columns = read.rows[0]._fields[:-_COUNTS]
+    labels_of: dict[str | None, Any] = {None: None}
+    placed: list[_Placed] = []
+    for row in read.rows:
+        sample = dict(zip(columns, row, strict=False))
+        text = row.labels
+        if text not in labels_of:
+            # A JSON null is no object, and must not be taken for a row without labels.
+            labels = json_document(text)
+            labels_of[text] = text if labels is None else labels
+        sample["labels"] = labels_of[text]
+        placed.append(_Placed(sample, row.metric_id, boundary_ms))
+    return _Part(placed, read.is_cut)
 
 
 def _count_fitting(rows: list[HistoryRow], families: Mapping[str, Mapping[str, Any]]) -> int:

@@ -25,17 +25,26 @@ from server_stub.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
+    from psycopg import AsyncConnection
+
+    from server_stub.postgresql.created import Created
     from server_stub.postgresql.database import Database
     from server_stub.query.cursor import Position
     from server_stub.settings import Settings
 
 
 class RowsRead(NamedTuple):
-    """Rows in the order of a page, and whether more would be there but for their bytes."""
+    """Rows in the order of a page.
+
+    `is_cut` says whether more would be there but for their bytes; `size_bytes`, how many bytes they
+    have at most.
+    """
 
     rows: list[Any]
     is_cut: bool
+    size_bytes: int
 
 
 class RecentRows:
@@ -55,7 +64,7 @@ class RecentRows:
         )
 
     async def select_metrics(self, filters: Mapping[str, Any], order: str) -> RowsRead:
-        """Return metrics within the retention of their names, as named tuples.
+        """Return metrics within the retention of their names, as named tuples; labels as JSON.
 
         If that is many days, the server reads them in portions, each in a transaction of its own,
         so that no transaction has the locks of all days. From the newest rows on, it ends once no
@@ -72,37 +81,51 @@ class RecentRows:
         """
         visibility, time_bounds = select_visibility(self._retention, filters.get("metric_name"))
         time_bounds["sample_ahead"] = self._sample_ahead
+        page = _Merging(filters["limit"], newest_first=order == "desc")
+        # Most pages have one portion: it is read in the transaction that asks for the time.
         async with self._database.query() as connection:
             filters = await with_component_id(connection, filters)
-            now = await database_time(connection)
+            created = self._created(await database_time(connection), time_bounds, filters)
+            query = bounded_page_query(select_metrics_query(filters, order, visibility))
+            parameters = {
+                **select_metrics_parameters(filters),
+                **time_bounds,
+                **bounds(PAGE_BYTES_MAX, SAMPLE_ROW),
+            }
+            first, *others = [*created.portions(newest_first=page.newest_first)] or [created]
+            page.add(await _select(connection, query, parameters | first.parameters(), filters))
+        reached = first
+        for portion in others:
+            # No sample is further ahead of its insertion.
+            if page.ends_after(format_timestamp(reached.after + self._sample_ahead)):
+                break
+            async with self._database.query() as connection:
+                rows = await _select(connection, query, parameters | portion.parameters(), filters)
+            page.add(rows)
+            reached = portion
+        return RowsRead(page.rows, page.is_cut, page.size_bytes)
+
+    def _created(
+        self, now: datetime, time_bounds: Mapping[str, Any], filters: Mapping[str, Any]
+    ) -> Created:
         after = now - time_bounds["retention"]
         start_time = filters.get("start_time")
         if start_time is not None and start_time > after:
             after = max(after, start_time - self._sample_ahead)
-        query = bounded_page_query(select_metrics_query(filters, order, visibility))
-        parameters = {
-            **select_metrics_parameters(filters),
-            **time_bounds,
-            **bounds(PAGE_BYTES_MAX, SAMPLE_ROW),
-        }
-        page = _Merging(filters["limit"], newest_first=order == "desc")
-        for created in created_since(now, after).portions(newest_first=page.newest_first):
-            rows = await self._select(query, parameters | created.parameters(), filters)
-            page.add(rows)
-            # No sample is further ahead of its insertion.
-            if page.ends_after(format_timestamp(created.after + self._sample_ahead)):
-                break
-        return RowsRead(page.rows, page.is_cut)
+        return created_since(now, after)
 
-    async def _select(
-        self, query: LiteralString, parameters: Mapping[str, Any], filters: Collection[str]
-    ) -> list[Any]:
-        async with self._database.query() as connection:
-            if is_of_a_series(filters):
-                await connection.execute(read_sql("query/plan_in_order.sql"))
-            cursor = connection.cursor(row_factory=namedtuple_row)
-            await cursor.execute(query, parameters)
-            return await fetch_all(cursor)
+
+async def _select(
+    connection: AsyncConnection[Any],
+    query: LiteralString,
+    parameters: Mapping[str, Any],
+    filters: Collection[str],
+) -> list[Any]:
+    if is_of_a_series(filters):
+        await connection.execute(read_sql("query/plan_in_order.sql"))
+    cursor = connection.cursor(row_factory=namedtuple_row)
+    await cursor.execute(query, parameters)
+    return await fetch_all(cursor)
 
 
 class _Merging:
@@ -118,12 +141,14 @@ class _Merging:
         self.newest_first = newest_first
         self.rows: list[Any] = []
         self.is_cut = False
+        self.size_bytes = 0
 
     def add(self, portion: list[Any]) -> None:
         """Merge the rows of one more portion."""
-        is_short = bool(portion) and len(portion) < portion[0].rows_found
+        is_short = bool(portion) and portion[-1].has_next
         if not is_short and not self.is_cut and not self.rows:
             self.rows = portion
+            self.size_bytes = portion[-1].bytes_before + _size_bytes(portion[-1]) if portion else 0
             return
         merged = sorted([*self.rows, *portion], key=_place, reverse=self.newest_first)
         # Behind the last row of what was cut there are others that were not read.
@@ -140,13 +165,18 @@ class _Merging:
             if size_bytes >= PAGE_BYTES_MAX:
                 fitting, self.is_cut = number, True
                 break
-            size_bytes += row.size_bytes
+            size_bytes += _size_bytes(row)
         self.rows = merged[: min(fitting, self._limit)]
+        self.size_bytes = size_bytes
 
     def ends_after(self, timestamp: str) -> bool:
         """Return whether the page has no room for rows that are no newer than a time."""
         is_full = self.is_cut or len(self.rows) == self._limit
         return self.newest_first and is_full and self.rows[-1].timestamp > timestamp
+
+
+def _size_bytes(row: Any) -> int:
+    return SAMPLE_ROW.size_bytes(row.labels, row.help_text, row.unit)
 
 
 def _place(row: Any) -> tuple[str, int]:

@@ -1,4 +1,5 @@
-        ) AS page
-    ) AS sized
+    ) AS page
+    -- One window for both, which PostgreSQL goes through once.
+    WINDOW before AS (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ) AS measured
-WHERE coalesce(bytes_before, 0) < %(page_bytes_max)s::bigint
+WHERE bytes_before < %(page_bytes_max)s::bigint
