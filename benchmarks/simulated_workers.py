@@ -24,6 +24,7 @@ import uuid
 from collections import Counter as Tally
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -39,7 +40,8 @@ SEQUENCE_STEP = 1 << 17
 """A client's batches are so far apart, as their parts are numbered in between."""
 CONNECTING_AT_ONCE = 100
 STARTING_INTERVALS = 4
-RETRY_SECONDS = 1.0
+BACKOFF_FIRST_SECONDS, BACKOFF_SECONDS_MAX = 1.0, 30.0
+"""A refused batch is sent again after a random part of a span that doubles, as the client does."""
 WORKER_ID, VALUE, TIME = b"@worker@", b"@value@", b"@time@"
 
 
@@ -264,9 +266,12 @@ class Fleet:
 
         async def begin(worker: SimulatedWorker) -> None:
             await asyncio.sleep(self._random.uniform(0, STARTING_INTERVALS * self._interval))
-            while (status := await worker.register()) != HTTPStatus.OK:
+            for attempt in count():
+                status = await worker.register()
                 self._statuses[f"registration {status}"] += 1
-                await asyncio.sleep(RETRY_SECONDS)
+                if status == HTTPStatus.OK:
+                    break
+                await self._back_off(attempt)
             await self._report(worker, time.perf_counter())
 
         await asyncio.gather(*map(begin, self._workers))
@@ -306,14 +311,18 @@ class Fleet:
         self._statuses[f"restart {await worker.restart()}"] += 1
 
     async def _report(self, worker: SimulatedWorker, due_at: float) -> None:
-        status = 0
-        while status != HTTPStatus.OK:
-            if status:
-                await asyncio.sleep(RETRY_SECONDS)
+        for attempt in count():
             status, samples = await worker.report()
             self._statuses[f"batch {status}"] += 1
+            if status == HTTPStatus.OK:
+                break
+            await self._back_off(attempt)
         self._latencies.append(time.perf_counter() - due_at)
         self._samples += samples
+
+    async def _back_off(self, attempt: int) -> None:
+        span = min(BACKOFF_FIRST_SECONDS * 2**attempt, BACKOFF_SECONDS_MAX)
+        await asyncio.sleep(self._random.uniform(0, span))
 
     def _found(self) -> dict[str, object]:
         found = {

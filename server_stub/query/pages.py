@@ -34,7 +34,7 @@ _COUNTS = 2
 
 SMALL_ROWS_MAX = 200
 SMALL_BYTES_MAX = 128 * 1024
-"""A page of so many rows and bytes is made on the event loop: a quarter of a millisecond of work."""
+"""A page of so many rows and bytes is a quarter of a millisecond of work, and needs no thread."""
 
 
 class Page(NamedTuple):
