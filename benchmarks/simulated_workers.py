@@ -23,10 +23,12 @@ import time
 import uuid
 from collections import Counter as Tally
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from typing import NamedTuple
 from urllib.parse import urlencode
+
+from answering_server import Server
 
 from noetl_metrics_sdk import Counter, MetricsClient, Registry
 from noetl_metrics_sdk.transport.http import GZIP_LEVEL
@@ -78,7 +80,7 @@ def record_batch() -> list[bytes]:
     ]  # fmt: skip
     bodies: list[bytes] = []
     handler = type("Handler", (_Recorder,), {"bodies": bodies})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with MetricsClient(
             f"http://127.0.0.1:{server.server_port}", "recorded", registry=registry,
