@@ -65,9 +65,9 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    server = Server(("127.0.0.1", 0), Handler)
+def serve_until_input_ends(handler: type[BaseHTTPRequestHandler]) -> None:
+    """Serve at a free port, which is printed, until standard input ends."""
+    server = Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve_until_input_ends(Handler)

@@ -6,12 +6,11 @@ input. `GET /` answers how many samples it has taken.
 
 from __future__ import annotations
 
-import sys
-import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import cramjam
+from answering_server import serve_until_input_ends
 
 from server_stub.time_series_database.messages import VERSION_1, VERSION_2, message_classes
 
@@ -51,14 +50,5 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
-    sys.stdin.read()
-
-
 if __name__ == "__main__":
-    main()
+    serve_until_input_ends(Handler)
