@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import noetl_metrics_sdk
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -128,6 +126,9 @@ def installed() -> dict[str, str]:
 
 def machine() -> dict[str, object]:
     """Return the facts about the machine on which the figures depend."""
+    # process.py imports no contender before it has measured all.
+    import noetl_metrics_sdk  # noqa: PLC0415
+
     return {
         "compiled": noetl_metrics_sdk.COMPILED,
         "python": platform.python_version(),

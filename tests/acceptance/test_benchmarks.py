@@ -99,6 +99,25 @@ def test_memory_is_measured_beside_the_peers(tmp_path):
     } == contenders(tables["One labelled series"])
 
 
+def test_an_idle_process_is_measured_beside_opentelemetry_and_psutil(tmp_path):
+    """The tables show the private memory with and without packages that some environments have,
+    and the processor time beside that of psutil alone."""
+    sizes = ("--rounds", "1", "--seconds", "1", "--interval", "1")
+    tables, printed = run("process", tmp_path, *sizes)
+    memory = tables["Private memory of a process"]
+    bare = "an interpreter alone"
+    everyone = {"noetl_metrics_sdk", "opentelemetry", "the dependencies alone", bare}
+    plain = "without click, rich, pygments, trio"
+    rows = {"as this environment is": everyone, plain: everyone}
+    assert rows == contenders(memory) == contenders(tables["What is loaded in it"])
+    for figures in memory["rows"].values():
+        assert bare == min(figures, key=figures.__getitem__)
+    assert f"{plain}, the client loads of them: none" in printed
+    assert {"all system metrics": {"noetl_metrics_sdk", "psutil alone"}} == contenders(
+        tables["CPU of an idle process, every 1 s"]
+    )
+
+
 def test_importing_is_measured_beside_the_peers(tmp_path):
     """The tables show an interpreter that imports each contender, and a bare one."""
     tables, _ = run("import_time", tmp_path, "--rounds", "1")
