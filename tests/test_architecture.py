@@ -107,8 +107,7 @@ MODULES_IN_A_FOLDER_MAX = 15
 ONLY_IMPORTERS = {
     "httpx": {
         "noetl_metrics_cli.api.connection",
-        "noetl_metrics_sdk.transport.connections",
-        "noetl_metrics_sdk.transport.http",
+        "noetl_metrics_sdk.transport.lean_httpx",  # the other modules of the folder ask this one
         "server_stub.time_series_database.connections",
         "server_stub.time_series_database.history",
         "server_stub.time_series_database.receiver",

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
-import httpx
 
 from noetl_metrics_sdk.errors import ConfigurationError
+from noetl_metrics_sdk.transport.lean_httpx import httpx
 from noetl_metrics_sdk.transport.urls import is_host
 
 if TYPE_CHECKING:

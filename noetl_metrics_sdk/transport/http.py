@@ -10,8 +10,6 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
-
 from noetl_metrics_sdk.errors import (
     DeliveryError,
     RecoverableError,
@@ -28,6 +26,7 @@ from noetl_metrics_sdk.transport.answers import (
 )
 from noetl_metrics_sdk.transport.connections import CONNECTION_ERRORS, http_client
 from noetl_metrics_sdk.transport.deadline import Deadline, DeadlineBackend
+from noetl_metrics_sdk.transport.lean_httpx import httpx
 from noetl_metrics_sdk.transport.protocol import Receipt, Registration
 from noetl_metrics_sdk.transport.proxies import environment_proxies
 from noetl_metrics_sdk.transport.redirections import (
