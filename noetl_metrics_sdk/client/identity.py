@@ -77,7 +77,9 @@ def transport_of(config: Config) -> Transport:
     headers = dict(config.headers)
     if config.token is not None:
         headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
-    context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
+    context = None
+    if config.tls_ca is not None or config.tls_certificate is not None:
+        context = make_ssl_context(config.tls_ca, config.tls_certificate, config.tls_key)
     return HttpTransport(config.server_url, headers, ssl_context=context)
 
 

@@ -18,7 +18,7 @@ from noetl_metrics_sdk.transport.lean_httpx import httpx
 from noetl_metrics_sdk.transport.urls import is_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CONNECTIONS_MAX = 2
 KEEPALIVE_SECONDS = 60.0
@@ -38,11 +38,14 @@ CONNECTION_ERRORS: tuple[type[Exception], ...] = (
 
 
 class PooledTransport(httpx.BaseTransport):
-    """A transport for httpx over httpcore's pool; it raises httpcore's errors as they are.
+    """A transport for httpx over httpcore's pools; it raises httpcore's errors as they are.
+
+    There is a pool for each scheme, made at the first request: most servers speak one of them only,
+    and the certificates that TLS needs take a MiB.
 
     Args:
         backend: opens the connections.
-        ssl_context: checks TLS connections, to the server and to the proxy.
+        ssl_context: returns what checks TLS connections, to the server and to the proxy.
         proxy_url: the proxy's URL: `http`, `https`, `socks5` or `socks5h`; None connects directly.
 
     Raises:
@@ -52,21 +55,18 @@ class PooledTransport(httpx.BaseTransport):
     def __init__(
         self,
         backend: httpcore.NetworkBackend,
-        ssl_context: ssl.SSLContext,
+        ssl_context: Callable[[], ssl.SSLContext],
         proxy_url: str | None = None,
     ) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context,
-            proxy=None if proxy_url is None else _proxy(proxy_url, ssl_context),
-            max_connections=CONNECTIONS_MAX,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=backend,
-        )
+        self._backend = backend
+        self._ssl_context = ssl_context
+        self._proxy = None if proxy_url is None else _proxy(proxy_url, ssl_context)
+        self._pools: dict[str, httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return when the headers of the answer have arrived."""
         assert isinstance(request.stream, httpx.SyncByteStream)
-        answer = self._pool.handle_request(
+        answer = self._pool_for(request.url.scheme).handle_request(
             httpcore.Request(
                 method=request.method,
                 url=_httpcore_url(request.url),
@@ -83,7 +83,26 @@ class PooledTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
+        for pool in self._pools.values():
+            pool.close()
+
+    def _pool_for(self, scheme: str) -> httpcore.ConnectionPool:
+        pool = self._pools.get(scheme)
+        if pool is None:
+            pool = self._pools[scheme] = httpcore.ConnectionPool(
+                ssl_context=None if scheme == "http" else self._late_ssl_context(),
+                proxy=self._proxy,
+                max_connections=CONNECTIONS_MAX,
+                keepalive_expiry=KEEPALIVE_SECONDS,
+                network_backend=self._backend,
+            )
+        return pool
+
+    def _late_ssl_context(self) -> ssl.SSLContext:
+        try:
+            return self._ssl_context()
+        except OSError as error:
+            raise httpcore.ConnectError(f"there are no certificates: {error}") from error
 
 
 class _Content(httpx.SyncByteStream):
@@ -101,7 +120,7 @@ def http_client(
     server_url: str,
     headers: Mapping[str, str],
     backend: httpcore.NetworkBackend,
-    ssl_context: ssl.SSLContext,
+    ssl_context: Callable[[], ssl.SSLContext],
     proxies: Mapping[str, str],
 ) -> httpx.Client:
     """Return an httpx client for requests to a server.
@@ -110,7 +129,7 @@ def http_client(
         server_url: the server's address, to which the paths of requests are appended.
         headers: headers that are sent with every request.
         backend: opens the connections.
-        ssl_context: checks TLS connections.
+        ssl_context: returns what checks TLS connections; called only if there is one.
         proxies: the proxy's URL by pattern of URLs.
 
     Raises:
@@ -167,7 +186,7 @@ def _refuse_to_ask() -> str:
     raise ValueError("the key has a password; there is nobody to ask for it")
 
 
-def _proxy(url: str, ssl_context: ssl.SSLContext) -> httpcore.Proxy:
+def _proxy(url: str, ssl_context: Callable[[], ssl.SSLContext]) -> httpcore.Proxy:
     try:
         proxy = httpx.Proxy(url)
     except (ValueError, httpx.InvalidURL) as error:
@@ -188,7 +207,7 @@ def _proxy(url: str, ssl_context: ssl.SSLContext) -> httpcore.Proxy:
         url=_httpcore_url(proxy.url),
         auth=proxy.raw_auth,
         headers=proxy.headers.raw,
-        ssl_context=ssl_context if proxy.url.scheme == "https" else None,
+        ssl_context=ssl_context() if proxy.url.scheme == "https" else None,
     )
 
 

@@ -8,6 +8,7 @@ import json
 import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from noetl_metrics_sdk.errors import (
@@ -67,7 +68,8 @@ class HttpTransport:
         headers: headers that are sent with every request: credentials, for example.
         monotonic: a monotonic clock, in seconds.
         now: returns the seconds since the epoch, to read a `Retry-After` that is a date.
-        ssl_context: checks TLS connections; httpx's own unless given.
+        ssl_context: checks TLS connections; httpx's own unless given, which is made for a server
+            without TLS only if that sends a request on to TLS.
         proxies: the proxy's URL by pattern of URLs; read from the environment unless given.
 
     Raises:
@@ -94,7 +96,12 @@ class HttpTransport:
         # httpx client imports modules. So does the first look-up of a host name, which needs this
         # codec.
         codecs.lookup("idna")
-        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        # For certificates that are loaded later all modules are there: httpcore imports them.
+        self._ssl_context = (
+            cache(httpx.create_ssl_context) if ssl_context is None else lambda: ssl_context
+        )
+        if httpx.URL(server_url).scheme == "https":
+            self._ssl_context()
         self._proxies = environment_proxies(server_url) if proxies is None else proxies
         # The URL for the log, without a user name and password.
         self._shown_url = str(httpx.URL(self.server_url).copy_with(userinfo=b""))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import multiprocessing
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack, suppress
 
+import httpx
 import pytest
 
 from noetl_metrics_sdk.errors import ConfigurationError, RecoverableError
@@ -60,6 +62,57 @@ def forwarding(heads):
             connection.sendall(ANSWER)
 
     return handle
+
+
+@pytest.fixture
+def loads(environment):
+    """How often certificates were loaded: a list with an element for each time."""
+    found: list[bool] = []
+    load = httpx.create_ssl_context
+
+    def count():
+        found.append(True)
+        return load()
+
+    environment.setattr(httpx, "create_ssl_context", count)
+    return found
+
+
+def test_a_server_without_tls_costs_no_certificates(serve, connect, loads):
+    """They take a MiB, and are loaded for a server with TLS only, when its transport is made."""
+    connect(serve(answer_each).url).register(REGISTRATION, 5)
+    assert [] == loads
+    connect("https://metrics.invalid")
+    assert [True] == loads
+
+
+def test_a_proxy_that_speaks_tls_is_checked_for_a_server_without(
+    environment, certificate, serve, connect, loads
+):
+    """Its certificate, which no authority has signed, is refused before it gets a request."""
+    heads: list[bytes] = []
+    environment.setenv("HTTP_PROXY", serve(forwarding(heads), certificate.server).url)
+    transport = connect("http://metrics.invalid:8082")
+    assert [True] == loads
+    with pytest.raises(RecoverableError, match="CERTIFICATE_VERIFY_FAILED"):
+        transport.register(REGISTRATION, 5)
+    assert [] == heads
+
+
+def test_certificates_that_are_loaded_late_import_no_module():
+    """The delivery thread loads them then: a child that is forked meanwhile could never import a
+    module that the thread is importing."""
+    program = (
+        "import sys, httpx\n"
+        "from noetl_metrics_sdk.transport.http import HttpTransport\n"
+        "HttpTransport('http://127.0.0.1:1')\n"
+        "before = set(sys.modules)\n"
+        "httpx.create_ssl_context()\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "[]" == answer.stdout.strip()
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,38 @@ def test_an_ingress_that_wants_tls_is_followed(serve, certificate, caplog, statu
         head.split()[1] for head in heads[:3]
     ]
     assert 1 == caplog.text.count(f"sends requests on to {target.url}/api/metrics")
+
+
+def test_tls_that_an_ingress_wants_is_checked(serve, certificate):
+    """A target whose certificate no authority has signed gets no request, and so no token."""
+    heads: list[bytes] = []
+    target = serve(answering(heads), certificate.server)
+    with (
+        AnsweringServer(leading(target.url)) as ingress,
+        closing(HttpTransport(ingress.url, TOKEN, proxies={})) as transport,
+        pytest.raises(RecoverableError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        send(transport)
+    assert [] == heads
+
+
+def test_certificates_that_are_missing_when_an_ingress_wants_tls_are_an_error(
+    serve, certificate, monkeypatch, tmp_path
+):
+    """They are loaded only then, and the batch waits for them."""
+    heads: list[bytes] = []
+    target = serve(answering(heads), certificate.server)
+    file = tmp_path / "authorities.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with (
+        AnsweringServer(leading(target.url)) as ingress,
+        closing(HttpTransport(ingress.url, TOKEN, proxies={})) as transport,
+    ):
+        with pytest.raises(RecoverableError, match="there are no certificates: .*No such file"):
+            send(transport)
+        file.write_bytes(Path(certificate.file).read_bytes())
+        assert 1 == send(transport).inserted
+    assert 1 == len(heads)
 
 
 def test_credentials_in_the_address_go_along_on_the_same_host():
