@@ -116,7 +116,9 @@ CONTENDERS = {
 def main() -> None:
     """Start the contender, say that it is idle, and answer until the input ends."""
     name, url, interval, *missing = sys.argv[1:]
-    sys.modules.update(dict.fromkeys(missing))  # a module that is None cannot be imported
+    for package in missing:
+        # A module that is None cannot be imported. The annotation of `sys.modules` has no None.
+        sys.modules[package] = None  # type: ignore[assignment]
     kept = CONTENDERS[name](url, int(interval))
     gc.collect()
     loaded = [each for each in SOME_ENVIRONMENTS_HAVE if sys.modules.get(each) is not None]

@@ -2,7 +2,10 @@
 
 Private is what the process alone has in memory, its USS: what would be free again without it. No
 two processes of one contender run at the same time, because what they share would count for
-neither. For the same reason this process imports no contender before all are measured.
+neither. For the same reason this process imports no contender before all are measured. Of it,
+written is what is no content of a file: what a second process of the same program would take, too.
+A plain environment has none of click, rich, pygments and trio, which httpx and httpcore load if
+they are there: the same processes are told that they are not.
 
 Usage: ./scripts/bench process [--rounds N] [--seconds N] [--interval N] [--json FILE]
 
@@ -37,8 +40,9 @@ NAMES = {
     "interpreter": "an interpreter alone",
 }
 """The contenders of the memory: the program's names for them, and the table's."""
-AS_INSTALLED = "as this environment is"
-PLAIN = "without click, rich, pygments, trio"
+AS_INSTALLED = "in this environment"
+PLAIN = "in a plain environment"
+WRITTEN = ": written"
 SERVER = (sys.executable, str(FOLDER / "answering_server.py"))
 
 
@@ -55,12 +59,16 @@ class IdleProcess:
         self.modules: int = found["modules"]
         self.loaded: list[str] = found["loaded"]
 
-    def private_mebibytes(self) -> float:
-        """Return how much memory the process has that no other process has."""
+    def private_mebibytes(self) -> tuple[float, float]:
+        """Return how much memory the process has that no other has, and how much it has written."""
         text = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text(encoding="ascii")
-        lines = (line.split() for line in text.splitlines())
-        kilobytes = [int(words[1]) for words in lines if words[0].startswith("Private_")]
-        return sum(kilobytes) / 1024
+        kilobytes = {
+            words[0]: int(words[1])
+            for words in map(str.split, text.splitlines())
+            if words[0].startswith("Private_")
+        }
+        written = kilobytes["Private_Dirty:"]
+        return (kilobytes["Private_Clean:"] + written) / 1024, written / 1024
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the process has taken since it began."""
@@ -111,8 +119,12 @@ def main() -> None:
 def measure_memory(
     row: str, missing: tuple[str, ...], url: str, rounds: int, memory: Report, modules: Report
 ) -> str:
-    """Add a row to both tables; return what our client loads of what some environments have."""
-    found: dict[str, list[float]] = defaultdict(list)
+    """Add an environment's rows to both tables.
+
+    Returns:
+        What our client loads of the packages that only some environments have.
+    """
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     counts: dict[str, float] = {}
     loaded: dict[str, list[str]] = {}
     for _ in range(rounds):
@@ -122,7 +134,14 @@ def measure_memory(
             with idle_process(name, url, 3600, *missing) as process:
                 found[shown].append(process.private_mebibytes())
                 counts[shown], loaded[shown] = process.modules, process.loaded
-    memory.add(row, {shown: statistics.median(each) for shown, each in found.items()})
+    for place, kind in enumerate(("", WRITTEN)):
+        memory.add(
+            row + kind,
+            {
+                shown: statistics.median(both[place] for both in each)
+                for shown, each in found.items()
+            },
+        )
     modules.add(row, counts)
     return ", ".join(loaded[OURS])
 

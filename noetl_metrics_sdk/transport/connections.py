@@ -41,7 +41,7 @@ class PooledTransport(httpx.BaseTransport):
     """A transport for httpx over httpcore's pools; it raises httpcore's errors as they are.
 
     There is a pool for each scheme, made at the first request: most servers speak one of them only,
-    and the certificates that TLS needs take a MiB.
+    and the certificates that TLS needs take almost a MiB.
 
     Args:
         backend: opens the connections.

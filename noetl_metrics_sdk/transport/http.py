@@ -97,7 +97,7 @@ class HttpTransport:
         # codec.
         codecs.lookup("idna")
         # For certificates that are loaded later all modules are there: httpcore imports them.
-        self._ssl_context = (
+        self._ssl_context: Callable[[], ssl.SSLContext] = (
             cache(httpx.create_ssl_context) if ssl_context is None else lambda: ssl_context
         )
         if httpx.URL(server_url).scheme == "https":

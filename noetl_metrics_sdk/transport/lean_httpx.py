@@ -1,9 +1,9 @@
 """httpx without its command line, for the modules of this folder.
 
 `import httpx` also loads the program `httpx`, and with it click, rich and pygments where they are
-installed: 80 modules and five MiB, of which a client uses nothing. httpx can do without: if that
-import fails, it takes these packages for missing. So this module lets it fail, by the way that
-Python has for it, a module that is None in `sys.modules`. `httpx.main` is then loaded when a
+installed: more than 80 modules and five MiB, of which a client uses nothing. httpx can do without:
+if that import fails, it takes these packages for missing. So this module lets it fail, by the way
+that Python has for it, a module that is None in `sys.modules`. `httpx.main` is then loaded when a
 program asks for it.
 
 If a program has imported httpx before, this module changes nothing.
@@ -30,7 +30,7 @@ def _import_lean() -> None:
     finally:
         if modules.get(_COMMAND_LINE, _COMMAND_LINE) is None:
             del modules[_COMMAND_LINE]
-    namespace = vars(lean)
+    namespace = lean.__dict__
     if "main" in namespace and "__getattr__" not in namespace:
         placeholder = namespace.pop("main")
         namespace["__getattr__"] = _MainOnDemand(namespace, placeholder)

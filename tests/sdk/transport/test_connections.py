@@ -79,7 +79,7 @@ def loads(environment):
 
 
 def test_a_server_without_tls_costs_no_certificates(serve, connect, loads):
-    """They take a MiB, and are loaded for a server with TLS only, when its transport is made."""
+    """They are loaded for a server with TLS only, when its transport is made."""
     connect(serve(answer_each).url).register(REGISTRATION, 5)
     assert [] == loads
     connect("https://metrics.invalid")

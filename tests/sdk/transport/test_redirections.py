@@ -100,7 +100,7 @@ def test_certificates_that_are_missing_when_an_ingress_wants_tls_are_an_error(
         AnsweringServer(leading(target.url)) as ingress,
         closing(HttpTransport(ingress.url, TOKEN, proxies={})) as transport,
     ):
-        with pytest.raises(RecoverableError, match="there are no certificates: .*No such file"):
+        with pytest.raises(RecoverableError, match=r"there are no certificates: .*No such file"):
             send(transport)
         file.write_bytes(Path(certificate.file).read_bytes())
         assert 1 == send(transport).inserted
