@@ -88,19 +88,20 @@ def test_tls_that_an_ingress_wants_is_checked(serve, certificate):
     assert [] == heads
 
 
-def test_certificates_that_are_missing_when_an_ingress_wants_tls_are_an_error(
+def test_certificates_that_cannot_be_loaded_when_an_ingress_wants_tls_are_an_error(
     serve, certificate, monkeypatch, tmp_path
 ):
     """They are loaded only then, and the batch waits for them."""
     heads: list[bytes] = []
     target = serve(answering(heads), certificate.server)
     file = tmp_path / "authorities.pem"
+    file.write_text("no certificate")
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with (
         AnsweringServer(leading(target.url)) as ingress,
         closing(HttpTransport(ingress.url, TOKEN, proxies={})) as transport,
     ):
-        with pytest.raises(RecoverableError, match=r"there are no certificates: .*No such file"):
+        with pytest.raises(RecoverableError, match=r"there are no certificates: .*NO_CERT"):
             send(transport)
         file.write_bytes(Path(certificate.file).read_bytes())
         assert 1 == send(transport).inserted
