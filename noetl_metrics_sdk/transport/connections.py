@@ -88,15 +88,17 @@ class PooledTransport(httpx.BaseTransport):
 
     def _pool_for(self, scheme: str) -> httpcore.ConnectionPool:
         pool = self._pools.get(scheme)
-        if pool is None:
-            pool = self._pools[scheme] = httpcore.ConnectionPool(
-                ssl_context=None if scheme == "http" else self._late_ssl_context(),
-                proxy=self._proxy,
-                max_connections=CONNECTIONS_MAX,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-                network_backend=self._backend,
-            )
-        return pool
+        if pool is not None:
+            return pool
+        made = httpcore.ConnectionPool(
+            ssl_context=None if scheme == "http" else self._late_ssl_context(),
+            proxy=self._proxy,
+            max_connections=CONNECTIONS_MAX,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=self._backend,
+        )
+        # Another thread may have made one meanwhile. Then this one is left, and never connected.
+        return self._pools.setdefault(scheme, made)
 
     def _late_ssl_context(self) -> ssl.SSLContext:
         try:
