@@ -132,6 +132,8 @@ async def insert_metrics(request: Request) -> Response:
     """
     # The request is the only parameter: FastAPI takes a tenth of a batch's time to find four.
     server, caller = await resources_of(request), await caller_of(request)
+    # Before the body: to read and decompress what is refused takes the time of what is not.
+    server.database.check_room()
     idempotency_key = request.headers.get("idempotency-key")
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
     content_encoding = request.headers.get("content-encoding", "")
