@@ -236,8 +236,9 @@ async def _running(
 
 
 def _add_routes(app: FastAPI) -> None:
+    # FastAPI tries one after the other: those come first that workers call all the time.
     modules = (
-        ingest, query, series, catalog, exposition, components, operations, storage, pages,
+        ingest, components, query, series, catalog, exposition, operations, storage, pages,
     )  # fmt: skip
     routers = [module.router for module in modules]
     for router in routers:

@@ -42,19 +42,19 @@ def row_head(runtime_id: int, timestamp: datetime) -> bytes:
     return _HEAD.pack(COLUMNS, 8, runtime_id, 8, (timestamp - _EPOCH) // _MICROSECOND)
 
 
-def row_tail(
-    metric_name: str, metric_type: str, labels_json: bytes, help_text: str | None, unit: str | None
-) -> bytes:
-    """Return the end of a row, after its value: all samples of a series have the same one."""
-    return b"".join(
-        [
-            _field(metric_name.encode()),
-            _field(metric_type.encode()),
-            _field(_JSONB_VERSION + labels_json),
-            _NULL if help_text is None else _field(help_text.encode()),
-            _NULL if unit is None else _field(unit.encode()),
-        ]
-    )
+def name_fields(metric_name: str, metric_type: str) -> bytes:
+    """Return the fields between the value and the labels."""
+    return _field(metric_name.encode()) + _field(metric_type.encode())
+
+
+def labels_field(labels_json: bytes) -> bytes:
+    """Return the field of the labels."""
+    return _field(_JSONB_VERSION + labels_json)
+
+
+def description_fields(help_text: str | None, unit: str | None) -> bytes:
+    """Return the fields after the labels, with which a row ends."""
+    return b"".join(_NULL if text is None else _field(text.encode()) for text in (help_text, unit))
 
 
 def _field(content: bytes) -> bytes:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -28,7 +29,7 @@ from noetl_metrics_sdk.model.names import (
     check_text,
 )
 from server_stub.ingest.body_values import has_more_members
-from server_stub.ingest.copy_format import row_tail
+from server_stub.ingest.copy_format import description_fields, labels_field, name_fields
 from server_stub.ingest.rejection import RejectKind, SampleError
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ LABELS_DECODED_MAX = 1000
 CHARACTER_BYTES_MAX = 12
 """A character of four bytes is written as two escapes of JSON, such as `\\ud83d\\ude00`."""
 
+DESCRIPTIONS_KEPT_MAX = 512
+"""Of so many names with their types, help texts and units the server keeps what it has made."""
+
+LABEL_NAMES_KEPT_MAX = 1024
+"""So many names of labels are remembered as valid, each of 255 characters at most."""
+
 _SERIES_OVERHEAD_BYTES = 600
 """What Python needs for a series besides its texts: two dictionary entries and eight objects."""
 
@@ -62,6 +69,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _TYPES = frozenset(metric_type.value for metric_type in MetricType)
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
 _encode_json = msgspec.json.Encoder().encode
+_check_label_name = lru_cache(LABEL_NAMES_KEPT_MAX)(check_label_name)
 
 SeriesKey = tuple[str, str, bytes, str | None, str | None]
 """Name, type, labels as the client wrote them, help text and unit."""
@@ -116,12 +124,12 @@ class _Generation:
         self.by_process: defaultdict[Process, int] = defaultdict(int)
         self.size_bytes = 0
 
-    def add(self, process: Process, key: KeptKey, tail: bytes) -> None:
+    def add(self, process: Process, key: KeptKey, tail: bytes, size_bytes: int) -> None:
         self.by_component[process.runtime_id][key] = tail
         if process not in self.by_process:
             self.size_bytes += _PROCESS_OVERHEAD_BYTES + 4 * len(process.worker_id)
         self.by_process[process] += 1
-        self.size_bytes += _size_of(key, tail)
+        self.size_bytes += size_bytes
 
 
 class SeriesTable:
@@ -140,6 +148,7 @@ class SeriesTable:
         bytes_max: int = SERIES_BYTES_MAX,
     ) -> None:
         self._limits = limits
+        self._texts_bytes_max = limits.texts_bytes_max
         self._on_fullness = on_fullness
         self._bytes_max = bytes_max
         self._older = _Generation(_NEVER)
@@ -168,7 +177,7 @@ class SeriesTable:
                 right.
         """
         length = _texts_length(key)
-        if length > self._limits.texts_bytes_max:
+        if length > self._texts_bytes_max:
             # Neither a digest is made of them, nor an object: both would take long.
             raise SampleError(
                 RejectKind.TOO_LARGE,
@@ -192,7 +201,9 @@ class SeriesTable:
             self._older.by_process[process] -= 1
         else:
             tail = self._encode_new(process, key, labels)
-        self._younger.add(process, kept_key, b"" if is_large else tail)
+        kept_tail, kept_length = (b"", len(kept_key)) if is_large else (tail, length)
+        size_bytes = _SERIES_OVERHEAD_BYTES + kept_length + len(kept_tail)
+        self._younger.add(process, kept_key, kept_tail, size_bytes)
         if self._younger.size_bytes > self._bytes_max // 2:
             self._begin_generation(self._younger.began_at)
         return tail
@@ -234,11 +245,6 @@ def _one_too_many(process: Process, series_max: int) -> str:
     )
 
 
-def _size_of(key: KeptKey, tail: bytes) -> int:
-    texts = len(key) if isinstance(key, bytes) else _texts_length(key)
-    return _SERIES_OVERHEAD_BYTES + texts + len(tail)
-
-
 def _texts_length(key: SeriesKey) -> int:
     name, metric_type, labels, help_text, unit = key
     return len(name) + len(metric_type) + len(labels) + len(help_text or "") + len(unit or "")
@@ -267,6 +273,31 @@ def _labels_of(key: SeriesKey, limits: SeriesLimits) -> dict[str, str]:
 
 def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits) -> bytes:
     metric_name, metric_type, _, help_text, unit = key
+    is_large = len(help_text or "") + len(unit or "") > SERIES_KEPT_BYTES_MAX
+    describe = _described if is_large else _described_and_kept
+    before, after = describe(metric_name, metric_type, help_text, unit, limits)
+    kept = without_empty(labels)
+    if len(kept) > limits.labels_max:
+        raise SampleError(
+            RejectKind.TOO_LARGE,
+            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed",
+        )
+    for name, value in labels.items():
+        _check_label_name(name)
+        # The search for what cannot be stored takes forty times as long as this look.
+        if len(value) > limits.text_length_max or not value.isascii() or "\x00" in value:
+            _check_text(f"label {name!r}", value, limits)
+    return b"".join((before, labels_field(_encode_json(kept)), after))
+
+
+def _described(
+    metric_name: str,
+    metric_type: str,
+    help_text: str | None,
+    unit: str | None,
+    limits: SeriesLimits,
+) -> tuple[bytes, bytes]:
+    """Return what a row has before its labels, and what it has after them."""
     try:
         check_metric_name(metric_name)
     except ValueError as error:
@@ -276,31 +307,24 @@ def _encode_series(key: SeriesKey, labels: dict[str, str], limits: SeriesLimits)
             RejectKind.INVALID_TYPE,
             f"metric_type {metric_type[:60]!r} is not valid: use one of {', '.join(MetricType)}",
         )
-    kept = without_empty(labels)
-    if len(kept) > limits.labels_max:
-        raise SampleError(
-            RejectKind.TOO_LARGE,
-            f"the sample has {len(kept)} labels: at most {limits.labels_max} are allowed",
-        )
-    for name, value in labels.items():
-        check_label_name(name)
-        _check_length(f"label {name!r}", value, limits)
     for what, text in (("help_text", help_text), ("unit", unit)):
         if text is not None:
-            _check_length(what, text, limits)
-    return row_tail(metric_name, metric_type, _encode_json(kept), help_text, unit)
+            _check_text(what, text, limits)
+    return name_fields(metric_name, metric_type), description_fields(help_text, unit)
 
 
-def _check_length(what: str, text: str, limits: SeriesLimits) -> None:
+# Hundreds of series have the same name, type, help text and unit, and other labels.
+_described_and_kept = lru_cache(DESCRIPTIONS_KEPT_MAX)(_described)
+
+
+def _check_text(what: str, text: str, limits: SeriesLimits) -> None:
     if len(text) > limits.text_length_max:
         raise SampleError(
             RejectKind.TOO_LARGE,
             f"{what} has {len(text)} characters, beginning with {text[:40]!r}: "
             f"at most {limits.text_length_max} are allowed",
         )
-    # The search for what cannot be stored takes forty times as long as this look.
-    if not text.isascii() or "\x00" in text:
-        try:
-            check_text(what, text)
-        except ValueError as error:
-            raise SampleError(RejectKind.INVALID_TEXT, str(error)) from None
+    try:
+        check_text(what, text)
+    except ValueError as error:
+        raise SampleError(RejectKind.INVALID_TEXT, str(error)) from None

@@ -93,6 +93,7 @@ class Connections:
         self, database_url: str, size: int, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._monotonic = monotonic
+        self._waiting_max = size * WAITING_PER_CONNECTION_MAX
         self._reachability = Reachability(monotonic)
         self._replaced_at = -REPLACING_SECONDS
         self._lent = 0
@@ -102,7 +103,7 @@ class Connections:
             configure=self._configure,
             min_size=1,
             max_size=size,
-            max_waiting=size * WAITING_PER_CONNECTION_MAX,
+            max_waiting=self._waiting_max,
             timeout=POOL_WAIT_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             reconnect_failed=self._connect_again,
@@ -139,6 +140,15 @@ class Connections:
     def open_count(self) -> int:
         """How many connections are open now, or being made."""
         return int(self._pool.get_stats().get("pool_size", 0))
+
+    def check_room(self) -> None:
+        """Refuse a request that `lend` could only refuse.
+
+        Raises:
+            StoreUnavailableError: as many requests wait for a connection as may.
+        """
+        if self.requests_waiting >= self._waiting_max:
+            raise self._refusal()
 
     async def lend(self, begin: bytes) -> AsyncConnection[Any]:
         """Return a connection on which a transaction has begun; it comes back by `take_back`.
@@ -202,11 +212,12 @@ class Connections:
         try:
             return await self._pool.getconn(deadline - self._monotonic())
         except (PoolTimeout, TooManyRequests) as error:
-            if not self._lent and self._reachability.is_away_for(0.0):
-                raise DatabaseAwayError from error
-            raise StoreUnavailableError(
-                "every connection to the database is in use: try again later"
-            ) from error
+            raise self._refusal() from error
+
+    def _refusal(self) -> StoreUnavailableError:
+        if not self._lent and self._reachability.is_away_for(0.0):
+            return DatabaseAwayError()
+        return StoreUnavailableError("every connection to the database is in use: try again later")
 
     async def _configure(self, connection: AsyncConnection[Any]) -> None:
         set_json_loads(json_document, connection)

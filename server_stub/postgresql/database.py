@@ -110,6 +110,14 @@ class Database:
         """How many connections queries may have at once."""
         return self._query_places.count
 
+    def check_room(self) -> None:
+        """Refuse a request that could only be refused once it needs a connection.
+
+        Raises:
+            StoreUnavailableError: as many requests wait for a connection as may.
+        """
+        self._connections.check_room()
+
     def connection_use(self) -> ConnectionUse:
         """Return what the connections are used for now."""
         return ConnectionUse(

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from server_stub.auth.rule import Authenticated
+from server_stub.auth.rule import caller_of
 from server_stub.components.runtime_id import RUNTIME_ID_PATTERN
 from server_stub.ingest.admission import Room
 from server_stub.ingest.batch_key import parse_batch_key
 from server_stub.ingest.body import ERRORS_MAX
-from server_stub.routes.resources import Server
+from server_stub.routes.resources import resources_of
 from server_stub.web.responses import json_response, problems
 
 router = APIRouter(tags=["metrics"])
@@ -120,13 +120,7 @@ class IngestAnswer(BaseModel):
     openapi_extra=_REQUEST,
 )
 @router.post("/api/metrics/report", include_in_schema=False)
-async def insert_metrics(
-    request: Request,
-    server: Server,
-    caller: Authenticated,
-    content_encoding: Annotated[str, Header(include_in_schema=False)] = "",
-    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> Response:
+async def insert_metrics(request: Request) -> Response:
     """Insert a batch in one transaction. A body may have `Content-Encoding: gzip`.
 
     A sample that cannot be stored is rejected on its own, and the first 500 of them are named in
@@ -136,7 +130,13 @@ async def insert_metrics(
     just sent. If the token is bound to a component, the server refuses a batch for another
     component, and rejects each sample that names another component itself.
     """
+    # The request is the only parameter: FastAPI takes a tenth of a batch's time to find four.
+    server, caller = await resources_of(request), await caller_of(request)
+    # Before the body: to read and decompress what is refused takes the time of what is not.
+    server.database.check_room()
+    idempotency_key = request.headers.get("idempotency-key")
     key = None if idempotency_key is None else parse_batch_key(idempotency_key)
+    content_encoding = request.headers.get("content-encoding", "")
     announced = _bytes_announced(request, server.settings.body_bytes_max)
     with server.admission.room(announced) as room:
         body = await _read(request, room)

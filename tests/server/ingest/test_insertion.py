@@ -12,10 +12,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from server_stub.postgresql.connections import WAITING_PER_CONNECTION_MAX
 from tests.server.application import Api, running_api, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
 # The server treats requests and its database alike under every interpreter. Tests of processes,
 # documents and workers show that it runs on each.
@@ -153,6 +154,31 @@ def test_a_full_server_refuses_and_recovers(database_url: str) -> None:
         assert 200 == api.insert(large, idempotency_key="boot:2").status_code
         assert 0 == api.app.state.resources.admission.bytes_held
         assert 2 == len(api.stored())
+
+
+def test_a_batch_that_could_only_be_refused_is_not_read(database_url: str) -> None:
+    """While as many requests wait for a connection to the database as may, the server answers the
+    next batch with 503 before it reads the body; those that waited are inserted."""
+    with running_api(database_url, pool_size=1, lock_timeout_seconds=100.0) as api:
+        body = {"runtime_id": api.register(), "metrics": [sample()]}
+        with claims_held_up(api):
+            waiting = [
+                Background(lambda number=number: api.insert(body, idempotency_key=f"b-{number}:1"))
+                for number in range(1 + WAITING_PER_CONNECTION_MAX)
+            ]
+            wait_until_blocked(api, 1)
+            while api.app.state.resources.database.requests_waiting < WAITING_PER_CONNECTION_MAX:
+                pass
+            refused = api.post("/api/metrics", content=_unreadable())
+            assert (503, "1") == (refused.status_code, refused.headers["retry-after"])
+            assert "every connection to the database is in use" in refused.json()["detail"]
+        assert {200} == {one.result().status_code for one in waiting}
+        assert len(waiting) == len(api.stored())
+
+
+async def _unreadable() -> AsyncGenerator[bytes]:
+    raise AssertionError("the server has asked for the body")
+    yield b""
 
 
 def test_what_a_body_decompresses_to_counts(database_url: str) -> None:

@@ -173,3 +173,15 @@ def test_a_series_of_the_largest_texts_is_kept_however_it_is_written() -> None:
     labels = json.dumps({letter * 255: "\U0001f600" * 20 for letter in "abc"}).encode()
     assert b"\\ud83d\\ude00" in labels
     assert table.add(7, ("jobs_total", "counter", labels, "\U0001f600" * 20, "\U0001f600" * 20))
+
+
+@pytest.mark.parametrize("help_text", ["h" * 21, "h" * 5_000])
+def test_each_table_goes_by_its_own_limits(help_text: str) -> None:
+    """A help text that one table has taken is rejected by a table whose limit is lower, and again
+    when it comes again."""
+    series = ("jobs_total", "counter", b"{}", help_text, None)
+    assert help_text.encode() in SeriesTable(LIMITS._replace(text_length_max=5_000)).add(7, series)
+    strict = SeriesTable(LIMITS)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"help_text has {len(help_text)} characters"):
+            strict.add(7, series)
