@@ -199,7 +199,7 @@ def test_timers_of_interleaved_tasks(stopwatch: Stopwatch) -> None:
         return timer.duration
 
     async def jobs() -> list[float | None]:
-        return await asyncio.gather(job(1), job(2), job(3))
+        return list(await asyncio.gather(job(1), job(2), job(3)))
 
     # Each turn of a task lasts a second: they come as 1 2 3, 2 3, 3.
     assert [3.0, 4.0, 4.0] == asyncio.run(jobs())
