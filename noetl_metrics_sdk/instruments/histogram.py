@@ -137,7 +137,9 @@ class Histogram(Instrument):
                 high = middle
         if self._direct:
             self._sum += value
-            self._bucket_counts[low] += 1
+            counts = self._bucket_counts
+            count = counts[low]  # as a variable of its own, a plain integer of the machine
+            counts[low] = count + 1
         else:
             if self._children is not None:
                 self._check_has_value()

@@ -31,6 +31,7 @@ The lowest bin counts all values that are further away.
 """
 
 _LOG_MAX: Final = log(sys.float_info.max)
+_LOG_MIN: Final = log(5e-324)  # of the least float above zero
 
 
 @final
@@ -110,6 +111,8 @@ class QuantileSketch:
         "_relative_error",
         "_zeros",
         "bins_per_log",
+        "ceiling",
+        "index_of_ceiling",
         "positive",
     )  # fmt: skip
 
@@ -117,6 +120,10 @@ class QuantileSketch:
         self._relative_error = relative_error
         self._gamma = (1 + relative_error) / (1 - relative_error)
         self.bins_per_log = 1 / _logarithm(self._gamma)
+        # A whole number above every index of compiled code. It is no greater than it has to be, so
+        # a difference to it is exact to a thousand-millionth of a bin.
+        self.index_of_ceiling = 1 << ceil(log2(-_LOG_MIN * self.bins_per_log))
+        self.ceiling = float(self.index_of_ceiling)
         size_max = min(BINS_MAX, ceil(POWERS_OF_TEN * _logarithm(10) * self.bins_per_log))
         self.positive = Bins(size_max)
         self._negative = Bins(size_max)
@@ -130,8 +137,13 @@ class QuantileSketch:
         """
         if value > 0.0:
             bins = self.positive
-            # The same as _logarithm(), without the call.
-            index = ceil((log(value) if COMPILED else log2(value)) * self.bins_per_log)
+            # The same as _logarithm(), without the call. Compiled, int() takes less time than
+            # ceil(): counted downwards from the ceiling, the rest that it cuts off rounds up.
+            if COMPILED:
+                below_ceiling = int(self.ceiling - log(value) * self.bins_per_log)
+                index = self.index_of_ceiling - below_ceiling
+            else:
+                index = ceil(log2(value) * self.bins_per_log)
         elif value < 0.0:
             bins = self._negative
             index = ceil(_logarithm(-value) * self.bins_per_log)
@@ -141,10 +153,13 @@ class QuantileSketch:
         else:
             raise ArithmeticError("NaN has no place among values that are in order")
         # The same as Bins.add() in all but the rarest cases, without the call.
+        counts = bins.counts
         position = index - bins.lowest
         if position >= 0:
             try:
-                bins.counts[position] += 1
+                # Compiled, a count in a variable of its own is a plain integer of the machine.
+                count = counts[position]
+                counts[position] = count + 1
             except IndexError:
                 pass
             else:

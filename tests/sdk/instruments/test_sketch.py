@@ -72,6 +72,19 @@ def test_extreme_values(magnitude: float, relative_error: float, sign: int) -> N
     assert_close(estimate, sign * magnitude, relative_error)
 
 
+@pytest.mark.parametrize("relative_error", [0.0001, 0.001, 0.01, 0.1, 0.5])
+def test_values_at_the_ends_of_bins(relative_error: float) -> None:
+    """Where two bins meet, the value itself and its neighbours are within the relative error."""
+    gamma = (1 + relative_error) / (1 - relative_error)
+    powers_max = math.floor(math.log(sys.float_info.max, gamma))
+    for power in range(-powers_max, powers_max, 1 + powers_max // 50):
+        end = gamma**power
+        for value in (end, math.nextafter(end, 0.0), math.nextafter(end, math.inf)):
+            (estimate,) = sketch_of([value], relative_error).quantiles([0.5])
+            # The narrowest bins have indexes of millions, of which a float leaves few digits.
+            assert abs(estimate - value) <= relative_error * value * (1 + 1e-8)
+
+
 def test_negative_zero_is_zero() -> None:
     """Both zeros are counted exactly."""
     assert [0.0, 0.0] == sketch_of([0.0, -0.0]).quantiles([0.0, 1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noetl_metrics_sdk import InvalidMetricError, Summary
+from noetl_metrics_sdk.instruments.sketch import QuantileSketch
 from tests.sdk.instruments.readings import Clock, values
 
 
@@ -44,6 +46,39 @@ def test_quantiles_are_within_the_stated_error(
     for quantile, estimate in zip(quantiles, estimates, strict=True):
         exact = ordered[math.floor(quantile * (len(ordered) - 1))]
         assert abs(estimate - exact) <= relative_error * abs(exact) * (1 + 1e-9)
+
+
+AWKWARD = [
+    5e-324, 1e-310, sys.float_info.min, 1e-9, math.nextafter(1.0, 0.0), 1.0,
+    math.nextafter(1.0, 2.0), 1e9, sys.float_info.max, 0.0, -0.0, -5e-324, -1.0,
+    -sys.float_info.max,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("relative_error", [0.0001, 0.01, 0.5])
+def test_observations_are_counted_as_by_the_sketch(relative_error: float) -> None:
+    """The quantiles are those of a sketch that was given the same values, however awkward."""
+    quantiles = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
+    summary = Summary("s", "d", registry=None, quantiles=quantiles, relative_error=relative_error)
+    sketch = QuantileSketch(relative_error)
+    for value in AWKWARD * 300:
+        summary.observe(value)
+        sketch.add(value)
+    found = list(values(summary).values())[: len(quantiles)]
+    assert sketch.quantiles(quantiles) == found
+    assert sketch.count == values(summary)["_count"]
+
+
+def test_infinity_counts_once_and_changes_no_quantile() -> None:
+    """An infinite observation is in sum and count, and the quantiles are of the finite ones."""
+    summary = Summary("s", "d", registry=None, quantiles=[0.0, 1.0])
+    for _ in range(3):
+        summary.observe(2.0)
+    before = values(summary)
+    summary.observe(math.inf)
+    after = values(summary)
+    assert (before["0.0"], before["1.0"]) == (after["0.0"], after["1.0"])
+    assert (math.inf, 4.0) == (after["_sum"], after["_count"])
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=50))

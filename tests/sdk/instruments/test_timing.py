@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -35,6 +40,11 @@ def value_of(instrument: Counter | Gauge) -> float:
     (family,) = instrument.collect()
     (sample,) = family.samples
     return sample.value
+
+
+def sum_of(histogram: Histogram) -> float:
+    (family,) = histogram.collect()
+    return {sample.name: sample.value for sample in family.samples}[f"{histogram.name}_sum"]
 
 
 def test_gauge_tracks_what_is_in_progress() -> None:
@@ -117,6 +127,124 @@ def test_timer_can_be_used_again(stopwatch: Stopwatch) -> None:
         with timer:
             stopwatch.work(seconds)
     assert (3.0, 2) == (registry.get_sample_value("seconds_sum"), timer.duration)
+
+
+def test_timers_of_one_histogram_nest(stopwatch: Stopwatch) -> None:
+    """A function that times itself and calls itself observes the duration of each call."""
+    histogram = Histogram("seconds", "d", registry=None)
+    durations: list[float | None] = []
+
+    def countdown(number: int) -> None:
+        with histogram.time() as timer:
+            stopwatch.work(1)
+            if number:
+                countdown(number - 1)
+            stopwatch.work(1)
+        durations.append(timer.duration)
+
+    countdown(2)
+    assert [2.0, 4.0, 6.0] == durations
+    assert 12.0 == sum_of(histogram)
+
+
+def test_timers_of_one_histogram_overlap(stopwatch: Stopwatch) -> None:
+    """A timer that begins while another one runs may end after it; each has its own time."""
+    histogram = Histogram("seconds", "d", registry=None)
+    first, second = histogram.time(), histogram.time()
+    first.__enter__()
+    stopwatch.work(1)
+    second.__enter__()
+    stopwatch.work(2)
+    first.__exit__(None, None, None)
+    stopwatch.work(4)
+    second.__exit__(None, None, None)
+    assert (3.0, 6.0, 9.0) == (first.duration, second.duration, sum_of(histogram))
+
+
+def test_a_new_timer_knows_nothing_of_the_last_one(stopwatch: Stopwatch) -> None:
+    """A timer that is made after another one has ended begins without its duration."""
+    before = Histogram("before_seconds", "d", registry=None)
+    after = Histogram("after_seconds", "d", registry=None)
+    with before.time():
+        stopwatch.work(1)
+    timer = after.time()
+    duration_at_first = timer.duration
+    with timer:
+        stopwatch.work(2)
+    assert (None, 2.0) == (duration_at_first, timer.duration)
+    assert (1.0, 2.0) == (sum_of(before), sum_of(after))
+
+
+def test_a_block_that_raises_is_timed_alone(stopwatch: Stopwatch) -> None:
+    """An exception ends the inner timer and leaves the outer one running."""
+    histogram = Histogram("seconds", "d", registry=None)
+    with histogram.time() as outer:
+        stopwatch.work(1)
+        with pytest.raises(KeyError), histogram.time() as inner:  # noqa: PT012 - the work is timed
+            stopwatch.work(2)
+            raise KeyError
+        stopwatch.work(4)
+    assert (2.0, 7.0) == (inner.duration, outer.duration)
+
+
+def test_timers_of_interleaved_tasks(stopwatch: Stopwatch) -> None:
+    """Tasks that wait for each other within timed blocks each observe their own time."""
+    histogram = Histogram("seconds", "d", registry=None)
+
+    async def job(turns: int) -> float | None:
+        with histogram.time() as timer:
+            for _ in range(turns):
+                stopwatch.work(1)
+                await asyncio.sleep(0)
+        return timer.duration
+
+    async def jobs() -> list[float | None]:
+        return list(await asyncio.gather(job(1), job(2), job(3)))
+
+    # Each turn of a task lasts a second: they come as 1 2 3, 2 3, 3.
+    assert [3.0, 4.0, 4.0] == asyncio.run(jobs())
+    assert 11.0 == sum_of(histogram)
+
+
+def test_timers_of_threads(stopwatch: Stopwatch) -> None:
+    """A thread's timer keeps its own time while another thread times block after block."""
+    histogram = Histogram("seconds", "d", registry=None)
+    durations: list[float | None] = []
+
+    def work() -> None:
+        for _ in range(100):
+            with histogram.time() as timer:
+                stopwatch.work(1)
+            durations.append(timer.duration)
+
+    with histogram.time() as outer:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert ([1.0] * 100, 100.0) == (durations, outer.duration)
+    assert 200.0 == sum_of(histogram)
+
+
+DEEP_INSIDE = """
+from noetl_metrics_sdk import Histogram
+histogram = Histogram("seconds", "d", registry=None)
+for depth in range(40, 60):
+    nested = [histogram.time() for _ in range(3)]
+    for _ in range(depth):
+        nested = [nested]
+    del nested
+print("done")
+"""
+
+
+def test_timers_end_deep_inside_of_other_objects() -> None:
+    """Timers that are freed with deeply nested objects leave the memory around them alone."""
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}  # aborts where memory is broken
+    ended = subprocess.run(
+        [sys.executable, "-c", DEEP_INSIDE],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (0, "done\n", "") == (ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.mark.parametrize("wrong", [len, lambda: None, int, "OSError", None, (OSError, len)])
