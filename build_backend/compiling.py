@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deallocation import mend
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -123,6 +125,9 @@ def extensions() -> list[Any]:
         group_name="noetl_metrics_sdk",
         target_dir=folder,
     )
+    for module in modules:
+        for source in module.sources:
+            mend(Path(source))
     if sys.platform != "win32":
         for module in modules:
             # Other libraries call only the modules' entry points. The C compiler may inline a

@@ -6,6 +6,7 @@ import gzip
 import json
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,7 +17,7 @@ from server_stub.postgresql.connections import WAITING_PER_CONNECTION_MAX
 from tests.server.application import Api, running_api, sample
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable, Generator
 
 # The server treats requests and its database alike under every interpreter. Tests of processes,
 # documents and workers show that it runs on each.
@@ -163,22 +164,24 @@ def test_a_batch_that_could_only_be_refused_is_not_read(database_url: str) -> No
         body = {"runtime_id": api.register(), "metrics": [sample()]}
         with claims_held_up(api):
             waiting = [
-                Background(lambda number=number: api.insert(body, idempotency_key=f"b-{number}:1"))
+                Background(partial(api.insert, body, idempotency_key=f"b-{number}:1"))
                 for number in range(1 + WAITING_PER_CONNECTION_MAX)
             ]
             wait_until_blocked(api, 1)
             while api.app.state.resources.database.requests_waiting < WAITING_PER_CONNECTION_MAX:
                 pass
-            refused = api.post("/api/metrics", content=_unreadable())
+            refused = api.post("/api/metrics", content=_Unreadable())
             assert (503, "1") == (refused.status_code, refused.headers["retry-after"])
             assert "every connection to the database is in use" in refused.json()["detail"]
         assert {200} == {one.result().status_code for one in waiting}
         assert len(waiting) == len(api.stored())
 
 
-async def _unreadable() -> AsyncGenerator[bytes]:
-    raise AssertionError("the server has asked for the body")
-    yield b""
+class _Unreadable:
+    """A body that must not be asked for."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("the server has asked for the body")
 
 
 def test_what_a_body_decompresses_to_counts(database_url: str) -> None:
