@@ -18,6 +18,7 @@ from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample
 from noetl_metrics_sdk.model.names import check_metric_name
 from server_stub.components.labels import exposed_labels
 from server_stub.exposition.series_rows import SeriesRow, decoded, numbers, split
+from server_stub.query.latest import LONG_SERIES_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,14 +45,14 @@ class KnownSeries(NamedTuple):
     kind: SampleKind | None
     """None if no page can hold its name or the name of a label."""
     key: str
-    """Its labels in the order in which series are compared; empty unless it is a scalar."""
+    """Its labels in the order in which series are compared; empty unless it has a line."""
     beginning: str
-    """Its line up to its value; empty unless it is a scalar."""
+    """Its line up to its value; empty unless it is a scalar that is not long."""
     help_text: str | None
     unit: str | None
     place: Place | None
     labels: ExposedLabels | None
-    """Both are kept of parts of histograms and summaries only, which need them on every page."""
+    """Both are kept only of what has no line, which needs them on every page."""
     size_bytes: int
 
 
@@ -115,7 +116,7 @@ def known_name(found: SeriesOfName, before: KnownName | None) -> KnownName:
     order = [place for place, one in enumerate(every) if one.kind is not None]
     invalid_count = len(every) - len(order)
     order.sort(key=keys.__getitem__)
-    is_of_lines = len(kinds) == 1 and all(kind[1] in _SCALAR_TYPES for kind in kinds)
+    is_of_lines = len(kinds) == 1 and all(one.beginning for one in every if one.kind is not None)
     if not is_of_lines or any(keys[one] == keys[other] for one, other in pairwise(order)):
         return KnownName(series, kinds, invalid_count, (), (), "", "", size_bytes)
     shown = [every[place] for place in order]
@@ -144,7 +145,8 @@ def _series_of(name: str, record: bytes) -> KnownSeries:
         size_bytes = LINE_OVERHEAD_BYTES + own_bytes
         return KnownSeries(None, "", "", help_text, unit, None, None, size_bytes)
     kind = kind_of(ExposedSample(name, sys.intern(row.metric_type), 0.0, labels))
-    if row.metric_type not in _SCALAR_TYPES:
+    # Texts of a long series are made when its page is written, and only once.
+    if row.metric_type not in _SCALAR_TYPES or len(record) > LONG_SERIES_BYTES:
         size_bytes = SAMPLE_OVERHEAD_BYTES + own_bytes + COPIES * len(record)
         return KnownSeries(kind, "", "", help_text, unit, place, labels, size_bytes)
     # PostgreSQL has no text with the character 0, so that texts compare as the tuples would.

@@ -20,6 +20,7 @@ from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.exposition.known_series import known_name
 from server_stub.exposition.series_rows import numbers
 from server_stub.query.exposition import exposed_samples
+from server_stub.query.latest import LONG_SERIES_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,29 +49,38 @@ def render(
         page_format: the format of the page.
         before: what is known of an earlier page, or nothing.
     """
-    names = [
-        _Name(found, known_name(found, before.get(found.metric_name))) for found in latest.names
-    ]
+    names: list[_Name] = []
+    placed: list[tuple[Place, ExposedSample]] = []
     samples, invalid_count = exposed_samples(latest.samples)
-    invalid_count += sum(one.known.invalid_count for one in names)
-    written, others = _divided(names, samples, page_format)
+    for found in latest.names:
+        if len(found.series) > found.series_count * LONG_SERIES_BYTES:
+            # Long texts would take much room if they were kept: these samples are made anew.
+            known = known_name(found, None)
+            placed += known.samples(found)
+        else:
+            known = known_name(found, before.get(found.metric_name))
+            names.append(_Name(found, known))
+        invalid_count += known.invalid_count
+    written, others = _divided(names, placed, samples, page_format)
     page = rendered(others, page_format, invalid_count, written)
     return page, {one.found.metric_name: one.known for one in names}
 
 
 def _divided(
-    names: Sequence[_Name], samples: list[ExposedSample], page_format: PageFormat
+    names: Sequence[_Name],
+    placed: list[tuple[Place, ExposedSample]],
+    samples: list[ExposedSample],
+    page_format: PageFormat,
 ) -> tuple[list[WrittenFamily], list[ExposedSample]]:
     """Write the families that one name has for itself; return all other samples.
 
     The samples come in the order of their places: if a series is there twice, the first one counts.
     """
     kinds = [one.known.kinds for one in names]
-    others = set(map(kind_of, samples))
+    others = {kind_of(sample) for _, sample in placed} | set(map(kind_of, samples))
     claims = settled_claims({kind for found in [*kinds, others] for kind in found}, page_format)
     parts = Counter(claim[:2] for claim in claims.values())
     written: list[WrittenFamily] = []
-    placed: list[tuple[Place, ExposedSample]] = []
     for one in names:
         family = _written(one, claims, parts, page_format) if one.known.kinds - others else None
         if family is not None:

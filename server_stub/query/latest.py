@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.history import History
 
 
+LONG_SERIES_BYTES = 4096
+"""As `sql/query/latest_end.sql` has it."""
+
+
 class SeriesOfName(NamedTuple):
     """The latest samples of the series of one name, as PostgreSQL sends them.
 
-    What is one after the other in the bytes is in the same order in all of them.
+    What is one after the other in the bytes is in the same order in all of them. A series of more
+    than `LONG_SERIES_BYTES` is by itself, beside the others of its name.
     """
 
     series_count: int

@@ -68,7 +68,10 @@ by_name AS (
         -- Otherwise PostgreSQL would make the record twice.
         OFFSET 0
     ) AS encoded
-    GROUP BY encoded.metric_name
+    -- A series with long texts is a row by itself, so that no row takes much room.
+    GROUP BY
+        encoded.metric_name,
+        CASE WHEN octet_length(encoded.series) > 4096 THEN encoded.series END
 )
 
 -- There is one row at least, so that the number of series is there even if none fits.

@@ -7,7 +7,7 @@ import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from server_stub.query.latest import LatestPage, SeriesOfName
+from server_stub.query.latest import LONG_SERIES_BYTES, LatestPage, SeriesOfName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +46,8 @@ def series_of_name(name: str, samples: Sequence[LatestSample]) -> SeriesOfName:
 
 def latest_page(samples: Iterable[LatestSample]) -> LatestPage:
     """Return what `LatestSamples` reads if the table has these samples."""
-    by_name: dict[str, list[LatestSample]] = defaultdict(list)
+    by_name: dict[tuple[str, bytes], list[LatestSample]] = defaultdict(list)
     for one in samples:
-        by_name[one.metric_name].append(one)
-    return LatestPage([series_of_name(name, found) for name, found in by_name.items()], [], 0)
+        record = record_of(one)
+        by_name[one.metric_name, record if len(record) > LONG_SERIES_BYTES else b""].append(one)
+    return LatestPage([series_of_name(name, found) for (name, _), found in by_name.items()], [], 0)

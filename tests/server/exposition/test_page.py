@@ -132,6 +132,12 @@ COUNTERS = [latest(labels={"b": str(n)}, metric_value=n, help_text="Done") for n
             id="two that look alike",
         ),
         pytest.param(COUNTERS, [*COUNTERS, latest(labels={"a.b": "c"})], id="a name of others"),
+        pytest.param(COUNTERS, [*COUNTERS, latest(labels={"b": "long" * 2_000})], id="long labels"),
+        pytest.param(
+            [latest(labels={"b": "1"}), latest(labels={"a" * 5_000: "", "b": "1"}, metric_value=2)],
+            [latest(labels={"a" * 5_000: "", "b": "1"}, metric_value=2)],
+            id="a long one that looks like another",
+        ),
         pytest.param(
             histogram({"1": 1, "+Inf": 1}), histogram({"1": 2, "2": 2, "+Inf": 3}), id="histogram"
         ),
@@ -170,6 +176,7 @@ def test_the_page_of_the_table_is_made_of_its_rows(embedded_api: Api) -> None:
         sample(metric_name="queue", metric_type="gauge", labels={"a": 'x"\n\\ü😀'}),
         sample(metric_name="queue", metric_type="gauge", labels={}, metric_value="NaN"),
         sample(metric_value=0.1, help_text="Done", unit="jobs"),
+        sample(labels={"a": "long" * 1_020, "b": "long" * 1_020}),
         *[
             sample(
                 metric_name=row.metric_name, metric_type="histogram",
