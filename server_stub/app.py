@@ -21,6 +21,7 @@ from server_stub.components.store import Components
 from server_stub.components.sweeping import Sweeping
 from server_stub.export.background import exporting
 from server_stub.export.state import ExportReport, ExportState
+from server_stub.exposition.known_pages import KEPT_SHARE, KnownPages
 from server_stub.ingest.admission import Admission
 from server_stub.ingest.compression import ACCEPTED_ENCODING
 from server_stub.ingest.insertion import Insertion
@@ -162,6 +163,7 @@ def _resources(database_url: str, settings: Settings, clock: Callable[[], dateti
         time_series_database=elsewhere,
         pages=Pages(RecentRows(database, settings), elsewhere.history, families, boundaries),
         latest_samples=LatestSamples(database, settings, elsewhere.history, families),
+        known_pages=KnownPages(settings.exposition_bytes_max // KEPT_SHARE),
         series=SeriesReader(database, settings, history_samples),
         descriptions=Descriptions(database, settings),
         metric_names=MetricNames(database, settings),

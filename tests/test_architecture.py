@@ -67,18 +67,20 @@ SERVER = {
     "query": {
         "components", "errors", "postgresql", "settings", "time_series_database", "timestamps",
     },
+    "exposition": {"components", "query"},
     "catalog": {"components", "postgresql", "query", "settings", "time_series_database"},
     "export": {
         "background", "errors", "postgresql", "settings", "statistics", "time_series_database",
     },
     "routes": {
-        "auth", "catalog", "components", "errors", "export", "ingest", "postgresql", "query",
-        "settings", "statistics", "time_series_database", "timestamps", "web",
+        "auth", "catalog", "components", "errors", "export", "exposition", "ingest", "postgresql",
+        "query", "settings", "statistics", "time_series_database", "timestamps", "web",
     },
     "self_reporting": {"components", "errors", "ingest", "settings"},
     "app": {
-        "auth", "background", "catalog", "components", "export", "ingest", "postgresql", "query",
-        "routes", "self_reporting", "settings", "statistics", "time_series_database", "web",
+        "auth", "background", "catalog", "components", "export", "exposition", "ingest",
+        "postgresql", "query", "routes", "self_reporting", "settings", "statistics",
+        "time_series_database", "web",
     },
     "__main__": {
         "app", "auth", "command_line", "embedded_postgresql", "errors", "postgresql", "serving",
@@ -205,6 +207,10 @@ PURE = [
     "server_stub.ingest.rejection",
     "server_stub.ingest.copy_format",
     "server_stub.query.exposition",
+    "server_stub.exposition.known_pages",
+    "server_stub.exposition.known_series",
+    "server_stub.exposition.page",
+    "server_stub.exposition.series_rows",
     "server_stub.components.labels",
     "server_stub.ingest.compression",
     "server_stub.ingest.batch_key",

@@ -1,1 +1,1 @@
-"""The way out: filters become pages, charts and pages for Prometheus, from both databases."""
+"""The way out: filters become pages and charts, from both databases."""

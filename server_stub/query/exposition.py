@@ -50,6 +50,16 @@ def render(
             a sample, the sample is left out and counted.
         page_format: the format of the page.
     """
+    shown, invalid_count = exposed_samples(samples)
+    return exposition.render(shown, page_format, invalid_count)
+
+
+def exposed_samples(samples: Iterable[LatestSample]) -> tuple[list[ExposedSample], int]:
+    """Return the samples in the form of a page, and how many no page can hold.
+
+    Args:
+        samples: the same as for `render`.
+    """
     shown: list[ExposedSample] = []
     known: set[str] = set()
     invalid_count = 0
@@ -66,4 +76,4 @@ def render(
             invalid_count += 1
         else:
             shown.append(ExposedSample(name, metric_type, value, found, help_text, unit, taken_at))
-    return exposition.render(shown, page_format, invalid_count)
+    return shown, invalid_count

@@ -5,7 +5,6 @@ Why so: docs/decisions/exposition.md.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
@@ -28,9 +27,37 @@ if TYPE_CHECKING:
     from server_stub.time_series_database.history import History
 
 
-class LatestPage(NamedTuple):
-    """The latest samples, and how many series were left out because of their size."""
+LONG_SERIES_BYTES = 4096
+"""As `sql/query/latest_end.sql` has it."""
 
+
+class SeriesOfName(NamedTuple):
+    """The latest samples of the series of one name, as PostgreSQL sends them.
+
+    What is one after the other in the bytes is in the same order in all of them. A series of more
+    than `LONG_SERIES_BYTES` is by itself, beside the others of its name.
+    """
+
+    series_count: int
+    metric_name: str
+    series: bytes
+    """What never changes of each series; `exposition/series_rows.py` says what is in it."""
+    lengths: bytes
+    """How many bytes each series has, in four bytes each, the highest first."""
+    values: bytes
+    """The values, in eight bytes each, the highest first."""
+    times: bytes
+    """When each sample was taken, in seconds since the epoch, in the form of the values; NaN for
+    all samples but those of histograms, whose parts have to be of one moment."""
+
+
+class LatestPage(NamedTuple):
+    """The latest samples, and how many series were left out because of their size.
+
+    The samples are those of the table by their names, and one by one those of the history.
+    """
+
+    names: list[SeriesOfName]
     samples: list[LatestSample]
     omitted_count: int
 
@@ -82,9 +109,10 @@ class LatestSamples:
                 **created_since(now, now - self._lookback).parameters(),
                 **bounds(self._bytes_max, SERIES_ROW),
             }
-            cursor = await connection.execute(query, parameters)
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(query, parameters)
             found = await fetch_all(cursor)
-        return await asyncio.to_thread(_page_of, found)
+        return _page_of(found)
 
     async def _latest_of_history(self, history: History, filters: Mapping[str, Any]) -> LatestPage:
         families = await self._families.read({})
@@ -110,19 +138,19 @@ class LatestSamples:
 
 
 def _page_of(rows: list[tuple[Any, ...]]) -> LatestPage:
-    # The last column is the number of all series.
-    omitted_count = rows[0][-1] - len(rows) if rows else 0
-    return LatestPage([LatestSample._make(row[:-1]) for row in rows], omitted_count)
+    # The first column is the number of all series. If none fits, the others are NULL.
+    names = [SeriesOfName._make(row[1:]) for row in rows if row[1] is not None]
+    return LatestPage(names, [], rows[0][0] - sum(found.series_count for found in names))
 
 
 def _bounded(samples: list[LatestSample], bytes_max: int) -> LatestPage:
-    """Leave out the largest series, as `sql/query/latest_begin.sql` does."""
+    """Leave out the largest series, as `sql/query/latest_end.sql` does."""
 
     def size(sample: LatestSample) -> int:
         return SERIES_ROW.size(sample.labels, sample.help_text, sample.unit)
 
     if sum(map(size, samples)) <= bytes_max:
-        return LatestPage(samples, 0)
+        return LatestPage([], samples, 0)
     bytes_through = 0
     fitting: list[LatestSample] = []
     for sample in sorted(samples, key=size):
@@ -130,7 +158,7 @@ def _bounded(samples: list[LatestSample], bytes_max: int) -> LatestPage:
         if bytes_through > bytes_max:
             break
         fitting.append(sample)
-    return LatestPage(fitting, len(samples) - len(fitting))
+    return LatestPage([], fitting, len(samples) - len(fitting))
 
 
 def latest_samples_query(filters: Collection[str]) -> LiteralString:

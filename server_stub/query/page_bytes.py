@@ -57,7 +57,8 @@ def bounded_page_query(query: LiteralString) -> LiteralString:
 def bounded_latest_query(query: LiteralString) -> LiteralString:
     """Return a query of the latest samples, bounded in bytes.
 
-    It needs the parameters of `bounds()`, and has one more column, the last: `series_count`.
+    It needs the parameters of `bounds()`. Its first column is the number of all series; the others
+    are those of `SeriesOfName` (query/latest.py).
 
     Args:
         query: the query.

@@ -16,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from noetl_metrics_sdk.exposition.negotiation import choose_format, encoded
 from noetl_metrics_sdk.exposition.samples import PageFormat
-from server_stub.query import exposition
+from server_stub.exposition import page
 from server_stub.query.parameters import parse_filters
 from server_stub.routes.resources import Server
 from server_stub.web.responses import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from server_stub.exposition.known_pages import KnownPage
+    from server_stub.query.latest import LatestPage
 
 router = APIRouter(tags=["metrics"])
 
@@ -65,24 +66,26 @@ async def expose_metrics(
 
     In the text format 0.0.4, or in OpenMetrics 1.0 where `Accept` prefers it.
     """
-    samples, too_large_count = await server.latest_samples.read(parse_filters(query.model_dump()))
+    filters = parse_filters(query.model_dump())
+    latest = await server.latest_samples.read(filters)
     page_format = choose_format(",".join(accept or ()))
     # Ten thousand series take longer than other requests should have to wait.
-    body, headers, omitted_count = await asyncio.to_thread(
-        _page, samples, page_format, ",".join(accept_encoding or ())
+    body, headers, omitted_count, known = await asyncio.to_thread(
+        _page, latest, page_format, server.known_pages.get(filters), ",".join(accept_encoding or ())
     )
-    if too_large_count:
+    server.known_pages.keep(filters, known)
+    if latest.omitted_count:
         _logger.warning(
             "%d series do not fit on a page for Prometheus: scrape components by themselves, with "
             "?component_name=, or raise --exposition-bytes-max",
-            too_large_count,
+            latest.omitted_count,
         )
-    server.statistics.exposition_series_omitted.inc(omitted_count + too_large_count)
+    server.statistics.exposition_series_omitted.inc(omitted_count + latest.omitted_count)
     return Response(body, media_type=page_format, headers=headers)
 
 
 def _page(
-    samples: Sequence[exposition.LatestSample], page_format: PageFormat, accept_encoding: str
-) -> tuple[bytes, dict[str, str], int]:
-    page = exposition.render(samples, page_format)
-    return *encoded(page.text, accept_encoding), page.omitted_count
+    latest: LatestPage, page_format: PageFormat, before: KnownPage, accept_encoding: str
+) -> tuple[bytes, dict[str, str], int, KnownPage]:
+    made, known = page.render(latest, page_format, before)
+    return *encoded(made.text, accept_encoding), made.omitted_count, known

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from server_stub.components.deletion import Deletions
     from server_stub.components.store import Components
     from server_stub.export.state import ExportReport, ExportState
+    from server_stub.exposition.known_pages import KnownPages
     from server_stub.ingest.admission import Admission
     from server_stub.ingest.intake import Intake
     from server_stub.postgresql.database import Database
@@ -40,6 +41,7 @@ class Resources:
     time_series_database: TimeSeriesDatabase
     pages: Pages
     latest_samples: LatestSamples
+    known_pages: KnownPages
     series: SeriesReader
     descriptions: Descriptions
     metric_names: MetricNames

@@ -1,31 +1,10 @@
--- As many series as the bytes of a page allow, and how many there are. The largest are left out
--- first: a few that are huge must not hide the others.
-SELECT
-    runtime_id,
-    component_name,
-    component_type,
-    metric_name,
-    metric_type,
-    metric_value,
-    labels,
-    help_text,
-    unit,
-    taken_at,
-    series_count
-FROM (
+-- The series of a page by their names, each name as one row: the server reads the bytes of a series
+-- only if it does not know them yet (exposition/series_rows.py). There are as many series as the bytes
+-- of a page allow; series_count says how many there are altogether. If they are too many, the largest
+-- are left out: a few that are huge must not hide the others.
+WITH latest AS MATERIALIZED (
     SELECT
-        weighed.*,
-        count(*) OVER () AS series_count,
-        sum(%(row_bytes)s::bigint + %(copies)s::bigint * weighed.text_bytes) OVER (
-            ORDER BY
-                weighed.text_bytes,
-                weighed.metric_name COLLATE "C",
-                weighed.runtime_id,
-                weighed.labels COLLATE "C"
-        ) AS bytes_through
+        found.*,
+        coalesce(octet_length(found.labels), 0) + coalesce(octet_length(found.help_text), 0)
+        + coalesce(octet_length(found.unit), 0) AS text_bytes
     FROM (
-        SELECT
-            latest.*,
-            coalesce(octet_length(latest.labels), 0) + coalesce(octet_length(latest.help_text), 0)
-            + coalesce(octet_length(latest.unit), 0) AS text_bytes
-        FROM (

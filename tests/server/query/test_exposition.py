@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from noetl_metrics_sdk.exposition.page import Page
 from noetl_metrics_sdk.exposition.samples import PageFormat
-from server_stub.query import exposition
+from server_stub.exposition import page
 from server_stub.query.exposition import LatestSample, render
 from tests.server.application import insert, running_api, sample
 
@@ -455,11 +455,11 @@ def test_a_page_for_prometheus_holds_up_nobody(
     """While the server makes a page of many series, it answers other requests."""
     rendering, served = threading.Event(), threading.Event()
 
-    def render_slowly(samples: object, page_format: object) -> Any:
+    def render_slowly(*_: object) -> Any:
         rendering.set()
-        return Page(f"served meanwhile: {served.wait(30)}", 0)
+        return Page(f"served meanwhile: {served.wait(30)}", 0), {}
 
-    monkeypatch.setattr(exposition, "render", render_slowly)
+    monkeypatch.setattr(page, "render", render_slowly)
     pages: list[str] = []
     scrape = threading.Thread(target=lambda: pages.append(embedded_api.get("/metrics").text))
     scrape.start()

@@ -1,0 +1,1 @@
+"""The page for Prometheus, of kept series."""

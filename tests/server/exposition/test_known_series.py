@@ -1,0 +1,65 @@
+"""A series whose row is known is not made again, and what it takes is counted."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from server_stub.components import labels
+from server_stub.exposition.known_series import known_name
+from tests.server.exposition.records import series_of_name
+from tests.server.query.test_exposition import latest
+
+# These tests depend on no interpreter.
+pytestmark = pytest.mark.once
+
+SAMPLES = [latest(labels={"n": f"number-{n}"}, help_text="Done") for n in range(100)]
+
+
+def test_only_new_series_are_made() -> None:
+    """Known rows give the same objects; rows that came and went change nothing of the others."""
+    found = series_of_name("jobs_total", SAMPLES[:-1])
+    before = known_name(found, None)
+    assert before is known_name(found, before)
+    after = known_name(series_of_name("jobs_total", SAMPLES[1:]), before)
+    assert [True] * 98 == [
+        before.series[row] is after.series[row] for row in before.series if row in after.series
+    ]
+    assert 99 == len(after.series)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("short", id="short"),
+        pytest.param("longer" * 50, id="long"),
+        pytest.param("ü" * 100, id="two bytes"),
+        pytest.param("😀" + "x" * 300, id="four bytes"),
+    ],
+)
+@pytest.mark.parametrize("metric_type", ["counter", "histogram"])
+def test_a_series_takes_no_more_than_it_counts(
+    value: str, metric_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a name takes at most the bytes that count for it, whatever its labels are."""
+    # Sets of labels that names share have a bound of their own.
+    monkeypatch.setattr(labels, "KEPT_BYTES_MAX", 0)
+    found = series_of_name(
+        "jobs_bucket",
+        [
+            latest(metric_type=metric_type, labels={"a": f"{value}{n}", "le": str(n)}, runtime_id=n)
+            for n in range(500)
+        ],
+    )
+    tracemalloc.start()
+    try:
+        known = known_name(found, None)
+        for _, one in known.samples(found):
+            one.labels.key_without(None)
+            one.labels.key_without("le")
+            one.labels.canonical_text("le")
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < taken_bytes <= known.size_bytes
