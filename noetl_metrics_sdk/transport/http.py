@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import importlib.resources
 import json
 import time
 from contextlib import suppress
@@ -96,7 +97,9 @@ class HttpTransport:
         # httpx client imports modules. So does the first look-up of a host name, which needs this
         # codec.
         codecs.lookup("idna")
-        # For certificates that are loaded later all modules are there: httpcore imports them.
+        # So does the first look-up of a resource, by which certifi finds its certificates, if they
+        # are loaded later.
+        importlib.resources.files("noetl_metrics_sdk").joinpath("py.typed")
         self._ssl_context: Callable[[], ssl.SSLContext] = (
             cache(httpx.create_ssl_context) if ssl_context is None else lambda: ssl_context
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import multiprocessing
+import os
 import socket
 import subprocess
 import sys
@@ -99,7 +100,8 @@ def test_a_proxy_that_speaks_tls_is_checked_for_a_server_without(
     assert [] == heads
 
 
-def test_certificates_that_are_loaded_late_import_no_module():
+@pytest.mark.parametrize("settings", [{}, {"SSL_CERT_DIR": "/etc/ssl/certs"}])
+def test_certificates_that_are_loaded_late_import_no_module(settings):
     """The delivery thread loads them then: a child that is forked meanwhile could never import a
     module that the thread is importing."""
     program = (
@@ -111,7 +113,10 @@ def test_certificates_that_are_loaded_late_import_no_module():
         "print(sorted(set(sys.modules) - before))"
     )
     command = [sys.executable, "-W", "error", "-c", program]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT_")}
+    answer = subprocess.run(
+        command, env=own | settings, capture_output=True, text=True, timeout=60, check=True
+    )
     assert "[]" == answer.stdout.strip()
 
 
