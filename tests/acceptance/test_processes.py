@@ -125,6 +125,8 @@ def test_a_worker_is_running_or_has_ended_or_is_lost(server):
         again.end()
         expected = {"killed": "ended", "ended": "ended"}
         assert expected == becomes(lambda: states(server), expected)
+        # The server counts the processes when it looks for silent components, and not before.
+        assert "offline" == becomes(lambda: component(server)["status"], "offline")
     assert 0 == server.stop()
     with psycopg.connect(server.database_url) as connection:
         counted = connection.execute(
