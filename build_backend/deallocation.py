@@ -18,34 +18,34 @@ _BEGIN, _END = "CPy_TRASHCAN_BEGIN(self, ", "CPy_TRASHCAN_END(self)"
 _KNOWN_TO_COLLECTOR = "PyObject_GC_UnTrack(self);"
 
 
-def mend(source: Path) -> int:
+def mend(source: Path) -> None:
     """Take the trashcan from the classes that the garbage collector does not know.
 
     Args:
         source: a file of C that mypyc has written. It is written anew.
 
-    Returns:
-        From how many classes it was taken.
-
     Raises:
         SystemExit: the file is not as mypyc writes it.
     """
     kept: list[str] = []
-    mended = 0
-    is_known = is_within = False
+    is_known: bool | None = None  # None outside of a function that ends objects
+    is_within = False
     for line in source.read_text(encoding="utf-8").splitlines(keepends=True):
         if "_dealloc(" in line and line.rstrip().endswith("*self)"):
             is_known = False
-        is_known = is_known or _KNOWN_TO_COLLECTOR in line
-        if _BEGIN in line and not is_known:
-            is_within = True
-        elif _END in line and is_within:
+        elif _KNOWN_TO_COLLECTOR in line:
+            is_known = True
+        if _BEGIN in line:
+            if is_known is None or is_within:
+                raise SystemExit(f"{source} is not as mypyc 2.4 writes it: {line.strip()}")
+            is_within = not is_known
+            is_known = None
+        if not is_within:
+            kept.append(line)
+        elif _END in line:
             is_within = False
-            mended += 1
-        else:
+        elif _BEGIN not in line:
             kept.append(line)
     if is_within:
-        raise SystemExit(f"{source} has a {_BEGIN} without a {_END}: use another version of mypy")
-    if mended:
-        source.write_text("".join(kept), encoding="utf-8")
-    return mended
+        raise SystemExit(f"{source} has a {_BEGIN} without a {_END}")
+    source.write_text("".join(kept), encoding="utf-8")

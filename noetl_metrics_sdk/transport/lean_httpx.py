@@ -32,8 +32,8 @@ def _import_lean() -> None:
             del modules[_COMMAND_LINE]
     namespace = lean.__dict__
     if "main" in namespace and "__getattr__" not in namespace:
-        placeholder = namespace.pop("main")
-        namespace["__getattr__"] = _MainOnDemand(namespace, placeholder)
+        substitute = namespace.pop("main")
+        namespace["__getattr__"] = _MainOnDemand(namespace, substitute)
 
 
 class _MainOnDemand:
@@ -41,12 +41,12 @@ class _MainOnDemand:
 
     Args:
         namespace: the attributes of httpx.
-        placeholder: what httpx itself takes for `main` if packages of its command line are missing.
+        substitute: what httpx itself takes for `main` if packages of its command line are missing.
     """
 
-    def __init__(self, namespace: dict[str, Any], placeholder: Any) -> None:
+    def __init__(self, namespace: dict[str, Any], substitute: Any) -> None:
         self._namespace = namespace
-        self._placeholder = placeholder
+        self._substitute = substitute
 
     def __call__(self, name: str) -> Any:
         if name != "main":
@@ -54,7 +54,7 @@ class _MainOnDemand:
         try:
             from httpx._main import main  # noqa: PLC0415 - this is when it is asked for
         except ImportError:
-            main = self._placeholder
+            main = self._substitute
         main.__module__ = "httpx"  # httpx sets it so for all that it exports
         self._namespace["main"] = main
         return main

@@ -19,7 +19,9 @@ def filter_query(context: HookContext, query: dict[str, Any] | None) -> bool:
     operation = context.operation
     assert operation is not None
     lists = {
-        parameter.name for parameter in operation.query if "array" in str(parameter.definition)
+        parameter.name
+        for parameter in operation.query
+        if "'array'" in str(parameter.definition["schema"])
     }
     return not any(
         isinstance(value, list) and len(value) == 1 and name not in lists
