@@ -11,7 +11,7 @@ import { TABS, currentState, formatState, onStateChange } from "./state/location
 import { windowOf } from "./state/time_range.js";
 import { Controls } from "./shell/controls.js";
 import { TokenForm } from "./shell/token_form.js";
-import { showVersion } from "./shell/version.js";
+import { Version } from "./shell/version.js";
 import { Explore } from "./tabs/explore.js";
 import { Jobs } from "./tabs/jobs.js";
 import { Storage } from "./tabs/storage.js";
@@ -22,7 +22,8 @@ const TITLES = { explore: "Explore", jobs: "Jobs", workers: "Workers", storage: 
 
 const content = document.getElementById("content");
 const place = element("div", { id: "tab" });
-const tokenForm = new TokenForm(() => load());
+const version = new Version();
+const tokenForm = new TokenForm(() => loadAll());
 const controls = new Controls(
   () => load(),
   () => tokenForm.open(),
@@ -87,6 +88,12 @@ async function load() {
   }
 }
 
+/** Load also what stays when a tab is left. */
+function loadAll() {
+  version.load();
+  load();
+}
+
 onStateChange(load);
 addEventListener("hashchange", load);
 document.addEventListener("visibilitychange", () => {
@@ -98,7 +105,7 @@ onRefusal((error) => {
 onConnectionChange((awaySince) => {
   const said = document.getElementById("connection");
   said.replaceChildren();
-  if (awaySince === null) load();
+  if (awaySince === null) loadAll();
   else {
     const words = `The server does not answer since ${formatMoment(awaySince)}. What is shown stays, `;
     said.append(notice("error", `${words}and goes on by itself when the server is back.`));
@@ -107,5 +114,5 @@ onConnectionChange((awaySince) => {
 
 document.getElementById("controls").append(...controls.parts);
 content.append(tokenForm.root, place);
-showVersion(document.getElementById("bottom"));
-load();
+document.getElementById("bottom").append(...version.parts);
+loadAll();

@@ -26,7 +26,7 @@ from tests.server_process import start_server
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
     from tests.server_process import ServerProcess
 
@@ -565,6 +565,31 @@ def test_the_page_asks_for_a_token_and_keeps_it_to_itself(guarded_page: Page) ->
     assert not any(token in url for url in [page.url, *urls])
     assert 0 == page.evaluate("localStorage.length")
     assert "$NOETL_METRICS_TOKEN" in copied_curl(page)
+
+
+def test_a_refusal_that_comes_after_the_token_was_given_asks_for_no_other(
+    guarded_page: Page,
+) -> None:
+    """A request that was sent without a token is refused late: the form stays closed, and the
+    version, which that request wanted, is shown by another."""
+    page = guarded_page
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/version", hold, times=1)
+    page.goto("#storage")
+    give_token(page, "reader" * 8)
+    settle(page)
+    with page.expect_response("**/api/version") as refused:
+        held[0].continue_()
+    assert 401 == refused.value.status
+    refused.value.finished()
+    page.get_by_role("button", name="Reload").click()
+    settle(page)
+    expect(page.get_by_role("form", name="Token")).to_be_hidden()
+    expect(page.get_by_text(re.compile(r"^server_stub \d"))).to_be_visible()
 
 
 def copied_curl(page: Page) -> str:

@@ -43,10 +43,11 @@ export function apiUrl(path, parameters = {}) {
 export async function request(path, parameters = {}, { method = "GET", signal, read = readJson } = {}) {
   for (let repeats = 0; ; repeats += 1) {
     await place();
+    const token = readToken();
     let answer;
     try {
       signal?.throwIfAborted();
-      answer = await ask(apiUrl(path, parameters), method, signal);
+      answer = await ask(apiUrl(path, parameters), method, token, signal);
       if (answer.ok) return await read(answer);
     } catch (error) {
       throw asAway(error, signal);
@@ -54,7 +55,8 @@ export async function request(path, parameters = {}, { method = "GET", signal, r
       leave();
     }
     const error = await errorOf(answer);
-    if (error.kind === "token" && method === "GET") noteRefusal(error);
+    // A token that was given meanwhile is not refused by it.
+    if (error.kind === "token" && method === "GET" && token === readToken()) noteRefusal(error);
     if (error.kind !== "busy" || method !== "GET" || repeats >= BUSY_REPEATS_MAX) throw error;
     const seconds = Number(answer.headers.get("Retry-After") ?? 1);
     await new Promise((resolve) => setTimeout(resolve, 1_000 * Math.min(seconds || 1, 5)));
@@ -65,8 +67,7 @@ function readJson(answer) {
   return answer.json();
 }
 
-async function ask(url, method, signal) {
-  const token = readToken();
+async function ask(url, method, token, signal) {
   const headers = token === "" ? {} : { Authorization: `Bearer ${token}` };
   const signals = signal ? [signal] : [];
   // A deletion takes as long as its rows need.

@@ -9,14 +9,22 @@ const LINKS = [
   ["../readyz", "Readiness"],
 ];
 
-export async function showVersion(footer) {
-  const links = LINKS.map(([href, words]) => element("a", { href }, [words]));
-  const version = element("span");
-  footer.append(version, ...links);
-  try {
-    const answer = await readVersion();
-    version.textContent = `server_stub ${answer.version}`;
-  } catch {
-    // What the tabs load says why the server does not answer.
+export class Version {
+  constructor() {
+    this.shown = element("span");
+    this.parts = [
+      this.shown,
+      ...LINKS.map(([href, words]) => element("a", { href }, [words])),
+    ];
+  }
+
+  /** Ask the server, which may want a token first, and may come back as another version. */
+  async load() {
+    try {
+      const answer = await readVersion();
+      this.shown.textContent = `server_stub ${answer.version}`;
+    } catch {
+      // What the tabs load says why the server does not answer.
+    }
   }
 }
