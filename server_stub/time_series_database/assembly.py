@@ -9,7 +9,6 @@ Why so: docs/decisions/export.md.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -66,26 +65,42 @@ class Family(NamedTuple):
     unit: str | None
 
 
+class WrittenLabel(msgspec.Struct, gc=False, eq=False):
+    """A label, of which there is one for all the series that have it.
+
+    So a dictionary finds it by what it is, and does not look into its texts.
+
+    Args:
+        name: its name.
+        value: its value.
+        encoded: the field `labels` of a `TimeSeries` of version 1.0.
+    """
+
+    name: str
+    value: str
+    encoded: bytes
+
+
 class WrittenSeries(msgspec.Struct, gc=False, eq=False):
     """A series in the form in which the server writes it.
 
     Collections of garbage pass it over: there may be 200,000, and none is part of a cycle.
 
     Args:
-        texts: the names and values of its labels, in turn, sorted by the names.
+        label_set: its labels and its name as `__name__`, sorted by the names.
         encoded_labels: a `TimeSeries` of version 1.0 without samples.
         family: the family of its name.
         counts: whether it is of a metric that counts from zero.
     """
 
-    texts: tuple[str, ...]
+    label_set: tuple[WrittenLabel, ...]
     encoded_labels: bytes
     family: Family
     counts: bool
 
     def labels(self) -> dict[str, str]:
         """Return its labels, with its name as `__name__`."""
-        return dict(zip(self.texts[::2], self.texts[1::2], strict=True))
+        return {label.name: label.value for label in self.label_set}
 
 
 class _Kind(NamedTuple):
@@ -119,9 +134,9 @@ class Assembly:
         # The series of a name share their family.
         self._families: dict[Family, Family] = {}
         # Rows may write one series in several ways: an empty label is no label.
-        self._by_texts: dict[tuple[str, ...], WrittenSeries] = {}
+        self._by_labels: dict[tuple[WrittenLabel, ...], WrittenSeries] = {}
         # Most labels are those of many series.
-        self._encoded_labels: dict[tuple[str, str], bytes] = {}
+        self._labels: dict[tuple[str, str], WrittenLabel] = {}
 
     def assemble(self, rows: Sequence[Row]) -> Assembled:
         """Return the rows by series.
@@ -184,7 +199,7 @@ class Assembly:
 
     def _forget(self) -> None:
         # One by one: while a dictionary frees all that it has, no other thread runs.
-        for kept in (self._known, self._by_texts, self._encoded_labels):
+        for kept in (self._known, self._by_labels, self._labels):
             while kept:
                 kept.popitem()
         self._families.clear()
@@ -214,20 +229,20 @@ class Assembly:
         )
         family = Family(row.metric_name, row.metric_type, row.help_text, row.unit)
         family = self._families.setdefault(family, family)
-        texts = tuple(chain.from_iterable(labels))
-        series = self._by_texts.get(texts)
+        label_set = tuple(map(self._label, labels))
+        series = self._by_labels.get(label_set)
         if series is None:
-            encoded = b"".join([self._encoded_label(label) for label in labels])
-            series = self._by_texts[texts] = WrittenSeries(texts, encoded, family, counts)
+            encoded = b"".join([label.encoded for label in label_set])
+            series = self._by_labels[label_set] = WrittenSeries(label_set, encoded, family, counts)
         return _Kind(series, family, counts)
 
-    def _encoded_label(self, label: tuple[str, str]) -> bytes:
-        encoded = self._encoded_labels.get(label)
-        if encoded is None:
-            name, value = label
+    def _label(self, pair: tuple[str, str]) -> WrittenLabel:
+        label = self._labels.get(pair)
+        if label is None:
+            name, value = pair
             encoded = field(1, field(1, name.encode()) + field(2, value.encode()))
-            self._encoded_labels[label] = encoded
-        return encoded
+            label = self._labels[pair] = WrittenLabel(name, value, encoded)
+        return label
 
 
 def _time_of(sample: Sample) -> int:

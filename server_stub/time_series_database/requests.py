@@ -29,7 +29,7 @@ from server_stub.time_series_database.wire import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server_stub.time_series_database.assembly import Assembled, Family
+    from server_stub.time_series_database.assembly import Assembled, Family, WrittenLabel
     from server_stub.time_series_database.wire import Sample
 
 CONTENT_TYPES = {
@@ -90,16 +90,17 @@ def _version_1(assembled: Assembled, families: Sequence[Family]) -> bytes:
 def _version_2(assembled: Assembled) -> bytes:
     records = SampleRecords()
     symbols = _Symbols()
+    references = _References(symbols)
     series_heads, labels_heads = FieldHeads(5), FieldHeads(1)
     metadata: dict[Family, bytes] = {}
     parts: list[bytes] = []
     for series, samples in assembled.series:
-        labels = b"".join(map(symbols.__getitem__, series.texts))
+        labels = b"".join(map(references.__getitem__, series.label_set))
         family = series.family
         told = metadata.get(family)
         if told is None:
             told = metadata[family] = _metadata_2(family, symbols)
-        if series.counts and any(value in _ZEROS for _, value in samples):
+        if series.counts and _has_zero(samples):
             encoded, created = _started(samples, records)
             told += created
         else:
@@ -119,6 +120,26 @@ class _Symbols(dict[str, bytes]):
     def __missing__(self, text: str) -> bytes:
         number = self[text] = varint(len(self))
         return number
+
+
+class _References(dict["WrittenLabel", bytes]):
+    """The numbers of a label's two texts, in a request of version 2.0; each is made once."""
+
+    def __init__(self, symbols: _Symbols) -> None:
+        super().__init__()
+        self._symbols = symbols
+
+    def __missing__(self, label: WrittenLabel) -> bytes:
+        pair = self[label] = self._symbols[label.name] + self._symbols[label.value]
+        return pair
+
+
+def _has_zero(samples: Sequence[Sample]) -> bool:
+    # A generator costs more than the one sample that most series have in a request.
+    for _, value in samples:  # noqa: SIM110
+        if value in _ZEROS:
+            return True
+    return False
 
 
 def _metadata_2(family: Family, symbols: _Symbols) -> bytes:
