@@ -21,6 +21,10 @@ COLLECTIONS_BEFORE = 10
 POSTPONED_SECONDS_MAX = 30.0
 """How long a full collection waits for a moment without a request."""
 
+COLLECTING_SHARE_MAX = 0.02
+"""The most of the time that full collections take: an export makes so many objects that one was due
+after every other turn, and each went through all the series that the server knows."""
+
 _NEVER = 1_000_000_000
 
 
@@ -34,6 +38,7 @@ class FullCollections:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._last_at = monotonic()
+        self._rest_seconds = 0.0
 
     def begin(self) -> None:
         """Have no other full collections than those of this object from now on."""
@@ -54,6 +59,10 @@ class FullCollections:
         if gc.get_count()[2] < COLLECTIONS_BEFORE:
             return
         now = self._monotonic()
-        if is_idle or now - self._last_at >= POSTPONED_SECONDS_MAX:
+        since_seconds = now - self._last_at
+        if since_seconds < self._rest_seconds:
+            return
+        if is_idle or since_seconds >= POSTPONED_SECONDS_MAX:
             gc.collect()
-            self._last_at = now
+            self._last_at = self._monotonic()
+            self._rest_seconds = (self._last_at - now) / COLLECTING_SHARE_MAX

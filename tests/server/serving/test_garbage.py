@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from noetl_metrics_sdk.testing import ManualClock
-from server_stub.serving.garbage import POSTPONED_SECONDS_MAX, FullCollections
+from server_stub.serving.garbage import (
+    COLLECTING_SHARE_MAX,
+    POSTPONED_SECONDS_MAX,
+    FullCollections,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -70,3 +74,30 @@ def test_garbage_is_collected_between_requests(full_collections: list[str]) -> N
         assert (1, None) == (len(full_collections), garbage())
         collections.note_moment(is_idle=True)
         assert 1 == len(full_collections)
+
+
+def test_collections_take_a_fiftieth_of_the_time_at_most(full_collections: list[str]) -> None:
+    """After one that took long, the next one waits, even where no request is under way: an export
+    makes many objects, and each collection holds it up."""
+    clock = ManualClock()
+
+    def take_long(phase: str, info: dict[str, Any]) -> None:
+        if info["generation"] == 2 and phase == "stop":
+            clock.advance(0.2)
+
+    collections = FullCollections(clock.monotonic)
+    collections.begin()
+    gc.callbacks.append(take_long)
+    try:
+        make_many()
+        collections.note_moment(is_idle=True)
+        make_many()
+        full_collections.clear()
+        clock.advance(0.2 / COLLECTING_SHARE_MAX - 0.1)
+        collections.note_moment(is_idle=True)
+        assert [] == full_collections
+        clock.advance(0.1)
+        collections.note_moment(is_idle=True)
+        assert 1 == len(full_collections)
+    finally:
+        gc.callbacks.remove(take_long)
