@@ -25,7 +25,7 @@ TICKS_PER_SIGN = 10
 THREAD_TURN_SECONDS = 0.0005
 """How long a thread that works has the interpreter to itself. By default it is ten times as long,
 and the event loop waits so long after each of its calls into the system: while a large body was
-read in a thread, a transaction of other work held the loop for up to 160 ms."""
+read in a thread, a transaction of other work held the loop for up to 171 ms."""
 
 
 class Server(uvicorn.Server):
