@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sys
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from noetl_metrics_sdk.errors import InvalidMetricError
 from noetl_metrics_sdk.exposition.claims import SampleKind, kind_of
@@ -21,7 +23,7 @@ from server_stub.exposition.series_rows import SeriesRow, decoded, numbers, spli
 from server_stub.query.latest import LONG_SERIES_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from server_stub.query.latest import SeriesOfName
 
@@ -39,8 +41,12 @@ Place = tuple[str, int, bool, str]
 """Where a sample comes among others: by its name, its component, and the JSON of its labels."""
 
 
-class KnownSeries(NamedTuple):
-    """What never changes of one series."""
+class KnownSeries(msgspec.Struct, gc=False, eq=False):
+    """What never changes of one series.
+
+    Collections of garbage pass it over, and the series of a name: there may be tens of thousands,
+    and none is part of a cycle.
+    """
 
     kind: SampleKind | None
     """None if no page can hold its name or the name of a label."""
@@ -56,18 +62,19 @@ class KnownSeries(NamedTuple):
     size_bytes: int
 
 
-class KnownName(NamedTuple):
-    """The series of one name."""
+class KnownName(msgspec.Struct, gc=False, eq=False):
+    """The series of one name. Collections of garbage pass over its tuples too."""
 
     series: Mapping[bytes, KnownSeries]
     """By the bytes of their rows, in the order in which the rows came."""
-    kinds: frozenset[SampleKind]
+    kinds: tuple[SampleKind, ...]
+    """Of its series, each once."""
     invalid_count: int
     """How many series no page can hold."""
-    order: Sequence[int]
+    order: tuple[int, ...]
     """The places of the values among the rows, in the order of the page. Empty unless all series
     are of one kind, which has one line for each, and no two of them look alike on a page."""
-    beginnings: Sequence[str]
+    beginnings: tuple[str, ...]
     """The lines up to their values, in the order of the page."""
     help_text: str
     unit: str
@@ -110,7 +117,7 @@ def known_name(found: SeriesOfName, before: KnownName | None) -> KnownName:
     name = found.metric_name
     series = {row: known.get(row) or _series_of(name, row) for row in split(found)}
     every = list(series.values())
-    kinds = frozenset([one.kind for one in every if one.kind is not None])
+    kinds = tuple({one.kind for one in every if one.kind is not None})
     size_bytes = sum([one.size_bytes for one in every])
     keys = [one.key for one in every]
     order = [place for place, one in enumerate(every) if one.kind is not None]
@@ -124,8 +131,8 @@ def known_name(found: SeriesOfName, before: KnownName | None) -> KnownName:
         series,
         kinds,
         invalid_count,
-        order,
-        [one.beginning for one in shown],
+        tuple(order),
+        tuple([one.beginning for one in shown]),
         next((one.help_text for one in shown if one.help_text), ""),
         next((one.unit for one in shown if one.unit), ""),
         size_bytes,

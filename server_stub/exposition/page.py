@@ -82,7 +82,8 @@ def _divided(
     parts = Counter(claim[:2] for claim in claims.values())
     written: list[WrittenFamily] = []
     for one in names:
-        family = _written(one, claims, parts, page_format) if one.known.kinds - others else None
+        is_own = not others.issuperset(one.known.kinds)
+        family = _written(one, claims, parts, page_format) if is_own else None
         if family is not None:
             written.append(family)
         else:
