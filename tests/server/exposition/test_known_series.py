@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 import pytest
@@ -27,6 +28,19 @@ def test_only_new_series_are_made() -> None:
         before.series[row] is after.series[row] for row in before.series if row in after.series
     ]
     assert 99 == len(after.series)
+
+
+def test_collections_of_garbage_pass_known_names_over() -> None:
+    """A full collection has hardly more to go through because of a thousand names: it holds up
+    every request."""
+    found = [series_of_name(f"jobs_{number}_total", SAMPLES[:1]) for number in range(1_000)]
+    known_name(found[0], None)  # the labels, which are kept for all names
+    gc.collect()
+    before = len(gc.get_objects())
+    known = [known_name(each, None) for each in found]
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    assert 1_000 == len(known)
 
 
 @pytest.mark.parametrize(
