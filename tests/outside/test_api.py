@@ -34,6 +34,7 @@ def test_every_answer_is_as_described(server: ServerProcess, tmp_path: Path) -> 
             f"--config-file={FOLDER / 'schemathesis.toml'}", "run",
             f"{server.url}/openapi.json", "--checks=all", f"--max-examples={MAX_EXAMPLES}",
             f"--request-timeout={ANSWER_SECONDS_MAX}",
+            f"--max-response-time={ANSWER_SECONDS_MAX}",
             "--continue-on-failure",
             # The long form prints the seed that it has chosen.
             *([] if LONG else ["--seed=1"]),

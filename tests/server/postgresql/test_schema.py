@@ -337,6 +337,22 @@ def test_making_a_partition_does_not_wait_for_inserts(each_database_url: str) ->
         )
 
 
+def test_days_ahead_are_made_from_one_list_of_the_partitions(database_url: str) -> None:
+    """However many days ahead are made, the partitions are listed once."""
+    schema.apply_schema(database_url)
+    with psycopg.connect(with_options(database_url, "-c track_functions=all")) as connection:
+        made = connection.execute("SELECT noetl.create_metric_partitions_ahead(20)").fetchone()
+        calls = connection.execute(
+            "SELECT funcname::text, calls FROM pg_stat_xact_user_functions"
+        ).fetchall()
+    assert made == ([partition_name(today() + timedelta(day)) for day in range(1, 21)],)
+    assert dict(calls) == {
+        "create_metric_partitions_ahead": 1,
+        "list_metric_partitions": 1,
+        "attach_metric_partition": 20,
+    }
+
+
 def test_only_expired_partitions_can_be_dropped(database_url: str) -> None:
     """The function drops only the expired partitions that it is given by name."""
     schema.apply_schema(database_url)
