@@ -39,8 +39,10 @@ class ExposedLabels:
     def __init__(self, labels: Mapping[str, str]) -> None:
         labels = without_empty(labels)
         self._labels = labels
-        self._keys: dict[str | None, tuple[tuple[str, str], ...]] = {}
-        self._canonical_texts: dict[str, str] = {}
+        # Both have few entries, and a server keeps tens of thousands of these objects: collections
+        # of garbage pass over tuples of texts, and go through dictionaries.
+        self._keys: tuple[tuple[str | None, tuple[tuple[str, str], ...]], ...] = ()
+        self._canonical_texts: tuple[tuple[str, str], ...] = ()
         self.text = _text(labels)
         """The labels as text, in braces; empty if there are no labels."""
 
@@ -65,20 +67,22 @@ class ExposedLabels:
         Args:
             name: the name of a label whose value is a number.
         """
-        text = self._canonical_texts.get(name)
-        if text is None:
-            canonical = {**self._labels, name: format_bound(float(self._labels[name]))}
-            text = self._canonical_texts[name] = _text(canonical)
+        for canonical_name, text in self._canonical_texts:
+            if canonical_name == name:
+                return text
+        text = _text({**self._labels, name: format_bound(float(self._labels[name]))})
+        self._canonical_texts += ((name, text),)
         return text
 
     def key_without(self, name: str | None) -> tuple[tuple[str, str], ...]:
         """Return the labels without one of them, as a key of the series in a stable order."""
-        key = self._keys.get(name)
-        if key is None:
-            labels = self._labels
-            # Sorting names is several times faster than sorting pairs.
-            key = tuple([(label, labels[label]) for label in sorted(labels) if label != name])
-            self._keys[name] = key
+        for without, key in self._keys:
+            if without == name:
+                return key
+        labels = self._labels
+        # Sorting names is several times faster than sorting pairs.
+        key = tuple([(label, labels[label]) for label in sorted(labels) if label != name])
+        self._keys += ((name, key),)
         return key
 
 

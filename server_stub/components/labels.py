@@ -26,19 +26,30 @@ COPIES = 4
 _Key = tuple[int, str, str, str | None]
 
 
-class _LabelSets:
+class LabelSets:
     """The sets of labels that are kept, in two generations.
 
-    When the younger one has half of the bytes, it becomes the older one, which is forgotten. Pages
-    are made in threads, several at once. Without a lock a set may be made twice, and count twice.
+    When the younger one has half of the bytes, it becomes the older one, which is forgotten: by
+    each set that comes, as many bytes as that set has, since no other thread runs while a
+    dictionary frees all that it has. Pages are made in threads, several at once. Without a lock a
+    set may be made twice, and count twice.
+
+    Args:
+        bytes_max: how many bytes they take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int) -> None:
+        self._generation_bytes_max = bytes_max // 2
         self._younger: dict[_Key, ExposedLabels] = {}
         self._older: dict[_Key, ExposedLabels] = {}
+        self._forgotten: dict[_Key, ExposedLabels] = {}
         self._younger_bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older) + len(self._forgotten)
+
     def get(self, key: _Key) -> ExposedLabels | None:
+        """Return the set of a key, or None if it is not kept."""
         found = self._younger.get(key)
         if found is None:
             found = self._older.get(key)
@@ -47,13 +58,29 @@ class _LabelSets:
         return found
 
     def keep(self, key: _Key, labels: ExposedLabels) -> None:
-        self._younger_bytes += SET_OVERHEAD_BYTES + COPIES * len(key[3] or "")
-        if self._younger_bytes > KEPT_BYTES_MAX // 2:
-            self._older, self._younger, self._younger_bytes = self._younger, {}, 0
+        """Keep a set, and forget those that have to make room for it."""
+        size_bytes = _size_bytes(key)
+        if self._younger_bytes + size_bytes > self._generation_bytes_max:
+            self._forgotten, self._older, self._younger = self._older, self._younger, {}
+            self._younger_bytes = 0
         self._younger[key] = labels
+        self._younger_bytes += size_bytes
+        self._forget(size_bytes)
+
+    def _forget(self, size_bytes: int) -> None:
+        while size_bytes > 0:
+            try:
+                key, _ = self._forgotten.popitem()
+            except KeyError:
+                return
+            size_bytes -= _size_bytes(key)
 
 
-_label_sets = _LabelSets()
+def _size_bytes(key: _Key) -> int:
+    return SET_OVERHEAD_BYTES + COPIES * len(key[3] or "")
+
+
+_label_sets = LabelSets(KEPT_BYTES_MAX)
 
 
 def exposed_labels(

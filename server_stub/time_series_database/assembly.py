@@ -103,7 +103,7 @@ class WrittenSeries(msgspec.Struct, gc=False, eq=False):
         return {label.name: label.value for label in self.label_set}
 
 
-class _Kind(NamedTuple):
+class _Kind(msgspec.Struct, gc=False, eq=False):
     """What a row says of its series. Rows may give one series several help texts, or types."""
 
     series: WrittenSeries
@@ -177,11 +177,11 @@ class Assembly:
             if kind is None or time_ms is None:
                 invalid += 1
                 continue
-            series = kind[0]
+            series = kind.series
             samples = found.get(series)
             if samples is None:
                 found[series] = [(time_ms, value)]
-                _, series.family, series.counts = kind
+                series.family, series.counts = kind.family, kind.counts
                 continue
             if samples[-1][0] >= time_ms:
                 unordered.add(series)

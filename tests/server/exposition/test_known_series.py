@@ -58,7 +58,7 @@ def test_a_series_takes_no_more_than_it_counts(
 ) -> None:
     """What is kept of a name takes at most the bytes that count for it, whatever its labels are."""
     # Sets of labels that names share have a bound of their own.
-    monkeypatch.setattr(labels, "KEPT_BYTES_MAX", 0)
+    monkeypatch.setattr(labels, "_label_sets", labels.LabelSets(0))
     found = series_of_name(
         "jobs_bucket",
         [
