@@ -19,6 +19,7 @@ from noetl_metrics_sdk.exposition.claims import SampleKind, kind_of
 from noetl_metrics_sdk.exposition.samples import ExposedLabels, ExposedSample
 from noetl_metrics_sdk.model.names import check_metric_name
 from server_stub.components.labels import exposed_labels
+from server_stub.exposition.portioned_sort import sort_in_portions
 from server_stub.exposition.series_rows import SeriesRow, decoded, numbers, split
 from server_stub.query.latest import LONG_SERIES_BYTES
 
@@ -122,7 +123,7 @@ def known_name(found: SeriesOfName, before: KnownName | None) -> KnownName:
     keys = [one.key for one in every]
     order = [place for place, one in enumerate(every) if one.kind is not None]
     invalid_count = len(every) - len(order)
-    order.sort(key=keys.__getitem__)
+    sort_in_portions(order, keys.__getitem__)
     is_of_lines = len(kinds) == 1 and all(one.beginning for one in every if one.kind is not None)
     if not is_of_lines or any(keys[one] == keys[other] for one, other in pairwise(order)):
         return KnownName(series, kinds, invalid_count, (), (), "", "", size_bytes)

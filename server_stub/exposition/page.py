@@ -18,6 +18,7 @@ from noetl_metrics_sdk.exposition.page import render as rendered
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from noetl_metrics_sdk.model.numbers import format_value
 from server_stub.exposition.known_series import known_name
+from server_stub.exposition.portioned_sort import sort_in_portions
 from server_stub.exposition.series_rows import numbers
 from server_stub.query.exposition import exposed_samples
 from server_stub.query.latest import LONG_SERIES_BYTES
@@ -88,7 +89,7 @@ def _divided(
             written.append(family)
         else:
             placed += one.known.samples(one.found)
-    placed.sort(key=lambda one: one[0])
+    sort_in_portions(placed, lambda one: one[0])
     return written, [sample for _, sample in placed] + samples
 
 
