@@ -24,7 +24,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from noetl_metrics_sdk import Config
+from noetl_metrics_sdk import Config, MetricsClient
 from noetl_metrics_sdk.client.environment import environment_variable
 from tests.server_process import start_server
 from tests.uwsgi import stats_option, wait_until_workers
@@ -42,6 +42,9 @@ RECEIVER_ADDRESS = "-httpListenAddr=127.0.0.1:8428"
 SERVING = re.compile(r"^(uvicorn|gunicorn|uwsgi|celery .* worker) ", re.MULTILINE)
 DOCUMENTED_PORT = re.compile(r"(?<=[ :])8000\b")
 AFTER_CTRL_C = "# after Ctrl-C\n"
+# Documents about a server to which workers have reported. The samples of the server itself come
+# only some seconds after its start.
+WITH_SAMPLES = {"backup.md"}
 STOP_SECONDS = 60
 
 # Set-up commands that ran before these tests, and where else each of them is run.
@@ -222,6 +225,11 @@ class Reader:
         return {**os.environ, **named, **self.exported, "PATH": path}
 
 
+def report_once(url):
+    with MetricsClient(url, "reported-once") as client:
+        assert client.flush(timeout=30).sent > 0
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -243,6 +251,8 @@ def test_a_document_does_what_it_says(document, server, tmp_path):
     blocks = blocks_of(document)
     if PROGRAM is None and any(block.text.startswith(RECEIVER_COMMAND) for block in blocks):
         pytest.skip("victoria-metrics, which this document starts, is not installed")
+    if document.name in WITH_SAMPLES:
+        report_once(server.url)
     with ExitStack() as stack:
         reader = Reader(server, tmp_path, stack)
         for block in blocks:
