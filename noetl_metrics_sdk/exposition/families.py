@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     sample: ExposedSample
 
 
-SeriesKey = tuple[tuple[str, str], ...]
+SeriesKey = tuple[str, ...]
 
 
 class Family(NamedTuple):
@@ -82,7 +82,9 @@ def families_of(
         bound = sample.labels.bound(own_label) if has_bound and own_label else math.inf
         assert bound is not None
         entry = Entry(part, bound, own_label, sample)
-        groups[shown, kind].setdefault(sample.labels.key_without(own_label), []).append(entry)
+        labels = sample.labels
+        key = labels.key() if own_label is None else labels.key_without(own_label)
+        groups[shown, kind].setdefault(key, []).append(entry)
     omitted_count = 0
     families: list[Family] = []
     for (name, kind), series in groups.items():
@@ -193,7 +195,7 @@ def _untyped(family: Family) -> list[Family]:
     by_name: dict[str, dict[SeriesKey, list[Entry]]] = defaultdict(dict)
     for entries in family.series.values():
         for entry in entries:
-            by_name[entry.sample.name][entry.sample.labels.key_without(None)] = [
+            by_name[entry.sample.name][entry.sample.labels.key()] = [
                 Entry(VALUE, math.inf, None, entry.sample)
             ]
     return [Family(name, UNTYPED, series) for name, series in by_name.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from noetl_metrics_sdk.model.metric import without_empty
@@ -34,15 +35,16 @@ class ExposedLabels:
             empty value is no label, and the page does not show it.
     """
 
-    __slots__ = ("_canonical_texts", "_keys", "_labels", "text")
+    __slots__ = ("_canonical", "_key", "_labels", "_without", "text")
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         labels = without_empty(labels)
         self._labels = labels
-        # Both have few entries, and a server keeps tens of thousands of these objects: collections
-        # of garbage pass over tuples of texts, and go through dictionaries.
-        self._keys: tuple[tuple[str | None, tuple[tuple[str, str], ...]], ...] = ()
-        self._canonical_texts: tuple[tuple[str, str], ...] = ()
+        # A server keeps tens of thousands of these objects, and collections of garbage go through
+        # every tuple and dictionary in them. So there are few. Threads read and set them.
+        self._key: tuple[str, ...] | None = None
+        self._without: tuple[str, tuple[str, ...]] | None = None
+        self._canonical: tuple[str, str] | None = None
         self.text = _text(labels)
         """The labels as text, in braces; empty if there are no labels."""
 
@@ -61,29 +63,44 @@ class ExposedLabels:
             return None
         return None if math.isnan(number) else number
 
+    def sorted_pairs(self) -> list[tuple[str, str]]:
+        """Return the names and values of the labels, sorted by the names."""
+        labels = self._labels
+        # Sorting names is several times faster than sorting pairs.
+        return [(name, labels[name]) for name in sorted(labels)]
+
     def canonical_text(self, name: str) -> str:
         """Return the labels as text, with one label's number in OpenMetrics' canonical form.
 
         Args:
             name: the name of a label whose value is a number.
         """
-        for canonical_name, text in self._canonical_texts:
-            if canonical_name == name:
-                return text
-        text = _text({**self._labels, name: format_bound(float(self._labels[name]))})
-        self._canonical_texts += ((name, text),)
-        return text
+        canonical = self._canonical
+        if canonical is None or canonical[0] != name:
+            number = format_bound(float(self._labels[name]))
+            canonical = self._canonical = (name, _text({**self._labels, name: number}))
+        return canonical[1]
 
-    def key_without(self, name: str | None) -> tuple[tuple[str, str], ...]:
-        """Return the labels without one of them, as a key of the series in a stable order."""
-        for without, key in self._keys:
-            if without == name:
-                return key
-        labels = self._labels
-        # Sorting names is several times faster than sorting pairs.
-        key = tuple([(label, labels[label]) for label in sorted(labels) if label != name])
-        self._keys += ((name, key),)
+    def key(self) -> tuple[str, ...]:
+        """Return the labels as a key of the series: names and values, sorted by the names."""
+        key = self._key
+        if key is None:
+            key = self._key = tuple(chain.from_iterable(self.sorted_pairs()))
         return key
+
+    def key_without(self, name: str) -> tuple[str, ...]:
+        """Return the key without one of the labels, which tells a part of a histogram from others.
+
+        Args:
+            name: the name of the label.
+        """
+        if name not in self._labels:
+            return self.key()
+        without = self._without
+        if without is None or without[0] != name:
+            pairs = [pair for pair in self.sorted_pairs() if pair[0] != name]
+            without = self._without = (name, tuple(chain.from_iterable(pairs)))
+        return without[1]
 
 
 class ExposedSample(NamedTuple):

@@ -9,7 +9,7 @@ Why so: docs/decisions/exposition.md.
 from __future__ import annotations
 
 import sys
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -159,7 +159,7 @@ def _series_of(name: str, record: bytes) -> KnownSeries:
         return KnownSeries(kind, "", "", help_text, unit, place, labels, size_bytes)
     # PostgreSQL has no text with the character 0, so that texts compare as the tuples would.
     # The series of several names often have the same labels.
-    key = sys.intern("\0".join(chain.from_iterable(labels.key_without(None))))
+    key = sys.intern("\0".join(labels.key()))
     beginning = f"{name}{labels.text} "
     size_bytes = LINE_OVERHEAD_BYTES + own_bytes + sys.getsizeof(key) + sys.getsizeof(beginning)
     return KnownSeries(kind, key, beginning, help_text, unit, None, None, size_bytes)

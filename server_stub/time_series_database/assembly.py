@@ -222,7 +222,7 @@ class Assembly:
         except InvalidMetricError:
             return None
         named = ("__name__", row.metric_name)
-        labels = sorted([named, *(pair for pair in shown.key_without(None) if pair[1])])
+        labels = sorted([named, *shown.sorted_pairs()])
         # The table may have types that are not the SDK's.
         counts = row.metric_type in METRIC_TYPES and counts_from_zero(
             MetricType(row.metric_type), [name for name, _ in labels]

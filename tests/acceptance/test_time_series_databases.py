@@ -81,7 +81,7 @@ def samples_in_table(database_url: str, *, acknowledged: bool) -> Samples:
         ).fetchall()
     found = defaultdict(list)
     for runtime_id, component, kind, labels, name, timestamp_ms, value in rows:
-        shown = dict(exposed_labels(runtime_id, component, kind, labels).key_without(None))
+        shown = dict(exposed_labels(runtime_id, component, kind, labels).sorted_pairs())
         found[series_of({"__name__": name} | shown), timestamp_ms].append(value)
     return found
 
