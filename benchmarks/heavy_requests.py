@@ -121,6 +121,7 @@ def heavy_requests(runtime_id: str, rounds: int) -> dict[str, Iterable[Request]]
         "GET /metrics": "/metrics",
         "GET /metrics of one component": "/metrics?component_name=heavy",
         "the list of components": "/api/runtime",
+        "the OpenAPI description": "/openapi.json",
     }
     kinds |= {name: [Request("GET", path)] * rounds for name, path in reads.items()}
     charts = {"avg": "a,le", "increase": "a,le", "quantile&quantile=0.9": "a"}

@@ -157,6 +157,7 @@ def _uvicorn_config(
     database_url: str, settings: Settings, connections: WorkerConnections
 ) -> uvicorn.Config:
     app = create_app(database_url, settings)
+    app.prepare_routes()
     gauges = HttpConnectionGauges(app.state.resources.statistics.registry)
     gauges.now.set_function(connections.open_count)
     gauges.max.set(connections.counts.connections_max)

@@ -91,7 +91,7 @@ def create_app(
     clock: Callable[[], datetime] = _utc_now,
     *,
     reports_itself: bool = True,
-) -> FastAPI:
+) -> DescribedApplication:
     """Return the application.
 
     Args:

@@ -1,13 +1,21 @@
-"""The application, whose OpenAPI description says which token each route needs."""
+"""The application, whose OpenAPI description says which token each route needs.
+
+Why so: docs/decisions/security.md.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from server_stub.auth.rule import required_scope
+
+if TYPE_CHECKING:
+    from fastapi import Request, Response
 
 _SCHEME = {
     "type": "http",
@@ -28,8 +36,20 @@ class DescribedApplication(FastAPI):
     def __init__(self, *, needs_tokens: bool, **options: Any) -> None:
         # The paths in the description are relative to its own: a proxy may have put a prefix before
         # all of them, of which the server does not know.
-        super().__init__(docs_url=None, redoc_url=None, servers=[{"url": "."}], **options)
+        super().__init__(
+            docs_url=None, redoc_url=None, openapi_url=None, servers=[{"url": "."}], **options
+        )
         self._needs_tokens = needs_tokens
+        self._describing = asyncio.Lock()
+        self.add_route("/openapi.json", self._answer_description, include_in_schema=False)
+
+    def prepare_routes(self) -> None:
+        """Make now what FastAPI makes when it looks for a route for the first time.
+
+        It would do so on the event loop, and keep it from all other requests for 40 ms or more.
+        """
+        for route in self.routes:
+            route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""
@@ -45,6 +65,11 @@ class DescribedApplication(FastAPI):
                 if scope is not None:
                     _close(operation, scope)
         return described
+
+    async def _answer_description(self, _: Request) -> Response:
+        # The first description takes a tenth of a second, so a thread makes it, and only one does.
+        async with self._describing:
+            return await asyncio.to_thread(lambda: JSONResponse(self.openapi()))
 
 
 def _close(operation: dict[str, Any], scope: str) -> None:
