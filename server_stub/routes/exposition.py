@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 
 from noetl_metrics_sdk.exposition.negotiation import choose_format, encoded
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from server_stub.exposition import page
+from server_stub.exposition.known_pages import let_go
 from server_stub.query.parameters import parse_filters
 from server_stub.routes.resources import Server
 from server_stub.web.responses import problems
@@ -73,7 +75,8 @@ async def expose_metrics(
     body, headers, omitted_count, known = await asyncio.to_thread(
         _page, latest, page_format, server.known_pages.get(filters), ",".join(accept_encoding or ())
     )
-    server.known_pages.keep(filters, known)
+    forgotten = server.known_pages.keep(filters, known)
+    del known
     if latest.omitted_count:
         _logger.warning(
             "%d series do not fit on a page for Prometheus: scrape components by themselves, with "
@@ -81,7 +84,9 @@ async def expose_metrics(
             latest.omitted_count,
         )
     server.statistics.exposition_series_omitted.inc(omitted_count + latest.omitted_count)
-    return Response(body, media_type=page_format, headers=headers)
+    # A thread frees what is forgotten, after the answer.
+    after = BackgroundTask(let_go, forgotten) if forgotten else None
+    return Response(body, media_type=page_format, headers=headers, background=after)
 
 
 def _page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from noetl_metrics_sdk.exposition.samples import PageFormat
-from server_stub.exposition.known_pages import KnownPage, KnownPages
+from server_stub.exposition.known_pages import KnownPage, KnownPages, let_go
 from server_stub.exposition.page import render
 from tests.server.exposition.records import latest_page
 from tests.server.query.test_exposition import latest
@@ -65,3 +65,27 @@ def test_of_a_page_that_is_too_large_the_names_that_fit_are_kept() -> None:
     pages.keep({}, page)
     assert ["a", "b"] == list(pages.get({}))
     assert 0 < pages.size_bytes <= bytes_max
+
+
+def test_what_is_no_longer_kept_is_handed_over() -> None:
+    """It is what is gone, changed, of a forgotten page, or beyond the bound, and nothing else."""
+    pages = KnownPages(1_000_000)
+    first, second = known_page(0, 1), known_page(0)
+    assert pages.keep({}, first) == []
+    assert pages.keep({}, {"a": second["a"], "b": first["b"]}) == [first["a"]]
+    assert pages.keep({}, {"a": second["a"]}) == [first["b"]]
+    full = KnownPages(second["a"].size_bytes)
+    assert full.keep({}, {"a": second["a"], "b": first["b"]}) == [first["b"]]
+    assert full.keep({"runtime_id": 1}, {"a": first["a"]}) == [second["a"]]
+
+
+def test_letting_go_takes_nothing_from_a_page_that_is_being_made() -> None:
+    """Series that another page still uses stay as they are."""
+    page = known_page(0, 1)
+    used = page["a"].series
+    before = dict(used)
+    forgotten = list(page.values())
+    let_go(forgotten)
+    assert forgotten == []
+    assert len(before) == 10
+    assert dict(used) == before
