@@ -35,7 +35,9 @@ class WorkerLedger:
         ledger = cls()
         if not path.exists():  # the process was killed before it began
             return ledger
-        for line in path.read_text(encoding="utf-8").splitlines():
+        text = path.read_text(encoding="utf-8")
+        # A line may be only half written: the process is at it, or was killed meanwhile.
+        for line in text[: text.rfind("\n") + 1].splitlines():
             word, rest = line.split(" ", 1)
             if word == "worker":
                 ledger.worker_id = rest

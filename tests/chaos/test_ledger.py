@@ -172,3 +172,14 @@ def test_a_ledger_is_read_as_it_was_written(tmp_path):
 def test_ranges_are_joined():
     """Two ranges that follow on each other become one."""
     assert [range(9), range(10, 12)] == joined([range(5, 9), range(10, 12), range(5)])
+
+
+def test_a_line_that_is_being_written_is_read_later(tmp_path):
+    """A reader beside the process takes the whole lines only."""
+    file = tmp_path / "ledger"
+    lines = "worker w-1\nwill 5 25\ndid 5 25\n"
+    file.write_text(lines + "sa", encoding="utf-8")
+    ledger = WorkerLedger.read(file)
+    assert (["w-1"], [range(5, 25)], []) == ([ledger.worker_id], ledger.did, ledger.safe)
+    file.write_text(lines + "safe 5 25\n", encoding="utf-8")
+    assert WorkerLedger.read(file).safe == [range(5, 25)]
