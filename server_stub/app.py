@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from fastapi import Depends
+
 from server_stub.auth.token_source import TokenSource
 from server_stub.background import running
 from server_stub.catalog.label_history import LabelHistory
@@ -69,6 +71,7 @@ from server_stub.web.head import Head
 from server_stub.web.observation import Observation
 from server_stub.web.page_files import PageFiles
 from server_stub.web.relative_redirects import RelativeRedirects
+from server_stub.web.repeated_parameters import refuse_repeated_parameters
 from server_stub.web.request_log import RequestLog
 from server_stub.web.responses import install_error_answers
 
@@ -244,7 +247,9 @@ def _add_routes(app: FastAPI) -> None:
     )  # fmt: skip
     routers = [module.router for module in modules]
     for router in routers:
-        app.include_router(router)
+        # A batch has no query parameters, and need not wait for a look at them.
+        checks = [] if router is ingest.router else [Depends(refuse_repeated_parameters)]
+        app.include_router(router, dependencies=checks)
     install_error_answers(app, [*app.routes, *(route for it in routers for route in it.routes)])
 
 

@@ -115,14 +115,14 @@ def error_response(error: ServerError) -> Response:
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    parameters = _parameters_of(request)
+    parameters = parameters_of(request)
     return _problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "; ".join(_describe(problem, parameters) for problem in error.errors()),
     )
 
 
-def _parameters_of(request: Request) -> list[str]:
+def parameters_of(request: Request) -> list[str]:
     """Return the names of the query parameters of a request's route."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
