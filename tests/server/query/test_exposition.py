@@ -127,7 +127,16 @@ histograms = st.builds(
 def pages(draw: st.DrawFn) -> list[LatestSample]:
     """Return rows of distinct series, as the query returns them."""
     rows = draw(st.lists(series)) + [row for rows in draw(st.lists(histograms)) for row in rows]
-    return list({(row.runtime_id, row.metric_name, row.labels): row for row in rows}.values())
+    return list(
+        {(row.runtime_id, row.metric_name, series_labels(row)): row for row in rows}.values()
+    )
+
+
+def series_labels(row: LatestSample) -> frozenset[tuple[str, str]]:
+    """Return the labels of a row's series: one with an empty value is none."""
+    return frozenset(
+        (name, value) for name, value in json.loads(row.labels or "{}").items() if value
+    )
 
 
 @given(pages())
