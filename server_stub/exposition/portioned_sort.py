@@ -17,7 +17,7 @@ in each portion, and 11 ms in the sort that merges the portions."""
 def sort_in_portions(items: list[_Item], key: Callable[[_Item], Any]) -> None:
     """Sort a list in place, as `list.sort` does.
 
-    No other thread runs while Python sorts texts, and the event loop is such a thread.
+    No other thread runs while Python sorts texts, not even the event loop's.
 
     Args:
         items: the list.

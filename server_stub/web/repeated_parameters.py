@@ -16,7 +16,8 @@ from server_stub.web.responses import parameters_of
 async def refuse_repeated_parameters(request: Request) -> None:
     """Refuse a request that gives one of its route's parameters more than once.
 
-    Who asks for two components by two parameters of one name would get one of them, and not know.
+    A client that asks for two components by two parameters of one name would get one of them, and
+    not know.
 
     Args:
         request: the request.

@@ -123,7 +123,11 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 
 def parameters_of(request: Request) -> list[str]:
-    """Return the names of the query parameters of a request's route."""
+    """Return the names of the query parameters of a request's route.
+
+    Args:
+        request: the request; the route is found already.
+    """
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return []
