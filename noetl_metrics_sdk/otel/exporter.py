@@ -39,6 +39,7 @@ except ImportError as error:
 
 from noetl_metrics_sdk.client import process_client
 from noetl_metrics_sdk.otel.points import Conversion
+from noetl_metrics_sdk.process.fork import reset_store_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,15 @@ class NoetlMetricExporter(MetricExporter):
         self._client = process_client.init() if client is None else client.start()
         self._has_shut_down = False
         self._has_refused = False
+        self._fork_handle = reset_store_after_fork(self._reset_after_fork)
+
+    def _reset_after_fork(self) -> None:
+        # In the child OpenTelemetry starts the reader's thread again, also of a reader that was
+        # shut down. It then exports once more what the parent has delivered: nothing is missing.
+        self._has_refused = self._is_over()
+
+    def _is_over(self) -> bool:
+        return self._has_shut_down or self._client.has_ended
 
     def export(
         self,
@@ -125,7 +135,7 @@ class NoetlMetricExporter(MetricExporter):
             shutdown.
         """
         del timeout_millis, kwargs
-        if self._has_shut_down or self._client.has_ended:
+        if self._is_over():
             if not self._has_refused:
                 self._has_refused = True
                 _logger.warning("an export after the shutdown is refused; its metrics are missing")

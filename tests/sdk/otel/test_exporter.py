@@ -193,6 +193,53 @@ def test_a_forked_child_delivers_under_its_own_worker_id(server):
     assert {("w", 2.0), (f"w-{inheriting[0]}", 5.0), (f"w-{making[0]}", 3.0)} == set(rows)
 
 
+SHUT_DOWN_AND_FORKING_PROGRAM = """
+import os, threading
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from noetl_metrics_sdk import MetricsClient
+from noetl_metrics_sdk.otel import NoetlMetricExporter
+from noetl_metrics_sdk.testing import InMemoryTransport
+
+exported = threading.Event()
+
+class Exporter(NoetlMetricExporter):
+    def export(self, *data, **settings):
+        result = super().export(*data, **settings)
+        exported.set()
+        return result
+
+client = MetricsClient(component_name="forking", transport=InMemoryTransport(), system_metrics=())
+reader = PeriodicExportingMetricReader(Exporter(client), 600_000)
+provider = MeterProvider([reader], shutdown_on_exit=False)
+provider.get_meter("orders").create_counter("reads").add(2)
+provider.shutdown()
+client.shutdown()
+exported.clear()
+child = os.fork()
+if not child:
+    os._exit(0 if exported.wait(60) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no os.fork()")
+def test_a_child_forked_after_the_shutdown_warns_of_nothing():
+    """OpenTelemetry starts the reader's thread again in the child, and it collects a last time.
+
+    What it collects is the parent's, who has delivered it: nothing is missing.
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning"]
+    result = subprocess.run(
+        [*command, "-c", SHUT_DOWN_AND_FORKING_PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ("0\n", "") == (result.stdout, result.stderr)
+
+
 def test_without_opentelemetry_it_says_what_to_install():
     """The error of the import names the extra to install."""
     program = (
