@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,12 +46,22 @@ def handling(handler: logging.Handler) -> Generator[None]:
         LOGGER.removeHandler(handler)
 
 
-def child_sees(look: Callable[[], bool]) -> bool:
-    """Fork, and return what the child finds."""
+def child_finds(look: Callable[[], list[str]]) -> list[str]:
+    """Fork, and return what the child finds, or how it ended if it finds nothing."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os._exit(0 if look() else 1)
-    return os.waitpid(child, 0)[1] == 0
+        try:
+            found = look()
+        except BaseException:  # noqa: BLE001 - the child must not go on as a second pytest
+            found = [traceback.format_exc()]
+        os.write(writing, json.dumps(found).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found_json = pipe.read()
+    status = os.waitpid(child, 0)[1]
+    return json.loads(found_json) if status == 0 else [f"the child ended with status {status}"]
 
 
 def test_a_fork_waits_until_no_thread_is_in_a_handler() -> None:
@@ -59,7 +72,7 @@ def test_a_fork_waits_until_no_thread_is_in_a_handler() -> None:
         logs.start()
         assert slow.begun.wait(WAIT_SECONDS)
         threading.Timer(0.05, slow.may_end.set).start()
-        assert child_sees(lambda: not slow.held)
+        assert [] == child_finds(lambda: slow.held)
         logs.join(WAIT_SECONDS)
 
 
@@ -71,10 +84,10 @@ def test_a_handler_that_does_not_end_holds_no_fork_up_for_long() -> None:
         logs.start()
         assert slow.begun.wait(WAIT_SECONDS)
         LOGGER.removeHandler(slow)
-        assert child_sees(lambda: slow.held == ["delivery failed"] and _can_log())
+        assert ["delivery failed", "seen"] == child_finds(lambda: slow.held + _logged())
         slow.may_end.set()
         logs.join(WAIT_SECONDS)
-    assert _can_log()
+    assert ["seen"] == _logged()
 
 
 class ForkingHandler(logging.Handler):
@@ -82,11 +95,11 @@ class ForkingHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.could_log: list[bool] = []
+        self.logged_in_child: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage() == "fork":
-            self.could_log.append(child_sees(_can_log))
+            self.logged_in_child += child_finds(_logged)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -95,23 +108,26 @@ def test_a_handler_may_fork() -> None:
     forking = ForkingHandler()
     with handling(forking):
         LOGGER.warning("fork")
-    assert [True] == forking.could_log
+    assert ["seen"] == forking.logged_in_child
 
 
-def _can_log() -> bool:
-    """Return whether another thread can log a message of this package."""
-    counting = CountingHandler()
-    with handling(counting):
+def _logged() -> list[str]:
+    """Return what a handler gets if another thread logs, or where that thread waits for ever."""
+    keeping = KeepingHandler()
+    with handling(keeping):
         logs = threading.Thread(target=LOGGER.warning, args=["seen"], daemon=True)
         logs.start()
         logs.join(WAIT_SECONDS)
-    return counting.count == 1
+    if logs.is_alive():
+        frame = sys._current_frames()[logs.ident or 0]
+        return ["the thread is still there", *traceback.format_stack(frame)]
+    return keeping.messages
 
 
-class CountingHandler(logging.Handler):
+class KeepingHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.count += 1
+        self.messages.append(record.getMessage())
