@@ -1,34 +1,40 @@
 """What a reader waits for, beside what PostgreSQL itself takes for the same query.
 
-Usage: ./scripts/bench query [--rows N] [--rounds N] [--json FILE]
+Usage: ./scripts/bench query [--rows N] [--series N] [--rounds N] [--json FILE]
 
 Once with that many rows, and once with a tenth of those that no question is about. The same server
-answers a constant in the same rounds, over the same connection.
+answers a constant in the same rounds, over the same connection. At last the page for Prometheus
+once more, of that many series: with the rows of the last minutes only, as the others cost nothing.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
-import statistics
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import psycopg
-from rounds import medians
+from asked_server import PAGES_IN_A_ROW, Measurement, Question, ask
 from started_server import server_command, started_server
-from stored_day import LABELS, METRIC_NAME, RUNTIME_ID, SERIES, Stored, store_day
-from tables import LIMIT, OURS, Report, arguments, introduce, publish
+from stored_day import (
+    LABELS,
+    METRIC_NAME,
+    RUNTIME_ID,
+    SERIES,
+    SERIES_OF_A_RUNTIME,
+    Stored,
+    store_day,
+)
+from tables import OURS, Report, arguments, introduce, publish
 
 from server_stub.embedded_postgresql.embedded import embedded_database
 from server_stub.postgresql.created import ANY_TIME
 from server_stub.postgresql.schema import apply_schema
-from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.latest import latest_samples_query
+from server_stub.query.page_bytes import SERIES_ROW, bounded_latest_query
+from server_stub.query.page_bytes import bounds as bounds_in_bytes
 from server_stub.query.recent_rows import (
     is_of_a_series,
     select_metrics_parameters,
@@ -39,27 +45,18 @@ from server_stub.query.time_buckets import cover
 from server_stub.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-CONSTANT = "GET /healthz"
-"""A constant that the same server answers: what a request costs without a query."""
+    from collections.abc import Generator
 
 TENTH = "a tenth of the rest"
+PAGE_FOR_PROMETHEUS_BYTES_MAX = 2 * 1024**3
+"""A page of 100,000 series is larger than the server's default allows."""
+
+LAST_TURNS = 6
+"""How many turns of many series are stored: those within the lookback, and a few more."""
+
 PAGE_LIMIT = 100
-PAGES_IN_A_ROW = 20
-"""One page takes too short to be measured by itself."""
 
 A_DAY = timedelta(hours=24)
-
-
-class Question(NamedTuple):
-    """A question that is asked over HTTP, and of PostgreSQL."""
-
-    path: str
-    sql: str
-    parameters: Mapping[str, Any]
-    plan: LiteralString | None = None
-    in_a_row: int = 1
 
 
 def questions() -> dict[str, Question]:
@@ -74,14 +71,8 @@ def questions() -> dict[str, Question]:
         "runtime_id": RUNTIME_ID, "metric_name": METRIC_NAME, "labels": LABELS,
     }  # fmt: skip
     page = select_metrics_parameters(series | {"limit": PAGE_LIMIT + 1})
-    lookback = {
-        "lookback": timedelta(seconds=settings.exposition_lookback_seconds),
-        **ANY_TIME,
-    }
     return {
-        f"GET /metrics, {SERIES:,} series": Question(
-            "/metrics", latest_samples_query(()), lookback
-        ),
+        f"GET /metrics, {SERIES:,} series": _page_for_prometheus(settings),
         f"a page of {PAGE_LIMIT} of one series": Question(
             "/api/metrics?"
             + urlencode(series | {"labels": json.dumps(LABELS), "limit": PAGE_LIMIT}),
@@ -94,6 +85,20 @@ def questions() -> dict[str, Question]:
         "24 hours at a minute": _chart(None, A_DAY),
         "24 hours at a minute, 100 groups": _chart("worker_id", A_DAY),
     }
+
+
+def _page_for_prometheus(settings: Settings) -> Question:
+    query = latest_samples_query(())
+    return Question(
+        "/metrics",
+        query,
+        {
+            "lookback": timedelta(seconds=settings.exposition_lookback_seconds),
+            **ANY_TIME,
+            **bounds_in_bytes(PAGE_FOR_PROMETHEUS_BYTES_MAX, SERIES_ROW),
+        },
+        statement=bounded_latest_query(query),
+    )
 
 
 def _chart(group_by: str | None, ago: timedelta | None = None) -> Question:
@@ -121,53 +126,6 @@ def _chart(group_by: str | None, ago: timedelta | None = None) -> Question:
     )
 
 
-class Measurement:
-    """Asks a server, and the database behind it.
-
-    Args:
-        port: the port of the server.
-        database: a connection in autocommit.
-    """
-
-    def __init__(self, port: int, database: psycopg.Connection[Any]) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
-        self._database = database
-
-    def over_http(self, path: str, in_a_row: int) -> float:
-        """Return how many milliseconds pass until an answer's last byte, of so many in a row."""
-        # The server may have closed the connection while PostgreSQL was asked for long.
-        self._connection.close()
-        self.answer("/healthz")
-        started_at = time.perf_counter()
-        for _ in range(in_a_row):
-            self.answer(path)
-        return (time.perf_counter() - started_at) * 1e3 / in_a_row
-
-    def answer(self, path: str) -> bytes:
-        """Return the answer to a GET."""
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status != http.client.OK:
-            raise RuntimeError(f"{path}: {answer.status} {content[:500]!r}")
-        return content
-
-    def in_postgresql(self, question: Question) -> float:
-        """Return how many milliseconds the query's execution takes, by EXPLAIN ANALYZE."""
-        return statistics.fmean(self._execution(question) for _ in range(question.in_a_row))
-
-    def _execution(self, question: Question) -> float:
-        with self._database.transaction():
-            if question.plan is not None:
-                self._database.execute(read_sql(question.plan))
-            row = self._database.execute(
-                b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + question.sql.encode(),
-                question.parameters,
-            ).fetchone()
-        assert row is not None
-        return float(row[0][0]["Execution Time"])
-
-
 def measure(
     database_url: str, rows: int, rest: int, rounds: int
 ) -> tuple[Stored, dict[str, dict[str, float]], dict[str, int]]:
@@ -185,22 +143,45 @@ def measure(
     """
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as database:
         stored = store_day(database, rows, rest)
-        with started_server(server_command(database_url)) as port:
-            measurement = Measurement(port, database)
+        with _measurement(database_url, database) as measurement:
             asked = questions()
             sizes = {name: _size(measurement.answer(one.path)) for name, one in asked.items()}
-            figures = {
-                name: medians(
-                    {
-                        OURS: partial(measurement.over_http, one.path, one.in_a_row),
-                        CONSTANT: partial(measurement.over_http, "/healthz", PAGES_IN_A_ROW),
-                        LIMIT: partial(measurement.in_postgresql, one),
-                    },
-                    rounds,
-                )
-                for name, one in asked.items()
-            }
+            figures = {name: ask(measurement, one, rounds) for name, one in asked.items()}
     return stored, figures, sizes
+
+
+def measure_many_series(
+    database_url: str, rows: int, series: int, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Return what the page for Prometheus takes with the usual number of series, and with many.
+
+    Args:
+        database_url: a database with the schema.
+        rows: how many rows a full table of the usual number has; the pauses are its.
+        series: how many series are many.
+        rounds: how often everything is measured.
+    """
+    found: dict[str, dict[str, float]] = {}
+    with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as database:
+        for number in (SERIES, series):
+            runtimes = number // SERIES_OF_A_RUNTIME
+            store_day(database, rows * number // SERIES, 1, runtimes, LAST_TURNS)
+            with _measurement(database_url, database) as measurement:
+                question = _page_for_prometheus(Settings())
+                if _size(measurement.answer(question.path)) != number:
+                    raise RuntimeError(f"the page does not have {number} series")
+                found[f"{number:,} series"] = ask(measurement, question, rounds)
+    return found
+
+
+@contextmanager
+def _measurement(database_url: str, database: psycopg.Connection[Any]) -> Generator[Measurement]:
+    command = [
+        *server_command(database_url),
+        f"--exposition-bytes-max={PAGE_FOR_PROMETHEUS_BYTES_MAX}",
+    ]
+    with started_server(command) as port:
+        yield Measurement(port, database)
 
 
 def _size(answer: bytes) -> int:
@@ -214,7 +195,7 @@ def _size(answer: bytes) -> int:
 
 
 def main() -> None:
-    options = arguments(__doc__, rows=10_000_000, rounds=7)
+    options = arguments(__doc__, rows=10_000_000, series=10 * SERIES, rounds=7)
     introduce()
     measured = {}
     with ExitStack() as stack:
@@ -224,6 +205,7 @@ def main() -> None:
             database.execute("SELECT noetl.initialize_metric_partitions()")
         for rest in (1, 10):
             measured[rest] = measure(url, options.rows, rest, options.rounds)
+        pages = measure_many_series(url, options.rows, options.series, options.rounds)
     reports = []
     for stored, figures, _ in measured.values():
         report = Report(
@@ -241,7 +223,10 @@ def main() -> None:
     growth = Report("With all rows, and with a tenth of those that are left out", "ms")
     for name, row in all_rows.items():
         growth.add(name, {OURS: row[OURS], TENTH: fewer_rows[name][OURS]})
-    publish([*reports, growth], options.json)
+    many = Report("GET /metrics, with the rows of the last minutes only", "ms")
+    for name, row in pages.items():
+        many.add(name, row)
+    publish([*reports, growth, many], options.json)
 
 
 if __name__ == "__main__":

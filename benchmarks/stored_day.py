@@ -64,7 +64,11 @@ class Stored(NamedTuple):
 
 
 def store_day(
-    database: psycopg.Connection[Any], rows: int, rest: int, runtimes: int = RUNTIMES
+    database: psycopg.Connection[Any],
+    rows: int,
+    rest: int,
+    runtimes: int = RUNTIMES,
+    last_turns: int | None = None,
 ) -> Stored:
     """Fill an empty table with the samples of the last 23 hours; return how many there are.
 
@@ -74,6 +78,7 @@ def store_day(
         rows: how many rows there would be if the rest had all of its turns.
         rest: series that no question is about have one of so many turns.
         runtimes: how many components there are, of 100 series each.
+        last_turns: how many turns are stored, the last ones; by default all.
     """
     database.execute("TRUNCATE noetl.metric, noetl.runtime CASCADE")
     database.execute(
@@ -83,11 +88,12 @@ def store_day(
     )
     turns = max(2, rows // (runtimes * SERIES_OF_A_RUNTIME))
     pause_seconds = 23 * 3600 / turns
-    turns_of_last_hour = min(turns - 1, int(3600 / pause_seconds))
+    first_stored = min(turns, last_turns or turns) - 1
+    turns_of_last_hour = min(first_stored, int(3600 / pause_seconds))
     indexes = _drop_indexes(database)
     # The foreign key holds by construction.
     database.execute("SET session_replication_role = replica")
-    _fill(database, turns_of_last_hour + 1, turns - 1, pause_seconds, rest, runtimes)
+    _fill(database, turns_of_last_hour + 1, first_stored, pause_seconds, rest, runtimes)
     for definition in indexes:
         database.execute(definition.encode())
     database.execute("VACUUM noetl.metric")

@@ -148,18 +148,21 @@ def test_inserts_are_measured_beside_copy(tmp_path):
 
 def test_queries_are_measured_beside_postgresql(tmp_path):
     """The tables show each question over HTTP, beside a constant and as a bare query, with all rows
-    and with fewer."""
-    tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "20000")
-    *both, growth = map(contenders, tables.values())
+    and with fewer; and the page for Prometheus with more series."""
+    tables, _ = run("query", tmp_path, "--rounds", "1", "--rows", "20000", "--series", "20000")
+    *both, growth, many = map(contenders, tables.values())
+    page = "GET /metrics, 10,000 series"
     questions = (
-        "GET /metrics, 10,000 series",
+        page,
         "a page of 100 of one series",
         "an hour's chart of a metric",
         "24 hours at a minute",
         "24 hours at a minute, 100 groups",
     )
     measured = {question: {"noetl_metrics_sdk", "GET /healthz", "limit"} for question in questions}
+    measured[page] |= {"PostgreSQL, as it is asked"}
     assert [measured, measured] == both
+    assert {"10,000 series": measured[page], "20,000 series": measured[page]} == many
     assert {question: {"noetl_metrics_sdk", "a tenth of the rest"} for question in questions} == (
         growth
     )
