@@ -1,4 +1,4 @@
-"""What schemathesis must not send as wrong: in a URL, a list of one text is the text itself."""
+"""What schemathesis must not send as wrong: in a URL, what has one text is that text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from schemathesis import HookContext
 
 @schemathesis.hook
 def filter_query(context: HookContext, query: dict[str, Any] | None) -> bool:
-    """Leave out a query with such a list, but where a parameter is a list.
+    """Leave out a query with a list or an object that is sent as one text, or not at all.
+
+    A list of one text is sent as the text, and an object as its names: one name is a text, and no
+    name an empty one.
 
     Args:
         context: has the operation, whose parameters the API's description names.
@@ -24,6 +27,7 @@ def filter_query(context: HookContext, query: dict[str, Any] | None) -> bool:
         if "'array'" in str(parameter.definition["schema"])
     }
     return not any(
-        isinstance(value, list) and len(value) == 1 and name not in lists
+        len(value) <= 1
         for name, value in (query or {}).items()
+        if isinstance(value, dict) or (isinstance(value, list) and name not in lists)
     )
