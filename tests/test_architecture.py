@@ -37,7 +37,7 @@ SDK = {
         "registry", "system", "transport",
     },
     "exposition": {"errors", "instruments", "jobs", "model", "process", "registry"},
-    "otel": {"client", "errors", "model"},
+    "otel": {"client", "errors", "model", "process"},
     "testing": {"errors", "model", "process", "queue", "registry", "transport"},
     "pyinstaller_hooks": set(),
     "pytest_plugin": {"testing"},
