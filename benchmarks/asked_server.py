@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONSTANT = "GET /healthz"
 """A constant that the same server answers: what a request costs without a query."""
 
-STATEMENT = "PostgreSQL, as it is asked"
+STATEMENT = "PostgreSQL, as asked"
 """The limit, and what the server has PostgreSQL do beside the query itself."""
 
 PAGES_IN_A_ROW = 20

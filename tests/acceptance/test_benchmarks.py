@@ -160,7 +160,7 @@ def test_queries_are_measured_beside_postgresql(tmp_path):
         "24 hours at a minute, 100 groups",
     )
     measured = {question: {"noetl_metrics_sdk", "GET /healthz", "limit"} for question in questions}
-    measured[page] |= {"PostgreSQL, as it is asked"}
+    measured[page] |= {"PostgreSQL, as asked"}
     assert [measured, measured] == both
     assert {"10,000 series": measured[page], "20,000 series": measured[page]} == many
     assert {question: {"noetl_metrics_sdk", "a tenth of the rest"} for question in questions} == (
