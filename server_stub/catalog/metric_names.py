@@ -12,7 +12,7 @@ from server_stub.postgresql.created import DAYS_AT_ONCE, created_since, database
 from server_stub.postgresql.sql_files import read_sql
 from server_stub.query.page_bytes import PAGE_BYTES_MAX, RowSize, bounds
 from server_stub.query.retention import Retention
-from server_stub.time_series_database.assembly import Family
+from server_stub.time_series_database.known_series import Family
 from server_stub.time_series_database.requests import family_name
 
 if TYPE_CHECKING:

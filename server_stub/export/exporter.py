@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from server_stub.postgresql.database import Database
     from server_stub.settings import Settings
     from server_stub.statistics import Statistics
-    from server_stub.time_series_database.assembly import Assembled, Family
+    from server_stub.time_series_database.assembly import Assembled
+    from server_stub.time_series_database.known_series import Family
     from server_stub.time_series_database.receiver import Receiver
 
 HORIZON_SECONDS = 5.0

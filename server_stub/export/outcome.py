@@ -45,11 +45,10 @@ class RefusalLog:
         now = self._monotonic()
         if now >= self._next_at:
             self._next_at = now + REFUSAL_LOG_SECONDS
-            series, samples = assembled.series[0]
             _logger.warning(
                 "the receiver refuses samples, as %s %s: %s",
-                series.labels(),
-                [(time_ms, double_of(value)) for time_ms, value in samples],
+                assembled.series[0].labels(),
+                [(assembled.times_ms[0], double_of(assembled.values[0]))],
                 error,
             )
 

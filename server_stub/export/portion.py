@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from server_stub.export.records import (
-    SERIES_AT,
-    TIMES,
-    VALUE_BACKWARDS,
     id_of,
     moment_of,
+    series_of,
     series_row,
+    times_of,
+    value_of,
 )
 from server_stub.time_series_database.refusals import LATE_SECONDS
 
@@ -106,7 +106,7 @@ def portion_of(
     is_last = len(records) < row_limit
     reached = horizon if is_last else id_of(records[-1])
     is_repeat = bool(records) and reached <= acknowledged
-    times = [record[TIMES] for record in records]
+    times = list(map(times_of, records))
     moments = {both: moment_of(both) for both in set(times)}
     ahead = {both for both, one in moments.items() if one.late_ms < -1000 * ahead_seconds_max}
     is_late = all(
@@ -118,10 +118,10 @@ def portion_of(
         times = [both for both in times if both not in ahead]
     times_ms = {both: one.time_ms for both, one in moments.items()}
     assembled = assembly.group(
-        [record[SERIES_AT:] for record in sent],
+        list(map(series_of, sent)),
         list(map(times_ms.__getitem__, times)),
-        [record[VALUE_BACKWARDS] for record in sent],
-        lambda place: series_row(sent[place][SERIES_AT:]),
+        list(map(value_of, sent)),
+        lambda place: series_row(series_of(sent[place])),
     )
     return Portion(
         assembled,

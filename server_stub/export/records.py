@@ -11,9 +11,13 @@ Why so: docs/decisions/export.md.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
-from server_stub.time_series_database.assembly import Row
+from server_stub.time_series_database.known_series import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LATER_THAN_ALL = 2**63 - 1
 _EARLIER_THAN_ALL = -(2**63)
@@ -24,12 +28,17 @@ _EPOCH_MICROSECONDS = 946_684_800_000_000
 
 # The four columns of constant width: their bytes begin behind a type and a length.
 _ID = slice(12, 20)
-TIMES = slice(28, 52)
-"""Where a record has its two times; what is between them is the same in all records."""
-VALUE_BACKWARDS = slice(67, 59, -1)
-"""Where a record has its value, the lowest byte first, as the time-series database has it."""
-SERIES_AT = 68
-"""Where the columns begin that all records of a series have in common."""
+
+# An itemgetter takes three quarters of the time of an expression in a comprehension.
+
+times_of: Callable[[bytes], bytes] = itemgetter(slice(28, 52))
+"""Return the two times of a record; what is between them is the same in all records."""
+
+value_of: Callable[[bytes], bytes] = itemgetter(slice(67, 59, -1))
+"""Return the value of a record, the lowest byte first, as the time-series database has it."""
+
+series_of: Callable[[bytes], bytes] = itemgetter(slice(68, None))
+"""Return the columns that all records of a series have in common."""
 
 _moment = struct.Struct(">q8xq")
 _SERIES_COLUMNS = 8
@@ -47,7 +56,7 @@ class Moment(NamedTuple):
 
 
 def moment_of(times: bytes) -> Moment:
-    """Return what the two times of a record say; `times` is its part at `TIMES`."""
+    """Return what the two times of a record say; `times` is as `times_of` returns them."""
     created_at, timestamp = _moment.unpack(times)
     if timestamp in {_LATER_THAN_ALL, _EARLIER_THAN_ALL}:
         return Moment(None, 0)
@@ -63,7 +72,7 @@ def series_row(series: bytes) -> Row:
     """Return a row with the columns that all records of a series have in common.
 
     Args:
-        series: a record from `SERIES_AT` on.
+        series: as `series_of` returns them.
     """
     columns: list[bytes | None] = []
     at = 0

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from server_stub.ingest.series_table import SeriesTable
     from server_stub.postgresql.database import Database
     from server_stub.postgresql.partitions import Partitions
-    from server_stub.time_series_database.assembly import Family
+    from server_stub.time_series_database.known_series import Family
 
 INSERT_ATTEMPTS = 3
 """Once to find the partition missing, once to insert, once more if midnight comes in between."""

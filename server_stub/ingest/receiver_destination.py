@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from server_stub.ingest.owners import Owners
     from server_stub.ingest.row_encoding import RowEncoder
     from server_stub.statistics import ExportStatistics
-    from server_stub.time_series_database.assembly import Assembled, Family, Row
+    from server_stub.time_series_database.assembly import Assembled
+    from server_stub.time_series_database.known_series import Family, Row
     from server_stub.time_series_database.receiver import Receiver
 
 REQUESTS_MAX = 64

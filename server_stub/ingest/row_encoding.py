@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from server_stub.ingest.body import Reject, reason_of
 from server_stub.ingest.copy_format import VALUE_BYTES, pack_value, row_head
 from server_stub.ingest.rejection import RejectKind, SampleError, kind_of
-from server_stub.time_series_database.assembly import Row
+from server_stub.time_series_database.known_series import Row
 from server_stub.timestamps import parse_timestamp, to_epoch_microseconds
 
 if TYPE_CHECKING:

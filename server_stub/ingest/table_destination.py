@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from server_stub.ingest.body import ParsedBody, Sample
     from server_stub.ingest.owners import Owners
     from server_stub.ingest.row_encoding import RowEncoder
-    from server_stub.time_series_database.assembly import Family
+    from server_stub.time_series_database.known_series import Family
 
 ROWS_WRITTEN_AT_ONCE = 200
 """Some 30 KB: PostgreSQL gets its first rows soon. To reject as many takes some milliseconds."""

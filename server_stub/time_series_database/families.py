@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from server_stub.postgresql.database import Database
-    from server_stub.time_series_database.assembly import Assembled, Family
+    from server_stub.time_series_database.assembly import Assembled
+    from server_stub.time_series_database.known_series import Family
 
 REMEMBERED_SECONDS = 600.0
 """How long the server takes it for granted that the table still has what it wrote."""
@@ -105,7 +106,7 @@ class WrittenFamilies:
             self._by_name.clear()
             self._kept_bytes = 0
             self._since = now
-        found = {series.family.metric_name: series.family for series, _ in assembled.series}
+        found = {series.family.metric_name: series.family for series in assembled.series}
         return [family for name, family in found.items() if self._by_name.get(name) != family]
 
     def note_committed(self, families: Sequence[Family]) -> None:

@@ -27,7 +27,7 @@ from server_stub.time_series_database.requests import CONTENT_TYPES, VERSIONS, e
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from server_stub.time_series_database.assembly import Family
+    from server_stub.time_series_database.known_series import Family
 
 REQUEST_SECONDS = 15.0
 """How long the server waits for an answer; it is shorter than a transaction may be idle."""
@@ -51,7 +51,7 @@ SHORT_CONNECTIONS_MAX = 3
 """How many connections may end after their first answer in a row and count as a receiver's death.
 After that it is a habit."""
 
-NOTHING = Assembled([], 0, 0, 0)
+NOTHING = Assembled([], [], [], [], 0, 0)
 
 _logger = logging.getLogger(__name__)
 

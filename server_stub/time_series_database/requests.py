@@ -29,8 +29,8 @@ from server_stub.time_series_database.wire import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server_stub.time_series_database.assembly import Assembled, Family, WrittenLabel
-    from server_stub.time_series_database.wire import Sample
+    from server_stub.time_series_database.assembly import Assembled
+    from server_stub.time_series_database.known_series import Family, WrittenLabel
 
 CONTENT_TYPES = {
     "1.0": "application/x-protobuf",
@@ -68,13 +68,15 @@ def family_name(family: Family) -> str:
 
 
 def _version_1(assembled: Assembled, families: Sequence[Family]) -> bytes:
-    records = SampleRecords()
+    records = SampleRecords().encode(assembled.times_ms, assembled.values)
     heads = FieldHeads(1)
     parts: list[bytes] = []
-    for series, samples in assembled.series:
+    begin = 0
+    for series, end in zip(assembled.series, assembled.ends, strict=True):
         labels = series.encoded_labels
-        encoded = records.encode(samples)
+        encoded = b"".join(records[begin:end])
         parts += (heads[len(labels) + len(encoded)], labels, encoded)
+        begin = end
     metadata = _V1["WriteRequest"]()
     for name, family in {family_name(family): family for family in families}.items():
         metadata.metadata.add(
@@ -88,23 +90,28 @@ def _version_1(assembled: Assembled, families: Sequence[Family]) -> bytes:
 
 
 def _version_2(assembled: Assembled) -> bytes:
-    records = SampleRecords()
+    sample_records = SampleRecords()
+    times_ms, values = assembled.times_ms, assembled.values
+    records = sample_records.encode(times_ms, values)
+    has_zero = not _ZEROS.isdisjoint(values)
     symbols = _Symbols()
     references = _References(symbols)
     series_heads, labels_heads = FieldHeads(5), FieldHeads(1)
     metadata: dict[Family, bytes] = {}
     parts: list[bytes] = []
-    for series, samples in assembled.series:
+    begin = 0
+    for series, end in zip(assembled.series, assembled.ends, strict=True):
         labels = b"".join(map(references.__getitem__, series.label_set))
         family = series.family
         told = metadata.get(family)
         if told is None:
             told = metadata[family] = _metadata_2(family, symbols)
-        if series.counts and _has_zero(samples):
-            encoded, created = _started(samples, records)
+        if has_zero and series.counts and not _ZEROS.isdisjoint(values[begin:end]):
+            encoded, created = _started(times_ms[begin:end], values[begin:end], sample_records)
             told += created
         else:
-            encoded = records.encode(samples)
+            encoded = b"".join(records[begin:end])
+        begin = end
         labels_head = labels_heads[len(labels)]
         size = len(labels_head) + len(labels) + len(encoded) + len(told)
         parts += (series_heads[size], labels_head, labels, encoded, told)
@@ -134,14 +141,6 @@ class _References(dict["WrittenLabel", bytes]):
         return pair
 
 
-def _has_zero(samples: Sequence[Sample]) -> bool:
-    # A generator costs more than the one sample that most series have in a request.
-    for _, value in samples:  # noqa: SIM110
-        if value in _ZEROS:
-            return True
-    return False
-
-
 def _metadata_2(family: Family, symbols: _Symbols) -> bytes:
     message = _V2["Metadata"](type=METRIC_TYPES.get(family.metric_type, 0))
     # A reference to the empty text is what a message has without one.
@@ -153,15 +152,16 @@ def _metadata_2(family: Family, symbols: _Symbols) -> bytes:
     return field(5, message.SerializeToString() + b"".join(references))
 
 
-def _started(samples: Sequence[Sample], records: SampleRecords) -> tuple[bytes, bytes]:
+def _started(
+    times_ms: Sequence[int], values: Sequence[bytes], records: SampleRecords
+) -> tuple[bytes, bytes]:
     """Return samples of a count, and the field of when it was zero, if it begins so."""
     starts_ms: list[int] = []
     start_ms = 0  # stands for a time that is not known
-    for time_ms, value in samples:
+    for time_ms, value in zip(times_ms, values, strict=True):
         starts_ms.append(start_ms)
         if value in _ZEROS:
             start_ms = time_ms
-    first_ms, first_value = samples[0]
-    is_created = first_value in _ZEROS and len(samples) > 1
-    created = varint_field(6, first_ms) if is_created else b""
-    return records.encode_started(samples, starts_ms), created
+    is_created = values[0] in _ZEROS and len(values) > 1
+    created = varint_field(6, times_ms[0]) if is_created else b""
+    return b"".join(records.encode_started(times_ms, values, starts_ms)), created

@@ -18,9 +18,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Sample = tuple[int, bytes]
-"""The time in milliseconds, and the value as `double_bytes` gives it."""
-
 double_bytes = struct.Struct("<d").pack
 """Return a number as protobuf has it: eight bytes, the lowest first."""
 
@@ -82,42 +79,59 @@ class FieldHeads(dict[int, bytes]):
 
 
 class SampleRecords:
-    """Encodes the samples of one request as `samples`, which is field 2 of a `TimeSeries`."""
+    """Encodes samples as `samples`, which is field 2 of a `TimeSeries`: each is a record.
+
+    It is for one request, as it makes what stands around a value once for all samples of a time.
+    """
 
     def __init__(self) -> None:
-        # What stands before and behind a value, by the time.
-        self._around: dict[int, tuple[bytes, bytes]] = {}
-        # The same by the time and by when the series was zero.
-        self._around_started: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self._around = _Around()
+        self._around_started = _AroundStarted()
 
-    def encode(self, samples: Iterable[Sample]) -> bytes:
-        """Return the records of samples."""
-        parts: list[bytes] = []
-        around = self._around
-        for time_ms, value in samples:
-            found = around.get(time_ms)
-            if found is None:
-                found = around[time_ms] = _around(_TIME_TAG + varint(time_ms))
-            parts += (found[0], value, found[1])
-        return b"".join(parts)
-
-    def encode_started(self, samples: Iterable[Sample], starts_ms: Iterable[int]) -> bytes:
-        """Return the records of samples, each with the time at which its series was zero.
+    def encode(self, times_ms: Iterable[int], values: Iterable[bytes]) -> list[bytes]:
+        """Return the record of each sample.
 
         Args:
-            samples: the samples.
-            starts_ms: that time of each, in milliseconds; 0 if it is not known.
+            times_ms: the time of each, in milliseconds.
+            values: the value of each, as `double_bytes` gives it.
         """
-        parts: list[bytes] = []
-        for (time_ms, value), start_ms in zip(samples, starts_ms, strict=True):
-            found = self._around_started.get((time_ms, start_ms))
-            if found is None:
-                start = _START_TAG + varint(start_ms) if start_ms else b""
-                found = _around(_TIME_TAG + varint(time_ms) + start)
-                self._around_started[time_ms, start_ms] = found
-            parts += (found[0], value, found[1])
-        return b"".join(parts)
+        return _records(map(self._around.__getitem__, times_ms), values)
+
+    def encode_started(
+        self, times_ms: Iterable[int], values: Iterable[bytes], starts_ms: Iterable[int]
+    ) -> list[bytes]:
+        """Return the record of each sample, with the time at which its series was zero.
+
+        Args:
+            times_ms: the time of each, in milliseconds.
+            values: the value of each, as `double_bytes` gives it.
+            starts_ms: that time for each, in milliseconds; 0 if it is not known.
+        """
+        moments = zip(times_ms, starts_ms, strict=True)
+        return _records(map(self._around_started.__getitem__, moments), values)
+
+
+class _Around(dict[int, tuple[bytes, bytes]]):
+    """What a record has before its value, and what it has behind it, by the time."""
+
+    def __missing__(self, time_ms: int) -> tuple[bytes, bytes]:
+        around = self[time_ms] = _around(_TIME_TAG + varint(time_ms))
+        return around
+
+
+class _AroundStarted(dict[tuple[int, int], tuple[bytes, bytes]]):
+    """The same by the time, and by when the series was zero."""
+
+    def __missing__(self, moment: tuple[int, int]) -> tuple[bytes, bytes]:
+        time_ms, start_ms = moment
+        start = _START_TAG + varint(start_ms) if start_ms else b""
+        around = self[moment] = _around(_TIME_TAG + varint(time_ms) + start)
+        return around
 
 
 def _around(behind: bytes) -> tuple[bytes, bytes]:
     return _SAMPLES_TAG + varint(_VALUE_FIELD_BYTES + len(behind)) + _VALUE_TAG, behind
+
+
+def _records(around: Iterable[tuple[bytes, bytes]], values: Iterable[bytes]) -> list[bytes]:
+    return [before + value + behind for (before, behind), value in zip(around, values, strict=True)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from server_stub.errors import ReceiverUnavailableError
-from server_stub.time_series_database.assembly import Assembly, Row
+from server_stub.time_series_database.assembly import Assembly
+from server_stub.time_series_database.known_series import Row
 from server_stub.time_series_database.receiver import Receiver
 from tests.prometheus import needs_prometheus, running_prometheus
 from tests.server.application import insert, running_api, sample

@@ -9,15 +9,15 @@ import pytest
 from psycopg.types.string import ByteaBinaryLoader
 
 from server_stub.export.records import (
-    SERIES_AT,
-    TIMES,
-    VALUE_BACKWARDS,
     Moment,
     id_of,
     moment_of,
+    series_of,
     series_row,
+    times_of,
+    value_of,
 )
-from server_stub.time_series_database.assembly import Row
+from server_stub.time_series_database.known_series import Row
 from server_stub.time_series_database.wire import double_of
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def test_the_columns_of_a_row_are_at_constant_places(record_of) -> None:
     """The id, the times and the value are read without a look at what comes before them."""
     record = record_of()
     assert 4711 == id_of(record)
-    assert 1.5 == double_of(record[VALUE_BACKWARDS])
-    assert Moment(1_769_860_800_001, 998) == moment_of(record[TIMES])
+    assert 1.5 == double_of(value_of(record))
+    assert Moment(1_769_860_800_001, 998) == moment_of(times_of(record))
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_the_columns_of_a_row_are_at_constant_places(record_of) -> None:
 )
 def test_a_time_is_milliseconds_rounded_down_or_infinite(record_of, timestamp, expected) -> None:
     """A time before 1970 is negative, and one after its arrival is early."""
-    assert expected == moment_of(record_of(timestamp=timestamp)[TIMES])
+    assert expected == moment_of(times_of(record_of(timestamp=timestamp)))
 
 
 def test_what_rows_of_a_series_have_in_common_is_at_the_end(record_of) -> None:
     """Two rows of a series differ in nothing there; NULL is None and an empty text is one."""
     first, second = record_of(), record_of(timestamp="2026-02-01 00:00:00+00", value=-0.0)
-    assert first[SERIES_AT:] == second[SERIES_AT:]
+    assert series_of(first) == series_of(second)
     expected = Row(
         0, -7, "jobs_total", '{"a": "ü"}', 0.0, None, "pool", "broker", "counter", None, ""
     )
-    assert expected == series_row(first[SERIES_AT:])
+    assert expected == series_row(series_of(first))
     other = record_of(labels=None, help_text="Jobs")
     expected = expected._replace(labels=None, help_text="Jobs")
-    assert expected == series_row(other[SERIES_AT:])
+    assert expected == series_row(series_of(other))

@@ -7,7 +7,8 @@ import struct
 import cramjam
 import pytest
 
-from server_stub.time_series_database.assembly import Assembly, Row
+from server_stub.time_series_database.assembly import Assembly
+from server_stub.time_series_database.known_series import Row
 from server_stub.time_series_database.messages import VERSION_2, message_classes
 from server_stub.time_series_database.requests import encode
 
@@ -50,7 +51,7 @@ SAMPLE = varint(1 << 3 | 1) + struct.pack("<d", 1.5) + integer(2, 1_700_000_000_
 def test_version_1_is_a_write_request_of_prometheus() -> None:
     """timeseries = 1 with labels = 1 and samples = 2, and metadata = 3."""
     assembled = Assembly().assemble([ROW])
-    families = [series.family for series, _ in assembled.series]
+    families = [series.family for series in assembled.series]
     labels = b"".join(
         field(1, field(1, name.encode()) + field(2, value.encode())) for name, value in LABELS
     )

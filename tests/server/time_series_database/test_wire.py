@@ -32,18 +32,22 @@ NUMBERS = st.floats(allow_nan=False)
 @given(st.lists(st.tuples(INT64, NUMBERS)))
 def test_protobuf_reads_the_records_of_samples(samples) -> None:
     """Times of any 64 bits, and all values, zeros and infinities too."""
-    encoded = SampleRecords().encode([(at, double_bytes(value)) for at, value in samples])
-    message = V1["TimeSeries"].FromString(encoded)
+    records = SampleRecords().encode(
+        [at for at, _ in samples], [double_bytes(value) for _, value in samples]
+    )
+    message = V1["TimeSeries"].FromString(b"".join(records))
     assert samples == [(one.timestamp, one.value) for one in message.samples]
 
 
 @given(st.lists(st.tuples(INT64, NUMBERS, INT64)))
 def test_protobuf_reads_when_a_series_was_zero(samples) -> None:
     """Version 2.0 has that time beside each sample; 0 stands for one that is not known."""
-    encoded = SampleRecords().encode_started(
-        [(at, double_bytes(value)) for at, value, _ in samples], [start for *_, start in samples]
+    records = SampleRecords().encode_started(
+        [at for at, _, _ in samples],
+        [double_bytes(value) for _, value, _ in samples],
+        [start for *_, start in samples],
     )
-    message = V2["TimeSeries"].FromString(encoded)
+    message = V2["TimeSeries"].FromString(b"".join(records))
     found = [(one.timestamp, one.value, one.start_timestamp) for one in message.samples]
     assert samples == found
 
