@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,14 +71,20 @@ def cpu_seconds(root: psutil.Process) -> float:
     """Return what a process, its children, and those that have ended, have taken."""
     total = 0.0
     for process in processes_of(root):
-        times = process.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
+        # One of PostgreSQL's own may have ended since; then it counts with its parent.
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
 def private_bytes(root: psutil.Process) -> int:
     """Return the memory of a process and its children, with their shares of what they share."""
-    return sum(process.memory_full_info().pss for process in processes_of(root))
+    total = 0
+    for process in processes_of(root):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().pss
+    return total
 
 
 class Site:
