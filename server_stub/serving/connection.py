@@ -7,15 +7,16 @@ Why so: docs/decisions/security.md.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import h11
+import uvloop
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
@@ -200,13 +201,14 @@ def connection_class(limits: ConnectionLimits, counted: WorkerConnections) -> ty
 
 
 def loop_factory(limits: ConnectionLimits) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return a maker of event loops whose servers bound a TLS handshake too.
+    """Return a maker of uvloop's event loops whose servers bound a TLS handshake too.
 
-    Uvicorn leaves that bound at asyncio's minute, and gets a connection only after the handshake.
+    Uvicorn leaves that bound at a minute, and gets a connection only after the handshake. Why
+    uvloop: docs/decisions/ingest.md.
     """
 
-    class Loop(asyncio.SelectorEventLoop):
-        async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+    class Loop(uvloop.Loop):
+        async def create_server(self, *arguments: Any, **options: Any) -> Any:
             if options.get("ssl") is not None:
                 options["ssl_handshake_timeout"] = limits.header_seconds_max
             return await super().create_server(*arguments, **options)

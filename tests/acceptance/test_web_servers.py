@@ -90,7 +90,8 @@ KILLED = -signal.SIGTERM
 
 # The command, and the exit code that the server has without a client.
 SERVERS = {
-    "uvicorn": ("-m uvicorn --port={port} web_app:asgi", KILLED),
+    "uvicorn, asyncio": ("-m uvicorn --loop=asyncio --port={port} web_app:asgi", KILLED),
+    "uvicorn, uvloop": ("-m uvicorn --loop=uvloop --port={port} web_app:asgi", KILLED),
     "uvicorn, in lifespan": ("IN_LIFESPAN -m uvicorn --port={port} web_app:asgi", KILLED),
     "uvicorn, 4 workers": ("-m uvicorn --port={port} --workers=4 web_app:asgi", 0),
     "gunicorn": (f"{GUNICORN} web_app:wsgi", 0),
