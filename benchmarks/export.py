@@ -7,7 +7,6 @@ Needs the program victoria-metrics.
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import shutil
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
+import uvloop
 from ingest import BATCH_SAMPLES, make_batch
 from rounds import medians
 from started_server import server_command, started_server
@@ -101,7 +101,7 @@ def export_all(database_url: str, rows: int) -> float:
     """Export every row into an empty VictoriaMetrics; return the samples a second."""
     with victoria_metrics() as port:
         receiver = Receiver(f"http://127.0.0.1:{port}/api/v1/write", {})
-        seconds = asyncio.run(export_to(database_url, receiver))
+        seconds = uvloop.run(export_to(database_url, receiver))
         check(port, "promremotewrite", rows)
         compare(port, database_url)
     return rows / seconds
@@ -136,7 +136,7 @@ def prepared_requests(database_url: str) -> list[bytes]:
         return httpx.Response(204)
 
     receiver = Receiver("http://receiver", {}, "1.0", transport=httpx.MockTransport(keep))
-    asyncio.run(export_to(database_url, receiver))
+    uvloop.run(export_to(database_url, receiver))
     return bodies
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
+import uvloop
 
 from server_stub.app import create_app
 from server_stub.postgresql.schema import apply_schema
@@ -26,10 +27,10 @@ _logger = logging.getLogger(__name__)
 
 
 class LoopThread:
-    """An event loop in a thread of its own, for tests that are plain functions."""
+    """An event loop as the server's, in a thread of its own, for tests that are plain functions."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
