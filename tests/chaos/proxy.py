@@ -59,6 +59,7 @@ class Proxy:
         self._sockets: set[socket.socket] = set()
         self._exchanges: set[threading.Thread] = set()
         self._refuse_until = 0.0
+        self._refusal_is_over = threading.Event()
         self._listener = _listen(0)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept_all, name="chaos-proxy")
@@ -79,6 +80,7 @@ class Proxy:
         traceback: TracebackType | None,
     ) -> None:
         self.closing.set()
+        self.accept_again()
         with suppress(OSError):  # wakes the accepting thread
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         self._thread.join()
@@ -102,9 +104,15 @@ class Proxy:
 
     def refuse_for(self, seconds: float) -> None:
         """Have the operating system refuse connections for a while: no socket listens then."""
+        self._refusal_is_over.clear()
         self._refuse_until = time.monotonic() + seconds
         with suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), 1).close()
+
+    def accept_again(self) -> None:
+        """Accept connections again, before the while is over."""
+        self._refuse_until = 0.0
+        self._refusal_is_over.set()
 
     def draw(self, path: str) -> Fault:
         """Return the fate of a request."""
@@ -170,7 +178,7 @@ class Proxy:
 
     def _stop_listening_for_a_while(self) -> None:
         self._listener.close()
-        self.closing.wait(max(0.0, self._refuse_until - time.monotonic()))
+        self._refusal_is_over.wait(max(0.0, self._refuse_until - time.monotonic()))
 
         def listen_again() -> bool:
             # An outgoing connection of another program may have taken the port meanwhile.

@@ -15,7 +15,9 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.waiting import wait_until
 
 BODY = b"x" * 5_000
-CLIENT_SECONDS = 0.5
+IMPATIENT_SECONDS = 0.5
+"""For a request that no answer comes to in time."""
+PATIENT_SECONDS = 30.0
 
 
 class Upstream:
@@ -63,10 +65,10 @@ def upstream():
     running.server.server_close()
 
 
-def ask(url, body=BODY):
+def ask(url, body=BODY, seconds=PATIENT_SECONDS):
     """Return the status that a client sees, or the name of the exception that it raises."""
     try:
-        return httpx.post(url + BATCH_PATH, content=body, timeout=CLIENT_SECONDS).status_code
+        return httpx.post(url + BATCH_PATH, content=body, timeout=seconds).status_code
     except httpx.HTTPError as error:
         return type(error).__name__
 
@@ -101,7 +103,8 @@ def ask(url, body=BODY):
 def test_a_fault_does_what_it_says(upstream, fault, received, seen):
     """The server gets the request or does not, and the client sees the fault."""
     with Proxy(upstream.url, plan=Sequence(fault), seed=1) as proxy:
-        assert ask(proxy.url) in seen
+        seconds = IMPATIENT_SECONDS if "ReadTimeout" in seen else PATIENT_SECONDS
+        assert ask(proxy.url, seconds=seconds) in seen
         proxy.drain()
         assert [BODY] * received == upstream.received
         assert Tally({fault: 1}) == proxy.counts
@@ -110,7 +113,7 @@ def test_a_fault_does_what_it_says(upstream, fault, received, seen):
 def test_a_request_is_overtaken_by_the_next_one(upstream):
     """A request that the proxy holds back reaches the server after its client's next request."""
     with Proxy(upstream.url, plan=Sequence(Fault.OVERTAKEN)) as proxy:
-        assert "ReadTimeout" == ask(proxy.url, b"first")
+        assert "ReadTimeout" == ask(proxy.url, b"first", IMPATIENT_SECONDS)
         assert 200 == ask(proxy.url, b"second")
         proxy.drain()
         assert [b"second", b"first"] == upstream.received
@@ -119,8 +122,9 @@ def test_a_request_is_overtaken_by_the_next_one(upstream):
 def test_nobody_listens_while_connections_are_refused(upstream):
     """The operating system refuses a client, which gets through afterwards."""
     with Proxy(upstream.url) as proxy:
-        proxy.refuse_for(0.3)
+        proxy.refuse_for(60)
         wait_until(lambda: ask(proxy.url) == "ConnectError", 10)
+        proxy.accept_again()
         wait_until(lambda: ask(proxy.url) == 200, 10)
 
 
