@@ -29,7 +29,7 @@ _EPOCH_MICROSECONDS = 946_684_800_000_000
 # The four columns of constant width: their bytes begin behind a type and a length.
 _ID = slice(12, 20)
 
-# An itemgetter takes three quarters of the time of an expression in a comprehension.
+# An itemgetter takes 0.8 to 0.9 of the time of an expression in a comprehension.
 
 times_of: Callable[[bytes], bytes] = itemgetter(slice(28, 52))
 """Return the two times of a record; what is between them is the same in all records."""
