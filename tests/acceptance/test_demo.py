@@ -109,6 +109,7 @@ def test_the_demo_names_what_another_database_has_otherwise(report_module):
                                "VictoriaMetrics")  # fmt: skip
 
 
+@pytest.mark.once
 def test_the_demo_can_run_again_on_kept_data(kept):
     """A second run on the same data folder compares only what it did itself."""
     for _ in range(2):
@@ -145,6 +146,7 @@ def test_the_demo_notices_what_is_missing(server, report_module):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_demo_can_be_interrupted(kept, number):
     """A signal during the work ends everything, with a message and no traceback."""

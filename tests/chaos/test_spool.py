@@ -108,6 +108,7 @@ def test_workers_killed_while_they_take_over(scenario):
         settle_with_last_worker(scenario, server, settings, rounds, must, ledgers, proxy)
 
 
+@pytest.mark.once
 def test_everything_at_once(scenario):
     """Workers, servers and PostgreSQL are killed, while the network fails in every way."""
     rounds = scenario.size(1, 20)
@@ -209,6 +210,7 @@ def small_disk(folder):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.once
 def test_a_disk_that_is_full(scenario):
     """Samples wait in memory then, and the SDK calls none safe that is not."""
     recorded = scenario.size(6_000, 50_000)
@@ -226,6 +228,7 @@ def test_a_disk_that_is_full(scenario):
         settle_with_last_worker(scenario, server, settings, 1, must, ledgers, proxy)
 
 
+@pytest.mark.once
 def test_a_disk_that_is_full_costs_no_sample_of_a_worker_that_lives(scenario):
     """With the server back, the table has once what waited on disk and what waited in memory."""
     recorded = scenario.size(6_000, 50_000)
