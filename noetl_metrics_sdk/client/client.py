@@ -212,7 +212,8 @@ class MetricsClient:
             for source in self._engine.sources():
                 if source.was_started:
                     source.stop(now, self._clock)
-            self._engine.delivery_thread.stop(now)
+            # The program may give its transport to another client.
+            self._engine.delivery_thread.stop(now, closes_connections=False)
             self._has_ended()
 
     def _start_threads(self) -> None:
@@ -415,8 +416,6 @@ class MetricsClient:
             in_time = engine.delivery_thread.stop(deadline) and in_time
         finally:
             self._ending.thread = None
-        if in_time:
-            self._transport.close()
         self._has_ended()  # last, so that a shutdown that was interrupted can be repeated
         return in_time
 

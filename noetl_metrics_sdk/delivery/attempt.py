@@ -177,6 +177,17 @@ class Delivery:
         except Exception:  # a transport's own mistake must not end the thread
             _logger.exception("the transport raised what it should not")
 
+    def close_connections(self) -> None:
+        """Close the transport's connections, in the thread that has used them.
+
+        A worker may measure its log, and closing writes to it as sending does. Lines that this
+        thread writes are not delivered (`Engine.record`).
+        """
+        try:
+            self._transport.close()
+        except Exception:  # a transport's own mistake must not end the thread
+            _logger.exception("the transport raised what it should not")
+
     def _registered_runtime_id(self) -> str:
         if self.runtime_id is None:
             assert self._registration is not None

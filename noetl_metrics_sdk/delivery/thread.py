@@ -101,6 +101,7 @@ class DeliveryThread:
         self._full_batch_is_news = False
         self._flush_waits = False
         self._stop_at: float | None = None
+        self._closes_connections = True
         self._retrying = retrying(
             pause=self._pause,
             must_stop=self._must_give_up,
@@ -183,15 +184,20 @@ class DeliveryThread:
             )
         return self._buffer.ledger().settled >= wanted
 
-    def stop(self, deadline: float) -> bool:
+    def stop(self, deadline: float, *, closes_connections: bool = True) -> bool:
         """Send what is left until the deadline, and end the thread.
 
         If the thread has not been started, the caller's own thread sends what is left.
+
+        Args:
+            deadline: the time of the monotonic clock, in seconds.
+            closes_connections: whether the transport is not used any more.
 
         Returns:
             False if the thread was still running at the deadline.
         """
         with self._state:
+            self._closes_connections = closes_connections
             self._stop_at = deadline
             self._state.notify_all()
         if self._thread.ident is None:
@@ -201,7 +207,9 @@ class DeliveryThread:
         return not self._thread.is_alive()
 
     def run(self) -> None:
-        """Deliver until `stop()` is called, and say goodbye; the thread runs this.
+        """Deliver until `stop()` is called, say goodbye, and close the connections.
+
+        The thread runs this.
 
         No error ends the thread before. What no code here expects, like an error of the program's
         own transport or of a log handler that exits, is counted, and the thread begins anew.
@@ -214,6 +222,8 @@ class DeliveryThread:
         left = self._stop_at - self._clock.monotonic()
         self.delivery.say_goodbye(min(GOODBYE_SECONDS_MAX, left))
         self._batches.close()
+        if self._closes_connections:
+            self.delivery.close_connections()
 
     def _has_delivered_until_stopped(self) -> bool:
         """Return False if an unexpected error came first, and there is time to begin anew."""

@@ -73,6 +73,26 @@ def test_the_log_of_the_delivery_is_not_delivered(overflow):
     assert dropped["own_log"] > 0
 
 
+class LoggingClose(InMemoryTransport):
+    """Writes to the log when it is closed, as httpx does if the connection is still open."""
+
+    def close(self):
+        super().close()
+        logging.getLogger("connection").debug("closed")
+
+
+def test_the_log_of_closing_the_connections_is_not_delivered():
+    """The shutdown leaves no sample behind which only its own end has caused."""
+    client = make_client(None, transport=LoggingClose())
+    with recording(client), client:
+        client.record("value", 1)
+        ended = client.shutdown(10)
+    assert (0, False) == (ended.pending, ended.timed_out)
+    ledger = client.stats().samples
+    assert (1, 0) == (ledger.sent, ledger.pending)
+    assert ledger.dropped["own_log"] > 0
+
+
 def test_the_other_threads_do_not_wait_for_room():
     """What the collecting thread records enters the buffer if there is room, and waits for none."""
     registry, transport = Registry(), GatedTransport()

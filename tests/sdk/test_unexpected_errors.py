@@ -104,6 +104,20 @@ def test_a_transport_that_exits_does_not_end_the_delivery():
     assert [1.0] == [sample.value for sample in transport.received("value")]
 
 
+def test_a_transport_that_cannot_be_closed_fails_no_shutdown(caplog):
+    """The samples are delivered by then; what the transport raised is in the log."""
+
+    class Unclosable(InMemoryTransport):
+        def close(self):
+            raise OSError("the connection is gone")
+
+    client = make_client(Unclosable()).start()
+    client.record("value", 1)
+    ended = client.shutdown(30)
+    assert (1, 0, False) == (ended.sent, ended.pending, ended.timed_out)
+    assert "the connection is gone" in caplog.text
+
+
 def test_a_shutdown_is_not_held_up_by_errors_without_end():
     """The samples that could not be sent are pending, and every thread has ended."""
 
