@@ -33,7 +33,6 @@ from tests.victoria_metrics import PROGRAM, running_victoria_metrics
 ROOT = Path(__file__).parent.parent.parent
 REPOSITORY = "https://github.com/noetl/noetl-metrics-sdk"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PYTHON_BLOCK = "```python\n"
 DOCUMENTED_SERVERS = ("http://localhost:8082", "https://localhost:8082")
 SERVER_COMMAND = "python -m server_stub "
 DOCUMENTED_RECEIVER = "http://localhost:8428"
@@ -244,15 +243,15 @@ def comparable(line):
     return re.sub(r"\d{2,}", "N", line)
 
 
+def marks_of(document):
+    """Return `once` for a document that has no Python and is not about the SDK's own command."""
+    has_python = any(block.language == "python" for block in blocks_of(document))
+    return [] if has_python or document.name == "command.md" else [pytest.mark.once]
+
+
 @pytest.mark.parametrize(
     "document",
-    [
-        # Commands do the same under every interpreter.
-        pytest.param(
-            path, id=path.name, marks=[] if PYTHON_BLOCK in path.read_text() else [pytest.mark.once]
-        )
-        for path in DOCUMENTS
-    ],
+    [pytest.param(path, id=path.name, marks=marks_of(path)) for path in DOCUMENTS],
 )
 def test_a_document_does_what_it_says(document, server, tmp_path):
     """The blocks of a document run from top to bottom, and print what the document shows."""
