@@ -8,9 +8,10 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpx
 import psycopg
@@ -203,6 +204,99 @@ def test_a_chart_reads_values_switches_series_and_takes_a_range(page: Page) -> N
     assert re.search(r"from=2\d\d\d-.*&to=2\d\d\d-", page.url)
     page.go_back()
     expect(page.get_by_label("Range")).to_have_value("1h")
+
+
+def reload(page: Page) -> None:
+    """Load again as the refresh does, without a key or the mouse; return when it is shown."""
+    again = page.get_by_role("button", name="Reload")
+    again.dispatch_event("click")
+    expect(again).to_have_attribute("aria-busy", "false")
+
+
+def values_read(table: Locator) -> dict[str, str]:
+    """Return the table's first column of values, under the time at which they are read."""
+    rows = [row.inner_text().split("\t") for row in table.get_by_role("row").all()]
+    assert 1 < len(rows)
+    return {name.strip(): value for name, value, *_ in rows}
+
+
+def test_a_chart_is_read_on_while_its_data_come_anew(page: Page) -> None:
+    """A reload leaves the time that is read, until the keys or the mouse go."""
+    page.goto(f"#explore?{PROCESSED}")
+    table = page.get_by_role("group", name="Values of the series")
+    heading = table.locator("th").nth(1)
+    drawn = page.get_by_role("group", name=re.compile("^noetl_jobs_processed_total: rate"))
+    drawn.focus()
+    for key in ("End", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    expect(heading).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    read = values_read(table)
+    reload(page)
+    assert read == values_read(table)
+    page.keyboard.press("ArrowLeft")
+    expect(heading).not_to_have_text(read["series"])
+    page.keyboard.press("Shift+Tab")
+    expect(heading).to_have_text("last")
+    box = page.locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
+    expect(heading).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    read = values_read(table)
+    reload(page)
+    assert read == values_read(table)
+    page.mouse.move(box["x"], box["y"] - 20)
+    expect(heading).to_have_text("last")
+
+
+def test_a_chart_is_read_on_when_a_series_is_new(page: Page, served) -> None:
+    """A series that a reload finds is drawn, and the time that was read is read on."""
+    post_samples(served.url, "growing", [("growing_values", {"shard": "first"})])
+    page.goto(f"#explore?{chart('growing_values', 'max', 'shard')}")
+    table = page.get_by_role("group", name="Values of the series")
+    page.get_by_role("group", name=re.compile("^growing_values: ")).focus()
+    page.keyboard.press("End")
+    expect(table.locator("th").nth(1)).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    read = values_read(table)
+    post_samples(served.url, "growing", [("growing_values", {"shard": "second"})])
+    reload(page)
+    expect(table.get_by_role("row")).to_have_count(1 + 2)
+    found = values_read(table)
+    assert read.items() <= found.items()
+
+
+def test_a_range_is_dragged_while_the_data_come_anew(page: Page) -> None:
+    """A reload between the beginning of a drag and its end takes nothing from the range."""
+    page.goto(f"#explore?{PROCESSED}")
+    box = page.locator(".u-over").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle, steps=4)
+    reload(page)
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle, steps=4)
+    page.mouse.up()
+    expect(page.get_by_label("Range")).to_have_value("absolute")
+    dragged = re.search(r"from=(\d+-[^&]+)&to=(\d+-[^&]+)", unquote(page.url))
+    assert dragged is not None
+    start, end = (datetime.fromisoformat(moment) for moment in dragged.groups())
+    assert 1_700 < (end - start).total_seconds() < 1_900
+
+
+def test_a_reload_leaves_the_focus_and_what_is_typed(page: Page) -> None:
+    """A reload leaves the focus on a series' switch, and a number that is half typed."""
+    page.goto(f"#explore?{DURATION}")
+    switch = page.get_by_role("button", name="job_type=sql")
+    switch.focus()
+    reload(page)
+    expect(switch).to_be_focused()
+    quantile = page.get_by_role("spinbutton", name="Quantile")
+    quantile.select_text()
+    page.keyboard.type("0.75")
+    reload(page)
+    expect(quantile).to_have_value("0.75")
+    page.keyboard.press("Tab")
+    expect(page).to_have_url(re.compile("quantile%3D0.75%26"))
 
 
 def test_what_stands_behind_a_chart_gives_the_same(page: Page, served) -> None:

@@ -87,13 +87,14 @@ export class ChartPanel {
       said.push(notice("note", `${words}group by fewer labels. The table has all of them.`));
     }
     this.say(...said);
+    this.table.show(rows, unit);
+    // The chart reads in the new rows what it has read in those before.
     this.chart.show(
       this.columns,
       drawn.map((row) => row.line),
       unit,
       window,
     );
-    this.table.show(rows, unit);
   }
 
   /** Return the number that a series keeps, and with it its colour, from one answer to the next. */

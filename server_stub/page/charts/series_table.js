@@ -24,6 +24,8 @@ export class SeriesTable {
     this.onswitch = onswitch;
     this.ononly = ononly;
     this.rowsShown = ROWS_MAX;
+    this.cells = [];
+    this.reading = null;
     this.heading = element("th", { scope: "col", class: "number" }, ["last"]);
     this.body = element("tbody");
     this.more = element("div", { class: "more" });
@@ -56,9 +58,13 @@ export class SeriesTable {
   }
 
   draw() {
+    const focused = this.cells.findIndex(({ toggle }) => toggle === document.activeElement);
+    const focusedName = this.cells[focused]?.name;
     this.cells = [];
     const shown = this.rows.slice(0, this.rowsShown);
     this.body.replaceChildren(...shown.map((row, index) => this.row(row, index)));
+    if (focused !== -1) this.cells.find(({ name }) => name === focusedName)?.toggle.focus();
+    if (this.reading !== null) this.read(this.reading.time, this.reading.valueOf);
     const hidden = this.rows.length - shown.length;
     this.more.replaceChildren();
     if (hidden > 0) {
@@ -95,7 +101,7 @@ export class SeriesTable {
     const cells = COLUMNS.map((column) =>
       element("td", { class: "number" }, [formatNumber(summary[column], this.unit)]),
     );
-    this.cells.push({ toggle, swatch, value: cells[0] });
+    this.cells.push({ name, toggle, swatch, value: cells[0] });
     return element("tr", {}, [element("th", { scope: "row" }, [toggle]), ...cells]);
   }
 
@@ -110,6 +116,7 @@ export class SeriesTable {
 
   /** Show the values at a time instead of the last ones; null is for the last ones again. */
   read(time, valueOf) {
+    this.reading = time === null ? null : { time, valueOf };
     this.heading.textContent = time === null ? "last" : new Date(time * 1_000).toLocaleTimeString();
     this.cells.forEach(({ value }, index) => {
       const row = this.rows[index];

@@ -10,6 +10,8 @@ const { uPlot } = globalThis;
 const HEIGHT = 220;
 // Beyond so many lines a dot on each of them is more than the eye, or the processor, can use.
 const CURSOR_DOTS_MAX = 50;
+// A cursor there reads nothing.
+const OUTSIDE = -10;
 
 const POWERS_OF_TWO = Array.from({ length: 60 }, (_, exponent) => 2 ** exponent);
 
@@ -25,6 +27,7 @@ export class TimeChart {
     this.onread = onread;
     this.plot = null;
     this.shown = null;
+    this.readTime = null;
     this.root = element("div", {
       class: "chart",
       tabindex: "0",
@@ -32,31 +35,50 @@ export class TimeChart {
       "aria-label": label,
       "aria-roledescription": "chart",
       onkeydown: (event) => this.move(event),
+      onblur: () => this.leave(),
     });
     this.sizes = new ResizeObserver(() => this.fit());
     this.sizes.observe(this.root);
     this.forget = onThemeChange(() => this.draw());
   }
 
-  /** Draw columns; `lines` has `{colour, isShown}` of each series, `window` has start and end. */
+  /**
+   * Draw columns; `lines` has `{colour, isShown}` of each series, `window` has start and end.
+   *
+   * A plot that fits stays, so that a reload does not end what a user drags over it.
+   */
   show(columns, lines, unit, window) {
-    this.shown = { columns, lines, unit, window };
-    this.draw();
+    const before = this.shown;
+    const isolated = columns.slice(1).map(isolatedPlaces);
+    this.shown = { columns, lines, unit, window, isolated };
+    const fits = before?.unit === unit && before.lines.length === lines.length;
+    if (fits) this.plot.batch(() => this.replace());
+    else this.draw();
+  }
+
+  replace() {
+    const { columns, lines } = this.shown;
+    lines.forEach(({ isShown }, index) => {
+      if (this.plot.series[index + 1].show !== isShown) this.switch(index, isShown);
+    });
+    this.plot.setData(columns);
   }
 
   draw() {
     if (this.shown === null) return;
-    const { columns, lines, unit, window } = this.shown;
+    const { columns, lines, unit } = this.shown;
     this.plot?.destroy();
-    const series = lines.map((line, index) => {
-      const isolated = isolatedPlaces(columns[index + 1]);
-      return {
-        stroke: () => line.colour(),
-        width: 1.25,
-        show: line.isShown,
-        points: { size: 4, show: isolated.length > 0, filter: () => isolated },
-      };
-    });
+    // An answer that comes later has other lines in the same places.
+    const series = lines.map(({ isShown }, index) => ({
+      stroke: () => this.shown.lines[index].colour(),
+      width: 1.25,
+      show: isShown,
+      points: {
+        size: 4,
+        show: () => this.shown.isolated[index].length > 0,
+        filter: () => this.shown.isolated[index],
+      },
+    }));
     const axis = { stroke: styleColour("text-quiet"), font: "11px system-ui, sans-serif" };
     const lineOf = (name) => ({ stroke: styleColour(name), width: 1 });
     this.plot = new uPlot(
@@ -67,7 +89,7 @@ export class TimeChart {
         legend: { show: false },
         padding: [8, 22, 0, 0],
         scales: {
-          x: { time: true, range: () => [window.start, window.end] },
+          x: { time: true, range: () => [this.shown.window.start, this.shown.window.end] },
           y: { range: valueRange },
         },
         axes: [
@@ -92,7 +114,8 @@ export class TimeChart {
           drag: { x: true, y: false, setScale: false },
         },
         hooks: {
-          setCursor: [(plot) => this.onread(plot.cursor.idx ?? null)],
+          draw: [(plot) => this.readOn(plot)],
+          setCursor: [(plot) => this.read(plot)],
           setSelect: [(plot) => this.select(plot)],
         },
       },
@@ -113,6 +136,30 @@ export class TimeChart {
     this.plot.setSeries(index + 1, { show: isShown });
   }
 
+  read(plot) {
+    const place = plot.cursor.idx ?? null;
+    this.readTime = place === null ? null : plot.data[0][place];
+    this.onread(place);
+  }
+
+  /** Read the same time in what was drawn now, as long as it is in view. */
+  readOn(plot) {
+    if (this.readTime === null) return;
+    const { start, end } = this.shown.window;
+    const isInView = start <= this.readTime && this.readTime <= end;
+    const left = isInView ? plot.valToPos(this.readTime, "x") : OUTSIDE;
+    plot.setCursor({ left, top: isInView ? plot.cursor.top : OUTSIDE });
+  }
+
+  endReading() {
+    this.plot?.setCursor({ left: OUTSIDE, top: OUTSIDE });
+  }
+
+  /** End the reading when the focus goes elsewhere, but not when the user looks at another window. */
+  leave() {
+    if (document.activeElement !== this.root) this.endReading();
+  }
+
   select(plot) {
     const { left, width } = plot.select;
     if (width < 4) return;
@@ -128,7 +175,7 @@ export class TimeChart {
     if (times.length === 0) return;
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
     const place = this.plot.cursor.idx;
-    if (event.key === "Escape") this.plot.setCursor({ left: -10, top: -10 });
+    if (event.key === "Escape") this.endReading();
     else if (steps !== undefined || event.key === "Home" || event.key === "End") {
       let next = event.key === "Home" ? 0 : times.length - 1;
       if (steps !== undefined && place !== null && place !== undefined) next = place + steps;

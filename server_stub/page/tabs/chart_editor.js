@@ -77,10 +77,12 @@ export class ChartEditor {
   show(chart, described) {
     const before = this.chart;
     this.chart = chart;
-    const isTyping = document.activeElement === this.input && before?.metric === chart.metric;
-    if (!isTyping) this.input.value = chart.metric;
+    // What a user types stays, unless the chart has become another one.
+    const isTyped = (field, name) =>
+      document.activeElement === field && before?.[name] === chart[name];
+    if (!isTyped(this.input, "metric")) this.input.value = chart.metric;
     this.aggregation.value = chart.aggregation;
-    this.quantile.value = chart.quantile;
+    if (!isTyped(this.quantile, "quantile")) this.quantile.value = chart.quantile;
     this.quantileField.hidden = chart.aggregation !== "quantile";
     this.showStep(chart.step);
     this.help.textContent = described ? wordsOf(described) : "";
