@@ -221,7 +221,7 @@ def values_read(table: Locator) -> dict[str, str]:
 
 
 def test_a_chart_is_read_on_while_its_data_come_anew(page: Page) -> None:
-    """A reload leaves the time that is read, until the keys or the mouse go."""
+    """A reload leaves the time that is read, and the dots there, until the keys or the mouse go."""
     page.goto(f"#explore?{PROCESSED}")
     table = page.get_by_role("group", name="Values of the series")
     heading = table.locator("th").nth(1)
@@ -241,9 +241,12 @@ def test_a_chart_is_read_on_while_its_data_come_anew(page: Page) -> None:
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
     expect(heading).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+    dots = page.locator(".u-cursor-pt:visible")
+    expect(dots).to_have_count(6)
     read = values_read(table)
     reload(page)
     assert read == values_read(table)
+    expect(dots).to_have_count(6)
     page.mouse.move(box["x"], box["y"] - 20)
     expect(heading).to_have_text("last")
 

@@ -110,7 +110,8 @@ export class TimeChart {
         ],
         cursor: {
           y: false,
-          points: { show: lines.length <= CURSOR_DOTS_MAX, size: 6 },
+          // uPlot makes the dots unless it is given something else: true would be nothing.
+          points: lines.length <= CURSOR_DOTS_MAX ? { size: 6 } : { show: false },
           drag: { x: true, y: false, setScale: false },
         },
         hooks: {
