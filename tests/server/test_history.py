@@ -194,7 +194,7 @@ def test_labels_are_found_behind_the_retention(both: Both, filters: dict[str, An
 
 def test_a_chart_names_the_history_that_it_looks_back_into(both: Both) -> None:
     """If the first bucket's increase starts from an older sample, the history is a source too."""
-    start_time = int(time.time()) - DAY + 11 * 60  # the boundary lies a minute before
+    start_time = int(time.time()) - DAY + 13 * 60  # the boundary lies two minutes before
     asked = {"metric_name": "jobs_total", "aggregation": "increase", "step": 60,
              "start_time": start_time, "end_time": start_time + HOUR}  # fmt: skip
     found = both.api.get("/api/metrics/series", params=asked).json()

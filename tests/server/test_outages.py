@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from server_stub.postgresql import connections, readiness
 from server_stub.postgresql.schema import apply_schema
 from tests.pgbouncer import find_pgbouncer, pooled
+from tests.postgresql import with_options
 from tests.server.application import running_api, sample
 from tests.server.database_queries import query, scalar
 
@@ -27,11 +28,12 @@ pytestmark = pytest.mark.once
 
 CONNECTIONS = 4
 WAIT_SECONDS = 30.0
-BACK_SECONDS = 2.0
-"""How soon after its start a database serves again, at most."""
+BACK_SECONDS = 5.0
+"""How soon after its start a database serves again, at most: two seconds, and what a busy machine
+adds."""
 
-OUTAGE_SECONDS = 3.2
-"""With pauses that double, the next attempt would come 7 s after the beginning of the outage."""
+OUTAGE_SECONDS = 8.0
+"""With pauses that double, the next attempt would come 15 s after the beginning of the outage."""
 
 OF_SERVER = (
     " FROM pg_stat_activity WHERE application_name = 'server_stub' AND datname = current_database()"
@@ -69,13 +71,15 @@ def test_connections_that_were_ended_cost_no_request(database_url: str) -> None:
 
 def test_an_idle_session_time_out_costs_no_request(database_url: str) -> None:
     """If the database ends sessions that are idle, each request gets a session that lives."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            f"ALTER DATABASE {connection.info.dbname} SET idle_session_timeout = '30ms'"
-        )
+    patient = with_options(database_url, "-c idle_session_timeout=0")
     with running_api(database_url, pool_size=CONNECTIONS) as api:
+        with psycopg.connect(patient, autocommit=True) as connection:
+            connection.execute(
+                f"ALTER DATABASE {connection.info.dbname} SET idle_session_timeout = '30ms'"
+            )
+        query(patient, "SELECT pg_terminate_backend(pid)" + OF_SERVER)
         for _ in range(3):
-            while scalar(database_url, "SELECT count(*)" + OF_SERVER):
+            while scalar(patient, "SELECT count(*)" + OF_SERVER):
                 pass
             assert 200 == api.get("/readyz").status_code
 
@@ -136,7 +140,7 @@ def test_a_database_that_is_back_is_found_at_once(
     restartable_postgresql: RestartableCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """During an outage requests are told that the database is away, and the log says it once; after
-    its end, requests succeed within two seconds."""
+    its end, requests succeed at once, however long it was."""
     with running_api(restartable_postgresql.url, pool_size=CONNECTIONS) as api:
         fill_pool(api)
         restartable_postgresql.stop()
@@ -160,9 +164,9 @@ def test_a_long_outage_is_answered_at_once(
     restartable_postgresql: RestartableCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the database has been away for longer than a request waits, none waits for it."""
-    monkeypatch.setattr(connections, "POOL_WAIT_SECONDS", 0.5)
     with running_api(restartable_postgresql.url, pool_size=CONNECTIONS) as api:
         restartable_postgresql.stop()
+        monkeypatch.setattr(connections, "POOL_WAIT_SECONDS", 0.5)
         try:
             while api.get("/readyz").elapsed.total_seconds() > 0.25:
                 pass
@@ -177,8 +181,7 @@ def test_a_request_does_not_wait_for_ever_within_pgbouncer(
     restartable_postgresql: RestartableCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While pgbouncer is there and PostgreSQL is not, a request waits no longer than for any other
-    connection; once PostgreSQL is back, requests succeed within two seconds."""
-    monkeypatch.setattr(connections, "POOL_WAIT_SECONDS", 0.3)
+    connection; once PostgreSQL is back, requests succeed at once."""
     program = find_pgbouncer()
     if program is None:
         pytest.skip("no pgbouncer: it is neither on PATH nor in /usr/sbin")
@@ -187,7 +190,9 @@ def test_a_request_does_not_wait_for_ever_within_pgbouncer(
         running_api(url, pool_size=CONNECTIONS) as api,
     ):
         restartable_postgresql.stop()
-        answer = api.get("/readyz")
+        with monkeypatch.context() as patched:
+            patched.setattr(connections, "POOL_WAIT_SECONDS", 0.3)
+            answer = api.get("/readyz")
         restartable_postgresql.start()
         assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
         back_at = time.monotonic()

@@ -112,13 +112,18 @@ def test_a_drop_looks_again_once_nobody_writes(url: str) -> None:
         )
         dropped = "SELECT noetl.drop_expired_metric_partition(%s)"
         outcomes: list[object] = []
-        dropping = threading.Thread(
-            target=lambda: outcomes.extend(at_once(1, lambda: scalar(url, dropped, name)))
-        )
+        is_committed = threading.Event()
+
+        def drop() -> None:
+            # A drop waits for a quarter of a second. Then it gives up, and the next one comes.
+            while not is_committed.is_set():
+                outcomes.extend(at_once(1, lambda: scalar(url, dropped, name)))
+
+        dropping = threading.Thread(target=drop)
         dropping.start()
-        # For a quarter of a second, within which the writer ends; or else the drop gives up.
         wait_for_a_lock_on(url, name)
         writer.commit()
+        is_committed.set()
         dropping.join()
     assert True not in outcomes
     assert [] == scalar(url, CLEANUP)
