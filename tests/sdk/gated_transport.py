@@ -6,6 +6,7 @@ import threading
 
 from noetl_metrics_sdk import FlushResult, MetricFamily, MetricsClient, MetricType, Registry
 from noetl_metrics_sdk.testing import InMemoryTransport
+from tests.sdk.idle_delivery import wait_until_idle
 
 NOTHING = FlushResult(sent=0, pending=0, dropped=0, timed_out=False)
 
@@ -42,6 +43,13 @@ def make_client(**settings):
         component_name="pool", system_metrics=(), self_metrics=False, flush_interval=3600,
         **settings,
     )  # fmt: skip
+
+
+def started_client(**settings):
+    """Start a client; what is recorded then waits for a flush or a shutdown."""
+    client = make_client(**settings).start()
+    wait_until_idle(client)
+    return client
 
 
 def client_threads():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 
 import pytest
 
@@ -25,6 +26,7 @@ from noetl_metrics_sdk.errors import UnknownRuntimeError
 from noetl_metrics_sdk.queue.batch_names import NUMBERS_PER_BATCH
 from noetl_metrics_sdk.testing import InMemoryTransport, server_away
 from noetl_metrics_sdk.transport.protocol import Receipt
+from tests.sdk.idle_delivery import wait_until_idle
 from tests.sdk.stamped import stamped
 
 
@@ -223,7 +225,7 @@ def test_a_rejected_sample_is_counted_and_its_batch_is_not_sent_again(
     """At a partial success the client counts rejected samples, logs the reasons, and goes on."""
     transport.reject_samples("bad", "value out of range")
     client.start()
-    client.flush()
+    wait_until_idle(client)
     client.record("bad", 1.0)
     client.record("good", 2.0)
     assert FlushResult(sent=1, pending=0, dropped=1, timed_out=False) == client.flush()
@@ -389,6 +391,7 @@ def test_a_flush_does_not_wait_longer_than_it_is_told(registry):
     transport = BlockedTransport()
     Counter("jobs", "Jobs", registry=registry).inc()
     client = make_client(registry, transport).start()
+    assert transport.entered.wait(10)
     result = client.flush(timeout=0.05)
     assert FlushResult(sent=0, pending=2, dropped=0, timed_out=True) == result
     transport.answer.set()
@@ -543,7 +546,7 @@ def test_an_idle_client_without_heartbeats_does_nothing(registry, transport):
 def test_a_sample_that_cannot_be_encoded_costs_no_other(registry, transport, client, caplog):
     """The sample is dropped alone, under a reason, and the samples taken with it arrive."""
     client.start()
-    client.flush()
+    wait_until_idle(client)
     bad = stamped(Series("bad", MetricType.GAUGE, {"x": "\ud800"}), 1.0, 1.0)
     client._engine.collection.add([bad])
     client.record("good", 2.0)
@@ -581,17 +584,26 @@ def test_a_function_that_exits_does_not_end_the_collector(registry, transport, c
     assert [0.0, 1.0] == [sample.value for sample in transport.received("jobs_total")]
 
 
-def test_a_collector_that_hangs_does_not_cost_what_is_buffered(registry, transport):
+def test_a_collector_that_hangs_does_not_cost_what_is_buffered(registry, transport, monkeypatch):
     """Although a collector never returns, flush and shutdown deliver the buffered samples."""
     hanging = threading.Event()
     Gauge("hanging", "Hanging", registry=registry).set_function(lambda: float(hanging.wait()))
     client = make_client(registry, transport)
+    halfway_to = client._halfway_to
+
+    def soon(deadline):
+        """Return a time that comes soon, and no later than the client's own."""
+        assert halfway_to(deadline) < deadline
+        return min(halfway_to(deadline), time.monotonic() + 0.1)
+
+    monkeypatch.setattr(client, "_halfway_to", soon)
     client.record("first", 1)
     client.start()
-    assert client.flush(timeout=0.2).timed_out
+    assert client.flush(timeout=30).timed_out
     assert 1 == len(transport.received("first"))
+    wait_until_idle(client)
     client.record("second", 1)
-    assert client.shutdown(timeout=0.2).timed_out
+    assert client.shutdown(timeout=30).timed_out
     assert 1 == len(transport.received("second"))
     hanging.set()
 

@@ -12,7 +12,14 @@ import pytest
 from noetl_metrics_sdk import ConfigurationError, Registry
 from noetl_metrics_sdk.testing import InMemoryTransport
 from tests.sdk.forked_programs import run, totals
-from tests.sdk.gated_transport import NOTHING, Gate, GatedTransport, client_threads, make_client
+from tests.sdk.gated_transport import (
+    NOTHING,
+    Gate,
+    GatedTransport,
+    client_threads,
+    make_client,
+    started_client,
+)
 from tests.sdk.interruption import interrupted
 
 CALLS = ["flush", "shutdown"]
@@ -41,7 +48,7 @@ def test_a_short_shutdown_beside_a_long_one_costs_no_sample():
     gate, transport = Gate(), InMemoryTransport()
     registry = Registry()
     registry.register(gate)
-    client = make_client(registry=registry, transport=transport).start()
+    client = started_client(registry=registry, transport=transport)
     client.record("value", 1)
     thread, answers = in_thread(lambda: client.shutdown(timeout=30))
     assert gate.reached.wait(30)
@@ -55,7 +62,7 @@ def test_a_short_shutdown_beside_a_long_one_costs_no_sample():
 def test_a_second_shutdown_waits_for_the_first():
     """It returns only when all is delivered: the caller may end the process next."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     first, first_answers = in_thread(lambda: client.shutdown(timeout=30))
     assert transport.gate.reached.wait(30)
@@ -71,7 +78,7 @@ def test_a_second_shutdown_waits_for_the_first():
 def test_a_flush_beside_a_shutdown_gets_an_answer():
     """The delivery of a shutdown answers a flush that was waiting."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     flush, answers = in_thread(lambda: client.flush(30))
     assert transport.gate.reached.wait(30)
@@ -85,7 +92,7 @@ def test_a_flush_beside_a_shutdown_gets_an_answer():
 def test_starting_is_refused_at_once_while_a_shutdown_is_under_way():
     """start() is refused at once and does not wait for the delivery."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     shutdown, _ = in_thread(lambda: client.shutdown(timeout=30))
     assert transport.gate.reached.wait(30)
@@ -109,7 +116,7 @@ def test_a_signal_handler_may_end_what_it_interrupts(waiting, handled):
             return super().send(batch, runtime_id, timeout)
 
     transport = Interrupting()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     before = signal.signal(
         signal.SIGUSR1, lambda *_: answers.append(getattr(client, handled)(timeout=30))

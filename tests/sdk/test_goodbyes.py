@@ -15,6 +15,7 @@ from noetl_metrics_sdk import MetricsClient, Registry
 from noetl_metrics_sdk.errors import RecoverableError
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock
 from tests.sdk.forked_programs import run
+from tests.sdk.idle_delivery import wait_until_idle
 from tests.sdk.raw_server import RawServer, read_request
 
 ACKNOWLEDGEMENT = b'{"status": "ok", "runtime_id": "7", "metrics_inserted": 1}'
@@ -209,6 +210,7 @@ def test_the_answer_to_a_goodbye_is_not_waited_for(monkeypatch):
     with RawServer(handle) as server:
         client = make_client(None, server_url=server.url, shutdown_timeout=60, worker_id="w 1")
         client.start()
+        wait_until_idle(client)
         client.record("value", 1)
         result = client.shutdown()
         has_returned.set()

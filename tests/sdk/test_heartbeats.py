@@ -9,6 +9,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricsClient, Registry
 from tests.sdk.answering_server import AnsweringServer
+from tests.sdk.idle_delivery import wait_until_idle
 
 TAKEN = (200, {"status": "ok", "metrics_inserted": 1})
 REGISTERED = (200, {"status": "ok", "runtime_id": "7"})
@@ -117,7 +118,7 @@ def test_a_full_batch_does_not_wait_for_the_interval():
 
     with AnsweringServer(Taking(None)) as answering:
         with make_client(answering, batch_samples_max=10, heartbeat_interval=3600.0) as client:
-            client.flush()
+            wait_until_idle(client)
             for number in range(10):
                 client.record("value", number)
             assert delivered.wait(10)

@@ -13,6 +13,7 @@ import pytest
 
 from noetl_metrics_sdk import MetricsClient, Registry
 from tests.sdk.answering_server import PAGE, AnsweringServer, NoetlServer
+from tests.sdk.idle_delivery import wait_until_idle
 
 REGISTERED = (200, {"runtime_id": "7"})
 TAKEN = (200, {"status": "ok", "metrics_inserted": 1})
@@ -88,6 +89,7 @@ def test_a_metrics_servers_answer_about_the_batch_drops_it(status):
     """400 and 422 with a detail are the last word about a batch, and the next one goes on."""
     refused = answering_batches((status, {"detail": "labels must be strings"}))
     with AnsweringServer(refused) as server, make_client(server) as client:
+        wait_until_idle(client)
         client.record("value", 1)
         assert 1 == client.flush().dropped
         assert {"batch_rejected": 1} == client.stats().samples.dropped
@@ -199,6 +201,7 @@ def test_a_compressed_body_that_a_server_cannot_read_is_sent_again_plain():
     with AnsweringServer(answer) as server, make_client(server) as client:
         client.record("value", 1)
         client.flush()
+        wait_until_idle(client)
         client._transport._server_takes_gzip = True
         for number in range(50):
             client.record("value", number)

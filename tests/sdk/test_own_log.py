@@ -120,7 +120,7 @@ def test_the_other_threads_do_not_wait_for_room():
         client.flush(0)
         assert was_read_again.wait(10)
         transport.gate.opened.set()
-    assert max(took) < BLOCK_SECONDS
+    assert max(took) < 2.5 * BLOCK_SECONDS  # each of three would have waited
 
 
 def test_a_job_that_logs_waits_for_room_as_it_is_set():

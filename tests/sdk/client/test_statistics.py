@@ -12,6 +12,7 @@ from noetl_metrics_sdk.client.statistics import families_of
 from noetl_metrics_sdk.queue.buffer import Ledger
 from noetl_metrics_sdk.queue.spool import SpoolStats
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
+from tests.sdk.idle_delivery import wait_until_idle
 
 CLIENT_DOCUMENT = Path(__file__).parents[3] / "docs" / "client.md"
 
@@ -165,6 +166,7 @@ def test_a_client_reports_on_itself_at_the_end(transport):
     """The last collection of a worker has the figures up to then."""
     client = make_client(transport).start()
     client.flush()
+    wait_until_idle(client)
     sent = client.stats().samples.sent
     client.record("value", 1)
     client.shutdown()

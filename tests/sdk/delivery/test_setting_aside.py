@@ -11,6 +11,7 @@ from noetl_metrics_sdk import MetricsClient, Registry
 from noetl_metrics_sdk.delivery.setting_aside import SET_ASIDE_MAX, SET_ASIDE_SECONDS, TRIES
 from noetl_metrics_sdk.testing import ManualClock
 from tests.sdk.answering_server import AnsweringServer, NoetlServer
+from tests.sdk.idle_delivery import wait_until_idle
 
 BAD = -1.0
 OVERTAKEN = (
@@ -56,6 +57,7 @@ class Worker:
 
     def __enter__(self):
         self.client.start()
+        wait_until_idle(self.client)
         return self
 
     def __exit__(self, *error):

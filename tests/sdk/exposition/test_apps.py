@@ -278,7 +278,11 @@ def test_a_page_does_not_disturb_what_is_pushed(registry: Registry) -> None:
     page = RegistryPage(registry)
     gauge = Gauge("level", "Level", registry=registry)
     with MetricsClient(
-        component_name="pool", transport=transport, registry=registry, system_metrics=()
+        component_name="pool",
+        transport=transport,
+        registry=registry,
+        system_metrics=(),
+        flush_interval=3600.0,
     ) as client:
         for value in (1.0, 2.0):
             gauge.set(value)

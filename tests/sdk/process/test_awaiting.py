@@ -13,7 +13,13 @@ import noetl_metrics_sdk as metrics
 from noetl_metrics_sdk import FlushResult, Registry
 from noetl_metrics_sdk.process.awaiting import in_own_thread
 from noetl_metrics_sdk.testing import InMemoryTransport
-from tests.sdk.gated_transport import NOTHING, GatedTransport, client_threads, make_client
+from tests.sdk.gated_transport import (
+    NOTHING,
+    GatedTransport,
+    client_threads,
+    make_client,
+    started_client,
+)
 
 CALLS = ["aflush", "aclose"]
 
@@ -22,7 +28,7 @@ CALLS = ["aflush", "aclose"]
 def test_awaiting_gives_the_same_answer(call):
     """The answer says what was sent, pending and dropped, and whether the time ran out."""
     transport = InMemoryTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     assert NOTHING._replace(sent=1) == asyncio.run(getattr(client, call)(5))
     assert 1 == len(transport.received("value"))
@@ -33,7 +39,7 @@ def test_awaiting_gives_the_same_answer(call):
 def test_the_event_loop_goes_on_meanwhile(call):
     """A delivery that needs the event loop's help gets it."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
 
     async def main():
@@ -46,7 +52,7 @@ def test_the_event_loop_goes_on_meanwhile(call):
 
 def test_awaiting_needs_no_thread_of_the_executor():
     """A program can flush while its jobs have taken every thread of the loop's executor."""
-    client = make_client().start()
+    client = started_client()
     client.record("value", 1)
     over = threading.Event()
 
@@ -66,7 +72,7 @@ def test_awaiting_needs_no_thread_of_the_executor():
 def test_a_cancelled_task_ends_at_once_and_loses_nothing(call):
     """The delivery goes on without the task, also when the event loop has closed."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
 
     async def main():
@@ -88,7 +94,7 @@ def test_a_cancelled_task_ends_at_once_and_loses_nothing(call):
 def test_a_time_limit_of_asyncio_is_kept(call):
     """asyncio.timeout() around either call ends the waiting, whatever the delivery does."""
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
 
     async def main():
@@ -102,15 +108,19 @@ def test_a_time_limit_of_asyncio_is_kept(call):
 
 
 def test_many_tasks_may_flush_and_close_at_once():
-    """Every task gets an answer, and the samples are sent once."""
+    """Every task gets an answer, no close leaves a sample, and each sample is sent once."""
     transport = InMemoryTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
 
     async def main():
-        return await asyncio.gather(*[client.aflush(), client.aclose()] * 4)
+        flushes = [client.aflush() for _ in range(4)]
+        closes = [client.aclose() for _ in range(4)]
+        return await asyncio.gather(*closes, *flushes)
 
-    assert [0] * 8 == [answer.pending for answer in asyncio.run(main())]
+    answers = asyncio.run(main())
+    assert [0] * 4 == [answer.pending for answer in answers[:4]]
+    assert 8 == len(answers)
     assert 1 == len(transport.received("value"))
 
 
@@ -158,7 +168,7 @@ def test_trio_awaits_as_asyncio_does(call):
     """trio's loop goes on meanwhile, and gets the same answer."""
     trio = pytest.importorskip("trio", reason="trio is not installed")
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
     answers = []
 
@@ -182,7 +192,7 @@ def test_a_cancelled_task_of_trio_ends_at_once_and_loses_nothing(call):
     """The delivery goes on without the task, also when trio's loop has ended."""
     trio = pytest.importorskip("trio", reason="trio is not installed")
     transport = GatedTransport()
-    client = make_client(transport=transport).start()
+    client = started_client(transport=transport)
     client.record("value", 1)
 
     async def main():

@@ -64,8 +64,9 @@ def child_finds(look: Callable[[], list[str]]) -> list[str]:
     return json.loads(found_json) if status == 0 else [f"the child ended with status {status}"]
 
 
-def test_a_fork_waits_until_no_thread_is_in_a_handler() -> None:
+def test_a_fork_waits_until_no_thread_is_in_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a handler has locked, such as the buffer of stderr, is not locked in the child."""
+    monkeypatch.setattr("noetl_metrics_sdk.process.log_guard.FORK_WAIT_SECONDS", WAIT_SECONDS)
     slow = SlowHandler()
     with handling(slow):
         logs = threading.Thread(target=LOGGER.warning, args=["delivery failed"])

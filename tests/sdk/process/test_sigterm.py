@@ -216,7 +216,11 @@ def start(**settings):
 
 def test_sigterm_ends_the_process_within_the_shutdowns_time(tmp_path):
     """A server that hangs does not keep the process alive."""
-    program = HANGING + "start(shutdown_timeout=0.1)\nsignal.raise_signal(signal.SIGTERM)\n"
+    program = HANGING + (
+        "start(shutdown_timeout=0.1)\n"
+        f"while metrics.flush(0).pending < {25 + 13}: pass\n"
+        "signal.raise_signal(signal.SIGTERM)\n"
+    )
     code, _ = end(
         begin(program + "signal.pause()\n", tmp_path), tmp_path,
         # The values of four instruments, and the samples of 0 that begin those that count.

@@ -28,6 +28,7 @@ from noetl_metrics_sdk.queue.buffer import SampleBuffer
 from noetl_metrics_sdk.queue.spool import RETRY_SECONDS, Spool, SpoolStats
 from noetl_metrics_sdk.queue.wire import SampleEncoder
 from noetl_metrics_sdk.testing import InMemoryTransport, ManualClock, server_away
+from tests.sdk.idle_delivery import wait_until_idle
 from tests.sdk.stamped import stamped
 
 fcntl = pytest.importorskip("fcntl", reason="a spool needs flock()")
@@ -212,13 +213,13 @@ def test_another_component_takes_nothing_over(tmp_path):
     """Samples of one component never get the runtime id of another."""
     client = spooling_client(tmp_path, Away(), component_name="a/b")
     client.record("value", 1)
-    assert 1 == client.start().shutdown(timeout=0.01).spooled
+    assert 1 == client.start().shutdown(timeout=5).spooled
     transport = InMemoryTransport()
     with spooling_client(tmp_path, transport, component_name="a") as other:
-        other.flush()
+        wait_until_idle(other)
     assert [] == transport.received("value")
     with spooling_client(tmp_path, transport, component_name="a/b") as heir:
-        heir.flush()
+        wait_until_idle(heir)
     assert 1 == len(transport.received("value"))
 
 
@@ -558,13 +559,16 @@ class Away(InMemoryTransport):
 def test_a_flush_says_what_is_safe_on_disk(tmp_path):
     """While the server is away, pending samples are spooled; the next client sends them once."""
     transport = InMemoryTransport()
-    client = spooling_client(tmp_path, Away()).start()
+    client = spooling_client(tmp_path, Away())
     client.record("value", 1)
     client.record("value", 2)
+    client.start()
+    while client.stats().spool.samples < 2:
+        pass
     assert FlushResult(0, 2, 0, timed_out=True, spooled=2) == client.flush(timeout=0.2)
     assert FlushResult(0, 2, 0, timed_out=False, spooled=2) == client.shutdown(timeout=5)
     with spooling_client(tmp_path, transport) as heir:
-        heir.flush()
+        wait_until_idle(heir)
         assert 2 == heir.stats().samples.sent
     assert [1.0, 2.0] == [sample.value for sample in transport.received("value")]
     assert [] == files(tmp_path)
@@ -579,7 +583,7 @@ def test_a_batch_whose_answer_was_lost_with_its_process_is_not_doubled(tmp_path)
     assert 1 == len(away.received("value"))
     transport._receipts = away._receipts  # the same server, back again
     with spooling_client(tmp_path, transport) as heir:
-        heir.flush()
+        wait_until_idle(heir)
         assert 1 == heir.stats().samples.sent
     assert [] == transport.received("value")
     assert set(away.keys) == set(transport.keys)
@@ -589,7 +593,7 @@ def test_a_batch_that_is_too_large_is_split_on_disk(tmp_path):
     """With a spool, 413 splits a batch: the halves arrive, and nothing is left on disk."""
     transport = InMemoryTransport()
     with spooling_client(tmp_path, transport) as client:
-        client.flush()
+        wait_until_idle(client)
         for number in range(5):
             client.record("value", number)
         transport.fail_next(*[PayloadTooLargeError("too large", 413)] * 2)
@@ -615,7 +619,8 @@ client = MetricsClient(
     self_metrics=False, spool_directory=sys.argv[1],
 ).start()
 client.record("value", 1)
-assert client.flush(0.3).spooled == 1
+while client.flush(0.1).spooled != 1:
+    pass
 reading, writing = os.pipe()
 if os.fork() == 0:
     client.shutdown(5)  # it is not to take over what its parent leaves
@@ -635,5 +640,5 @@ def test_a_forked_child_does_not_hold_its_parents_spool(tmp_path):
     ) as parent:
         assert -9 == parent.wait(60)  # the child reads from the pipe until it is closed
         with spooling_client(tmp_path, transport) as heir:
-            heir.flush()
+            wait_until_idle(heir)
     assert 1 == len(transport.received("value"))

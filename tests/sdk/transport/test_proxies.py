@@ -123,7 +123,8 @@ import sys
 from noetl_metrics_sdk import MetricsClient
 with MetricsClient(sys.argv[1], "pool", system_metrics=(), self_metrics=False) as client:
     client.record("value", 1)
-    print(client.flush(20).sent)
+    client.flush(20)
+    print(client.stats().samples.sent)
 """
 ENTRIES = "::1/128,[::1],fe80::/10,[fe80::1]:80,localhost:abc,a:b:c,é.local,127.0.0.0/8"
 
