@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import psycopg
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from started_server import server_command, started_server
 from tables import LIMIT, OURS, Report, arguments, introduce, publish
 
@@ -106,7 +106,8 @@ def open_chart(page: Page, url: str, metric: str, range_: str) -> dict[str, tupl
 
 def search_picker(page: Page) -> dict[str, tuple[float, float]]:
     page.get_by_label("Filter by a label").select_option("shard")
-    page.get_by_role("combobox", name="Value of shard").wait_for()
+    field = page.get_by_role("combobox", name="Value of shard")
+    expect(field).to_be_focused()
     started_at = page.evaluate("performance.now()")
     page.keyboard.type("9876")
     page.locator("[role=option]").filter(has_text="shard-9876").wait_for(timeout=60_000)

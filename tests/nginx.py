@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.peer_program import PeerProgram, free_port
+from tests.peer_program import PeerProgram
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import subprocess
 import time
@@ -103,11 +102,3 @@ class PeerProgram:
         """Return the object in a line of JSON."""
         found: dict[str, Any] = json.loads(line)
         return found
-
-
-def free_port() -> int:
-    """Return a port on which no process listened just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -26,6 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from noetl_metrics_sdk import Config, MetricsClient
 from noetl_metrics_sdk.client.environment import environment_variable
+from tests.ports import free_port
 from tests.server_process import start_server
 from tests.uwsgi import stats_option, wait_until_workers
 from tests.victoria_metrics import PROGRAM, running_victoria_metrics
@@ -90,7 +91,7 @@ class Reader:
         self.receiver = None
         self.output = None
         self.exported = {}
-        self.port = free_port()
+        self.port = str(free_port())
         self.serving = None
 
     def follow(self, block):
@@ -147,7 +148,7 @@ class Reader:
             pytest.skip(f"{program}, which this document starts, is not installed")
         # The program takes the place of the shell: Ctrl-C is for it.
         text = SERVING.sub(r"exec \1 ", text)
-        stats_port = int(free_port()) if program == "uwsgi" else None
+        stats_port = free_port() if program == "uwsgi" else None
         if stats_port is not None:
             text = f"{text.rstrip()} {stats_option(stats_port)}"
         log = self.folder / f"{program}.log"
@@ -228,12 +229,6 @@ class Reader:
 def report_once(url):
     with MetricsClient(url, "reported-once") as client:
         assert client.flush(timeout=30).sent > 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def comparable(line):

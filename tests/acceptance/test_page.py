@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import time
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from playwright.sync_api import expect
 from server_stub.auth.tokens import Scope, hash_token, make_token
 from tests.acceptance.page_fleet import POOLS, report_fleet
 from tests.browser import needs_chromium, opened_page, running_chromium
+from tests.ports import free_port
 from tests.server_process import start_server
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def served(postgresql) -> Generator[ServerProcess]:
             f"--pool-size={POOL_SIZE}",
             f"--connections-max={CONNECTIONS_MAX}",
             f"--ingest-bytes-max={INGEST_MIB * 2**20}",
+            "--maintenance-interval-seconds=86400",  # a partition that a test drops stays away
         )
         assert server.process.stdout is not None
         stack.enter_context(server.process.stdout)
@@ -133,7 +134,7 @@ def test_a_metric_is_chosen_by_the_keyboard_only(page: Page) -> None:
     page.goto("#explore")
     metric = page.get_by_role("combobox", name="Metric", exact=True)
     metric.focus()
-    page.keyboard.type("jobs_proc")
+    page.keyboard.type("jobs_p")  # only its last letter leaves one suggestion
     suggested = page.locator("[role=option]").filter(has_text="noetl_jobs_processed_total")
     expect(page.locator("[role=option]")).to_have_count(1)
     expect(suggested).to_contain_text("counter, jobs")
@@ -601,9 +602,7 @@ class Guarded:
             make_token(name, [scope], hash_token(name * 8)).line() for name, scope in SCOPES.items()
         ]
         self._tokens.write_text("\n".join(lines), encoding="utf-8")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:

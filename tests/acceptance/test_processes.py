@@ -13,9 +13,13 @@ import httpx
 import psycopg
 import pytest
 
+from tests.peer_program import PLAIN_HTTP
 from tests.server_process import start_server
 
 WAIT_SECONDS = 60
+# After three intervals of silence a process is lost: one that waits for that has the short one.
+INTERVAL_SECONDS = 30.0
+SHORT_INTERVAL_SECONDS = 1.5
 
 WORKER = """
 import os, sys
@@ -23,15 +27,15 @@ import noetl_metrics_sdk as metrics
 
 COUNT = metrics.Counter("watched_jobs", "Jobs")
 client = metrics.init(
-    sys.argv[1], "watched", worker_id=sys.argv[2], heartbeat_interval=0.2, flush_interval=0.2,
-    system_metrics=(),
+    sys.argv[1], "watched", worker_id=sys.argv[2], heartbeat_interval=float(sys.argv[3]),
+    flush_interval=0.2, system_metrics=(),
 )
 COUNT.inc()
 assert metrics.flush(30).pending == 0
-is_child = len(sys.argv) > 3 and os.fork() == 0
+is_child = len(sys.argv) > 4 and os.fork() == 0
 os.write(1, b"%d\\n" % os.getpid())  # at once: a parent and its child write here
 sys.stdin.readline()
-if len(sys.argv) > 3 and not is_child:
+if len(sys.argv) > 4 and not is_child:
     os.wait()
 """
 
@@ -39,9 +43,12 @@ if len(sys.argv) > 3 and not is_child:
 class Worker:
     """A worker process that runs until it is told to end."""
 
-    def __init__(self, server, worker_id, stack, *arguments):
+    def __init__(self, server, worker_id, stack, *arguments, interval=INTERVAL_SECONDS):
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", WORKER, server.url, worker_id, *arguments],
+            [
+                sys.executable, "-W", "ignore", "-c", WORKER, server.url, worker_id, str(interval),
+                *arguments,
+            ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={name: text for name, text in os.environ.items() if not name.startswith("NOETL_")},
         )  # fmt: skip
@@ -83,7 +90,7 @@ def server(database_url):
 
 
 def component(server, name="watched"):
-    listed = httpx.get(f"{server.url}/api/runtime").json()["components"]
+    listed = httpx.get(f"{server.url}/api/runtime", verify=PLAIN_HTTP).json()["components"]
     return next((entry for entry in listed if entry["name"] == name), None)
 
 
@@ -91,7 +98,7 @@ def becomes(read, expected):
     """Wait until something is as it should be; it then stands in the assertion of the caller."""
     deadline = time.monotonic() + WAIT_SECONDS
     while (found := read()) != expected and time.monotonic() < deadline:
-        pass
+        time.sleep(0.05)
     return found
 
 
@@ -102,7 +109,8 @@ def states(server):
 def test_a_worker_is_running_or_has_ended_or_is_lost(server):
     """One that ends in order has ended, one that is killed is lost, one that starts again runs."""
     with ExitStack() as stack:
-        killed, ended = (Worker(server, name, stack) for name in ("killed", "ended"))
+        killed = Worker(server, "killed", stack, interval=SHORT_INTERVAL_SECONDS)
+        ended = Worker(server, "ended", stack)
         assert {"killed": "running", "ended": "running"} == states(server)
         listed = component(server)
         assert (True, "ready") == (listed["alive"], listed["status"])

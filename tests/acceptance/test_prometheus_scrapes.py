@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.peer_program import free_port
+from tests.ports import free_port
 from tests.prometheus import needs_prometheus, running_prometheus
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ def test_prometheus_scrapes_the_server_and_a_worker(server: ServerProcess, tmp_p
                     tolerance = 0.03 if selector in APPROXIMATE else 1e-12
                     assert pytest.approx(value, rel=tolerance) == float(found["value"][1]), scoped
             median = 'histogram_quantile(0.5, job_seconds_bucket{job="worker"})'
-            (quantile,) = prometheus.query(median)
+            (quantile,) = answered(prometheus, median)
             assert pytest.approx(0.55) == float(quantile["value"][1])
-            (pushed,) = prometheus.query('queue_bytes{job="server"}')
+            (pushed,) = answered(prometheus, 'queue_bytes{job="server"}')
             assert "cpu-01" == pushed["metric"]["component"]
             assert "w1" == pushed["metric"]["worker_id"]
-            (scraped,) = prometheus.query('queue_bytes{job="worker"}')
+            (scraped,) = answered(prometheus, 'queue_bytes{job="worker"}')
             assert {"__name__", "instance", "job"} == set(scraped["metric"])
             described = prometheus.get("/api/v1/targets/metadata").json()["data"]
             found_of = {(it["target"]["job"], it["metric"]): it for it in described}

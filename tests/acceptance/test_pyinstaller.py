@@ -37,7 +37,7 @@ if sys.argv[1] == "page":
     said["page"] = "noetl_jobs_processed_total" in generate_latest().decode()
 if sys.argv[1] == "client":
     with MetricsClient(sys.argv[2], "frozen", system_metrics=["cpu"]) as client:
-        said["pending"] = client.flush(20).pending
+        said["pending"] = client.shutdown(20).pending
 print(json.dumps(said))
 """
 # What PyInstaller would look through besides: parts of the dependencies and of the tests'

@@ -26,6 +26,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.ports import free_port
 from tests.uwsgi import GRACEFUL_STOP, wait_until_workers
 
 WAIT_SECONDS = 60
@@ -112,12 +113,6 @@ SERVERS = {
 }  # fmt: skip
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class WebServer(NamedTuple):
     process: subprocess.Popen[bytes]
     port: int
@@ -195,7 +190,7 @@ def blocked_signals(process, number):
         for worker in psutil.Process(process.pid).children():
             for path in Path(f"/proc/{worker.pid}/task").iterdir():
                 if path.name != str(worker.pid):
-                    with suppress(FileNotFoundError):  # it has ended
+                    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
                         status = (path / "status").read_text()
                         found += re.findall(r"^SigBlk:\s(\w+)$", status, re.MULTILINE)
         if len(found) >= number:

@@ -27,6 +27,7 @@ class Assignment:
         pace_seconds: how long it rests after every 200 samples.
         flush_after: flush after so many samples, and write down what is safe then; 0 never does.
         flush_seconds: how long such a flush may take.
+        first_flush_is_repeated: whether it flushes again until the first samples are safe.
         forks: how many children it forks meanwhile; each records `at_least` samples of its own.
         clock_jumps: whether the wall clock jumps by hours.
         own_times: whether each sample has the time that belongs to its number, not the clock's.
@@ -48,6 +49,7 @@ class Assignment:
     pace_seconds: float = 0.0
     flush_after: int = 0
     flush_seconds: float = 10.0
+    first_flush_is_repeated: bool = False
     forks: int = 0
     clock_jumps: bool = False
     own_times: bool = True

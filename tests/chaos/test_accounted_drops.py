@@ -34,11 +34,14 @@ def test_batches_that_the_server_refuses_are_counted_as_dropped(scenario):
     batches = scenario.size(4, 40)
     faults = [Fault.STATUS_400, Fault.NONE] * batches
     plan = Sequence(*faults)
-    with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
+    recorded = scenario.size(3_000, 30_000)
+    with scenario.start_server() as server, Proxy(plan=plan) as proxy:
         worker = scenario.start_worker(
-            proxy.url, scenario.size(3_000, 30_000), instruments=False,
+            proxy.url, recorded, instruments=False, pending_max=0,
             settings={"batch_samples_max": 100},
         )  # fmt: skip
+        worker.wait_until_recorded(recorded)  # so that every batch that is refused is full
+        proxy.server_urls = [server.url]
         ledgers = worker.finish()
         scenario.settle(ledgers, batches, proxy)
         assert 0 == plan.left

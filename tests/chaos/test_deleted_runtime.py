@@ -37,7 +37,7 @@ def test_a_runtime_that_is_deleted_meanwhile(scenario):
     with scenario.start_server() as server, Proxy(server.url) as proxy:
         with psycopg.connect(scenario.database_url) as connection:
             connection.execute(f"CREATE TABLE {ARCHIVE} (LIKE noetl.metric)")
-        worker = scenario.start_worker(proxy.url, at_least, at_most=50 * at_least, threads=2)
+        worker = scenario.start_worker(proxy.url, at_least, at_most=1_000 * at_least, threads=2)
         for _ in range(rounds):
             time.sleep(scenario.chance.uniform(0.1, 0.6))  # chance decides the moment
             wait_until(lambda: try_to_delete_runtime(scenario.database_url), 60)

@@ -16,7 +16,7 @@ def loaded(scenario, rounds, at_least, pace_seconds=0.02):
     """Run a server and a worker; settle at the end."""
     with scenario.start_server() as server, Proxy(server.url) as proxy:
         worker = scenario.start_worker(
-            proxy.url, at_least, at_most=50 * at_least, threads=2, pace_seconds=pace_seconds
+            proxy.url, at_least, at_most=1_000 * at_least, threads=2, pace_seconds=pace_seconds
         )
         yield
         scenario.settle(worker.finish(), rounds, proxy)

@@ -19,7 +19,7 @@ def test_servers_killed_at_random_moments(scenario):
     with ExitStack() as stack:
         servers = [stack.enter_context(scenario.start_server()) for _ in range(2)]
         proxy = stack.enter_context(Proxy(*(server.url for server in servers)))
-        worker = scenario.start_worker(proxy.url, at_least, at_most=20 * at_least, threads=2)
+        worker = scenario.start_worker(proxy.url, at_least, at_most=1_000 * at_least, threads=2)
         for _ in range(rounds):
             time.sleep(scenario.chance.uniform(0.1, 0.6))  # chance decides the moment
             server = scenario.chance.choice(servers)
@@ -40,7 +40,7 @@ def test_a_server_killed_between_commit_and_answer(scenario):
         ]
         proxy = stack.enter_context(Proxy(servers[0].url))
         worker = scenario.start_worker(
-            proxy.url, at_least, at_most=50 * at_least, pace_seconds=PACE_SECONDS
+            proxy.url, at_least, at_most=1_000 * at_least, pace_seconds=PACE_SECONDS
         )
         while repeats < rounds:
             doomed, other = servers

@@ -40,7 +40,9 @@ def test_every_fault_of_a_network(scenario):
 def test_a_batch_that_is_refused_later_on_is_not_inserted_again_in_parts(scenario, fault):
     """A server refuses a repeat with 413 while the first request is in the table, or on its way."""
     plan = Sequence(fault, Fault.STATUS_413)
-    with scenario.start_server() as server, Proxy(server.url, plan=plan) as proxy:
+    with scenario.start_server() as server, Proxy(plan=plan) as proxy:
         worker = scenario.start_worker(proxy.url, 1_000, settings={"request_timeout": 0.3})
+        worker.wait_until_recorded(1_000)  # so that the batch is large enough for a 413
+        proxy.server_urls = [server.url]
         scenario.settle(worker.finish(), 1, proxy)
         assert {fault: 1, Fault.STATUS_413: 1}.items() <= proxy.counts.items()

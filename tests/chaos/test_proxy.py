@@ -110,8 +110,9 @@ def test_a_fault_does_what_it_says(upstream, fault, received, seen):
         assert Tally({fault: 1}) == proxy.counts
 
 
-def test_a_request_is_overtaken_by_the_next_one(upstream):
+def test_a_request_is_overtaken_by_the_next_one(upstream, monkeypatch):
     """A request that the proxy holds back reaches the server after its client's next request."""
+    monkeypatch.setattr("tests.chaos.exchange.OVERTAKEN_SECONDS", 60.0)
     with Proxy(upstream.url, plan=Sequence(Fault.OVERTAKEN)) as proxy:
         assert "ReadTimeout" == ask(proxy.url, b"first", IMPATIENT_SECONDS)
         assert 200 == ask(proxy.url, b"second")

@@ -174,7 +174,8 @@ def test_workers_that_share_a_spool_and_end_in_order(scenario):
 def test_workers_that_end_while_the_server_is_away(scenario, by_signal):
     """The next worker delivers what a worker could not deliver when it ended, or was told to."""
     rounds = scenario.size(2, 10)
-    settings = settings_for(scenario.folder / "spool")
+    # The server is away for all of a shutdown's time, and the disk may be busy.
+    settings = {**settings_for(scenario.folder / "spool"), "shutdown_timeout": 3.0}
     must, ledgers = [], []
     with scenario.start_server() as server, Proxy() as proxy:
         for _ in range(rounds):
@@ -219,7 +220,7 @@ def test_a_disk_that_is_full(scenario):
     with small_disk(folder) as limits, scenario.start_server() as server, Proxy() as proxy:
         doomed = scenario.start_worker(
             proxy.url, recorded, at_most=10**6, settings=settings, pending_max=0, flush_after=200,
-            flush_seconds=0.01, **limits,
+            flush_seconds=0.01, first_flush_is_repeated=True, **limits,
         )  # fmt: skip
         doomed.wait_until_recorded(recorded)
         ledgers = doomed.kill()

@@ -137,11 +137,18 @@ class Worker:
                 time.sleep(PENDING_SECONDS)
             if order.flush_after and stop - flushed_at >= order.flush_after:
                 flushed_at = stop
-                result = self._client.flush(order.flush_seconds)
-                # Without a spool nothing is spooled, and only sent samples are safe.
-                if result.pending == getattr(result, "spooled", 0):
+                while not (is_safe := self._flush()) and order.first_flush_is_repeated:
+                    if safe_from > first:
+                        break
+                if is_safe:
                     self._ledger.write("safe", safe_from, stop)
                     safe_from = stop
+
+    def _flush(self) -> bool:
+        """Flush; return whether all that was recorded is safe now."""
+        result = self._client.flush(self._assignment.flush_seconds)
+        # Without a spool nothing is spooled, and only sent samples are safe.
+        return result.pending == getattr(result, "spooled", 0)
 
     def _record_one(self, number: int) -> None:
         sample = numbered_sample(number)

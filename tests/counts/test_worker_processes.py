@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.counts.worker import COMPONENT_NAME, LIFE_SECONDS
-from tests.peer_program import PLAIN_HTTP, free_port
+from tests.peer_program import PLAIN_HTTP
+from tests.ports import free_port
 from tests.server_process import start_server
 
 if TYPE_CHECKING:

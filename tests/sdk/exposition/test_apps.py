@@ -36,7 +36,7 @@ from noetl_metrics_sdk.exposition.registry_page import RegistryPage
 from noetl_metrics_sdk.exposition.samples import PageFormat
 from noetl_metrics_sdk.instruments.measuring import MEASURING_CLOCK
 from noetl_metrics_sdk.testing import InMemoryTransport
-from tests.peer_program import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator
