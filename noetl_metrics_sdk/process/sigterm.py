@@ -25,6 +25,7 @@ import _thread
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ HOLD_SECONDS_MAX = 0.5
 HOLD_PART = 0.25
 """What part of the time for the delivery the handler holds the main thread up at most. Collecting
 gets half of that time, and may need a lock that the main thread holds."""
+REPEAT_SECONDS = 1.0
+"""How long after the first SIGTERM others mean the same: a supervisor may send several. Later ones
+end the process at once."""
 GRACE_SECONDS = 1.0
 """How long after the deadline the process ends, even if a client takes longer."""
 INIT_PID = 1
@@ -72,6 +76,8 @@ class _State:
         # By process id, a token of the one call that has begun to end the process: either the
         # main thread's or the watch's.
         self.ended_by: dict[int, object] = {}
+        # True if the handler holds the main thread up, or has done so: only the first signal does.
+        self.has_held = False
         # True if the main thread has to complete a shutdown first, and no new thread can be
         # started.
         self.ends_after_shutdown = False
@@ -158,12 +164,18 @@ def _handle(signal_number: int, frame: FrameType | None) -> None:
         if not _starts_thread(_flush_all):
             _flush_all()
         return
-    _set_handler(signal.SIG_DFL)  # the next one ends the process at once
-    if _is_first_to_end() and not _starts_thread(_finish_and_end):
-        if _is_shutting_down():
-            _state.ends_after_shutdown = True
-        else:
-            _finish_and_end()
+    if _state.kernel is None:
+        _set_handler(signal.SIG_DFL)  # no other thread could set it later
+    if _is_first_to_end():
+        _let_a_later_one_end()
+        if not _starts_thread(_finish_and_end):
+            if _is_shutting_down():
+                _state.ends_after_shutdown = True
+            else:
+                _finish_and_end()
+    if _state.has_held:
+        return
+    _state.has_held = True
     # In gevent's event loop, which must not wait, this raises. Then no wait is needed.
     with suppress(Exception):
         threading.Event().wait(_hold_seconds())
@@ -193,16 +205,31 @@ def _notice(signal_number: int) -> None:
     if not _is_ours():
         if callable(signal.getsignal(signal.SIGTERM)):
             _starts_thread(_flush_all)
-    elif os.getpid() != INIT_PID:
-        assert _state.kernel is not None
-        _state.kernel.set(signal_number, signal.SIG_DFL)
-        if _is_first_to_end():
-            _finish_and_end()
+    elif os.getpid() != INIT_PID and _is_first_to_end():
+        _let_a_later_one_end()
+        _finish_and_end()
 
 
 def _is_first_to_end() -> bool:
     me = object()
     return _state.ended_by.setdefault(os.getpid(), me) is me
+
+
+def _let_a_later_one_end() -> None:
+    """Have the kernel end the process at a signal that comes after `REPEAT_SECONDS`."""
+
+    def wait_and_restore() -> None:
+        time.sleep(REPEAT_SECONDS)
+        _restore_default()
+
+    if not _starts_thread(wait_and_restore):
+        _restore_default()
+
+
+def _restore_default() -> None:
+    """Restore the default handler, in any thread, unless the program has set one meanwhile."""
+    if _state.kernel is not None and _is_ours():
+        _state.kernel.set(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _starts_thread(work: Callable[[], None]) -> bool:
@@ -240,6 +267,7 @@ def _flush_all() -> None:
 
 
 def _end() -> None:
+    _restore_default()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -269,6 +297,7 @@ def _block() -> None:
 
 
 def _begin_child() -> None:
+    _state.has_held = False
     _state.watch.begin_in_forked_child()
     _unblock()
 

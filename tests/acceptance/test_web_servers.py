@@ -35,6 +35,7 @@ REQUESTS = 200
 COUNTS_PER_REQUEST = 5
 
 APPLICATION = """
+import asyncio
 import os
 import time
 import noetl_metrics_sdk as metrics
@@ -77,9 +78,14 @@ async def asgi(scope, receive, send):
                 return
     SERVED.inc(5)
     body = worker_id()
-    headers = [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    if scope["path"] == "/slow":
+        # The last delivery takes a moment, as to a server that is far away.
+        metrics.Gauge("slow", "Slow").set_function(lambda: time.sleep(0.5) or 0.0)
+        while not os.path.exists("end"):
+            await asyncio.sleep(0.01)
+    await send({"type": "http.response.body"})
 """
 
 GUNICORN = "-m gunicorn --bind=127.0.0.1:{port} --workers=2"
@@ -293,3 +299,23 @@ def test_a_request_that_uwsgi_is_left_to_finish_is_counted(server, tmp_path):
         process.kill()
         process.wait()
     assert {next(iter(requests)): COUNTS_PER_REQUEST} == counted(server)
+
+
+@pytest.mark.once
+def test_a_worker_that_hypercorn_ends_within_a_request_has_its_counts(server, tmp_path):
+    """It gets SIGTERM twice within milliseconds, once the other worker has ended."""
+    name = "hypercorn, 2 workers"
+    web_server = begin(name, server, tmp_path)
+    process, port = web_server.process, web_server.port
+    connection = HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+    try:
+        wait_until_it_serves(name, web_server)
+        connection.request("GET", "/slow")
+        worker_id = connection.getresponse().read1().decode()
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(WAIT_SECONDS)
+    finally:
+        connection.close()
+        process.kill()
+        process.wait()
+    assert {worker_id: COUNTS_PER_REQUEST} == counted(server)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
@@ -229,11 +230,46 @@ def test_sigterm_ends_the_process_within_the_shutdowns_time(tmp_path):
     assert KILLED == code
 
 
-def test_a_second_sigterm_ends_the_process_at_once(tmp_path):
-    """A second signal does not wait for the delivery."""
+def test_a_sigterm_that_comes_later_ends_the_process_at_once(tmp_path):
+    """A signal that comes a second after the first does not wait for the delivery."""
     program = HANGING + "start(shutdown_timeout=600)\nsignal.raise_signal(signal.SIGTERM)\n"
-    code, _ = terminate(program + "signal.pause()\n", tmp_path)
-    assert KILLED == code
+    process = begin(program + "while True: signal.pause()\n", tmp_path)
+    assert "ready\n" == process.stdout.readline()
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    assert (KILLED, {}) == end(process, tmp_path)
+
+
+REPEATED = {
+    "the main thread": "signal.raise_signal(signal.SIGTERM)",
+    "another process": "subprocess.run(['kill', str(os.getpid())])",
+}
+
+
+@pytest.mark.parametrize("sends", REPEATED)
+def test_a_sigterm_that_is_sent_twice_at_once_is_one(tmp_path, sends):
+    """hypercorn sends its last worker two: the second is no reason to deliver nothing."""
+    program = f"""
+    import subprocess
+    import noetl_metrics_sdk.process.sigterm
+    noetl_metrics_sdk.process.sigterm.REPEAT_SECONDS = 60  # a busy machine needs time for both
+    both_were_sent = threading.Event()
+
+    class Waiting(WritingTransport):
+        def send(self, batch, runtime_id, timeout):
+            both_were_sent.wait()
+            return super().send(batch, runtime_id, timeout)
+
+    metrics.init(component_name="pool", transport=Waiting(), system_metrics=(), self_metrics=False)
+    count(5)
+    for _ in range(2):
+        {REPEATED[sends]}
+    both_were_sent.set()
+    while True: signal.pause()
+    """
+    code, processes = end(begin(program, tmp_path), tmp_path)
+    assert (KILLED, [5.0]) == (code, totals(processes))
 
 
 @pytest.mark.parametrize("order", ["{theirs}\nstart()", "start()\n{theirs}"])
