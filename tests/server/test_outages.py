@@ -90,7 +90,7 @@ def test_an_idle_time_out_of_pgbouncer_costs_no_request(database_url: str) -> No
     if program is None:
         pytest.skip("no pgbouncer: it is neither on PATH nor in /usr/sbin")
     with (
-        pooled(program, database_url, "client_idle_timeout = 0.2") as url,
+        pooled(program, database_url, "client_idle_timeout = 1") as url,
         running_api(url, pool_size=CONNECTIONS) as api,
     ):
         runtime_id = api.register()

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def completed(run, capsys, monkeypatch):
     """Return what bash is offered for the last word of a command line."""
+    # A shell waits for two seconds, in which a busy machine may not answer.
+    monkeypatch.setattr("noetl_metrics_cli.api.completion.TIMEOUT_SECONDS", 30.0)
 
     def offered(line: str) -> list[str]:
         words = line.split(" ")

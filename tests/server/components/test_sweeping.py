@@ -206,6 +206,8 @@ def test_a_running_server_sweeps(database_url: str) -> None:
     """It marks a silent component without a request, and keeps its own component alive."""
     settings: dict[str, Any] = {"component_offline_after_seconds": 0.4}
     with running_api(database_url, reports_itself=True, **settings) as api:
+        while "metrics-server" not in statuses(api):
+            pass
         api.register("cpu-01")
         while "offline" != statuses(api)["cpu-01"]:
             pass
