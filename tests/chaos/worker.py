@@ -137,9 +137,9 @@ class Worker:
                 time.sleep(PENDING_SECONDS)
             if order.flush_after and stop - flushed_at >= order.flush_after:
                 flushed_at = stop
-                while not (is_safe := self._flush()) and order.first_flush_is_repeated:
-                    if safe_from > first:
-                        break
+                is_safe = self._flush()
+                while order.first_flush_is_repeated and safe_from == first and not is_safe:
+                    is_safe = self._flush()
                 if is_safe:
                     self._ledger.write("safe", safe_from, stop)
                     safe_from = stop
