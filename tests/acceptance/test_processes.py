@@ -165,6 +165,7 @@ def test_a_forked_worker_is_a_process_of_its_own(server):
         assert ended == becomes(lambda: states(server), ended)
 
 
+@pytest.mark.once
 def test_a_component_that_is_deleted_while_it_reports_registers_anew(server):
     """The worker goes on under another id, and nothing of the old one is left."""
     with ExitStack() as stack:

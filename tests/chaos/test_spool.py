@@ -77,6 +77,7 @@ def test_workers_with_a_spool_killed_at_random_moments(scenario):
         settle_with_last_worker(scenario, server, settings, 2 * rounds, must, ledgers, proxy)
 
 
+@pytest.mark.once
 def test_workers_killed_while_they_take_over(scenario):
     """Workers take over in several goes, and at last two at once; each sample is stored once."""
     rounds = scenario.size(1, 10)
@@ -147,6 +148,7 @@ def test_everything_at_once(scenario):
         settle_with_last_worker(scenario, servers[0], settings, rounds, must, ledgers, proxy)
 
 
+@pytest.mark.once
 def test_workers_that_share_a_spool_and_end_in_order(scenario):
     """Processes on one spool neither deliver each other's samples nor lose their own."""
     # Six processes at once: on a busy machine the server needs more than a moment for an answer.

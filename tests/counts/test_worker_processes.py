@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from tests.counts.worker import COMPONENT_NAME, LIFE_SECONDS
 from tests.peer_program import PLAIN_HTTP
@@ -64,6 +65,7 @@ def test_workers_that_live_for_a_moment_are_seen(server: ServerProcess, tmp_path
     assert 0 < medians[-1] < 10 * LIFE_SECONDS
 
 
+@pytest.mark.once
 def test_killed_workers_with_a_spool_are_seen(database_url: str, tmp_path: Path) -> None:
     """A worker is killed and begins anew under its `worker_id` while there is no server; the last
     one delivers for all, and the chart shows every job that was on the disk."""

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
     from tests.server_process import ServerProcess
 
+# Python itself handles SIGINT, and only that one, before the server does.
+ENDING_SIGNALS = [
+    signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.once),
+]  # fmt: skip
+
 
 def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is expected to end by itself."""
@@ -103,7 +108,7 @@ def test_no_password_of_the_database_is_printed(database_url: str) -> None:
     assert conninfo_to_dict(database_url).items() <= conninfo_to_dict(shown).items()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
 @pytest.mark.parametrize("keep", [False, True])
 def test_the_embedded_database_ends_with_its_server(
     short_path: Path, number: signal.Signals, keep: bool
@@ -143,7 +148,7 @@ def test_a_data_directory_keeps_its_metrics(short_path: Path) -> None:
     assert [] == processes_of(short_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
 def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: signal.Signals) -> None:
     """A server that gets a signal while PostgreSQL starts ends in order."""
     with running(temporary=short_path) as process:
@@ -155,7 +160,7 @@ def test_a_signal_during_the_start_leaves_nothing(short_path: Path, number: sign
     assert [] == processes_of(short_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDING_SIGNALS)
 def test_a_signal_just_before_the_server_serves_ends_it(
     short_path: Path, number: signal.Signals
 ) -> None:
@@ -230,6 +235,7 @@ def test_two_servers_share_a_database(database_url: str) -> None:
             each.process.stdout.close()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("flag", "variable", "value", "right"),
     [

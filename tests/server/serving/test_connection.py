@@ -308,6 +308,7 @@ def _check_handshake_is_bounded(server: ServerProcess) -> None:
         assert b"" == read_to_end(connection)
 
 
+@pytest.mark.once
 def test_tokens_change_without_a_restart(database_url: str, tmp_path: Path) -> None:
     """While the server runs, a new token is accepted and a removed one is not."""
     path = tmp_path / "tokens"
@@ -325,6 +326,7 @@ def test_tokens_change_without_a_restart(database_url: str, tmp_path: Path) -> N
         assert (401, 200) == (status("reading"), status("new"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_log_holds_no_secret(database_url: str, tmp_path: Path, log_format: str) -> None:
     """Each request has its line, and none has a token, a header, a query or a password."""
@@ -397,6 +399,7 @@ def ended(*flags: str) -> subprocess.CompletedProcess[str]:
 NOWHERE = "--database-url=postgresql://me:hidden@127.0.0.1:1/none"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
