@@ -28,26 +28,19 @@ const controls = new Controls(
   () => load(),
   () => tokenForm.open(),
 );
+const links = TABS.map((name) => ({ name, link: element("a", {}, [TITLES[name]]) }));
 let tab = null;
 let shownTab = "";
 let loading = new AbortController();
 let timer = 0;
 
 function showTabs(state) {
-  const links = TABS.map((name) => {
-    const href = formatState({
-      ...state,
-      tab: name,
-      charts: name === "explore" ? charts(state) : [],
-    });
-    return element("a", { href, "aria-current": name === state.tab ? "page" : null }, [
-      TITLES[name],
-    ]);
-  });
-  const nav = document.getElementById("tabs");
-  const hadFocus = nav.contains(document.activeElement);
-  nav.replaceChildren(...links);
-  if (hadFocus) links[TABS.indexOf(state.tab)].focus();
+  for (const { name, link } of links) {
+    const shown = name === "explore" ? charts(state) : [];
+    link.href = formatState({ ...state, tab: name, charts: shown });
+    if (name === state.tab) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
   document.title = `${TITLES[state.tab]} · NoETL metrics`;
 }
 
@@ -67,10 +60,12 @@ async function load() {
   const { signal } = loading;
   const state = currentState();
   if (state.tab !== shownTab) {
+    const hadFocus = place.contains(document.activeElement);
     tab?.destroy();
     tab = new TAB_CLASSES[state.tab]();
     shownTab = state.tab;
     place.replaceChildren(tab.root);
+    if (hadFocus) content.focus();
   }
   showTabs(state);
   controls.show(state);
@@ -112,6 +107,7 @@ onConnectionChange((awaySince) => {
   }
 });
 
+document.getElementById("tabs").append(...links.map(({ link }) => link));
 document.getElementById("controls").append(...controls.parts);
 content.append(tokenForm.root, place);
 document.getElementById("bottom").append(...version.parts);

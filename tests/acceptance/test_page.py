@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from server_stub.auth.tokens import Scope, hash_token, make_token
+from tests.acceptance.operators_page import chart, panel, post_samples, reload
 from tests.acceptance.page_fleet import POOLS, report_fleet
 from tests.browser import needs_chromium, opened_page, running_chromium
 from tests.ports import free_port
@@ -59,18 +60,8 @@ MAY_BE_RAISED = re.compile("noetl_api_components has|system_filesystem|noetl_api
 pytestmark = [pytest.mark.once, needs_chromium]
 
 
-def chart(metric: str, show: str, *by: str, **fields: str) -> str:
-    """Return a chart as it stands in the page's URL."""
-    pairs = [("metric", metric), ("show", show), *(("by", name) for name in by), *fields.items()]
-    return urlencode({"chart": urlencode(pairs)})
-
-
 PROCESSED = chart("noetl_jobs_processed_total", "rate", "job_type", "status")
 DURATION = chart("noetl_job_duration_seconds", "quantile", "job_type", quantile="0.95")
-
-
-# The browser and the server may share a core with all other tests.
-expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")
@@ -100,32 +91,10 @@ def served(postgresql) -> Generator[ServerProcess]:
         yield server
 
 
-def post_samples(url: str, component: str, samples: list[tuple[str, dict[str, str]]]) -> None:
-    body = {
-        "component_name": component,
-        "metrics": [
-            {
-                "metric_name": name,
-                "metric_type": "counter" if name.endswith("_total") else "gauge",
-                "metric_value": 1,
-                "labels": labels,
-            }
-            for name, labels in samples
-        ],
-    }
-    httpx.post(f"{url}/api/worker/pool/register", json={"name": component}).raise_for_status()
-    answer = httpx.post(f"{url}/api/metrics", json=body, timeout=60).raise_for_status().json()
-    assert len(samples) == answer["metrics_inserted"]
-
-
 @pytest.fixture
 def page(browser: Browser, served: ServerProcess) -> Generator[Page]:
     with opened_page(browser, served.url) as page:
         yield page
-
-
-def panel(page: Page, title: str):
-    return page.get_by_role("region", name=title, exact=True)
 
 
 def test_a_metric_is_chosen_by_the_keyboard_only(page: Page) -> None:
@@ -163,15 +132,19 @@ def test_a_metric_is_chosen_by_the_keyboard_only(page: Page) -> None:
 
 
 def test_a_filter_is_offered(page: Page) -> None:
-    """Labels and their values are offered, a chosen one is a filter, and can be removed."""
+    """Labels and their values are offered, a chosen one is a filter, and can be removed. The keys
+    are then where the next filter is added."""
     page.goto(f"#explore?{PROCESSED}")
     rows = page.get_by_role("group", name="Values of the series").get_by_role("row")
     expect(rows).to_have_count(1 + 6)
-    page.get_by_label("Filter by a label").select_option("job_type")
+    add = page.get_by_label("Filter by a label")
+    add.select_option("job_type")
     page.locator("[role=option]").filter(has_text="sql").click()
     expect(rows).to_have_count(1 + 2)
+    expect(add).to_be_focused()
     page.get_by_role("button", name="Remove the filter job_type").click()
     expect(rows).to_have_count(1 + 6)
+    expect(add).to_be_focused()
 
 
 def test_a_chart_reads_values_switches_series_and_takes_a_range(page: Page) -> None:
@@ -205,13 +178,6 @@ def test_a_chart_reads_values_switches_series_and_takes_a_range(page: Page) -> N
     assert re.search(r"from=2\d\d\d-.*&to=2\d\d\d-", page.url)
     page.go_back()
     expect(page.get_by_label("Range")).to_have_value("1h")
-
-
-def reload(page: Page) -> None:
-    """Load again as the refresh does, without a key or the mouse; return when it is shown."""
-    again = page.get_by_role("button", name="Reload")
-    again.dispatch_event("click")
-    expect(again).to_have_attribute("aria-busy", "false")
 
 
 def values_read(table: Locator) -> dict[str, str]:

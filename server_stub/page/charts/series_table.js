@@ -1,6 +1,7 @@
 // The table beside a chart. It is the legend too: a series is switched on and off there.
 
 import { button, cut, element } from "../elements/element.js";
+import { keepFocus } from "../elements/kept_focus.js";
 import { seriesColour } from "./colours.js";
 import { formatNumber } from "./numbers.js";
 
@@ -58,25 +59,28 @@ export class SeriesTable {
   }
 
   draw() {
-    const focused = this.cells.findIndex(({ toggle }) => toggle === document.activeElement);
-    const focusedName = this.cells[focused]?.name;
     this.cells = [];
     const shown = this.rows.slice(0, this.rowsShown);
-    this.body.replaceChildren(...shown.map((row, index) => this.row(row, index)));
-    if (focused !== -1) this.cells.find(({ name }) => name === focusedName)?.toggle.focus();
+    keepFocus(this.root, () => {
+      this.body.replaceChildren(...shown.map((row, index) => this.row(row, index)));
+      this.offerMore(shown.length);
+    });
     if (this.reading !== null) this.read(this.reading.time, this.reading.valueOf);
-    const hidden = this.rows.length - shown.length;
+  }
+
+  offerMore(shownCount) {
+    const hidden = this.rows.length - shownCount;
     this.more.replaceChildren();
-    if (hidden > 0) {
-      const showMore = () => {
-        this.rowsShown += 10 * ROWS_MAX;
-        this.draw();
-      };
-      this.more.append(
-        `${shown.length} of ${this.rows.length} series. `,
-        button(`Show ${Math.min(hidden, 10 * ROWS_MAX)} more`, showMore),
-      );
-    }
+    if (hidden === 0) return;
+    const showMore = () => {
+      this.rowsShown += 10 * ROWS_MAX;
+      this.draw();
+    };
+    const words = `Show ${Math.min(hidden, 10 * ROWS_MAX)} more`;
+    this.more.append(
+      `${shownCount} of ${this.rows.length} series. `,
+      button(words, showMore, { "data-focus": "more" }),
+    );
   }
 
   row({ series, summary, line }, index) {
@@ -90,6 +94,7 @@ export class SeriesTable {
         class: "series-switch",
         "aria-pressed": String(line.isShown),
         title: `${name}\nClick: on or off. Shift or double click: only this one.`,
+        "data-focus": `series ${name}`,
       },
       [swatch, cut(name)],
     );

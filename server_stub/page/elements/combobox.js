@@ -31,9 +31,15 @@ export function combobox({ label, value, placeholder, find, onchoose }) {
   });
   const list = element("div", { id: listId, role: "listbox", "aria-label": label, hidden: true });
   const note = element("div", { class: "suggestion-note", role: "status" });
-  const popup = element("div", { class: "suggestions", hidden: true }, [list, note]);
+  // The field would lose the focus before a click came, or while the list is scrolled.
+  const stay = (event) => event.preventDefault();
+  const popup = element("div", { class: "suggestions", hidden: true, onmousedown: stay }, [
+    list,
+    note,
+  ]);
   let items = [];
   let active = -1;
+  let isLeft = true;
   let searching = null;
   let timer = 0;
 
@@ -94,10 +100,14 @@ export function combobox({ label, value, placeholder, find, onchoose }) {
     timer = setTimeout(() => search(input.value), TYPING_MILLISECONDS);
   });
   input.addEventListener("focus", () => {
-    input.select();
-    search("");
+    // Who comes back from another window types on.
+    if (isLeft) input.select();
+    search(isLeft ? "" : input.value);
   });
-  input.addEventListener("blur", close);
+  input.addEventListener("blur", () => {
+    isLeft = document.activeElement !== input;
+    close();
+  });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" && popup.hidden) search(input.value);
     else if (event.key === "ArrowDown") activate(active + 1);
@@ -123,11 +133,7 @@ function suggestion(item, onchoose) {
       item.hint ? element("span", { class: "hint" }, [item.hint]) : null,
     ],
   );
-  // The field would lose the focus before a click came.
-  option.addEventListener("mousedown", (event) => {
-    event.preventDefault();
-    onchoose();
-  });
+  option.addEventListener("mousedown", onchoose);
   return option;
 }
 

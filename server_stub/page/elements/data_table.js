@@ -1,6 +1,7 @@
 // A table that its user sorts, with as many rows as are asked for.
 
 import { button, cut, element } from "./element.js";
+import { keepFocus } from "./kept_focus.js";
 
 const ROWS_MAX = 200;
 
@@ -53,26 +54,25 @@ export class DataTable {
     const sign = this.isDescending ? -1 : 1;
     const sorted = this.rows.toSorted((one, other) => compare(value(one), value(other), sign));
     const shown = sorted.slice(0, this.rowsShown);
-    const focused = this.body.contains(document.activeElement)
-      ? document.activeElement.dataset.focus
-      : undefined;
-    this.body.replaceChildren(...shown.map((row) => this.row(row)));
-    if (shown.length === 0) {
-      const cell = element("td", { colspan: this.columns.length, class: "help" }, [this.empty]);
-      this.body.append(element("tr", {}, [cell]));
-    }
-    if (focused !== undefined) {
-      const again = [...this.body.querySelectorAll("[data-focus]")];
-      again.find((each) => each.dataset.focus === focused)?.focus();
-    }
+    keepFocus(this.root, () => {
+      this.body.replaceChildren(...shown.map((row) => this.row(row)));
+      if (shown.length === 0) {
+        const cell = element("td", { colspan: this.columns.length, class: "help" }, [this.empty]);
+        this.body.append(element("tr", {}, [cell]));
+      }
+      this.offerMore(shown.length, sorted.length);
+    });
+  }
+
+  offerMore(shownCount, count) {
     this.more.replaceChildren();
-    if (sorted.length > shown.length) {
-      const showMore = () => {
-        this.rowsShown += 5 * ROWS_MAX;
-        this.draw();
-      };
-      this.more.append(`${shown.length} of ${sorted.length}. `, button("Show more", showMore));
-    }
+    if (count === shownCount) return;
+    const showMore = () => {
+      this.rowsShown += 5 * ROWS_MAX;
+      this.draw();
+    };
+    const more = button("Show more", showMore, { "data-focus": "more" });
+    this.more.append(`${shownCount} of ${count}. `, more);
   }
 
   row(row) {

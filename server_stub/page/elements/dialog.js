@@ -1,6 +1,7 @@
 // Dialogs: the browser keeps the focus in them, and Escape closes them.
 
 import { button, element, newId } from "./element.js";
+import { sameAs } from "./kept_focus.js";
 
 /**
  * Show a dialog until it is closed.
@@ -18,7 +19,12 @@ export function showDialog(title, content, actions = () => []) {
     ...content,
     element("div", { class: "actions" }, [...actions(close), button("Close", close)]),
   );
-  dialog.addEventListener("close", () => dialog.remove());
+  const opener = document.activeElement;
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    // The browser gives the focus back, unless a reload has replaced what had it.
+    if (!opener.isConnected) sameAs(opener, document.body)?.focus({ preventScroll: true });
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

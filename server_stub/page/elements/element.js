@@ -39,12 +39,16 @@ export function labelled(text, control) {
 
 /** Return a choice from pairs of a value and its words. */
 export function choice(pairs, chosen, onchange, properties = {}) {
-  const options = pairs.map(([value, words]) =>
-    element("option", { value, selected: String(value) === String(chosen) }, [words]),
-  );
-  const made = element("select", properties, options);
+  const made = element("select", properties, options(pairs, chosen));
   made.addEventListener("change", () => onchange(made.value));
   return made;
+}
+
+/** Return what a choice offers, from pairs of a value and its words. */
+export function options(pairs, chosen) {
+  return pairs.map(([value, words]) =>
+    element("option", { value, selected: String(value) === String(chosen) }, [words]),
+  );
 }
 
 /** Return a text that is cut by the style where there is no room, and is whole in its title. */

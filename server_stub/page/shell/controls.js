@@ -25,11 +25,13 @@ export class Controls {
     for (const input of [this.from, this.to]) {
       input.addEventListener("change", () => this.chooseMoments());
     }
+    this.said = element("span", { class: "help", role: "status" });
     this.absolute = element(
       "form",
       { class: "absolute", onsubmit: (event) => event.preventDefault() },
-      [labelled("From", this.from), labelled("To", this.to)],
+      [labelled("From", this.from), labelled("To", this.to), this.said],
     );
+    this.shownRange = null;
     this.refresh = choice(REFRESHES, 30, (value) => changeState({ refresh: Number(value) }));
     this.reload = button("Reload", reload);
     this.theme = button("", switchTheme);
@@ -54,12 +56,17 @@ export class Controls {
     }
   }
 
+  /** Take the times that are typed; a field has none while a part of one is. */
   chooseMoments() {
     const start = new Date(this.from.value) / 1_000;
     const end = new Date(this.to.value) / 1_000;
-    this.to.setCustomValidity(start < end ? "" : "The end has to be after the start.");
-    if (start < end) changeState({ range: { start, end } });
-    else this.to.reportValidity();
+    this.say(start >= end ? "The end has to be after the start." : "");
+    if (start < end) changeState({ range: { start, end } }, { replaces: true });
+  }
+
+  say(mistake) {
+    this.said.textContent = mistake;
+    this.to.setCustomValidity(mistake);
   }
 
   show({ range, refresh }) {
@@ -67,9 +74,15 @@ export class Controls {
     if (relative && !RANGES.some(([value]) => value === relative)) this.offer(relative);
     this.range.value = relative ?? ABSOLUTE;
     this.absolute.hidden = Boolean(relative);
-    if (!relative) {
+    // What a user types stays, unless the range has become another one.
+    const isTyped =
+      this.absolute.contains(document.activeElement) &&
+      JSON.stringify(range) === JSON.stringify(this.shownRange);
+    this.shownRange = range;
+    if (!relative && !isTyped) {
       this.from.value = asLocalInput(range.start);
       this.to.value = asLocalInput(range.end);
+      this.say("");
     }
     this.refresh.value = String(refresh);
   }

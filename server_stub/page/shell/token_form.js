@@ -7,6 +7,7 @@ export class TokenForm {
   /** @param {function()} onkept Is called when a token was given, or forgotten. */
   constructor(onkept) {
     this.onkept = onkept;
+    this.opener = null;
     this.said = element("p", { role: "alert" });
     this.input = element("input", { type: "password", autocomplete: "off", spellcheck: "false" });
     this.root = element("form", { class: "panel token", hidden: true, "aria-label": "Token" }, [
@@ -32,15 +33,22 @@ export class TokenForm {
   /** Show the form, and why. */
   open(reason = "") {
     const wasHidden = this.root.hidden;
+    const focused = document.activeElement;
     this.said.textContent = reason;
     this.said.hidden = reason === "";
     this.root.hidden = false;
-    if (wasHidden) this.input.focus();
+    // A form that opens by itself takes no key from another field.
+    if (wasHidden && (reason === "" || focused === document.body)) {
+      this.opener = focused;
+      this.input.focus();
+    }
   }
 
   close() {
+    const hadFocus = this.root.contains(document.activeElement);
     this.root.hidden = true;
     this.input.value = "";
+    if (hadFocus) this.opener?.focus({ preventScroll: true });
   }
 
   submit() {

@@ -3,6 +3,7 @@
 import { findLabelValues, findNames } from "../api/endpoints.js";
 import { combobox } from "../elements/combobox.js";
 import { button, choice, cut, element, labelled, newId } from "../elements/element.js";
+import { keepFocus } from "../elements/kept_focus.js";
 import { AGGREGATIONS, COMPONENT_LABELS, sensibleAggregation } from "../state/chart_definition.js";
 
 const STEPS = [
@@ -36,7 +37,8 @@ export class ChartEditor {
     this.input = this.metric.querySelector("input");
     // What was typed and not chosen is not what the chart shows.
     this.input.addEventListener("blur", () => {
-      this.input.value = this.chart.metric;
+      // The user may look at another window.
+      if (document.activeElement !== this.input) this.input.value = this.chart.metric;
     });
     this.help = element("p", { class: "help" });
     this.aggregation = choice(AGGREGATIONS, "avg", (aggregation) => change({ aggregation }));
@@ -50,7 +52,12 @@ export class ChartEditor {
     this.quantileField = labelled("Quantile", this.quantile);
     this.step = choice(STEPS, 0, (step) => change({ step: Number(step) }));
     const byId = newId("by");
-    this.chips = element("div", { class: "chips", role: "group", "aria-labelledby": byId });
+    this.chips = element("div", {
+      class: "chips",
+      role: "group",
+      tabindex: "-1",
+      "aria-labelledby": byId,
+    });
     this.filters = element("div", { class: "filters" });
     this.root = element("div", { class: "editor" }, [
       labelled("Metric", this.metric),
@@ -121,7 +128,9 @@ export class ChartEditor {
     const text = JSON.stringify(offered.map(({ name, value_count }) => [name, value_count]));
     if (text !== this.offered) {
       this.offered = text;
-      this.chips.replaceChildren(...offered.map((label) => this.chip(label)));
+      keepFocus(this.chips, () => {
+        this.chips.replaceChildren(...offered.map((label) => this.chip(label)));
+      });
     }
     for (const chip of this.chips.children) {
       chip.setAttribute("aria-pressed", String(chart.groupBy.includes(chip.dataset.label)));
@@ -134,7 +143,7 @@ export class ChartEditor {
       cut(name),
       ...words,
     ]);
-    made.dataset.label = name;
+    made.dataset.label = made.dataset.focus = name;
     made.addEventListener("click", () => {
       const { groupBy } = this.chart;
       const has = groupBy.includes(name);
@@ -151,11 +160,14 @@ export class ChartEditor {
       .filter((name) => name !== "component_type")
       .filter((name) => !chart.filters.some((filter) => filter.name === name));
     const pairs = [["", "add a filter …"], ...names.map((name) => [name, name])];
-    const add = choice(pairs, "", (name) => add.replaceWith(this.newFilter(name)), {
+    const add = choice(pairs, "", (name) => add.replaceWith(this.newFilter(name, add)), {
       "aria-label": "Filter by a label",
       disabled: chart.metric === "" || chart.filters.length >= FILTERS_MAX,
     });
+    const hasFocus = this.filters.contains(document.activeElement);
     this.filters.replaceChildren(...rows, add);
+    const next = add.disabled ? rows.at(-1)?.querySelector("button") : add;
+    if (hasFocus) next?.focus({ preventScroll: true });
   }
 
   filter({ name, value }, place) {
@@ -167,7 +179,8 @@ export class ChartEditor {
     return element("span", { class: "filter" }, [cut(`${name} = ${value || "(none)"}`), remove]);
   }
 
-  newFilter(name) {
+  /** Return the field for a filter's value; left without one, it is the choice again. */
+  newFilter(name, add) {
     const { metric, filters } = this.chart;
     const box = combobox({
       label: `Value of ${name}`,
@@ -176,7 +189,22 @@ export class ChartEditor {
       find: (search, signal) => suggestValues(metric, name, search, signal),
       onchoose: ({ value }) => this.change({ filters: [...filters, { name, value }] }),
     });
-    requestAnimationFrame(() => box.querySelector("input").focus());
+    const input = box.querySelector("input");
+    const giveUp = () => {
+      if (!box.isConnected) return;
+      add.value = "";
+      box.replaceWith(add);
+    };
+    input.addEventListener("blur", () => {
+      const isLeft = document.activeElement !== input;
+      if (isLeft && input.value === "") requestAnimationFrame(giveUp);
+    });
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented) return;
+      giveUp();
+      add.focus();
+    });
+    requestAnimationFrame(() => input.focus());
     return box;
   }
 }

@@ -34,10 +34,18 @@ export function askToDelete(component, ondeleted) {
           close();
           ondeleted();
         } catch (error) {
-          confirm.disabled = false;
           const advice =
             error.kind === "token" ? " Give a token with the scope admin by the button Token." : "";
-          said.replaceChildren(notice("error", `${error.message}${advice}`));
+          const failure = notice("error", `${error.message}${advice}`);
+          if (!said.isConnected) {
+            // Who has closed the dialog meanwhile would take the component for deleted.
+            const which = element("p", { dir: "auto", class: "breaks" }, [name]);
+            showDialog("The component was not deleted", [which, failure]);
+            return;
+          }
+          said.replaceChildren(failure);
+          confirm.disabled = false;
+          if (document.activeElement === document.body) confirm.focus();
         }
       },
       { class: "danger" },

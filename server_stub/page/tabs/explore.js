@@ -26,15 +26,29 @@ export class Explore {
   async load(state, window, signal) {
     const shown = shownCharts(state);
     while (this.charts.length > shown.length) this.drop(this.charts.pop());
-    while (this.charts.length < shown.length) {
-      const chart = new ExploreChart(changeAt(this.charts.length));
-      this.charts.push(chart);
-      this.list.append(chart.root);
-    }
+    while (this.charts.length < shown.length) this.insert(this.charts.length);
     this.add.disabled = shown.length >= CHARTS_MAX;
     await Promise.all(
       this.charts.map((chart, place) => chart.load(shown[place], shown.length, window, signal)),
     );
+  }
+
+  insert(place) {
+    const chart = new ExploreChart((change) => this.change(chart, change));
+    this.list.insertBefore(chart.root, this.charts[place]?.root ?? null);
+    this.charts.splice(place, 0, chart);
+  }
+
+  /** Put another chart, none, or a copy of it, in a chart's place; the others stay as they are. */
+  change(chart, replace) {
+    const place = this.charts.indexOf(chart);
+    const charts = [...shownCharts(currentState())];
+    const changed = replace(charts[place]);
+    charts.splice(place, 1, ...changed);
+    if (changed.length > 1) this.insert(place + 1);
+    if (changed.length === 0) this.drop(...this.charts.splice(place, 1));
+    changeState({ charts });
+    if (changed.length === 0) (this.charts[place] ?? this.charts.at(-1)).focusRemove();
   }
 
   drop(chart) {
@@ -49,13 +63,4 @@ export class Explore {
 
 function shownCharts({ charts }) {
   return charts.length > 0 ? charts.slice(0, CHARTS_MAX) : [EMPTY_CHART];
-}
-
-/** Return what puts another chart, none, or a copy of it, in a chart's place. */
-function changeAt(place) {
-  return (change) => {
-    const charts = [...shownCharts(currentState())];
-    charts.splice(place, 1, ...change(charts[place]));
-    changeState({ charts });
-  };
 }

@@ -15,6 +15,7 @@ export class ExploreChart {
     this.chart = null;
     this.window = null;
     this.described = null;
+    this.answer = null; // to what was asked last
     this.editor = new ChartEditor((parts) => change((chart) => [{ ...chart, ...parts }]));
     const source = (language) => button(language, () => this.showSource(language));
     this.sources = ["curl", "PromQL", "SQL"].map(source);
@@ -34,6 +35,12 @@ export class ExploreChart {
     this.editor.focus();
   }
 
+  /** Have the next chart's button where the one of a removed chart was. */
+  focusRemove() {
+    if (this.remove.disabled) this.focus();
+    else this.remove.focus();
+  }
+
   async load(chart, chartCount, window, signal) {
     this.chart = chart;
     this.window = window;
@@ -50,6 +57,7 @@ export class ExploreChart {
       this.panel.clear(notice("loading", "Loading …"));
       this.loadedMetric = chart.metric;
     }
+    this.answer = null;
     await Promise.all([this.describe(chart, signal), this.draw(chart, window, signal)]);
   }
 
@@ -91,7 +99,7 @@ export class ExploreChart {
     }
     if (signal.aborted) return;
     this.editor.show(this.chart, this.described);
-    if (this.answer?.metric_name === chart.metric) this.show(this.chart, this.window);
+    if (this.answer !== null) this.show(chart, this.window);
   }
 
   showSource(language) {

@@ -1,7 +1,7 @@
 // Jobs: what track_job measures, by type and status, without setting anything up.
 
 import { findLabelValues } from "../api/endpoints.js";
-import { choice, element, labelled } from "../elements/element.js";
+import { choice, element, labelled, options } from "../elements/element.js";
 import { changeState } from "../state/location.js";
 import { JobTypes } from "./job_types.js";
 import { QueryPanel } from "./query_panel.js";
@@ -64,10 +64,16 @@ export class Jobs {
   constructor() {
     this.panels = panels();
     this.types = new JobTypes();
-    this.chosen = element("div", { class: "chosen" });
+    this.component = choice([], "", (component) => changeState({ component }));
+    this.jobType = choice([], "", (jobType) => changeState({ jobType }));
+    this.components = [];
+    this.jobTypes = [];
     this.root = element("div", { class: "stack" }, [
       element("h2", { class: "unseen" }, ["Jobs"]),
-      this.chosen,
+      element("div", { class: "chosen" }, [
+        labelled("Component", this.component),
+        labelled("Job type", this.jobType),
+      ]),
       this.types.root,
       element(
         "div",
@@ -82,38 +88,33 @@ export class Jobs {
       { name: "component_name", value: state.component },
       { name: "job_type", value: state.jobType },
     ].filter(({ value }) => value !== "");
+    this.offer(state);
     await Promise.all([
-      this.offer(state, signal),
+      this.find(state, signal),
       this.types.load(window, filters, signal),
       ...this.panels.map((panel) => panel.load(window, filters, signal)),
     ]);
   }
 
-  /** Offer the components and the job types that there are. */
-  async offer(state, signal) {
+  /** Find the components and the job types that there are. */
+  async find(state, signal) {
     try {
       const [components, jobTypes] = await Promise.all([
         findLabelValues(PROCESSED, "component_name", "", { signal }),
         findLabelValues(PROCESSED, "job_type", "", { signal }),
       ]);
       if (signal.aborted) return;
-      const text = JSON.stringify([
-        components.values,
-        jobTypes.values,
-        state.component,
-        state.jobType,
-      ]);
-      if (text === this.offered) return;
-      this.offered = text;
-      this.chosen.replaceChildren(
-        field("Component", components.values, state.component, (component) =>
-          changeState({ component }),
-        ),
-        field("Job type", jobTypes.values, state.jobType, (jobType) => changeState({ jobType })),
-      );
+      this.components = components.values;
+      this.jobTypes = jobTypes.values;
+      this.offer(state);
     } catch {
       // The panels say what is wrong.
     }
+  }
+
+  offer(state) {
+    offer(this.component, this.components, state.component);
+    offer(this.jobType, this.jobTypes, state.jobType);
   }
 
   destroy() {
@@ -121,8 +122,14 @@ export class Jobs {
   }
 }
 
-function field(label, values, chosen, onchange) {
-  const offered = chosen === "" || values.includes(chosen) ? values : [...values, chosen];
-  const pairs = [["", "all"], ...offered.map((value) => [value, value])];
-  return labelled(label, choice(pairs, chosen, onchange));
+/** Have a choice offer all values, and show the chosen one. It keeps the focus. */
+function offer(select, values, chosen) {
+  const all = chosen === "" || values.includes(chosen) ? values : [...values, chosen];
+  const pairs = [["", "all"], ...all.map((value) => [value, value])];
+  const isOffered = ([value], place) => select.options[place]?.value === value;
+  // It may be open: if it offers them already, nothing changes.
+  if (select.options.length !== pairs.length || !pairs.every(isOffered)) {
+    select.replaceChildren(...options(pairs, chosen));
+  }
+  select.value = chosen;
 }

@@ -153,7 +153,10 @@ export class Workers {
   }
 
   async load(state, window, signal) {
-    if (document.activeElement !== this.search) this.search.value = state.search;
+    // What a user types stays, unless the state has become another one.
+    const isTyped = document.activeElement === this.search && this.searched === state.search;
+    if (!isTyped) this.search.value = state.search;
+    this.searched = state.search;
     await Promise.all([
       this.list(state, window, signal),
       ...this.panels.map((panel) => panel.load(window, [], signal)),
