@@ -75,6 +75,7 @@ def opened_page(
         color_scheme="dark" if theme == "dark" else "light",
         viewport={"width": width, "height": 900},
         locale="en-GB",
+        timezone_id="UTC",
         base_url=f"{url}/ui/",
     )
     context.set_default_timeout(20_000)

@@ -107,6 +107,10 @@ onConnectionChange((awaySince) => {
   }
 });
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // The fragment is the page's state.
+  content.focus();
+});
 document.getElementById("tabs").append(...links.map(({ link }) => link));
 document.getElementById("controls").append(...controls.parts);
 content.append(tokenForm.root, place);

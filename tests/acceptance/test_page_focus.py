@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 QUEUES = ("first", "second")
 DEPTH = chart("queue_depth", "max", "queue")
+LOWEST = chart("queue_depth", "min", "queue")
 CROWD = 150
 PROCESSED = "noetl_jobs_processed_total"
 # Requests of the page whose answers the tests hold up.
@@ -107,6 +108,7 @@ def test_a_reload_scrolls_nothing(page: Page) -> None:
     page.goto(f"#explore?{'&'.join([DEPTH] * 3)}")
     last = panel(page, "queue_depth: max by queue").last
     expect(switch_of(last, "queue=second")).to_be_visible()
+    reload(page)
     first = switch_of(panel(page, "queue_depth: max by queue").first, "queue=second")
     first.click()
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -136,6 +138,12 @@ def test_times_are_typed_in_peace(page: Page) -> None:
     expect(page).to_have_url(re.compile("from=2030-01-01.*to=2030-01-02"))
     page.go_back()
     expect(page.get_by_label("Range")).to_have_value("1h")
+    page.go_forward()
+    expect(end).to_have_value("2030-01-02T00:00")
+    end.fill("2030-01-03T00:00")
+    expect(page).to_have_url(re.compile("to=2030-01-03"))
+    page.go_back()
+    expect(end).to_have_value("2030-01-02T00:00")
 
 
 def test_a_dialog_gives_the_focus_back(page: Page, served: ServerProcess) -> None:
@@ -196,11 +204,15 @@ def test_the_form_for_the_token_takes_no_key(
         page.keyboard.type("_depth")
         expect(metric).to_have_value("queue_depth")
         button = page.get_by_role("button", name="Token", exact=True)
-        form.get_by_role("button", name="Cancel").click()
         button.click()
         expect(form.get_by_label("Token with the scope read")).to_be_focused()
+        expect(form.get_by_role("alert")).to_contain_text("token")
         form.get_by_role("button", name="Cancel").click()
         expect(button).to_be_focused()
+        metric.focus()  # its suggestions are refused
+        expect(form).to_be_visible()
+        form.get_by_role("button", name="Cancel").click()
+        expect(metric).to_be_focused()
 
 
 def test_what_is_typed_outlasts_a_look_at_another_window(page: Page) -> None:
@@ -268,6 +280,16 @@ def test_a_reload_leaves_the_focus_on_a_tab(page: Page) -> None:
     expect(storage).to_be_focused()
 
 
+def test_the_link_to_the_content_leaves_the_tab(page: Page) -> None:
+    """It gives the focus to what the tab shows."""
+    page.goto("#storage")
+    page.get_by_role("link", name="To the content").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    expect(page.get_by_role("group", name="Partitions")).to_be_visible()
+    expect(page).to_have_url(re.compile("#storage"))
+
+
 def test_a_link_to_another_tab_leads_into_it(page: Page) -> None:
     """The keys go on in the tab that a panel's link has opened."""
     page.goto("#jobs")
@@ -278,25 +300,32 @@ def test_a_link_to_another_tab_leads_into_it(page: Page) -> None:
 
 
 def test_a_removed_chart_takes_only_itself(page: Page) -> None:
-    """The others keep the series that are switched off, and the next one gets the focus."""
-    page.goto(f"#explore?{DEPTH}&{DEPTH}")
+    """The others keep the series that are switched off, also after Back, and the next one gets the
+    focus."""
+    page.goto(f"#explore?{DEPTH}&{LOWEST}")
+    maximum = switch_of(panel(page, "queue_depth: max by queue").last, "queue=first")
+    minimum = switch_of(panel(page, "queue_depth: min by queue"), "queue=first")
+    minimum.click()
+    expect(minimum).to_have_attribute("aria-pressed", "false")
+    expect(maximum).to_have_attribute("aria-pressed", "true")
     panels = panel(page, "queue_depth: max by queue")
-    off = switch_of(panels.first, "queue=first")
-    expect(switch_of(panels.last, "queue=first")).to_have_attribute("aria-pressed", "true")
-    off.click()
-    expect(off).to_have_attribute("aria-pressed", "false")
-    panels.last.get_by_role("button", name="Duplicate").click()
-    expect(panels).to_have_count(3)
-    expect(off).to_have_attribute("aria-pressed", "false")
-    panels.first.get_by_role("button", name="Remove").click()
+    panels.get_by_role("button", name="Duplicate").click()
     expect(panels).to_have_count(2)
-    for place in (0, 1):
-        switch = switch_of(panels.nth(place), "queue=first")
-        expect(switch).to_have_attribute("aria-pressed", "true")
-    expect(panels.first.get_by_role("button", name="Remove")).to_be_focused()
-    panels.last.get_by_role("button", name="Remove").click()
-    expect(panels.first.get_by_role("button", name="Remove")).to_be_focused()
-    panels.first.get_by_role("button", name="Remove").click()
+    page.go_back()
+    expect(panels).to_have_count(1)
+    expect(minimum).to_have_attribute("aria-pressed", "false")
+    remove = page.get_by_role("button", name="Remove", exact=True)
+    remove.first.click()
+    expect(panels).to_have_count(0)
+    expect(minimum).to_have_attribute("aria-pressed", "false")
+    expect(remove).to_be_focused()
+    page.go_back()
+    expect(maximum).to_have_attribute("aria-pressed", "true")
+    expect(minimum).to_have_attribute("aria-pressed", "false")
+    remove.last.click()
+    expect(remove).to_have_count(1)
+    expect(remove).to_be_focused()
+    remove.click()
     expect(page.get_by_role("combobox", name="Metric")).to_be_focused()
 
 

@@ -106,7 +106,7 @@ export class SeriesTable {
     const cells = COLUMNS.map((column) =>
       element("td", { class: "number" }, [formatNumber(summary[column], this.unit)]),
     );
-    this.cells.push({ name, toggle, swatch, value: cells[0] });
+    this.cells.push({ toggle, swatch, value: cells[0] });
     return element("tr", {}, [element("th", { scope: "row" }, [toggle]), ...cells]);
   }
 

@@ -20,10 +20,12 @@ export function showDialog(title, content, actions = () => []) {
     element("div", { class: "actions" }, [...actions(close), button("Close", close)]),
   );
   const opener = document.activeElement;
+  const part = opener.closest("[role=group]");
   dialog.addEventListener("close", () => {
     dialog.remove();
     // The browser gives the focus back, unless a reload has replaced what had it.
-    if (!opener.isConnected) sameAs(opener, document.body)?.focus({ preventScroll: true });
+    if (opener.isConnected || part === null) return;
+    (sameAs(opener, part) ?? part).focus({ preventScroll: true });
   });
   document.body.append(dialog);
   dialog.showModal();

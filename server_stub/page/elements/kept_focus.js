@@ -2,17 +2,18 @@
 
 /**
  * Make a part of the page anew. If the element with the focus was replaced, the focus is then at
- * the one with the same `data-focus`, or else at the part itself. Nothing is scrolled.
+ * the one with the same `data-focus`, or else at the next element. Nothing is scrolled.
  *
- * @param {HTMLElement} part Can have the focus, and is not replaced.
+ * @param {HTMLElement} part What is made anew, and is not replaced itself.
  * @param {function()} remake Replaces elements of the part.
+ * @param {HTMLElement} next Can have the focus; the part, unless given.
  */
-export function keepFocus(part, remake) {
+export function keepFocus(part, remake, next = part) {
   const focused = document.activeElement;
   const hadFocus = part.contains(focused);
   remake();
   if (hadFocus && !focused.isConnected) {
-    (sameAs(focused, part) ?? part).focus({ preventScroll: true });
+    (sameAs(focused, part) ?? next).focus({ preventScroll: true });
   }
 }
 

@@ -25,13 +25,17 @@ export class Controls {
     for (const input of [this.from, this.to]) {
       input.addEventListener("change", () => this.chooseMoments());
     }
-    this.said = element("span", { class: "help", role: "status" });
+    this.said = element("span", { role: "status" });
     this.absolute = element(
       "form",
       { class: "absolute", onsubmit: (event) => event.preventDefault() },
       [labelled("From", this.from), labelled("To", this.to), this.said],
     );
+    this.absolute.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!this.absolute.contains(relatedTarget)) this.hasTyped = false;
+    });
     this.shownRange = null;
+    this.hasTyped = false;
     this.refresh = choice(REFRESHES, 30, (value) => changeState({ refresh: Number(value) }));
     this.reload = button("Reload", reload);
     this.theme = button("", switchTheme);
@@ -53,6 +57,7 @@ export class Controls {
       const { start, end } = windowOf(currentState().range);
       changeState({ range: { start: Math.floor(start), end: Math.ceil(end) } });
       this.from.focus();
+      this.hasTyped = true;
     }
   }
 
@@ -61,7 +66,12 @@ export class Controls {
     const start = new Date(this.from.value) / 1_000;
     const end = new Date(this.to.value) / 1_000;
     this.say(start >= end ? "The end has to be after the start." : "");
-    if (start < end) changeState({ range: { start, end } }, { replaces: true });
+    if (!(start < end)) return;
+    const range = { start, end };
+    this.shownRange = range;
+    // However many keys a range takes, Back undoes it at once.
+    changeState({ range }, { replaces: this.hasTyped });
+    this.hasTyped = true;
   }
 
   say(mistake) {
@@ -75,10 +85,10 @@ export class Controls {
     this.range.value = relative ?? ABSOLUTE;
     this.absolute.hidden = Boolean(relative);
     // What a user types stays, unless the range has become another one.
-    const isTyped =
-      this.absolute.contains(document.activeElement) &&
-      JSON.stringify(range) === JSON.stringify(this.shownRange);
+    const isAnother = JSON.stringify(range) !== JSON.stringify(this.shownRange);
+    const isTyped = !isAnother && this.absolute.contains(document.activeElement);
     this.shownRange = range;
+    if (isAnother) this.hasTyped = false;
     if (!relative && !isTyped) {
       this.from.value = asLocalInput(range.start);
       this.to.value = asLocalInput(range.end);

@@ -30,18 +30,19 @@ export class TokenForm {
     });
   }
 
-  /** Show the form, and why. */
+  /** Show the form, and why; without a reason, it is the user who asks for it. */
   open(reason = "") {
     const wasHidden = this.root.hidden;
     const focused = document.activeElement;
-    this.said.textContent = reason;
-    this.said.hidden = reason === "";
-    this.root.hidden = false;
-    // A form that opens by itself takes no key from another field.
-    if (wasHidden && (reason === "" || focused === document.body)) {
-      this.opener = focused;
-      this.input.focus();
+    const isAsked = reason === "";
+    if (wasHidden || !isAsked) {
+      this.said.textContent = reason;
+      this.said.hidden = isAsked;
     }
+    this.root.hidden = false;
+    if (wasHidden || isAsked) this.opener = focused;
+    // A form that opens by itself takes no key from another field.
+    if (isAsked || (wasHidden && focused === document.body)) this.input.focus();
   }
 
   close() {

@@ -52,12 +52,8 @@ export class ChartEditor {
     this.quantileField = labelled("Quantile", this.quantile);
     this.step = choice(STEPS, 0, (step) => change({ step: Number(step) }));
     const byId = newId("by");
-    this.chips = element("div", {
-      class: "chips",
-      role: "group",
-      tabindex: "-1",
-      "aria-labelledby": byId,
-    });
+    const chips = { class: "chips", role: "group", tabindex: "-1", "aria-labelledby": byId };
+    this.chips = element("div", chips);
     this.filters = element("div", { class: "filters" });
     this.root = element("div", { class: "editor" }, [
       labelled("Metric", this.metric),
@@ -133,7 +129,7 @@ export class ChartEditor {
       });
     }
     for (const chip of this.chips.children) {
-      chip.setAttribute("aria-pressed", String(chart.groupBy.includes(chip.dataset.label)));
+      chip.setAttribute("aria-pressed", String(chart.groupBy.includes(chip.dataset.focus)));
     }
   }
 
@@ -143,7 +139,7 @@ export class ChartEditor {
       cut(name),
       ...words,
     ]);
-    made.dataset.label = made.dataset.focus = name;
+    made.dataset.focus = name;
     made.addEventListener("click", () => {
       const { groupBy } = this.chart;
       const has = groupBy.includes(name);
@@ -162,24 +158,27 @@ export class ChartEditor {
     const pairs = [["", "add a filter …"], ...names.map((name) => [name, name])];
     const add = choice(pairs, "", (name) => add.replaceWith(this.newFilter(name, add)), {
       "aria-label": "Filter by a label",
+      "data-focus": "add",
       disabled: chart.metric === "" || chart.filters.length >= FILTERS_MAX,
     });
-    const hasFocus = this.filters.contains(document.activeElement);
-    this.filters.replaceChildren(...rows, add);
-    const next = add.disabled ? rows.at(-1)?.querySelector("button") : add;
-    if (hasFocus) next?.focus({ preventScroll: true });
+    const next = rows.length > 0 && add.disabled ? rows.at(-1).querySelector("button") : add;
+    keepFocus(this.filters, () => this.filters.replaceChildren(...rows, add), next);
   }
 
   filter({ name, value }, place) {
     const { filters } = this.chart;
     const remove = button("×", () => this.change({ filters: filters.toSpliced(place, 1) }), {
       "aria-label": `Remove the filter ${name}`,
+      "data-focus": `filter ${name}`,
       class: "small",
     });
     return element("span", { class: "filter" }, [cut(`${name} = ${value || "(none)"}`), remove]);
   }
 
-  /** Return the field for a filter's value; left without one, it is the choice again. */
+  /**
+   * Return the field for a filter's value. The choice of a label comes back when the user leaves
+   * the field empty, or presses Escape.
+   */
   newFilter(name, add) {
     const { metric, filters } = this.chart;
     const box = combobox({

@@ -37,7 +37,7 @@ export function askToDelete(component, ondeleted) {
           const advice =
             error.kind === "token" ? " Give a token with the scope admin by the button Token." : "";
           const failure = notice("error", `${error.message}${advice}`);
-          if (!said.isConnected) {
+          if (!said.closest("dialog")?.open) {
             // Who has closed the dialog meanwhile would take the component for deleted.
             const which = element("p", { dir: "auto", class: "breaks" }, [name]);
             showDialog("The component was not deleted", [which, failure]);

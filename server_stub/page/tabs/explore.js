@@ -1,7 +1,7 @@
 // Explore: any metrics, in charts under each other; the page's URL says which.
 
 import { button, element } from "../elements/element.js";
-import { EMPTY_CHART } from "../state/chart_definition.js";
+import { EMPTY_CHART, formatChart } from "../state/chart_definition.js";
 import { changeState, currentState } from "../state/location.js";
 import { ExploreChart } from "./explore_chart.js";
 
@@ -25,12 +25,20 @@ export class Explore {
   /** Show the charts of a state; return when their data is there. */
   async load(state, window, signal) {
     const shown = shownCharts(state);
-    while (this.charts.length > shown.length) this.drop(this.charts.pop());
-    while (this.charts.length < shown.length) this.insert(this.charts.length);
+    while (this.charts.length > shown.length) this.drop(this.firstOther(shown));
+    while (this.charts.length < shown.length) this.insert(this.firstOther(shown));
     this.add.disabled = shown.length >= CHARTS_MAX;
     await Promise.all(
       this.charts.map((chart, place) => chart.load(shown[place], shown.length, window, signal)),
     );
+  }
+
+  /** Return the place of the first chart that is another one than is to be shown there. */
+  firstOther(shown) {
+    const isOther = ({ chart }, place) =>
+      chart === null || !shown[place] || formatChart(chart) !== formatChart(shown[place]);
+    const found = this.charts.findIndex(isOther);
+    return found === -1 ? this.charts.length : found;
   }
 
   insert(place) {
@@ -46,18 +54,19 @@ export class Explore {
     const changed = replace(charts[place]);
     charts.splice(place, 1, ...changed);
     if (changed.length > 1) this.insert(place + 1);
-    if (changed.length === 0) this.drop(...this.charts.splice(place, 1));
+    if (changed.length === 0) this.drop(place);
     changeState({ charts });
     if (changed.length === 0) (this.charts[place] ?? this.charts.at(-1)).focusRemove();
   }
 
-  drop(chart) {
+  drop(place) {
+    const [chart] = this.charts.splice(place, 1);
     chart.destroy();
     chart.root.remove();
   }
 
   destroy() {
-    this.charts.forEach((chart) => this.drop(chart));
+    while (this.charts.length > 0) this.drop(0);
   }
 }
 

@@ -15,7 +15,7 @@ export class ExploreChart {
     this.chart = null;
     this.window = null;
     this.described = null;
-    this.answer = null; // to what was asked last
+    this.answer = null; // until the last request is answered
     this.editor = new ChartEditor((parts) => change((chart) => [{ ...chart, ...parts }]));
     const source = (language) => button(language, () => this.showSource(language));
     this.sources = ["curl", "PromQL", "SQL"].map(source);
@@ -35,7 +35,7 @@ export class ExploreChart {
     this.editor.focus();
   }
 
-  /** Have the next chart's button where the one of a removed chart was. */
+  /** Give the focus to Remove, or to the metric where there is nothing to remove. */
   focusRemove() {
     if (this.remove.disabled) this.focus();
     else this.remove.focus();
